@@ -1,0 +1,14 @@
+// Package conf is the sidecar format: how bytes become sidecars.
+//
+// A [Document] is one piece of YAML with its [Origin]. [Load] parses documents, lets
+// them inherit, validates them, and encodes what is good into a [Set] of [Sidecar]
+// values, which hold every element as the JSON that a patch needs. What is not good
+// becomes a [Rejection], and what its origin served before stays in service.
+//
+// Kubernetes calls an init container with restartPolicy Always a sidecar too. Here a
+// sidecar is our unit of injection, and the other is a "native sidecar".
+//
+// The YAML files beside the code are the sample sidecars, see [Samples].
+//
+// Nothing here watches, serves or looks at pods.
+package conf

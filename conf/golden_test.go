@@ -1,0 +1,150 @@
+package conf_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// update rewrites the golden files instead of comparing: go test ./conf -update
+var update = flag.Bool("update", false, "write the golden files")
+
+// compareGolden compares with a file, or writes it.
+func compareGolden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// inputs lists the files with the ending, and fails where a golden file is missing or has no
+// input. Inputs that hold what they want themselves have no golden files.
+func inputs(t *testing.T, dir, ending, golden string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string][]string)
+	for _, entry := range entries {
+		ext := filepath.Ext(entry.Name())
+		names[ext] = append(names[ext], strings.TrimSuffix(entry.Name(), ext))
+	}
+	if len(names[ending]) == 0 {
+		t.Fatalf("%s has no %s files", dir, ending)
+	}
+	if len(names[ending])+len(names[golden]) != len(entries) {
+		t.Errorf("%s has files that are neither %q nor %q", dir, ending, golden)
+	}
+	if golden != "" && !*update && !slices.Equal(names[ending], names[golden]) {
+		t.Errorf("%s: inputs and golden files are not pairs (-inputs +golden):\n%s", dir, cmp.Diff(names[ending], names[golden]))
+	}
+	return names[ending]
+}
+
+// show writes down all that a set promises to its users.
+func show(set *conf.Set) string {
+	var text strings.Builder
+	for _, s := range set.Sidecars {
+		showSidecar(&text, s)
+	}
+	for _, r := range set.Rejections {
+		fmt.Fprintf(&text, "rejected %s\n", r.Origin)
+		for _, err := range r.Errors.Errors {
+			fmt.Fprintf(&text, "  %s\n", err)
+		}
+		for _, ref := range r.Stale {
+			fmt.Fprintf(&text, "  stale %s\n", ref)
+		}
+	}
+	return text.String()
+}
+
+func showSidecar(text *strings.Builder, s *conf.Sidecar) {
+	fmt.Fprintf(text, "%s from %s", s.Ref, s.Origin)
+	if s.Stale {
+		text.WriteString(", stale")
+	}
+	text.WriteString("\n")
+	showContainers(text, "initContainer", s.InitContainers)
+	showContainers(text, "container", s.Containers)
+	showElements(text, "  volume", s.Volumes)
+	showMounts(text, "  volumeMount", s.VolumeMounts)
+	showElements(text, "  env", s.Env)
+	for _, alias := range s.HostAliases {
+		fmt.Fprintf(text, "  hostAlias %s\n", alias)
+	}
+	if s.HostNetwork {
+		text.WriteString("  hostNetwork\n")
+	}
+	if s.HostPID {
+		text.WriteString("  hostPID\n")
+	}
+	if s.ServiceAccountName != "" {
+		fmt.Fprintf(text, "  serviceAccountName %s\n", s.ServiceAccountName)
+	}
+}
+
+func showContainers(text *strings.Builder, what string, list []conf.Container) {
+	for _, c := range list {
+		fmt.Fprintf(text, "  %s %q %s\n", what, c.Name, c.JSON)
+		showElements(text, "    env", c.Env)
+		showMounts(text, "    volumeMount", c.VolumeMounts)
+		for _, d := range c.Devices {
+			fmt.Fprintf(text, "    device %q at %q\n", d.Name, d.Path)
+		}
+		for _, p := range c.Ports {
+			fmt.Fprintf(text, "    port %d, of the node %d/%s %q\n", p.ContainerPort, p.HostPort, p.Protocol, p.HostIP)
+		}
+	}
+}
+
+func showElements(text *strings.Builder, what string, list []conf.Element) {
+	for _, e := range list {
+		fmt.Fprintf(text, "%s %q %s\n", what, e.Name, e.JSON)
+	}
+}
+
+func showMounts(text *strings.Builder, what string, list []conf.Mount) {
+	for _, m := range list {
+		fmt.Fprintf(text, "%s %q at %q %s\n", what, m.Name, m.Path, m.JSON)
+	}
+}
+
+// documents splits one file of the directory conf.
+func documents(name, content string) []conf.Document {
+	return conf.Split(file(name, 0), []byte(content), nil)
+}
+
+// file is the origin of a document in the directory conf; its index counts from 0.
+func file(name string, index int) conf.Origin {
+	return conf.Origin{Kind: conf.File, Place: "conf", Name: name, Index: index}
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Clone(content)
+}

@@ -1,0 +1,125 @@
+package conf
+
+import (
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// outline is the YAML node tree of a document, kept while it is parsed: it knows lines,
+// which the decoded values do not. The zero outline knows none.
+type outline struct {
+	root *yaml.Node
+	// offset is added to a node's line to give the line of the file.
+	offset int
+}
+
+// newOutline reads a document that the Kubernetes decoder has taken already. Where the
+// parser that knows lines does not take it too, the error is that of the strict decoder,
+// which at least finds duplicate keys.
+func newOutline(document Document) (outline, error) {
+	var top yaml.Node
+	if err := yaml.Unmarshal(document.Content, &top); err != nil || len(top.Content) == 0 {
+		_, err := sigsyaml.YAMLToJSONStrict(document.Content)
+		return outline{}, err
+	}
+	return outline{root: top.Content[0], offset: document.Line - 1}, nil
+}
+
+// line is where the field at the path, or the nearest part of the path that exists, stands;
+// 0 when that is not known.
+func (o outline) line(path string) int {
+	if o.root == nil {
+		return 0
+	}
+	node, line := o.root, o.root.Line
+	for path != "" {
+		at, next, rest := descend(node, path)
+		if next == nil {
+			break
+		}
+		node, line, path = next, at, rest
+	}
+	return line + o.offset
+}
+
+// duplicates finds the keys that an object has twice. Aliases are not followed: what they
+// stand for is found where it is written.
+func (o outline) duplicates() field.ErrorList {
+	if o.root == nil {
+		return nil
+	}
+	return duplicateKeys(nil, o.root)
+}
+
+func duplicateKeys(path *field.Path, node *yaml.Node) field.ErrorList {
+	var faults field.ErrorList
+	switch node.Kind { //nolint:exhaustive // the others hold no keys
+	case yaml.MappingNode:
+		seen := make(map[string]bool, len(node.Content)/2)
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			key := resolved(node.Content[i]).Value
+			at := child(path, key)
+			if seen[key] && node.Content[i].Tag != "!!merge" {
+				faults = append(faults, field.Duplicate(at, key))
+			}
+			seen[key] = true
+			faults = append(faults, duplicateKeys(at, node.Content[i+1])...)
+		}
+	case yaml.SequenceNode:
+		for i, element := range node.Content {
+			faults = append(faults, duplicateKeys(index(path, i), element)...)
+		}
+	}
+	return faults
+}
+
+// descend goes one step down. It tells the line to show for it, that of the key, and the rest
+// of the path.
+func descend(node *yaml.Node, path string) (int, *yaml.Node, string) {
+	node = resolved(node)
+	switch node.Kind { //nolint:exhaustive // there is no step down from the others
+	case yaml.SequenceNode:
+		step, rest, _ := strings.Cut(strings.TrimPrefix(path, "["), "]")
+		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(node.Content) {
+			return node.Content[i].Line, node.Content[i], rest
+		}
+	case yaml.MappingNode:
+		// From the end, so that the line shown for a duplicate key is the second one's.
+		for i := len(node.Content) - 2; i >= 0; i -= 2 {
+			if rest, found := afterKey(path, resolved(node.Content[i]).Value); found {
+				return node.Content[i].Line, node.Content[i+1], rest
+			}
+		}
+	}
+	return 0, nil, ""
+}
+
+// resolved is what an alias stands for, or else the node itself.
+func resolved(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
+// afterKey takes a key, which may hold dots and brackets itself, off the front of a field path:
+// `limits[nvidia.com/gpu]`.
+func afterKey(path, key string) (rest string, found bool) {
+	if rest, found = strings.CutPrefix(path, "["+key+"]"); found {
+		return rest, true
+	}
+	rest, found = strings.CutPrefix(strings.TrimPrefix(path, "."), key)
+	return rest, found && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// index is path.Index that also works at the root.
+func index(path *field.Path, i int) *field.Path {
+	if path == nil {
+		return field.NewPath("").Index(i)
+	}
+	return path.Index(i)
+}

@@ -1,0 +1,206 @@
+package conf
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+)
+
+// parsed is one document after parsing. It is never changed afterwards, so the next Load
+// can take it over while the document's bytes stay the same.
+type parsed struct {
+	document Document
+	// ref is what the document defines; it is the zero Ref when the name cannot be read. It
+	// is set even where something else is wrong.
+	ref Ref
+	// inherits is the field as written, without white space around it.
+	inherits string
+	tree     tree
+	faults   []error
+	// nameLine and inheritsLine are for the faults that only Load can find.
+	nameLine, inheritsLine int
+}
+
+// parse decodes and validates one document on its own.
+func parse(document Document) *parsed {
+	p := &parsed{document: document}
+	if document.Err != nil {
+		p.reject(0, document.Err)
+		return p
+	}
+	document.Content = plainJSON(document.Content)
+	value, err := decode(document.Content)
+	if err != nil {
+		line, text := syntaxError(err)
+		p.reject(line+document.Line-1, errors.New(text))
+		return p
+	}
+	lines, err := newOutline(document)
+	if err != nil {
+		p.reject(document.Line, err)
+	}
+	p.nameLine, p.inheritsLine = lines.line("name"), lines.line("inherits")
+	p.inspect(value, lines)
+	slices.SortStableFunc(p.faults, func(a, b error) int { return lineOf(a) - lineOf(b) })
+	return p
+}
+
+// decode turns YAML into JSON values as Kubernetes does.
+func decode(content []byte) (any, error) {
+	text, err := yaml.YAMLToJSON(content)
+	if err != nil {
+		return nil, err
+	}
+	return decodeJSON(text)
+}
+
+// plainJSON spells JSON without the escapes that YAML 1.2 has and the parser has not, `\/` and
+// surrogate pairs. It returns other content as it is.
+func plainJSON(content []byte) []byte {
+	if !bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) || !json.Valid(content) {
+		return content
+	}
+	// A backslash that is itself escaped matches first, so that what follows it is left alone.
+	escape := regexp.MustCompile(`\\\\|\\/|\\u[dD][89abAB]..\\u[dD][c-fC-F]..`)
+	return escape.ReplaceAllFunc(content, func(found []byte) []byte {
+		var text string
+		if string(found) == `\\` || json.Unmarshal([]byte(`"`+string(found)+`"`), &text) != nil {
+			return found
+		}
+		return []byte(text)
+	})
+}
+
+func decodeJSON(text []byte) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	return value, decoder.Decode(&value)
+}
+
+// inspect checks the decoded value and takes from it what Load needs to know.
+func (p *parsed) inspect(value any, lines outline) {
+	object, ok := value.(tree)
+	if !ok {
+		p.reject(p.document.Line, errors.New("a sidecar definition must be an object, not "+kindOf(value)))
+		return
+	}
+	var check shape
+	kept, _ := check.check(nil, reflect.TypeFor[definition](), object).(tree)
+	p.readNames(object, kept, &check)
+	faults := append(lines.duplicates(), check.faults...)
+	if d, err := typed(kept); err != nil {
+		p.reject(p.document.Line, err)
+	} else {
+		faults = append(faults, unlessBelow(faults, validate(d))...)
+	}
+	for _, fault := range faults {
+		p.reject(lines.line(fault.Field), fault)
+	}
+	p.tree = object
+}
+
+// readNames reads the two fields by which documents refer to each other. A name of the
+// wrong type was reported by the shape already.
+func (p *parsed) readNames(written, kept tree, check *shape) {
+	inherits, _ := kept["inherits"].(string)
+	p.inherits = strings.TrimSpace(inherits)
+	name, named := kept["name"].(string)
+	if !named {
+		if written["name"] == nil {
+			check.fault(field.Required(field.NewPath("name"), "a sidecar needs a name, such as logger:v1"))
+		}
+		return
+	}
+	ref, err := ParseRef(name)
+	if err != nil {
+		check.fault(field.Invalid(field.NewPath("name"), name, err.Error()))
+		return
+	}
+	p.ref = ref
+}
+
+// typed decodes a value that has passed shape.check.
+func typed(kept tree) (*definition, error) {
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return nil, err
+	}
+	d := new(definition)
+	return d, json.Unmarshal(text, d)
+}
+
+func lineOf(err error) int {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Line
+	}
+	return 0
+}
+
+func (p *parsed) reject(line int, err error) {
+	p.faults = append(p.faults, &Error{Origin: p.document.Origin, Line: line, Err: err})
+}
+
+// unlessBelow drops the faults that follow from a known one: those at or below its field, and
+// an object that seems to lack its one member where the member is there, but wrong.
+func unlessBelow(known, more field.ErrorList) field.ErrorList {
+	var kept field.ErrorList
+	for _, fault := range more {
+		missing := fault.Type == field.ErrorTypeRequired && above(known, fault.Field)
+		if !missing && !below(known, fault.Field) {
+			kept = append(kept, fault)
+		}
+	}
+	return kept
+}
+
+func above(known field.ErrorList, path string) bool {
+	return slices.ContainsFunc(known, func(fault *field.Error) bool { return strings.HasPrefix(fault.Field, path+".") })
+}
+
+func below(known field.ErrorList, path string) bool {
+	for _, fault := range known {
+		rest, found := strings.CutPrefix(path, fault.Field)
+		if found && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
+}
+
+// syntaxError takes the line out of an error of the YAML parser: `yaml: line 3: …`. The
+// line is 1 when the parser names none.
+func syntaxError(err error) (int, string) {
+	text := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
+	if strings.Contains(text, " map key") {
+		// The parsers show it in Go's syntax together with its value, which may be a secret.
+		text = "yaml: a key is neither a string nor a number"
+	}
+	match := regexp.MustCompile(`(?s)^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?(.*)$`).FindStringSubmatch(text)
+	if match == nil {
+		return 1, "invalid YAML: " + text
+	}
+	line, err := strconv.Atoi(match[1])
+	switch {
+	case err != nil:
+		line = 1
+	case countsFromZero(match[2]):
+		line++
+	}
+	return line, "invalid YAML: " + match[2]
+}
+
+// countsFromZero tells the errors of go-yaml's parser, whose lines count from 0, from those of
+// its scanner, whose lines count from 1.
+func countsFromZero(text string) bool {
+	parser := `^(did not find expected (key|'-' indicator|node content|',' or|<)|found (undefined tag handle|duplicate %|incompatible))`
+	return regexp.MustCompile(parser).MatchString(text)
+}

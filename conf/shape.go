@@ -1,0 +1,254 @@
+package conf
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// shape checks values that came from YAML against Go types and collects every fault, where
+// a decoder would stop at the first. What it found fault with is left out of the value that
+// it returns, so that this one always decodes.
+type shape struct {
+	faults field.ErrorList
+}
+
+// check returns the value without its faulty parts, or nil if it is faulty itself.
+func (s *shape) check(path *field.Path, want reflect.Type, value any) any {
+	if value == nil {
+		return nil
+	}
+	for want.Kind() == reflect.Pointer {
+		want = want.Elem()
+		if allowed := enum(want); value == "" && len(allowed) > 0 && !emptyAllowed(want) {
+			return s.fault(field.NotSupported(path, "", allowed))
+		}
+	}
+	if reflect.PointerTo(want).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		return s.checkUnmarshaler(path, want, value)
+	}
+	switch want.Kind() {
+	case reflect.Struct:
+		return s.checkStruct(path, want, value)
+	case reflect.Slice:
+		return s.checkList(path, want, value)
+	case reflect.Map:
+		return s.checkMap(path, want, value)
+	default:
+		return s.checkScalar(path, want, value)
+	}
+}
+
+// checkUnmarshaler covers the types that decode themselves, such as quantities.
+func (s *shape) checkUnmarshaler(path *field.Path, want reflect.Type, value any) any {
+	if want == reflect.TypeFor[intstr.IntOrString]() {
+		return s.checkIntOrString(path, value)
+	}
+	text, err := json.Marshal(value)
+	if err == nil {
+		err = reflect.New(want).Interface().(json.Unmarshaler).UnmarshalJSON(text)
+	}
+	if err != nil {
+		return s.fault(field.Invalid(path, shown(value), fmt.Sprintf("not a valid %s: %v", want.Name(), err)))
+	}
+	return value
+}
+
+func (s *shape) checkIntOrString(path *field.Path, value any) any {
+	switch got := value.(type) {
+	case string:
+		return got
+	case json.Number:
+		return s.checkNumber(path, reflect.TypeFor[int32](), got)
+	default:
+		return s.mistyped(path, "a number or a string", value)
+	}
+}
+
+func (s *shape) checkStruct(path *field.Path, want reflect.Type, value any) any {
+	object, ok := value.(tree)
+	if !ok {
+		return s.mistyped(path, "an object", value)
+	}
+	known := jsonFields(want)
+	kept := make(tree, len(object))
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		member, ok := known[key]
+		if !ok {
+			s.fault(unknown(child(path, key), key, known))
+			continue
+		}
+		if v := s.check(child(path, key), member, object[key]); v != nil {
+			kept[key] = v
+		}
+	}
+	return kept
+}
+
+func (s *shape) checkList(path *field.Path, want reflect.Type, value any) any {
+	list, ok := value.([]any)
+	if !ok {
+		return s.mistyped(path, "a list", value)
+	}
+	kept := make([]any, len(list))
+	for i, element := range list {
+		if element == nil {
+			s.fault(field.Required(path.Index(i), "the element is null"))
+			continue
+		}
+		kept[i] = s.check(path.Index(i), want.Elem(), element)
+	}
+	return kept
+}
+
+func (s *shape) checkMap(path *field.Path, want reflect.Type, value any) any {
+	object, ok := value.(tree)
+	if !ok {
+		return s.mistyped(path, "an object", value)
+	}
+	kept := make(tree, len(object))
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		if v := s.check(path.Key(key), want.Elem(), object[key]); v != nil {
+			kept[key] = v
+		}
+	}
+	return kept
+}
+
+func (s *shape) checkScalar(path *field.Path, want reflect.Type, value any) any {
+	switch got := value.(type) {
+	case string:
+		if want.Kind() != reflect.String {
+			break
+		}
+		if allowed := enum(want); len(allowed) > 0 && got != "" && !slices.Contains(allowed, got) {
+			return s.fault(field.NotSupported(path, got, allowed))
+		}
+		return got
+	case bool:
+		if want.Kind() == reflect.Bool {
+			return got
+		}
+	case json.Number:
+		if want.Kind() != reflect.String && want.Kind() != reflect.Bool {
+			return s.checkNumber(path, want, got)
+		}
+	}
+	return s.mistyped(path, article(want.Kind()), value)
+}
+
+func (s *shape) checkNumber(path *field.Path, want reflect.Type, number json.Number) any {
+	if want.Kind() == reflect.Float64 || want.Kind() == reflect.Float32 {
+		return number
+	}
+	whole, err := strconv.ParseInt(string(number), 10, 64)
+	if err != nil {
+		if errors.Is(err, strconv.ErrRange) {
+			return s.fault(field.Invalid(path, number, "out of range"))
+		}
+		// YAML's 1e3 and 8080.0 are whole numbers too, but no decoder of the API takes them.
+		return s.fault(field.TypeInvalid(path, number, "must be a whole number"))
+	}
+	if reflect.Zero(want).OverflowInt(whole) {
+		return s.fault(field.Invalid(path, number, "out of range"))
+	}
+	return number
+}
+
+// mistyped tells the kinds only and never the value: it may be that of an env variable.
+func (s *shape) mistyped(path *field.Path, want string, value any) any {
+	detail := fmt.Sprintf("must be %s, not %s", want, kindOf(value))
+	if want == article(reflect.String) {
+		switch value.(type) {
+		case bool, json.Number:
+			detail += ": put it in quotes"
+		}
+	}
+	return s.fault(field.TypeInvalid(path, field.OmitValueType{}, detail))
+}
+
+// fault notes the fault and returns nil, the value that is left.
+func (s *shape) fault(err *field.Error) any {
+	s.faults = append(s.faults, err)
+	return nil
+}
+
+// unknown names the field that was probably meant when only letter case differs, which is
+// the commonest slip.
+func unknown(path *field.Path, name string, known map[string]reflect.Type) *field.Error {
+	for candidate := range known {
+		if strings.EqualFold(candidate, name) {
+			return field.Forbidden(path, fmt.Sprintf("unknown field: did you mean %q?", candidate))
+		}
+	}
+	return field.Forbidden(path, "unknown field")
+}
+
+// jsonFields maps the JSON names of a struct to the types of its fields; embedded structs
+// without a name of their own are inlined, as encoding/json does.
+func jsonFields(t reflect.Type) map[string]reflect.Type {
+	fields := make(map[string]reflect.Type)
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "":
+			maps.Copy(fields, jsonFields(f.Type))
+		case name != "" && name != "-":
+			fields[name] = f.Type
+		}
+	}
+	return fields
+}
+
+// child is path.Child that also works at the root.
+func child(path *field.Path, name string) *field.Path {
+	if path == nil {
+		return field.NewPath(name)
+	}
+	return path.Child(name)
+}
+
+// shown is a value as an error prints it: scalars as they are, the rest by kind only.
+func shown(value any) any {
+	switch value.(type) {
+	case tree, []any:
+		return field.OmitValueType{}
+	}
+	return value
+}
+
+func kindOf(value any) string {
+	switch value.(type) {
+	case string:
+		return article(reflect.String)
+	case bool:
+		return article(reflect.Bool)
+	case json.Number:
+		return "a number"
+	case []any:
+		return "a list"
+	case nil:
+		return "null"
+	default:
+		return "an object"
+	}
+}
+
+func article(kind reflect.Kind) string {
+	switch kind {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	default:
+		return "a number"
+	}
+}

@@ -1,0 +1,68 @@
+package conf
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+func validateResources(path *field.Path, r *corev1.ResourceRequirements) field.ErrorList {
+	var faults field.ErrorList
+	for name, quantity := range r.Limits {
+		faults = append(faults, validateQuantity(path.Child("limits").Key(string(name)), name, &quantity)...)
+	}
+	for name, quantity := range r.Requests {
+		at := path.Child("requests").Key(string(name))
+		faults = append(faults, validateQuantity(at, name, &quantity)...)
+		faults = append(faults, validateLimited(at, name, &quantity, r.Limits)...)
+	}
+	sortFaults(faults)
+	return faults
+}
+
+func validateQuantity(path *field.Path, name corev1.ResourceName, quantity *resource.Quantity) field.ErrorList {
+	faults := checked(path, string(name), validation.IsQualifiedName(string(name)))
+	if len(faults) == 0 && !strings.Contains(string(name), "/") && !standard(name) {
+		faults = append(faults, field.Invalid(path, string(name), "must be cpu, memory, ephemeral-storage, hugepages-SIZE or a qualified name such as example.com/gpu"))
+	}
+	if quantity.Sign() < 0 {
+		faults = append(faults, field.Invalid(path, quantity.String(), "must not be negative"))
+	}
+	if extended(name) && quantity.MilliValue()%1000 != 0 {
+		faults = append(faults, field.Invalid(path, quantity.String(), "must be an integer"))
+	}
+	return faults
+}
+
+// validateLimited checks a request against the limit of the same name. What a node cannot
+// give out twice, such as a GPU, has both alike.
+func validateLimited(path *field.Path, name corev1.ResourceName, request *resource.Quantity, limits corev1.ResourceList) field.ErrorList {
+	limit, limited := limits[name]
+	whole := extended(name) || hugePages(name)
+	switch {
+	case limited && whole && request.Cmp(limit) != 0:
+		return field.ErrorList{field.Invalid(path, request.String(), "must be equal to the limit of "+limit.String())}
+	case limited && request.Cmp(limit) > 0:
+		return field.ErrorList{field.Invalid(path, request.String(), "must not be more than the limit of "+limit.String())}
+	case !limited && whole:
+		return field.ErrorList{field.Invalid(path, request.String(), "needs a limit of the same quantity")}
+	}
+	return nil
+}
+
+// standard tells the resources that Kubernetes itself knows for containers.
+func standard(name corev1.ResourceName) bool {
+	return name == corev1.ResourceCPU || name == corev1.ResourceMemory || name == corev1.ResourceEphemeralStorage || hugePages(name)
+}
+
+func hugePages(name corev1.ResourceName) bool {
+	return strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix)
+}
+
+// extended tells a resource that a device plugin offers, such as nvidia.com/gpu.
+func extended(name corev1.ResourceName) bool {
+	return strings.Contains(string(name), "/") && !strings.Contains(string(name), corev1.ResourceDefaultNamespacePrefix)
+}
