@@ -1,0 +1,466 @@
+package watcher_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"k8s-sidecar-injector/watcher"
+)
+
+// issued is a self-signed certificate and its key, as PEM.
+type issued struct{ cert, key string }
+
+// issue makes a certificate that is valid for an hour from now, unless changed.
+func issue(t *testing.T, name string, change ...func(*x509.Certificate)) issued {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(0x1234),
+		Subject:      pkix.Name{CommonName: name},
+		DNSNames:     []string{name},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+	}
+	for _, c := range change {
+		c(template)
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued{
+		cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})),
+		key:  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+	}
+}
+
+// safe is a KeyPair over two files of one directory.
+type safe struct {
+	*watcher.KeyPair
+	path string
+	log  *logbook
+
+	mu      sync.Mutex
+	results []result
+}
+
+// result is what the observer was told.
+type result struct {
+	ok     bool
+	expiry bool
+}
+
+func newSafe(t *testing.T, path string) *safe {
+	t.Helper()
+	s := &safe{path: path, log: new(logbook)}
+	s.KeyPair = watcher.NewKeyPair(filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key"), s.log.logger(),
+		func(ok bool, notAfter time.Time) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.results = append(s.results, result{ok, !notAfter.IsZero()})
+		})
+	s.Watching.Poll = -1
+	return s
+}
+
+func (s *safe) put(t *testing.T, pair issued) {
+	t.Helper()
+	write(t, pair.cert, s.path, "tls.crt")
+	write(t, pair.key, s.path, "tls.key")
+}
+
+func (s *safe) seen() []result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]result(nil), s.results...)
+}
+
+func (s *safe) wantResults(t *testing.T, want ...result) {
+	t.Helper()
+	if diff := cmp.Diff(want, s.seen(), cmp.AllowUnexported(result{})); diff != "" {
+		t.Fatalf("observed (-want +got):\n%s", diff)
+	}
+}
+
+// name is the subject of the certificate in service.
+func (s *safe) name() string {
+	pair, err := s.GetCertificate(nil)
+	if err != nil {
+		return err.Error()
+	}
+	return pair.Leaf.Subject.CommonName
+}
+
+func (s *safe) wantName(t *testing.T, want string) {
+	t.Helper()
+	eventually(t, want+" is served", func() bool { return s.name() == want })
+}
+
+// deaf gives a key pair that nothing but Reload has read, to be used in a synctest bubble.
+func deaf(t *testing.T) *safe {
+	t.Helper()
+	s := newSafe(t, t.TempDir())
+	s.Watching.NewWatcher = noWatcher
+	return s
+}
+
+func (s *safe) run(t *testing.T) {
+	t.Helper()
+	background(t, s.Run)
+	elapse(time.Second)
+}
+
+// reload has the files read again and waits until that is done.
+func (s *safe) reload() {
+	s.Reload()
+	synctest.Wait()
+}
+
+func (s *safe) wantNow(t *testing.T, want string) {
+	t.Helper()
+	if got := s.name(); got != want {
+		t.Fatalf("%s is served, want %s; log:\n%s", got, want, s.log)
+	}
+}
+
+func TestAKeyPairIsLoadedAndLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deaf(t)
+		pair := issue(t, "one")
+		s.put(t, pair)
+		s.run(t)
+		s.wantNow(t, "one")
+		wantPending(t, s.Pending())
+		s.wantResults(t, result{true, true})
+		line := s.log.wantLines(t, "certificate loaded", 1)[0]
+		if fingerprint, _ := line["fingerprint"].(string); len(fingerprint) != 64 {
+			t.Errorf("fingerprint %q", fingerprint)
+		}
+		delete(line, "fingerprint")
+		want := map[string]any{
+			"level": "info", "message": "certificate loaded", "certificate": filepath.Join(s.path, "tls.crt"),
+			"subject": "CN=one", "dns_names": []any{"one"}, "serial": "1234",
+			"not_after": time.Now().Add(time.Hour - time.Second).UTC().Format(time.RFC3339),
+		}
+		if diff := cmp.Diff(want, line); diff != "" {
+			t.Errorf("log line (-want +got):\n%s", diff)
+		}
+		secret := strings.Split(pair.key, "\n")[1]
+		if strings.Contains(s.log.String(), secret) {
+			t.Error("the key is in the log")
+		}
+	})
+}
+
+func TestAnUnchangedPairDoesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deaf(t)
+		s.put(t, issue(t, "one"))
+		s.run(t)
+		before, log := s.seen(), s.log.String()
+		served, _ := s.GetCertificate(nil)
+		s.reload()
+		s.reload()
+		if again, _ := s.GetCertificate(nil); again != served {
+			t.Error("the same bytes were loaded again")
+		}
+		s.wantResults(t, before...)
+		if got := s.log.String(); got != log {
+			t.Errorf("logged %s", strings.TrimPrefix(got, log))
+		}
+	})
+}
+
+// spoiling is one way to break a pair that was good, and the error that comes of it.
+type spoiling struct {
+	spoil func(t *testing.T, s *safe)
+	want  string
+}
+
+// put replaces one of the two files.
+func put(name, content string) func(*testing.T, *safe) {
+	return func(t *testing.T, s *safe) {
+		t.Helper()
+		write(t, content, s.path, name)
+	}
+}
+
+// reissue puts a matching pair that was issued differently.
+func reissue(change func(*x509.Certificate)) func(*testing.T, *safe) {
+	return func(t *testing.T, s *safe) {
+		t.Helper()
+		s.put(t, issue(t, "two", change))
+	}
+}
+
+// wantKept checks that the old pair stays in service, and that the next good one is taken.
+func wantKept(t *testing.T, test spoiling) {
+	t.Helper()
+	s := deaf(t)
+	s.put(t, issue(t, "one"))
+	s.run(t)
+	test.spoil(t, s)
+	s.reload()
+	s.reload()
+	s.wantNow(t, "one")
+	wantPending(t, s.Pending())
+	s.wantResults(t, result{true, true}, result{false, true})
+	line := s.log.wantLines(t, "certificate not loaded", 1)[0]
+	text, _ := line["error"].(string)
+	if want := strings.ReplaceAll(test.want, "PATH", s.path); !strings.HasPrefix(text, want) {
+		t.Errorf("logged %q, want %q", text, want)
+	}
+	remove(t, filepath.Join(s.path, "tls.key"))
+	s.put(t, issue(t, "three"))
+	s.reload()
+	s.wantNow(t, "three")
+	s.wantResults(t, result{true, true}, result{false, true}, result{true, true})
+}
+
+func wantAllKept(t *testing.T, tests map[string]spoiling) {
+	t.Helper()
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { wantKept(t, test) })
+		})
+	}
+}
+
+func TestABadPairLeavesTheOldOneInService(t *testing.T) {
+	t.Parallel()
+	wantAllKept(t, map[string]spoiling{
+		"a key of another": {
+			put("tls.key", issue(t, "two").key),
+			"not a pair of certificate and key: tls: private key does not match public key",
+		},
+		"garbage": {
+			put("tls.crt", "garbage"),
+			"not a pair of certificate and key: tls: failed to find any PEM data in certificate input",
+		},
+		"a truncated key": {
+			put("tls.key", ""),
+			"not a pair of certificate and key: tls: failed to find any PEM data in key input",
+		},
+		"expired": {
+			reissue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
+			"the certificate expired at ",
+		},
+		"not valid yet": {
+			reissue(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
+			"the certificate is not valid before ",
+		},
+	})
+}
+
+func TestAFileThatCannotBeReadLeavesTheOldPairInService(t *testing.T) {
+	t.Parallel()
+	instead := func(of string, then func(t *testing.T, s *safe)) func(*testing.T, *safe) {
+		return func(t *testing.T, s *safe) {
+			t.Helper()
+			remove(t, filepath.Join(s.path, of))
+			then(t, s)
+		}
+	}
+	fifo := func(t *testing.T, s *safe) { t.Helper(); makeFIFO(t, s.path, "tls.key") }
+	wantAllKept(t, map[string]spoiling{
+		"missing":     {instead("tls.crt", put("other", "")), "reading certificate PATH/tls.crt: no such file or directory"},
+		"a directory": {instead("tls.key", put("tls.key/file", "")), "reading key PATH/tls.key: is a directory"},
+		"a FIFO":      {instead("tls.key", fifo), "reading key PATH/tls.key: is not a regular file"},
+		"too big":     {put("tls.key", strings.Repeat("x", 1<<20+1)), "reading key PATH/tls.key: is larger than 1048576 bytes"},
+	})
+}
+
+func TestTheSameErrorForNewBytesIsCountedAndNotLoggedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deaf(t)
+		mismatch := func() {
+			write(t, issue(t, "one").cert, s.path, "tls.crt")
+			write(t, issue(t, "two").key, s.path, "tls.key")
+		}
+		mismatch()
+		s.run(t)
+		for range 2 {
+			mismatch()
+			s.reload()
+		}
+		s.wantResults(t, result{}, result{}, result{})
+		s.log.wantLines(t, "certificate not loaded", 1)
+	})
+}
+
+func TestACertificateOfTomorrowIsLoadedTomorrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deaf(t)
+		s.Watching.Poll = 0
+		s.put(t, issue(t, "one", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(50 * time.Minute) }))
+		s.run(t)
+		elapse(40 * time.Minute)
+		s.wantResults(t, result{})
+		elapse(15 * time.Minute)
+		s.wantNow(t, "one")
+		s.log.wantLines(t, "certificate not loaded", 1)
+		s.wantResults(t, result{}, result{true, true})
+	})
+}
+
+func TestACertificateWithoutAlternativeNamesIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deaf(t)
+		s.put(t, issue(t, "one", func(c *x509.Certificate) { c.DNSNames = nil }))
+		s.run(t)
+		s.wantNow(t, "one")
+		line := s.log.wantLines(t, "the certificate has no DNS name or IP address as subject alternative name", 1)[0]
+		if line["level"] != "warn" {
+			t.Errorf("unexpected log line: %v", line)
+		}
+	})
+}
+
+func TestAMissingPair(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "certs")
+	s := newSafe(t, path)
+	names := "certificate " + path + "/tls.crt, key " + path + "/tls.key: "
+	wantPending(t, s.Pending(), names+"it has not been read yet")
+	if got := s.name(); got != "no certificate is loaded yet: it has not been read yet" {
+		t.Errorf("GetCertificate gives %q", got)
+	}
+	background(t, s.Run)
+	missing := "reading certificate " + path + "/tls.crt: no such file or directory"
+	s.wantName(t, "no certificate is loaded yet: "+missing)
+	wantPending(t, s.Pending(), names+missing)
+	s.put(t, issue(t, "one"))
+	s.wantName(t, "one")
+	wantPending(t, s.Pending())
+}
+
+func TestThePairIsRotatedByEvents(t *testing.T) {
+	t.Parallel()
+	s := newSafe(t, t.TempDir())
+	s.put(t, issue(t, "first"))
+	background(t, s.Run)
+	s.wantName(t, "first")
+	for i := range 4 {
+		name := "name" + strconv.Itoa(i)
+		s.put(t, issue(t, name))
+		s.wantName(t, name)
+	}
+}
+
+func TestAPairThatIsRotatedFileByFile(t *testing.T) {
+	t.Parallel()
+	s := newSafe(t, t.TempDir())
+	s.put(t, issue(t, "first"))
+	background(t, s.Run)
+	s.wantName(t, "first")
+	second := issue(t, "second")
+	write(t, second.cert, s.path, "tls.crt")
+	eventually(t, "the mismatch is logged", func() bool { return len(s.log.lines(t, "certificate not loaded")) == 1 })
+	s.wantName(t, "first")
+	write(t, second.key, s.path, "tls.key")
+	s.wantName(t, "second")
+}
+
+func TestTheSwapOfAMountedSecret(t *testing.T) {
+	t.Parallel()
+	s := newSafe(t, t.TempDir())
+	for i := range 4 {
+		name := "name" + strconv.Itoa(i)
+		pair := issue(t, name)
+		project(t, s.path, strconv.Itoa(i), map[string]string{"tls.crt": pair.cert, "tls.key": pair.key})
+		if i == 0 {
+			background(t, s.Run)
+		}
+		s.wantName(t, name)
+	}
+}
+
+func TestTheObserverOfAKeyPairIsOptional(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	pair := issue(t, "one")
+	write(t, pair.cert, path, "tls.crt")
+	write(t, pair.key, path, "tls.key")
+	k := watcher.NewKeyPair(filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key"), new(logbook).logger(), nil)
+	background(t, k.Run)
+	eventually(t, "the pair is loaded", func() bool { return len(k.Pending()) == 0 })
+}
+
+func TestHandshakesDuringRotation(t *testing.T) {
+	t.Parallel()
+	s := newSafe(t, t.TempDir())
+	s.put(t, issue(t, "first"))
+	background(t, s.Run)
+	s.wantName(t, "first")
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for !stop.Load() {
+				pair, err := s.GetCertificate(new(tls.ClientHelloInfo))
+				if err != nil || pair.Leaf == nil || pair.PrivateKey == nil {
+					t.Errorf("pair %v, error %v", pair, err)
+					return
+				}
+				s.Pending()
+			}
+		})
+	}
+	for i := range 5 {
+		name := "name" + strconv.Itoa(i)
+		s.put(t, issue(t, name))
+		s.Reload()
+		s.wantName(t, name)
+	}
+	stop.Store(true)
+	readers.Wait()
+}
+
+func TestAKeyInAnotherDirectory(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	first, second := issue(t, "first"), issue(t, "second")
+	cert, key := filepath.Join(top, "public", "tls.crt"), filepath.Join(top, "private", "tls.key")
+	write(t, first.cert, cert)
+	write(t, first.key, key)
+	s := &safe{log: new(logbook)}
+	s.KeyPair = watcher.NewKeyPair(cert, key, s.log.logger(), nil)
+	s.Watching.Poll = -1
+	background(t, s.Run)
+	s.wantName(t, "first")
+	write(t, second.cert, cert)
+	eventually(t, "the mismatch is logged", func() bool { return len(s.log.lines(t, "certificate not loaded")) == 1 })
+	remove(t, key)
+	eventually(t, "the lack of a key is logged", func() bool { return len(s.log.lines(t, "certificate not loaded")) == 2 })
+	write(t, second.key, key)
+	s.wantName(t, "second")
+}
