@@ -1,0 +1,18 @@
+package mutate
+
+import "k8s-sidecar-injector/conf"
+
+// shownDigest is how much of a sidecar's digest the injected annotation shows.
+const shownDigest = 12
+
+// encodeAnnotations notes on the pod that it is done, and with what. The status keeps a
+// second review, such as one by reinvocationPolicy IfNeeded, from injecting again. A pod that
+// is injected has annotations already: one of them asked for it.
+func encodeAnnotations(w *patch, policy *Policy, sidecar *conf.Sidecar) {
+	injected := sidecar.Ref.String() + "@" + sidecar.Digest[:shownDigest]
+	for _, added := range []annotation{{injectedKey, injected}, {statusKey, statusInjected}} {
+		w.begin(opAdd, "/metadata/annotations/", escape(policy.key(added.key)))
+		w.quote(added.value)
+		w.end()
+	}
+}

@@ -1,0 +1,62 @@
+package mutate
+
+import "k8s-sidecar-injector/conf"
+
+// Outcome is what was done with a review.
+type Outcome string
+
+// The outcomes.
+const (
+	Injected Outcome = "injected"
+	Skipped  Outcome = "skipped"
+	Denied   Outcome = "denied"
+)
+
+// Reason is why. The set is closed; log, metric and answer use the same words.
+type Reason string
+
+// The reasons, in the order in which they are looked for. ReasonBadReview is the only one
+// that Pod does not give: there was no pod to decide about.
+const (
+	ReasonBadReview        Reason = "bad_review"
+	ReasonNotAPodCreate    Reason = "not_a_pod_create"
+	ReasonMirrorPod        Reason = "mirror_pod"
+	ReasonIgnoredNamespace Reason = "ignored_namespace"
+	ReasonAlreadyInjected  Reason = "already_injected"
+	ReasonNoAnnotation     Reason = "no_annotation"
+	ReasonOptedOut         Reason = "opted_out"
+	ReasonBadRequest       Reason = "bad_request_annotation"
+	ReasonUnknownSidecar   Reason = "unknown_sidecar"
+	ReasonConflict         Reason = "conflict"
+	ReasonInjected         Reason = "injected"
+)
+
+// Decision is what to answer to one review.
+type Decision struct {
+	Outcome Outcome
+	Reason  Reason
+	// Message tells a user what is the matter and what to do. It is empty where nobody needs
+	// telling; a skip with a message is worth a warning.
+	Message string
+	// Asked is the request annotation as the pod has it.
+	Asked string
+	// Sidecars are those that were injected, nil unless the outcome is Injected.
+	Sidecars []*conf.Sidecar
+	// Patch is the JSON Patch (RFC 6902), nil unless the outcome is Injected.
+	Patch []byte
+	// Generation is that of the snapshot which decided.
+	Generation uint64
+}
+
+// skip is a decision that leaves the pod alone and that nobody needs to be told of.
+func skip(reason Reason) Decision {
+	return Decision{Outcome: Skipped, Reason: reason}
+}
+
+// refuse is a decision that the operator's policy turns into a denial or a skip.
+func refuse(action Action, reason Reason, message string) Decision {
+	if action == Deny {
+		return Decision{Outcome: Denied, Reason: reason, Message: message}
+	}
+	return Decision{Outcome: Skipped, Reason: reason, Message: message + "; the pod was admitted without sidecars"}
+}

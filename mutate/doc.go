@@ -1,0 +1,14 @@
+// Package mutate is the pure function from a snapshot and a pod to a JSON Patch.
+//
+// [Pod] reads a [Request], which holds only as much of the pod as merging needs, and gives a
+// [Decision]: the outcome, the reason, and the patch. The patch consists of operations on the
+// object as it was received, never of a re-encoded pod: what the API types here do not know
+// survives.
+//
+// Each rule of merging has a file of its own: serviceaccount.go, containers.go, volumes.go,
+// mounts.go, env.go, host.go, annotations.go. They fill a plan; what would make the pod
+// invalid is found in conflict.go and ports.go, before anything is answered; encode.go and
+// patch.go write the operations.
+//
+// Nothing here does I/O, knows the time, or keeps state.
+package mutate

@@ -1,0 +1,201 @@
+package mutate_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
+)
+
+// FuzzPod holds Pod against the oracle, over pods and sidecars made from the input.
+func FuzzPod(f *testing.F) {
+	for seed := range uint64(400) {
+		f.Add(random(f, seed, 64+int(seed)))
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		g := &generator{bytes: input}
+		written := g.sidecar()
+		pod := g.pod()
+		snapshot, rejected := tryLoad(written)
+		if len(rejected) > 0 {
+			t.Skip("not a sidecar")
+		}
+		again, _ := tryLoad(written)
+		c := &testCase{policy: usual(), object: pod, request: object{
+			"operation": "CREATE", "namespace": "default", "resource": object{"version": "v1", "resource": "pods"},
+		}}
+		decision := decide(t, snapshot, c.policy, c.with(t, pod))
+		unchanged(t, snapshot, again)
+
+		d := new(definition)
+		if err := json.Unmarshal(written, d); err != nil {
+			t.Fatal(err)
+		}
+		ref := conf.Ref{Name: "logger", Version: "v1"}
+		want, err := expect(pod, d, "logger:v1@"+snapshot.Sidecar(ref).Digest[:12])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if decision.Reason != want.reason {
+			t.Fatalf("got %s, want %s\nsidecar: %s\npod: %s", text(&decision), want.reason, written, pod)
+		}
+		if decision.Outcome != mutate.Injected {
+			return
+		}
+		injected := apply(t, pod, decision.Patch)
+		same(t, want, injected)
+		survives(t, want, pod, injected)
+		c.secondPass(t, snapshot, injected)
+		if t.Failed() {
+			t.Logf("sidecar: %s\npod: %s\npatch: %s", written, pod, decision.Patch)
+		}
+	})
+}
+
+// same compares the result with the oracle's pod.
+func same(t *testing.T, want *expected, injected []byte) {
+	t.Helper()
+	got := new(corev1.Pod)
+	if err := json.Unmarshal(injected, got); err != nil {
+		t.Fatalf("%v: %s", err, injected)
+	}
+	// The alias follows the account, where there is one; the typed pod cannot tell one that
+	// is empty from none.
+	if want.account {
+		if alias := got.Spec.DeprecatedServiceAccount; alias != "" && alias != want.pod.Spec.ServiceAccountName {
+			t.Errorf("serviceAccount is %s", alias)
+		}
+		if got.Spec.DeprecatedServiceAccount == "" && want.pod.Spec.DeprecatedServiceAccount != "" {
+			t.Errorf("serviceAccount is gone")
+		}
+		want.pod.Spec.DeprecatedServiceAccount, got.Spec.DeprecatedServiceAccount = "", ""
+	}
+	if !equality.Semantic.DeepEqual(want.pod, got) {
+		t.Errorf("the pod (-want +got):\n%s", cmp.Diff(want.pod, got, cmpopts.EquateEmpty()))
+	}
+}
+
+// survives checks that all that came in is in the result, known to the API or not, except
+// for what the oracle took away.
+func survives(t *testing.T, want *expected, pod, injected []byte) {
+	t.Helper()
+	var before, after any
+	if err := json.Unmarshal(pod, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(injected, &after); err != nil {
+		t.Fatal(err)
+	}
+	survive(t, want, "", before, after)
+}
+
+func survive(t *testing.T, want *expected, path string, before, after any) {
+	t.Helper()
+	switch before := before.(type) {
+	case object:
+		after, _ := after.(object)
+		for key, value := range before {
+			next := path + "." + key
+			if got, found := after[key]; !found {
+				t.Errorf("%s is gone", next)
+			} else if !ourField(want, next) {
+				survive(t, want, next, value, got)
+			}
+		}
+	case []any:
+		after, _ := after.([]any)
+		kept := slices.DeleteFunc(slices.Clone(before), func(e any) bool { return want.takes(path, e) })
+		if len(after) < len(kept) {
+			t.Errorf("%s has %d elements, want at least %d", path, len(after), len(kept))
+			return
+		}
+		for i := range kept {
+			survive(t, want, path+"[]", kept[i], after[i])
+		}
+	case nil: // may become a list
+	default:
+		if !reflect.DeepEqual(before, after) {
+			t.Errorf("%s was %v, is %v", path, before, after)
+		}
+	}
+}
+
+// ourField tells the scalars that an injection may change.
+func ourField(want *expected, path string) bool {
+	switch path {
+	case ".metadata.annotations.injector.tumblr.com/status", ".metadata.annotations.injector.tumblr.com/injected",
+		".spec.hostNetwork", ".spec.hostPID":
+		return true
+	case ".spec.serviceAccountName", ".spec.serviceAccount":
+		return want.account
+	}
+	return false
+}
+
+// takes tells the elements that an injection takes away.
+func (e *expected) takes(path string, element any) bool {
+	o, _ := element.(object)
+	switch {
+	case !e.tokens || o == nil:
+		return false
+	case path == ".spec.volumes":
+		name, _ := o["name"].(string)
+		return e.dropped[name]
+	case strings.HasSuffix(path, ".volumeMounts"):
+		return o["mountPath"] == token
+	}
+	return false
+}
+
+// FuzzRequest reviews arbitrary bytes. What decodes must not panic, and the patch must fit
+// the object as it was received.
+func FuzzRequest(f *testing.F) {
+	snapshot := load(f, read(f, "testdata/reviews/sidecars.yaml"))
+	files, err := filepath.Glob("testdata/reviews/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		f.Add(requestOf(f, read(f, file)))
+	}
+	for seed := range uint64(40) {
+		g := &generator{bytes: random(f, seed, 400)}
+		f.Add(fmt.Appendf(nil, `{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},"object":%s}`, g.pod()))
+	}
+	f.Fuzz(func(t *testing.T, input []byte) {
+		var received struct {
+			Object jsontext.Value `json:"object"`
+		}
+		if jsonv2.Unmarshal(input, new(mutate.Request)) != nil || jsonv2.Unmarshal(input, &received) != nil {
+			t.Skip("not a request")
+		}
+		decision := decide(t, snapshot, usual(), input)
+		if decision.Outcome == mutate.Injected {
+			apply(t, received.Object, decision.Patch)
+		}
+	})
+}
+
+func requestOf(tb testing.TB, review []byte) []byte {
+	tb.Helper()
+	var r struct {
+		Request json.RawMessage `json:"request"`
+	}
+	if err := json.Unmarshal(review, &r); err != nil {
+		tb.Fatal(err)
+	}
+	return r.Request
+}

@@ -1,0 +1,301 @@
+package mutate_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// generator turns fuzz bytes into pods and sidecars. The names come from small alphabets,
+// so that things collide. When the bytes run out, choices fall on the plainest.
+type generator struct {
+	bytes   []byte
+	unknown int // unknown fields so far
+}
+
+type object = map[string]any
+
+// below gives a number below n; 0 when the bytes have run out.
+func (g *generator) below(n int) int {
+	if len(g.bytes) == 0 {
+		return 0
+	}
+	b := g.bytes[0]
+	g.bytes = g.bytes[1:]
+	return int(b) % n
+}
+
+// one is true once in n times.
+func (g *generator) one(n int) bool {
+	return g.below(n) == n-1
+}
+
+func pick[T any](g *generator, from ...T) T {
+	return from[g.below(len(from))]
+}
+
+// with adds a field that is newer than any API.
+func (g *generator) with(o object) object {
+	if g.one(6) {
+		g.unknown++
+		o[fmt.Sprintf("x-%d", g.unknown)] = pick[any](g, object{"deep": []any{1, nil, object{}}}, nil, 1.5, []any{})
+	}
+	return o
+}
+
+// list sets a list: absent, null, empty, or with elements, some of which are null.
+func (g *generator) list(o object, name string, element func() any) {
+	switch n := g.below(7); n {
+	case 0, 1:
+	case 2:
+		o[name] = nil
+	case 3:
+		o[name] = []any{}
+	default:
+		elements := make([]any, 0, n-3)
+		for range n - 3 {
+			if g.one(16) {
+				elements = append(elements, nil)
+			} else {
+				elements = append(elements, element())
+			}
+		}
+		o[name] = elements
+	}
+}
+
+// pod makes a pod that mostly asks for the sidecar.
+func (g *generator) pod() []byte {
+	annotations := g.annotations()
+	metadata := g.with(object{"name": "pod", "annotations": annotations})
+	pod := g.with(object{"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+	if annotations == nil {
+		delete(metadata, "annotations")
+	}
+	switch {
+	case g.one(20):
+	case g.one(20):
+		pod["spec"] = nil
+	default:
+		pod["spec"] = g.spec()
+	}
+	return encode(pod)
+}
+
+func (g *generator) annotations() object {
+	if g.one(40) {
+		return nil
+	}
+	annotations := object{"injector.tumblr.com/request": "logger:v1", "other": "kept"}
+	if g.one(16) {
+		annotations["injector.tumblr.com/request"] = pick[any](g, " LOGGER:v1\n", "none", "", "other:v1", "two, three", nil)
+	}
+	if g.one(16) {
+		annotations["injector.tumblr.com/status"] = pick[any](g, "failed", " Injected ", "", nil)
+	}
+	if g.one(20) {
+		annotations["injector.tumblr.com/injected"] = "older"
+	}
+	if g.one(40) {
+		delete(annotations, "injector.tumblr.com/request")
+	}
+	if g.one(40) {
+		annotations["kubernetes.io/config.mirror"] = ""
+	}
+	return annotations
+}
+
+func (g *generator) spec() object {
+	spec := g.with(object{})
+	g.list(spec, "containers", func() any { return g.container(false) })
+	g.list(spec, "initContainers", func() any { return g.container(true) })
+	g.list(spec, "volumes", func() any { return g.with(g.volume()) })
+	g.list(spec, "hostAliases", func() any { return g.with(g.alias()) })
+	if g.one(2) {
+		g.mountTokens(spec)
+	}
+	g.maybe(spec, 4, "serviceAccountName", "", "default", "own", nil)
+	g.maybe(spec, 4, "serviceAccount", "default", "", "own", nil)
+	g.maybe(spec, 6, "hostNetwork", true, false, nil)
+	g.maybe(spec, 6, "hostPID", true, false, nil)
+	g.maybe(spec, 8, "automountServiceAccountToken", false, true, nil)
+	g.maybe(spec, 8, "hostUsers", false, true, nil)
+	g.maybe(spec, 8, "shareProcessNamespace", true, false, nil)
+	g.maybe(spec, 10, "hostnameOverride", "host", nil)
+	g.maybe(spec, 10, "os", object{"name": "windows"}, object{"name": "linux"}, nil)
+	g.maybe(spec, 10, "securityContext", object{"sysctls": []any{object{"name": "kernel.sem"}, object{"name": "net.core.somaxconn"}}},
+		object{"sysctls": []any{object{"name": "net/ipv4.tcp_syncookies"}, nil}}, object{"sysctls": nil}, nil)
+	return spec
+}
+
+// mountTokens does what the API server has done before it calls a webhook.
+func (g *generator) mountTokens(spec object) {
+	mount := object{"name": "token", "mountPath": token, "readOnly": true}
+	for _, list := range []string{"containers", "initContainers"} {
+		containers, _ := spec[list].([]any)
+		for _, c := range containers {
+			if c, ok := c.(object); ok {
+				mounts, _ := c["volumeMounts"].([]any)
+				c["volumeMounts"] = append(mounts, mount)
+			}
+		}
+	}
+	volumes, _ := spec["volumes"].([]any)
+	spec["volumes"] = append(volumes, object{"name": "token", "emptyDir": object{}})
+	spec["serviceAccountName"], spec["serviceAccount"] = "default", "default"
+}
+
+// maybe sets a field once in n times.
+func (g *generator) maybe(o object, n int, name string, values ...any) {
+	if g.one(n) {
+		o[name] = pick(g, values...)
+	}
+}
+
+func (g *generator) container(init bool) object {
+	c := g.with(object{"name": pick(g, "a", "b", "c", "d"), "image": "app"})
+	g.list(c, "env", func() any { return g.with(g.env()) })
+	g.list(c, "volumeMounts", func() any { return g.with(g.mount()) })
+	if g.one(4) {
+		g.list(c, "volumeDevices", func() any { return g.device() })
+	}
+	if g.one(3) {
+		g.list(c, "ports", func() any { return g.with(g.port()) })
+	}
+	if init {
+		g.maybe(c, 3, "restartPolicy", "Always", nil)
+	}
+	return c
+}
+
+func (g *generator) env() object {
+	if g.one(5) {
+		return object{"name": pick(g, "A", "B", "C"), "valueFrom": object{"fieldRef": object{"fieldPath": "metadata.name"}}}
+	}
+	return object{"name": pick(g, "A", "B", "C"), "value": pick(g, "", "<&>\u2028", "x")}
+}
+
+func (g *generator) mount() object {
+	m := object{
+		"name":      pick(g, "data", "logs", "token", "data", "logs", "token", "absent"),
+		"mountPath": pick(g, "/data", "/data/", "/logs", token, token),
+	}
+	g.maybe(m, 6, "readOnly", true)
+	return m
+}
+
+func (g *generator) device() object {
+	return object{"name": pick(g, "disk", "data", "token"), "devicePath": pick(g, "/dev/xvda", "/data")}
+}
+
+func (g *generator) volume() object {
+	v := object{"name": pick(g, "data", "logs", "token", "disk")}
+	v["emptyDir"] = pick(g, object{}, object{"sizeLimit": "1Gi"})
+	return v
+}
+
+func (g *generator) port() object {
+	p := object{"containerPort": pick(g, 80, 81)}
+	g.maybe(p, 2, "hostPort", 80, 81)
+	g.maybe(p, 3, "protocol", "UDP", "TCP")
+	g.maybe(p, 5, "hostIP", "10.0.0.1")
+	return p
+}
+
+func (g *generator) alias() object {
+	return object{"ip": pick(g, "10.0.0.1", "10.0.0.2"), "hostnames": []any{"db.internal"}}
+}
+
+// sidecar makes a definition, which Load may still reject.
+func (g *generator) sidecar() []byte {
+	d := object{"name": "logger:v1"}
+	var names []string
+	g.several(d, "containers", func() object { return g.sidecarContainer(&names, false) })
+	g.several(d, "initContainers", func() object { return g.sidecarContainer(&names, true) })
+	g.unique(d, "volumes", g.volume)
+	g.unique(d, "volumeMounts", g.mount)
+	g.unique(d, "env", g.env)
+	if g.one(2) {
+		// Mostly the volumes that are mounted, so that not every pod is a conflict.
+		d["volumes"] = []any{
+			object{"name": "data", "emptyDir": object{}},
+			object{"name": "logs", "emptyDir": object{}},
+			object{"name": "token", "emptyDir": object{}},
+			object{"name": "disk", "emptyDir": object{}},
+		}
+	}
+	g.several(d, "hostAliases", g.alias)
+	g.maybe(d, 5, "hostNetwork", true, false)
+	g.maybe(d, 4, "hostPID", true, false)
+	g.maybe(d, 2, "serviceAccountName", "logger", "logger", "logger", "default")
+	return encode(d)
+}
+
+func (g *generator) several(d object, list string, element func() object) {
+	var elements []any
+	for range g.below(3) {
+		if e := element(); e != nil {
+			elements = append(elements, e)
+		}
+	}
+	if elements != nil {
+		d[list] = elements
+	}
+}
+
+// unique is several, without elements whose name or path is taken.
+func (g *generator) unique(d object, list string, element func() object) {
+	var taken []any
+	g.several(d, list, func() object {
+		e := element()
+		path, _ := e["mountPath"].(string)
+		if slices.Contains(taken, e["name"]) || path != "" && slices.Contains(taken, any(clean(path))) {
+			return nil
+		}
+		taken = append(taken, e["name"], clean(path))
+		return e
+	})
+}
+
+func (g *generator) sidecarContainer(names *[]string, init bool) object {
+	c := object{"name": pick(g, "sidecar", "second", "third", "fourth", "fifth", "sixth", "a", "b"), "image": "sidecar"}
+	if slices.Contains(*names, c["name"].(string)) {
+		return nil
+	}
+	*names = append(*names, c["name"].(string))
+	g.unique(c, "env", g.env)
+	g.unique(c, "volumeMounts", g.mount)
+	if init {
+		g.maybe(c, 2, "restartPolicy", "Always")
+	}
+	if init && c["restartPolicy"] == nil {
+		return c // what Load says of the ports of others is nothing
+	}
+	if g.one(6) {
+		c["volumeDevices"] = []any{g.device()}
+	}
+	if g.one(3) {
+		g.several(c, "ports", g.port)
+	}
+	return c
+}
+
+func encode(value any) []byte {
+	content, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return content
+}
+
+// random gives n bytes of a fixed sequence, so that plain go test sees many pods, too.
+func random(tb testing.TB, seed uint64, n int) []byte {
+	tb.Helper()
+	content := make([]byte, n)
+	for i := range content {
+		seed = seed*6364136223846793005 + 1442695040888963407
+		content[i] = byte(seed >> 56)
+	}
+	return content
+}

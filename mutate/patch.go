@@ -1,0 +1,119 @@
+package mutate
+
+import (
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// patch is a JSON Patch (RFC 6902) in the making. The zero patch is empty.
+type patch struct {
+	buffer []byte
+}
+
+// bytes ends the patch, which has at least one operation.
+func (w *patch) bytes() []byte {
+	return append(w.buffer, ']')
+}
+
+// begin writes an operation up to its value, which must follow, and then end. The path
+// comes in parts, so that nobody has to join them.
+func (w *patch) begin(op string, path ...string) {
+	w.open(op, path)
+	w.value(op)
+}
+
+// open writes an operation up to its path, which may go on.
+func (w *patch) open(op string, path []string) {
+	separator := `,{"op":"`
+	if len(w.buffer) == 0 {
+		separator = `[{"op":"`
+	}
+	w.buffer = append(append(w.buffer, separator...), op...)
+	w.buffer = append(w.buffer, `","path":"`...)
+	for _, part := range path {
+		w.buffer = append(w.buffer, part...)
+	}
+}
+
+// value ends the path.
+func (w *patch) value(op string) {
+	w.buffer = append(w.buffer, '"')
+	if op != opRemove {
+		w.buffer = append(w.buffer, `,"value":`...)
+	}
+}
+
+func (w *patch) end() {
+	w.buffer = append(w.buffer, '}')
+}
+
+// The operations in use.
+const (
+	opAdd     = "add"
+	opReplace = "replace"
+	opRemove  = "remove"
+)
+
+func (w *patch) remove(path ...string) {
+	w.begin(opRemove, path...)
+	w.end()
+}
+
+// set writes an operation whose value is JSON already.
+func (w *patch) set(op, value string, path ...string) {
+	w.begin(op, path...)
+	w.buffer = append(w.buffer, value...)
+	w.end()
+}
+
+// quote appends text as a JSON string. The text is valid UTF-8: it came out of JSON or was
+// validated when it was loaded.
+func (w *patch) quote(text string) {
+	w.buffer, _ = jsontext.AppendQuote(w.buffer, text)
+}
+
+// addAll adds elements to the end of a list. Where there is no list yet, or a null in its
+// place, one operation makes it.
+func addAll[E any](w *patch, exists bool, elements []E, write func(*patch, *E), path ...string) {
+	if len(elements) == 0 {
+		return
+	}
+	if exists {
+		for i := range elements {
+			w.open(opAdd, path)
+			w.buffer = append(w.buffer, "/-"...)
+			w.value(opAdd)
+			write(w, &elements[i])
+			w.end()
+		}
+		return
+	}
+	w.begin(opAdd, path...)
+	w.buffer = append(w.buffer, '[')
+	for i := range elements {
+		write(w, &elements[i])
+		w.buffer = append(w.buffer, ',')
+	}
+	w.buffer[len(w.buffer)-1] = ']'
+	w.end()
+}
+
+func writeElement(w *patch, e *conf.Element) {
+	w.buffer = append(w.buffer, e.JSON...)
+}
+
+func writeMount(w *patch, m *conf.Mount) {
+	w.buffer = append(w.buffer, m.JSON...)
+}
+
+func writeJSON(w *patch, value *[]byte) {
+	w.buffer = append(w.buffer, *value...)
+}
+
+// escape makes a key part of a JSON Pointer (RFC 6901, section 3).
+func escape(key string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1")
+}

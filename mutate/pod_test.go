@@ -1,0 +1,252 @@
+package mutate_test
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
+)
+
+const review = "testdata/reviews/v1-deployment-pod.json"
+
+func TestConcurrent(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, read(t, "testdata/reviews/sidecars.yaml"))
+	policy := usual()
+	request := decodeReview(t, read(t, review))
+	want := mutate.Pod(snapshot, policy, request).Patch
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			for range 50 {
+				if got := mutate.Pod(snapshot, policy, request).Patch; !bytes.Equal(got, want) {
+					t.Errorf("got %s, want %s", got, want)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestDecision(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, read(t, "testdata/reviews/sidecars.yaml"))
+	pod := func(request string) []byte {
+		return encode(object{"metadata": object{"annotations": object{"injector.tumblr.com/request": request}}})
+	}
+	for _, test := range []struct {
+		name, asked string
+		operation   string
+		injected    bool
+	}{
+		{"injected", " Logger:v1", "CREATE", true},
+		{"skipped", "none", "CREATE", false},
+		{"unknown", "other", "CREATE", false},
+		{"not a create", "logger:v1", "DELETE", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := &testCase{request: creation()}
+			c.request["operation"] = test.operation
+			decision := decide(t, snapshot, usual(), c.with(t, pod(test.asked)))
+			if decision.Asked != test.asked || decision.Generation != snapshot.Generation() {
+				t.Errorf("asked %q of generation %d", decision.Asked, decision.Generation)
+			}
+			if injected := decision.Patch != nil; injected != test.injected || len(decision.Sidecars) > 0 != test.injected {
+				t.Errorf("patch %s, sidecars %v", decision.Patch, decision.Sidecars)
+			}
+			if test.injected && decision.Sidecars[0] != snapshot.Sidecar(conf.Ref{Name: "logger", Version: "v1"}) {
+				t.Errorf("injected %s", decision.Sidecars[0].Ref)
+			}
+		})
+	}
+}
+
+func TestEmptySnapshot(t *testing.T) {
+	t.Parallel()
+	var s store.Store
+	decision := decide(t, s.Current(), usual(), requestOf(t, read(t, review)))
+	if decision.Reason != mutate.ReasonUnknownSidecar || decision.Generation != 0 {
+		t.Errorf("generation %d: %s", decision.Generation, text(&decision))
+	}
+}
+
+// TestHostileMessages has pods whose every text is long and full of control characters. The
+// message goes to terminals and logs.
+func TestHostileMessages(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte("name: logger:v1\nhostNetwork: true\ncontainers:\n- {name: app, image: app}\n"))
+	hostile := strings.Repeat("\x1b[31m\r\n\u202e\u2028🙂", 20000)
+	hostile = strings.ToValidUTF8(hostile[:300<<10], "")
+	short := hostile[:strings.Index(hostile, "🙂")]
+	ports := []any{object{"containerPort": 80, "hostPort": 81, "protocol": short}, object{"containerPort": 80, "protocol": short}}
+	many := []any{object{"name": hostile, "ports": ports}}
+	for range 1000 {
+		many = append(many, object{"name": short, "ports": ports})
+	}
+	for _, test := range []struct {
+		name, request string
+		reason        mutate.Reason
+	}{
+		{"bad request", hostile, mutate.ReasonBadRequest},
+		{"name too long", strings.Repeat("a", 300<<10), mutate.ReasonBadRequest},
+		{"conflict", "logger:v1", mutate.ReasonConflict},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := &testCase{request: creation()}
+			decision := decide(t, snapshot, usual(), c.with(t, encode(object{
+				"metadata": object{"annotations": object{"injector.tumblr.com/request": test.request}},
+				"spec":     object{"containers": many},
+			})))
+			if decision.Reason != test.reason {
+				t.Errorf("got %s", text(&decision))
+			}
+			if len(decision.Message) > 8<<10 {
+				t.Errorf("the message has %d bytes", len(decision.Message))
+			}
+			if at := strings.IndexFunc(decision.Message, func(r rune) bool { return !unicode.IsPrint(r) }); at >= 0 {
+				t.Errorf("the message has %q", decision.Message[at:at+8])
+			}
+		})
+	}
+}
+
+// TestBigPods has pods as big as a review may be, made to find loops within loops. Time must
+// be in proportion to the bytes: a square of these would take minutes.
+func TestBigPods(t *testing.T) {
+	t.Parallel()
+	const (
+		volume = `{"name":"v#"}`
+		mount  = `{"name":"v#","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}`
+		ours   = `{"name":"logs","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}`
+	)
+	snapshot := load(t, []byte(`
+name: logger:v1
+hostNetwork: true
+serviceAccountName: logger
+volumeMounts: [{name: logs, mountPath: /logs}]
+volumes: [{name: logs, emptyDir: {}}]
+`))
+	for _, test := range []struct{ name, spec string }{
+		{"ports", `{"containers":[{"name":"a","ports":[` + repeat(`{"containerPort":1,"hostIP":"#"}`, 120000) + `]}]}`},
+		{"equal ports", `{"containers":[{"name":"a","ports":[` + repeat(`{"containerPort":1}`, 200000) + `]}]}`},
+		{"volumes", `{"volumes":[` + repeat(volume, 40000) + `],"containers":[` + repeat(`{"volumeMounts":[`+mount+`]}`, 40000) + `]}`},
+		{"mounts", `{"volumes":[` + repeat(volume, 40000) + `],"containers":[{"volumeMounts":[` + repeat(ours, 60000) + `]}]}`},
+		{"containers", `{"containers":[` + repeat(`{"name":"c#"}`, 100000) + `]}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			pod := `{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":` + test.spec + `}`
+			c := &testCase{request: creation()}
+			request := decode(t, c.with(t, []byte(pod)))
+			start := time.Now()
+			decision := mutate.Pod(snapshot, usual(), request)
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %s for %d bytes: %s", took, len(pod), decision.Reason)
+			}
+		})
+	}
+}
+
+// repeat gives n elements, in which # is the number.
+func repeat(element string, n int) string {
+	elements := make([]string, n)
+	for i := range elements {
+		elements[i] = strings.ReplaceAll(element, "#", string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676%26))+string(rune('a'+i/17576%26)))
+	}
+	return strings.Join(elements, ",")
+}
+
+func creation() object {
+	return object{"operation": "CREATE", "namespace": "default", "resource": object{"version": "v1", "resource": "pods"}}
+}
+
+func TestWrongKinds(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, object, want string }{
+		{"annotations", `{"metadata":{"annotations":[]}}`, "want an object, got ["},
+		{"number", `{"metadata":{"annotations":{"a/b":1}}}`, "want a string, got number"},
+		{"number of ours", `{"metadata":{"annotations":{"a/request":1}}}`, "want a string, got number"},
+		{"twice", `{"metadata":{"annotations":{"a/request":"a","a/request":"b"}}}`, "duplicate"},
+		{"cut short", `{"metadata":{"annotations":{"a/request":`, "unexpected EOF"},
+		{"cut in a value", `{"metadata":{"annotations":{"a/request":"a`, "unexpected EOF"},
+		{"cut in a name", `{"metadata":{"annotations":{"a/req`, "unexpected EOF"},
+		{"cut in a comma", `{"metadata":{"annotations":{"a/request":"a"`, "unexpected EOF"},
+		{"cut in a brace", `{"metadata":{"annotations":`, "unexpected EOF"},
+		{"volumes", `{"spec":{"volumes":{}}}`, "/spec/volumes"},
+		{"container", `{"spec":{"containers":[[]]}}`, "/spec/containers/0"},
+		{"port", `{"spec":{"containers":[{"ports":[{"hostPort":4294967376}]}]}}`, "hostPort"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			err := jsonv2.Unmarshal([]byte(test.object), new(mutate.Object))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ request, name, owner string }{
+		{`{}`, "", ""},
+		{`{"name":"a","object":{"metadata":{"name":"b","generateName":"c-"}}}`, "a", ""},
+		{`{"object":{"metadata":{"name":"b","generateName":"c-"}}}`, "b", ""},
+		{`{"object":{"metadata":{"generateName":"c-"}}}`, "c-*", ""},
+		{`{"object":{"metadata":{"ownerReferences":[{"kind":"A","name":"a"},{"kind":"Job","name":"b","controller":true}]}}}`, "", "Job/b"},
+		{`{"object":{"metadata":{"ownerReferences":[{"kind":"A","name":"a","controller":false}]}}}`, "", ""},
+	} {
+		t.Run(test.request, func(t *testing.T) {
+			t.Parallel()
+			r := decode(t, []byte(test.request))
+			if name, owner := r.DisplayName(), r.Owner(); name != test.name || owner != test.owner {
+				t.Errorf("got %q of %q, want %q of %q", name, owner, test.name, test.owner)
+			}
+		})
+	}
+}
+
+func TestParseAction(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]mutate.Action{"admit": mutate.Admit, "deny": mutate.Deny, "": "", "Deny": "", "allow": ""} {
+		got, err := mutate.ParseAction(text)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+	}
+	if _, err := mutate.ParseAction("x\n"); err == nil || err.Error() != `"x\n" is neither admit nor deny` {
+		t.Errorf("got %v", err)
+	}
+}
+
+func BenchmarkPod(b *testing.B) {
+	snapshot := load(b, read(b, "testdata/reviews/sidecars.yaml"))
+	policy := usual()
+	request := decodeReview(b, read(b, review))
+	if decision := mutate.Pod(snapshot, policy, request); decision.Outcome != mutate.Injected {
+		b.Fatal(text(&decision))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		mutate.Pod(snapshot, policy, request)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	content := read(b, review)
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	for b.Loop() {
+		decodeReview(b, content)
+	}
+}
