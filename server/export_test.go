@@ -1,0 +1,21 @@
+package server
+
+import (
+	"io"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// SetTimeouts shortens what a test would otherwise wait for: a client's header, its body, and
+// the end of requests in flight. It must come before Run.
+func (s *Server) SetTimeouts(header, body, grace time.Duration) {
+	s.webhook.ReadHeaderTimeout = header
+	s.webhook.ReadTimeout = body
+	s.grace = grace
+}
+
+// NewErrorLog is what net/http writes its lines to.
+func NewErrorLog(log zerolog.Logger) io.Writer {
+	return errorLog{log}
+}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"k8s-sidecar-injector/mutate"
+)
+
+// prefix is what the name of every metric of ours begins with.
+const prefix = "sidecar_injector_"
+
+// Metrics are the program's metrics. No label value comes from a pod, so the number of time
+// series depends on the operator alone. It is safe for concurrent use.
+type Metrics struct {
+	reviews      *prometheus.CounterVec
+	injections   *prometheus.CounterVec
+	duration     prometheus.Histogram
+	inFlight     prometheus.Gauge
+	reloads      *prometheus.CounterVec
+	reloaded     prometheus.Gauge
+	certificates *prometheus.CounterVec
+	notAfter     prometheus.Gauge
+}
+
+// NewMetrics makes the metrics and registers them, with those of the Go runtime and of the
+// process. It fails when the registerer has one of them already.
+func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics, error) {
+	m := &Metrics{
+		reviews:    counters("reviews_total", "Admission reviews answered, by outcome and reason.", "outcome", "reason"),
+		injections: counters("injections_total", "Pods that a sidecar was injected into, by sidecar.", "sidecar"),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: prefix + "review_duration_seconds",
+			Help: "Time from the head of a review to the end of its answer.",
+			Buckets: []float64{
+				50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1,
+			},
+		}),
+		inFlight:     gauge("reviews_in_flight", "Admission reviews being answered now."),
+		reloads:      counters("reloads_total", "Reloads of the sidecars, by result: error when a source could not be read or a document was rejected.", "result"),
+		reloaded:     gauge("last_successful_reload_timestamp_seconds", "When the sidecars were last reloaded without an error, as Unix time."),
+		certificates: counters("certificate_reloads_total", "Loads of a new key pair, by result.", "result"),
+		notAfter:     gauge("certificate_not_after_timestamp_seconds", "When the certificate in use expires, as Unix time."),
+	}
+	for _, result := range []string{resultSuccess, resultError} {
+		m.reloads.WithLabelValues(result)
+		m.certificates.WithLabelValues(result)
+	}
+	for _, collector := range []prometheus.Collector{
+		m.reviews, m.injections, m.duration, m.inFlight, m.reloads, m.reloaded, m.certificates, m.notAfter,
+		newSnapshotCollector(snapshots),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+	} {
+		if err := registerer.Register(collector); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+const (
+	resultSuccess = "success"
+	resultError   = "error"
+)
+
+// Reloaded counts a reload of the sidecars.
+func (m *Metrics) Reloaded(ok bool) {
+	m.reloads.WithLabelValues(result(ok)).Inc()
+	if ok {
+		m.reloaded.SetToCurrentTime()
+	}
+}
+
+// CertificateLoaded counts the load of a key pair. The time is when the certificate that is
+// in use afterwards expires; the zero time when there is none.
+func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
+	m.certificates.WithLabelValues(result(ok)).Inc()
+	if !notAfter.IsZero() {
+		m.notAfter.Set(float64(notAfter.Unix()))
+	}
+}
+
+// decided counts a review that was decided.
+func (m *Metrics) decided(d *mutate.Decision, duration time.Duration) {
+	m.reviewed(d.Outcome, d.Reason)
+	m.duration.Observe(duration.Seconds())
+	for _, sidecar := range d.Sidecars {
+		m.injections.WithLabelValues(sidecar.Ref.String()).Inc()
+	}
+}
+
+func (m *Metrics) reviewed(outcome mutate.Outcome, reason mutate.Reason) {
+	m.reviews.WithLabelValues(string(outcome), string(reason)).Inc()
+}
+
+func result(ok bool) string {
+	if ok {
+		return resultSuccess
+	}
+	return resultError
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
+}
+
+func gauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: prefix + name, Help: help})
+}

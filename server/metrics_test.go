@@ -1,0 +1,191 @@
+package server_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/server"
+	"k8s-sidecar-injector/store"
+)
+
+func TestMetricsLint(t *testing.T) {
+	t.Parallel()
+	i := newInjector(t, policy())
+	review(t, i, string(recorded(t, "v1-deployment-pod")))
+	problems, err := testutil.GatherAndLint(i.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range problems {
+		t.Errorf("%s: %s", problem.Metric, problem.Text)
+	}
+}
+
+// The counts after known reviews, of which none has left anything else than the closed words
+// and the refs of the operator.
+func TestMetricsOfReviews(t *testing.T) {
+	t.Parallel()
+	i := newInjector(t, policy())
+	for _, body := range []string{
+		string(recorded(t, "v1-deployment-pod")),
+		string(recorded(t, "v1beta1-deployment-pod")),
+		string(recorded(t, "v1-bare-pod")),
+		string(recorded(t, "v1-pod-without-request")),
+		create(asking("nobody-knows-this:v7", "app")),
+		create(asking("clash:v1", "app")),
+		create(`{"spec":"text"}`),
+		"no review",
+	} {
+		review(t, i, body)
+	}
+	err := testutil.GatherAndCompare(i.registry, strings.NewReader(`
+# HELP sidecar_injector_injections_total Pods that a sidecar was injected into, by sidecar.
+# TYPE sidecar_injector_injections_total counter
+sidecar_injector_injections_total{sidecar="logger:latest"} 1
+sidecar_injector_injections_total{sidecar="logger:v1"} 2
+# HELP sidecar_injector_reviews_in_flight Admission reviews being answered now.
+# TYPE sidecar_injector_reviews_in_flight gauge
+sidecar_injector_reviews_in_flight 0
+# HELP sidecar_injector_reviews_total Admission reviews answered, by outcome and reason.
+# TYPE sidecar_injector_reviews_total counter
+sidecar_injector_reviews_total{outcome="denied",reason="bad_review"} 2
+sidecar_injector_reviews_total{outcome="denied",reason="conflict"} 1
+sidecar_injector_reviews_total{outcome="injected",reason="injected"} 3
+sidecar_injector_reviews_total{outcome="skipped",reason="no_annotation"} 1
+sidecar_injector_reviews_total{outcome="skipped",reason="unknown_sidecar"} 1
+`), "sidecar_injector_injections_total", "sidecar_injector_reviews_in_flight", "sidecar_injector_reviews_total")
+	if err != nil {
+		t.Error(err)
+	}
+	families, err := i.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != "sidecar_injector_review_duration_seconds" {
+			continue
+		}
+		// All but the one that was no review.
+		if got := family.GetMetric()[0].GetHistogram(); got.GetSampleCount() != 7 || got.GetSampleSum() <= 0 {
+			t.Errorf("unexpected durations %v", got)
+		}
+	}
+}
+
+func TestMetricsOfReloads(t *testing.T) {
+	t.Parallel()
+	i := newInjector(t, policy())
+	names := []string{"sidecar_injector_reloads_total", "sidecar_injector_certificate_reloads_total", "sidecar_injector_certificate_not_after_timestamp_seconds"}
+	compare := func(reloaded, failed, loaded, bad, notAfter string) {
+		t.Helper()
+		err := testutil.GatherAndCompare(i.registry, strings.NewReader(`
+# HELP sidecar_injector_certificate_not_after_timestamp_seconds When the certificate in use expires, as Unix time.
+# TYPE sidecar_injector_certificate_not_after_timestamp_seconds gauge
+sidecar_injector_certificate_not_after_timestamp_seconds `+notAfter+`
+# HELP sidecar_injector_certificate_reloads_total Loads of a new key pair, by result.
+# TYPE sidecar_injector_certificate_reloads_total counter
+sidecar_injector_certificate_reloads_total{result="error"} `+bad+`
+sidecar_injector_certificate_reloads_total{result="success"} `+loaded+`
+# HELP sidecar_injector_reloads_total Reloads of the sidecars, by result: error when a source could not be read or a document was rejected.
+# TYPE sidecar_injector_reloads_total counter
+sidecar_injector_reloads_total{result="error"} `+failed+`
+sidecar_injector_reloads_total{result="success"} `+reloaded+`
+`), names...)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	compare("0", "0", "0", "0", "0")
+	i.metrics.Reloaded(false)
+	if got := lastReload(t, i.registry); got != 0 {
+		t.Errorf("a failed reload counts as success at %v", got)
+	}
+	before := time.Now()
+	i.metrics.Reloaded(true)
+	if got := lastReload(t, i.registry); got < float64(before.Unix()) || got > float64(time.Now().Unix()+1) {
+		t.Errorf("want the time of the reload, got %v", got)
+	}
+	i.metrics.CertificateLoaded(true, time.Unix(1800000000, 0))
+	i.metrics.CertificateLoaded(false, time.Time{})
+	compare("1", "1", "1", "1", "1.8e+09")
+}
+
+func lastReload(t *testing.T, gatherer prometheus.Gatherer) float64 {
+	t.Helper()
+	families, err := gatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "sidecar_injector_last_successful_reload_timestamp_seconds" {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatal("the metric is missing")
+	return 0
+}
+
+func TestMetricsTwice(t *testing.T) {
+	t.Parallel()
+	registry, snapshots := prometheus.NewRegistry(), new(store.Store)
+	if _, err := server.NewMetrics(registry, snapshots); err != nil {
+		t.Fatal(err)
+	}
+	_, err := server.NewMetrics(registry, snapshots)
+	if _, twice := errors.AsType[prometheus.AlreadyRegisteredError](err); !twice {
+		t.Errorf("want an AlreadyRegisteredError, got %v", err)
+	}
+}
+
+// The snapshot's metrics are those of the moment of the scrape.
+func TestMetricsOfSnapshots(t *testing.T) {
+	t.Parallel()
+	registry, snapshots := prometheus.NewRegistry(), new(store.Store)
+	if _, err := server.NewMetrics(registry, snapshots); err != nil {
+		t.Fatal(err)
+	}
+	compare := func(generation, info, sidecars, rejections, stale string) {
+		t.Helper()
+		err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP sidecar_injector_snapshot_generation Publications of this process; 0 before the first.
+# TYPE sidecar_injector_snapshot_generation gauge
+sidecar_injector_snapshot_generation `+generation+info+`
+# HELP sidecar_injector_snapshot_rejections Documents that are rejected now.
+# TYPE sidecar_injector_snapshot_rejections gauge
+sidecar_injector_snapshot_rejections `+rejections+`
+# HELP sidecar_injector_snapshot_sidecars Sidecars served.
+# TYPE sidecar_injector_snapshot_sidecars gauge
+sidecar_injector_snapshot_sidecars `+sidecars+`
+# HELP sidecar_injector_snapshot_stale_documents Sidecars served as they were before their document was changed to something that is rejected.
+# TYPE sidecar_injector_snapshot_stale_documents gauge
+sidecar_injector_snapshot_stale_documents `+stale+`
+`), "sidecar_injector_snapshot_generation", "sidecar_injector_snapshot_info", "sidecar_injector_snapshot_rejections",
+			"sidecar_injector_snapshot_sidecars", "sidecar_injector_snapshot_stale_documents")
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	info := func(digest string) string {
+		return `
+# HELP sidecar_injector_snapshot_info The digest of the content served: the same on all replicas that serve the same.
+# TYPE sidecar_injector_snapshot_info gauge
+sidecar_injector_snapshot_info{digest="` + digest + `"} 1`
+	}
+	compare("0", "", "0", "0", "0")
+
+	origin := conf.Origin{Place: "conf", Name: "a.yaml"}
+	first := conf.Load(conf.Split(origin, []byte(sidecars), nil), nil)
+	snapshots.Publish(first)
+	compare("1", info(first.Digest), "3", "0", "0")
+
+	// The first of three documents is spoilt: what it served stays.
+	spoilt := conf.Load(conf.Split(origin, []byte(strings.Replace(sidecars, "volumes:", "volume:", 1)), nil), first)
+	snapshots.Publish(spoilt)
+	compare("2", info(first.Digest), "3", "1", "1")
+}

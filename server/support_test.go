@@ -1,0 +1,166 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/server"
+	"k8s-sidecar-injector/store"
+)
+
+// sidecars are those that the recorded pods ask for: a shipper and its helper, which share a
+// volume with each other and with the pod's containers.
+const sidecars = `
+name: logger:v1
+containers:
+- name: logger
+  image: registry.example/logger:1.2.3
+  args: [--watch, /var/log/app]
+  env:
+  - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+  - {name: TOKEN, value: s3cr3t-env-value}
+  ports: [{name: metrics, containerPort: 9101}]
+  resources: {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 64Mi}}
+  volumeMounts: [{name: positions, mountPath: /positions}]
+- name: rotate
+  image: registry.example/rotate:2.0.0
+  env: [{name: KEEP, value: "5"}]
+  volumeMounts: [{name: positions, mountPath: /positions}]
+volumes:
+- {name: positions, emptyDir: {}}
+- {name: app-logs, emptyDir: {sizeLimit: 1Gi}}
+volumeMounts:
+- {name: app-logs, mountPath: /var/log/app}
+env:
+- {name: DATACENTER, value: from-sidecar}
+- {name: LOG_DIR, value: /var/log/app}
+---
+name: logger
+containers:
+- {name: logger, image: "registry.example/logger:9"}
+---
+name: clash:v1
+containers:
+- {name: web, image: "registry.example/web:9"}
+- {name: app, image: "registry.example/web:9"}
+`
+
+// load makes a store that serves the documents of one file.
+func load(tb testing.TB, yaml string) *store.Store {
+	tb.Helper()
+	origin := conf.Origin{Place: "conf", Name: "logger.yaml"}
+	set := conf.Load(conf.Split(origin, []byte(yaml), nil), nil)
+	for _, rejection := range set.Rejections {
+		tb.Fatalf("rejected: %s: %v", rejection.Origin, rejection)
+	}
+	var s store.Store
+	s.Publish(set)
+	return &s
+}
+
+// policy is the default one.
+func policy() *mutate.Policy {
+	return &mutate.Policy{
+		AnnotationNamespace: "injector.tumblr.com",
+		IgnoredNamespaces:   []string{"kube-system"},
+		OnUnknown:           mutate.Admit,
+		OnConflict:          mutate.Deny,
+	}
+}
+
+// injector is a webhook with all that it writes to.
+type injector struct {
+	*server.Webhook
+	log      *lines
+	registry *prometheus.Registry
+	metrics  *server.Metrics
+}
+
+func newInjector(tb testing.TB, p *mutate.Policy) *injector {
+	tb.Helper()
+	return newInjectorAt(tb, p, zerolog.InfoLevel)
+}
+
+func newInjectorAt(tb testing.TB, p *mutate.Policy, level zerolog.Level) *injector {
+	tb.Helper()
+	snapshots := load(tb, sidecars)
+	i := &injector{log: new(lines), registry: prometheus.NewRegistry()}
+	metrics, err := server.NewMetrics(i.registry, snapshots)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	i.metrics = metrics
+	i.Webhook = server.NewWebhook(snapshots, p, metrics, zerolog.New(i.log).Level(level))
+	return i
+}
+
+// lines is a log, safe for concurrent use.
+type lines struct {
+	mutex  sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.buffer.Write(line)
+}
+
+func (l *lines) String() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.buffer.String()
+}
+
+// events are the lines as maps.
+func (l *lines) events(tb testing.TB) []map[string]any {
+	tb.Helper()
+	var events []map[string]any
+	for line := range strings.Lines(l.String()) {
+		var event map[string]any
+		if err := json.Unmarshal([]byte(line), &event); err != nil {
+			tb.Fatalf("log line %q: %v", line, err)
+		}
+		events = append(events, event)
+	}
+	return events
+}
+
+// recorded is a review that a real API server sent.
+func recorded(tb testing.TB, name string) []byte {
+	tb.Helper()
+	body, err := os.ReadFile(filepath.Join("testdata", "reviews", name+".json"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return body
+}
+
+// ask is the request of an API server.
+func ask(tb testing.TB, body io.Reader) *http.Request {
+	tb.Helper()
+	r := httptest.NewRequestWithContext(tb.Context(), http.MethodPost, "/mutate?timeout=10s", body)
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+// review sends a body through a handler.
+func review(tb testing.TB, handler http.Handler, body string) *httptest.ResponseRecorder {
+	tb.Helper()
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, ask(tb, strings.NewReader(body)))
+	return w
+}
