@@ -61,7 +61,7 @@ func (d *Directory) Documents(ctx context.Context) ([]conf.Document, error) {
 	}
 	documents, err := d.readAll(ctx, root)
 	if err != nil {
-		root.Close() //nolint:errcheck,gosec // nothing was written
+		root.Close() //nolint:gosec // nothing was written
 		return nil, err
 	}
 	d.hold(root)
@@ -90,7 +90,7 @@ func (d *Directory) readAll(ctx context.Context, root *os.Root) ([]conf.Document
 // hold keeps a directory open in place of the one before.
 func (d *Directory) hold(root *os.Root) {
 	if d.root != nil {
-		d.root.Close() //nolint:errcheck,gosec // nothing was written
+		d.root.Close() //nolint:gosec // nothing was written
 	}
 	d.root = root
 }

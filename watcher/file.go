@@ -50,7 +50,7 @@ func readRegular(place opener, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // nothing was written
+	defer file.Close()
 	info, err = file.Stat()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s-sidecar-injector/mutate"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// flagSet is a command's flags, each with its environment variable.
+type flagSet struct {
+	*pflag.FlagSet
+	environment map[string]string // flag to variable
+}
+
+func newFlagSet(flags *pflag.FlagSet) flagSet {
+	return flagSet{FlagSet: flags, environment: make(map[string]string)}
+}
+
+// env gives a flag that was just defined its variable, and says so in its help.
+func (f flagSet) env(name, variable string) {
+	f.environment[name] = variable
+	flag := f.Lookup(name)
+	flag.Usage += " [$" + variable + "]"
+}
+
+// readEnvironment sets the flags that were not given from their variables. An empty variable
+// is as good as none. All errors are reported, and each names the flag.
+func (f flagSet) readEnvironment(getenv func(string) string) error {
+	var faults *multierror.Error
+	f.VisitAll(func(flag *pflag.Flag) {
+		variable := f.environment[flag.Name]
+		value := ""
+		if variable != "" {
+			value = getenv(variable)
+		}
+		if flag.Changed || value == "" {
+			return
+		}
+		if err := f.Set(flag.Name, value); err != nil {
+			faults = multierror.Append(faults, fmt.Errorf("--%s from the environment variable %s: %w", flag.Name, variable, err))
+		}
+	})
+	return listed(faults)
+}
+
+// listed is the error of several faults, one a line.
+func listed(faults *multierror.Error) error {
+	if faults != nil {
+		faults.ErrorFormat = func(errs []error) string {
+			texts := make([]string, len(errs))
+			for i, err := range errs {
+				texts[i] = err.Error()
+			}
+			return strings.Join(texts, "\n  ")
+		}
+	}
+	return faults.ErrorOrNil()
+}
+
+// defaultConfigDirectory is the config directory where none is given.
+const defaultConfigDirectory = "conf/"
+
+// definitionFlags say which sidecars there are and which pods get them: what the webhook and
+// the offline commands have in common.
+type definitionFlags struct {
+	flagSet
+	configDirectory     string
+	annotationNamespace string
+	ignoredNamespaces   []string
+	onUnknown           string
+	onConflict          string
+}
+
+func (d *definitionFlags) define(flags flagSet) {
+	d.flagSet = flags
+	flags.StringVar(&d.configDirectory, "config-directory", defaultConfigDirectory, "directory of the sidecar definitions, *.yaml and *.yml")
+	flags.env("config-directory", "CONFIG_DIR")
+	flags.StringVar(&d.annotationNamespace, "annotation-namespace", "injector.tumblr.com", "what stands before the slash in the annotations request, status and injected")
+	flags.env("annotation-namespace", "ANNOTATION_NAMESPACE")
+	flags.StringSliceVar(&d.ignoredNamespaces, "ignored-namespaces", []string{"kube-system", "kube-public", "kube-node-lease"}, "namespaces whose pods are left alone")
+	flags.env("ignored-namespaces", "IGNORED_NAMESPACES")
+	flags.StringVar(&d.onUnknown, "on-unknown", string(mutate.Admit), "admit or deny a pod that asks for a sidecar that does not exist")
+	flags.env("on-unknown", "ON_UNKNOWN")
+	flags.StringVar(&d.onConflict, "on-conflict", string(mutate.Deny), "admit or deny a pod that the sidecar does not fit")
+	flags.env("on-conflict", "ON_CONFLICT")
+}
+
+// policy checks the flags that make the policy.
+func (d *definitionFlags) policy() (*mutate.Policy, error) {
+	var faults *multierror.Error
+	if why := validation.IsDNS1123Subdomain(d.annotationNamespace); len(why) > 0 {
+		faults = multierror.Append(faults, fmt.Errorf("--annotation-namespace %q: %s", d.annotationNamespace, strings.Join(why, "; ")))
+	}
+	ignored := slices.DeleteFunc(slices.Clone(d.ignoredNamespaces), func(name string) bool { return name == "" })
+	for i, name := range ignored {
+		ignored[i] = strings.TrimSpace(name)
+		if why := validation.IsDNS1123Label(ignored[i]); len(why) > 0 {
+			faults = multierror.Append(faults, fmt.Errorf("--ignored-namespaces %q: %s", name, strings.Join(why, "; ")))
+		}
+	}
+	onUnknown, err := mutate.ParseAction(d.onUnknown)
+	if err != nil {
+		faults = multierror.Append(faults, fmt.Errorf("--on-unknown: %w", err))
+	}
+	onConflict, err := mutate.ParseAction(d.onConflict)
+	if err != nil {
+		faults = multierror.Append(faults, fmt.Errorf("--on-conflict: %w", err))
+	}
+	return &mutate.Policy{
+		AnnotationNamespace: d.annotationNamespace,
+		IgnoredNamespaces:   ignored,
+		OnUnknown:           onUnknown,
+		OnConflict:          onConflict,
+	}, listed(faults)
+}

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// programName is the name of the binary, and of what it logs and prints.
+const programName = "k8s-sidecar-injector"
+
+// Process is what a command has of the process that it runs in.
+type Process struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Getenv gives the value of an environment variable; unset and empty are the same.
+	Getenv func(string) string
+}
+
+// System is the process itself.
+func System() Process {
+	return Process{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
+}
+
+// Run executes the command that the arguments name and returns the exit code: 0, or 1 after
+// an error, which is then on Stderr.
+func Run(args []string, process Process) int {
+	root := newRoot(process)
+	root.SetArgs(args)
+	ctx := context.Background() //nolint:forbidigo // the one root of all contexts
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(process.Stderr, "%s: %v\n", programName, err)
+		return 1
+	}
+	return 0
+}
+
+// newRoot builds the command tree. Without a command, the program serves.
+func newRoot(process Process) *cobra.Command {
+	root := newServe(process)
+	root.SetIn(process.Stdin)
+	root.SetOut(process.Stdout)
+	root.SetErr(process.Stderr)
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.AddCommand(newInject(process), newValidate(), newReload(), newVersion())
+	return root
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/server"
+	"k8s-sidecar-injector/store"
+	"k8s-sidecar-injector/watcher"
+
+	"github.com/hashicorp/go-multierror"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+// serveFlags are those of the daemon.
+type serveFlags struct {
+	flagSet
+	definitionFlags
+	logFlags
+	portFlags
+	tlsFlags
+	drainDelay time.Duration
+}
+
+func newServe(process Process) *cobra.Command {
+	command := &cobra.Command{
+		Use:   programName,
+		Short: "A mutating admission webhook that adds sidecars to pods",
+		Long: "Serves the webhook: pods annotated injector.tumblr.com/request: NAME come back with the\n" +
+			"containers, volumes and env that the sidecar NAME defines. Try it with --dev.",
+		Args: cobra.NoArgs,
+	}
+	var f serveFlags
+	flags := newFlagSet(command.Flags())
+	f.flagSet = flags
+	f.definitionFlags.define(flags)
+	f.logFlags.define(flags)
+	f.portFlags.define(flags)
+	f.tlsFlags.define(flags)
+	flags.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long reviews are served after SIGTERM, while /readyz fails already")
+	flags.env("drain-delay", "DRAIN_DELAY")
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		return f.serve(command.Context(), process)
+	}
+	return command
+}
+
+// serve runs the daemon until SIGTERM or SIGINT. A second one of them ends it at once.
+func (f *serveFlags) serve(ctx context.Context, process Process) error {
+	// First of all: without a handler, a SIGHUP would end the process.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	d, err := f.daemon(ctx, process)
+	if err != nil {
+		return err
+	}
+	return d.run(ctx, hangups)
+}
+
+// daemon is everything that runs.
+type daemon struct {
+	log      zerolog.Logger
+	reloader *watcher.Reloader
+	keyPair  keyPair
+	server   *server.Server
+}
+
+// daemon checks all flags and puts the parts together. The ports are open afterwards.
+func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, error) {
+	log, policy, source, err := f.check(process)
+	if err != nil {
+		return nil, err
+	}
+	snapshots := new(store.Store)
+	registry := prometheus.NewRegistry()
+	metrics, err := server.NewMetrics(registry, snapshots)
+	if err != nil {
+		return nil, err
+	}
+	keyPair, err := f.newKeyPair(metrics, log)
+	if err != nil {
+		return nil, fmt.Errorf("make the throwaway certificate: %w", err)
+	}
+	webhookPort, lifecyclePort, err := f.listen(ctx, f.host())
+	if err != nil {
+		return nil, err
+	}
+	reloader := watcher.NewReloader(watcher.Options{
+		Sources: []watcher.Source{source}, Publisher: snapshots, Log: log, Observe: metrics.Reloaded,
+	})
+	f.announce(log, process, source, webhookPort, lifecyclePort)
+	return &daemon{log: log, reloader: reloader, keyPair: keyPair, server: server.New(server.Options{
+		TLS: webhookPort, Lifecycle: lifecyclePort,
+		GetCertificate: keyPair.GetCertificate,
+		Handlers:       f.handlers(server.NewWebhook(snapshots, policy, metrics, log)),
+		Gatherer:       registry,
+		Checks:         []server.Check{reloader.Pending, keyPair.Pending},
+		DrainDelay:     f.delay(),
+		Log:            log,
+	})}, nil
+}
+
+// check reads the environment and reports everything that is wrong with the flags at once.
+func (f *serveFlags) check(process Process) (zerolog.Logger, *mutate.Policy, watcher.Source, error) {
+	if err := f.readEnvironment(process.Getenv); err != nil {
+		return zerolog.Nop(), nil, nil, err
+	}
+	var faults *multierror.Error
+	log, err := f.logger(process.Stderr, f.dev)
+	faults = multierror.Append(faults, err)
+	policy, err := f.policy()
+	faults = multierror.Append(faults, err)
+	source, err := f.source(log, f.dev)
+	faults = multierror.Append(faults, err, f.portFlags.check(log), f.tlsFlags.check())
+	if f.drainDelay < 0 {
+		faults = multierror.Append(faults, errors.New("--drain-delay: must not be negative"))
+	}
+	return log, policy, source, listed(faults)
+}
+
+// host is where to listen: everywhere, but with --dev, which has no real certificate, on this
+// machine only.
+func (f *serveFlags) host() string {
+	if f.dev {
+		return "127.0.0.1"
+	}
+	return ""
+}
+
+// delay is the drain delay. Who tries things out has no clients to wait for.
+func (f *serveFlags) delay() time.Duration {
+	if f.dev && !f.Changed("drain-delay") {
+		return 0
+	}
+	return f.drainDelay
+}
+
+func (f *serveFlags) handlers(webhook http.Handler) map[string]http.Handler {
+	handlers := map[string]http.Handler{"POST /mutate": webhook}
+	if f.dev {
+		addPreview(handlers, webhook)
+	}
+	return handlers
+}
+
+func (f *serveFlags) announce(log zerolog.Logger, process Process, source watcher.Source, webhook, lifecycle net.Listener) {
+	log.Info().
+		Str("version", version()).
+		Stringer("webhook", webhook.Addr()).
+		Stringer("lifecycle", lifecycle.Addr()).
+		Stringer("source", source).
+		Str("annotation_namespace", f.annotationNamespace).
+		Msg("serving")
+	if f.dev {
+		printHint(process.Stderr, source.String(), webhook.Addr().String())
+	}
+}
+
+// run joins all that runs. Whatever ends first ends the others.
+func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.reloader.Run(ctx) })
+	group.Go(func() error { return d.keyPair.Run(ctx) })
+	group.Go(func() error { return d.server.Run(ctx) })
+	group.Go(func() error {
+		d.reloadOn(ctx, hangups)
+		return nil
+	})
+	err := group.Wait()
+	d.log.Info().Err(err).Msg("stopped")
+	return err
+}
+
+// reloadOn reads everything again at each SIGHUP.
+func (d *daemon) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			d.log.Info().Msg("SIGHUP: reading sidecars and certificate again")
+			d.reloader.Reload()
+			d.keyPair.Reload()
+		}
+	}
+}
