@@ -26,7 +26,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 // commands are what scripts can say beside the commands of testscript. Those that wait do so
 // until a deadline that no healthy machine reaches.
 //
-//	serve ARG...            start the program; ports are free ones unless given
+//	serve ARG...            start the program; ports are free ones unless given; sets $PID and $TAKEN, its TLS port
 //	logged REGEXP           wait until the log has such a line; with !, it has none now
 //	ready                   wait until /readyz is 200
 //	! ready REGEXP          wait until /readyz is 503 and says so

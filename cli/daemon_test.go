@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -76,6 +77,23 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	running.Store(ts.Getenv("WORK"), d)
 	until(ts, "serving", d.findPorts)
+	_, port, err := net.SplitHostPort(d.webhook)
+	ts.Check(err)
+	ts.Setenv("TAKEN", port)
+}
+
+// portsFree is the condition of scripts that need ports 9000 and 9001, which a program that
+// runs outside the tests may have.
+func portsFree(condition string) (bool, error) {
+	if condition != "ports-free" {
+		return false, fmt.Errorf("unknown condition %s", condition)
+	}
+	return free(":9000") && free(":9001"), nil
+}
+
+func free(address string) bool {
+	listener, err := net.Listen("tcp", address)
+	return err == nil && listener.Close() == nil
 }
 
 // findPorts reads the addresses from the log.
