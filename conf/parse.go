@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -93,6 +94,10 @@ func (p *parsed) inspect(value any, lines outline) {
 		p.reject(p.document.Line, errors.New("a sidecar definition must be an object, not "+kindOf(value)))
 		return
 	}
+	if kind, ok := object["kind"].(string); ok && object["apiVersion"] != nil {
+		p.reject(lines.line("kind"), fmt.Errorf("a Kubernetes %s is not a sidecar definition, which begins with its name", kind))
+		return
+	}
 	var check shape
 	kept, _ := check.check(nil, reflect.TypeFor[definition](), object).(tree)
 	p.readNames(object, kept, &check)
@@ -124,6 +129,9 @@ func (p *parsed) readNames(written, kept tree, check *shape) {
 	if err != nil {
 		check.fault(field.Invalid(field.NewPath("name"), name, err.Error()))
 		return
+	}
+	if ref.Name == optOut {
+		check.fault(field.Invalid(field.NewPath("name"), name, "that is what a pod says that wants no sidecar"))
 	}
 	p.ref = ref
 }

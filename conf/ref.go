@@ -7,6 +7,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
+// optOut in place of a ref is a pod's word for no sidecar at all.
+const optOut = "none"
+
 // latest is the version of a ref that names none.
 const latest = "latest"
 

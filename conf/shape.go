@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -57,9 +58,17 @@ func (s *shape) checkUnmarshaler(path *field.Path, want reflect.Type, value any)
 		err = reflect.New(want).Interface().(json.Unmarshaler).UnmarshalJSON(text)
 	}
 	if err != nil {
-		return s.fault(field.Invalid(path, shown(value), fmt.Sprintf("not a valid %s: %v", want.Name(), err)))
+		return s.fault(field.Invalid(path, shown(value), fmt.Sprintf("not a valid %s%s: %v", want.Name(), example(want), err)))
 	}
 	return value
+}
+
+// example shows what a value of a type looks like, where its decoder only has a pattern.
+func example(want reflect.Type) string {
+	if want == reflect.TypeFor[resource.Quantity]() {
+		return " such as 100m or 64Mi"
+	}
+	return ""
 }
 
 func (s *shape) checkIntOrString(path *field.Path, value any) any {

@@ -58,5 +58,5 @@ func refuse(action Action, reason Reason, message string) Decision {
 	if action == Deny {
 		return Decision{Outcome: Denied, Reason: reason, Message: message}
 	}
-	return Decision{Outcome: Skipped, Reason: reason, Message: message + "; the pod was admitted without sidecars"}
+	return Decision{Outcome: Skipped, Reason: reason, Message: message}
 }

@@ -30,10 +30,26 @@ func decide(snapshot *store.Snapshot, policy *Policy, request *Request) Decision
 	}
 	sidecar := snapshot.Sidecar(ref)
 	if sidecar == nil {
-		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("annotation %s: there is no sidecar %s: check the name, or ask your operator",
-			policy.key(requestKey), quoted(ref.String())))
+		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("annotation %s: there is no sidecar %s%s",
+			policy.key(requestKey), quoted(ref.String()), alternatives(snapshot, ref)))
 	}
 	return inject(policy, request, sidecar)
+}
+
+// alternatives helps somebody who named a sidecar that does not exist: usually the version is
+// wrong or missing.
+func alternatives(snapshot *store.Snapshot, wanted conf.Ref) string {
+	const most = 3
+	var names []string
+	for sidecar := range snapshot.Sidecars() {
+		if sidecar.Ref.Name == wanted.Name && len(names) < most {
+			names = append(names, sidecar.Ref.String())
+		}
+	}
+	if names == nil {
+		return ": check the name, or ask your operator"
+	}
+	return ", but there is " + strings.Join(names, ", ")
 }
 
 // leaveAlone finds the pods that are none of our business, in the order in which the reasons

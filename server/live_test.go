@@ -235,7 +235,7 @@ func TestCertificateSwap(t *testing.T) {
 	}
 	eventually(t, "a warning about the handshake", func() bool {
 		return strings.Contains(l.log.String(), `{"level":"warn","error":"http: TLS handshake error from`) &&
-			strings.Contains(l.log.String(), `does the webhook configuration's caBundle belong to our certificate?`)
+			strings.Contains(l.log.String(), `does the webhook configuration's caBundle belong to it?`)
 	})
 }
 

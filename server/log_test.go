@@ -50,6 +50,11 @@ func TestReviewLog(t *testing.T) {
 			"level": "debug", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "none",
 			"outcome": "skipped", "reason": "opted_out", "sidecars": []any{}, "generation": 1.0,
 		}},
+		{"admitted without what it asked for", create(asking("nobody:v3", "app")), zerolog.InfoLevel, map[string]any{
+			"level": "warn", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "nobody:v3",
+			"outcome": "skipped", "reason": "unknown_sidecar", "sidecars": []any{}, "generation": 1.0,
+			"detail": message(t, policy(), create(asking("nobody:v3", "app"))),
+		}},
 		{"bad", create(`{"spec":"text"}`), zerolog.InfoLevel, map[string]any{
 			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "", "owner": "", "request": "",
 			"outcome": "denied", "reason": "bad_review", "sidecars": []any{}, "generation": 1.0,
@@ -125,7 +130,7 @@ func TestErrorLog(t *testing.T) {
 	t.Parallel()
 	const (
 		bug       = "a request was lost to a bug: please report it"
-		handshake = "TLS handshake failed: does the webhook configuration's caBundle belong to our certificate?"
+		handshake = "a client does not trust our certificate: if it is the API server, does the webhook configuration's caBundle belong to it?"
 		failed    = "connection failed"
 		descripts = "no connection can be accepted: is the limit of open files reached?"
 	)
@@ -134,6 +139,8 @@ func TestErrorLog(t *testing.T) {
 		"http2: panic serving 127.0.0.1:1: boom":                                                                               {"error", bug},
 		"http: TLS handshake error from 127.0.0.1:1: remote error: tls: unknown certificate authority":                         {"warn", handshake},
 		"http: TLS handshake error from 127.0.0.1:1: remote error: tls: bad certificate":                                       {"warn", handshake},
+		"http: TLS handshake error from 127.0.0.1:1: local error: tls: bad record MAC":                                         {"warn", handshake},
+		"http: TLS handshake error from 127.0.0.1:1: client sent an HTTP request to an HTTPS server":                           {"warn", "TLS handshake failed"},
 		"http: TLS handshake error from 127.0.0.1:1: EOF":                                                                      {"debug", failed},
 		"http: TLS handshake error from 127.0.0.1:1: read tcp 127.0.0.1:2->127.0.0.1:1: read: connection reset by peer":        {"debug", failed},
 		"http: TLS handshake error from 127.0.0.1:1: read tcp 127.0.0.1:2->127.0.0.1:1: i/o timeout":                           {"debug", failed},

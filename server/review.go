@@ -152,7 +152,7 @@ func answerTo(r *review, d *mutate.Decision) answer {
 	case d.Patch != nil:
 		a.Response.Patch, a.Response.PatchType = d.Patch, "JSONPatch"
 	case d.Message != "":
-		a.Response.Warnings = []string{warning(d.Message)}
+		a.Response.Warnings = []string{warning("the pod is admitted without sidecars: " + d.Message)}
 	}
 	return a
 }

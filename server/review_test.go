@@ -243,7 +243,7 @@ func TestDeniedOrWarned(t *testing.T) {
 					`"auditAnnotations":{"outcome":"denied","reason":%q}}}`, message(t, denying, create(c.pod)), c.reason),
 				admitting: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":true,`+
 					`"auditAnnotations":{"outcome":"skipped","reason":%q},`+
-					`"warnings":[%q]}}`, c.reason, "sidecar injector: "+message(t, admitting, create(c.pod))),
+					`"warnings":[%q]}}`, c.reason, "sidecar injector: the pod is admitted without sidecars: "+message(t, admitting, create(c.pod))),
 			} {
 				w := review(t, newInjector(t, p), create(c.pod))
 				answered(t, w.Body.Bytes())

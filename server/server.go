@@ -162,14 +162,23 @@ func (e errorLog) Write(line []byte) (int, error) {
 	switch {
 	case strings.Contains(text, "panic serving"):
 		e.log.Error().Str("error", text).Msg("a request was lost to a bug: please report it")
+	case strings.Contains(text, "TLS handshake error") && distrusted(text):
+		e.log.Warn().Str("error", text).Msg("a client does not trust our certificate: if it is the API server, does the webhook configuration's caBundle belong to it?")
 	case strings.Contains(text, "TLS handshake error") && !brokenOff(text):
-		e.log.Warn().Str("error", text).Msg("TLS handshake failed: does the webhook configuration's caBundle belong to our certificate?")
+		e.log.Warn().Str("error", text).Msg("TLS handshake failed")
 	case strings.Contains(text, "Accept error"):
 		e.log.Warn().Str("error", text).Msg("no connection can be accepted: is the limit of open files reached?")
 	default:
 		e.log.Debug().Str("error", text).Msg("connection failed")
 	}
 	return len(line), nil
+}
+
+// distrusted tells the handshakes that the client ended because of our certificate. An alert
+// that it sends too early to be decrypted is a bad record MAC to us.
+func distrusted(text string) bool {
+	return strings.Contains(text, "remote error: tls: unknown certificate") || strings.Contains(text, "remote error: tls: bad certificate") ||
+		strings.Contains(text, "bad record MAC")
 }
 
 // brokenOff tells the handshakes of port scans and TCP probes, which are no event for an

@@ -120,10 +120,7 @@ func (h *Webhook) send(w http.ResponseWriter, r *http.Request, buffer *bytes.Buf
 // record counts and logs one review that was answered in its own terms.
 func (h *Webhook) record(request *mutate.Request, d *mutate.Decision, duration time.Duration) {
 	h.metrics.decided(d, duration)
-	event := h.log.Info()
-	if d.Outcome == mutate.Skipped {
-		event = h.log.Debug()
-	}
+	event := h.log.WithLevel(levelOf(d))
 	if !event.Enabled() {
 		return
 	}
@@ -141,6 +138,19 @@ func (h *Webhook) record(request *mutate.Request, d *mutate.Decision, duration t
 		event.Str("detail", clipped(d.Message, maxMessage))
 	}
 	event.Msg("review")
+}
+
+// levelOf keeps quiet about pods that ask for nothing. One that asked and did not get it,
+// though it was admitted, is what an operator looks for.
+func levelOf(d *mutate.Decision) zerolog.Level {
+	switch {
+	case d.Outcome != mutate.Skipped:
+		return zerolog.InfoLevel
+	case d.Message != "":
+		return zerolog.WarnLevel
+	default:
+		return zerolog.DebugLevel
+	}
 }
 
 func refs(d *mutate.Decision) []string {

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,6 +31,9 @@ func readPEM(what, name string) ([]byte, error) {
 // parsePair makes a pair of the content of both files. It refuses one that does not match or
 // that clients would refuse at that time. Leaf is set.
 func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) {
+	if bytes.Contains(keyPEM, []byte("ENCRYPTED")) {
+		return nil, errors.New("the key is encrypted: decrypt it, there is nobody to ask for a password")
+	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		return nil, fmt.Errorf("not a pair of certificate and key: %w", err)

@@ -58,9 +58,8 @@ func (k *KeyPair) Run(ctx context.Context) error {
 	n := newNotifier(k.Watching, k.log, k.directories)
 	group.Go(func() error { return n.Run(ctx, k.trigger.event) })
 	group.Go(func() error {
-		k.load()
-		for k.trigger.wait(ctx) {
-			k.load()
+		for ordered, ok := false, true; ok; ordered, ok = k.trigger.wait(ctx) {
+			k.load(ordered)
 		}
 		return nil
 	})
@@ -112,14 +111,18 @@ func (k *KeyPair) directories() []string {
 	return found
 }
 
-// load tries the files as they are now.
-func (k *KeyPair) load() {
+// load tries the files as they are now. Who ordered it is told the result also where nothing
+// changed.
+func (k *KeyPair) load(ordered bool) {
 	content, certificate, err := k.try()
 	next := attempt{made: true, content: content}
 	if err != nil {
 		next.failure = err.Error()
 	}
 	if next == k.last {
+		if ordered {
+			k.repeat(err)
+		}
 		return
 	}
 	news := next.failure != k.last.failure
@@ -164,13 +167,27 @@ func (k *KeyPair) accept(certificate *tls.Certificate) {
 
 func (k *KeyPair) refuse(err error, news bool) {
 	if news {
-		k.log.Error().Err(err).
-			Str("certificate", k.certFile).
-			Str("key", k.keyFile).
-			Bool("serving", k.current.Load() != nil).
-			Msg("certificate not loaded: put a valid pair there; the one before, if any, stays in service")
+		k.complain(err)
 	}
 	k.report(false)
+}
+
+func (k *KeyPair) complain(err error) {
+	event := k.log.Error().Err(err).Str("certificate", k.certFile).Str("key", k.keyFile)
+	if k.current.Load() == nil {
+		event.Msg("certificate not loaded: put a valid pair there; until then no client can connect")
+		return
+	}
+	event.Msg("certificate not loaded: put a valid pair there; the one before stays in service")
+}
+
+// repeat says again how things are.
+func (k *KeyPair) repeat(err error) {
+	if err != nil {
+		k.complain(err)
+		return
+	}
+	k.log.Info().Str("certificate", k.certFile).Msg("reloaded: the certificate is what it was")
 }
 
 func (k *KeyPair) report(ok bool) {

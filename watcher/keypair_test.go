@@ -119,11 +119,11 @@ func (s *safe) wantName(t *testing.T, want string) {
 	eventually(t, want+" is served", func() bool { return s.name() == want })
 }
 
-// deaf gives a key pair that nothing but Reload has read, to be used in a synctest bubble.
+// deaf gives a key pair that only the poll and Reload have read, to be used in a synctest bubble.
 func deaf(t *testing.T) *safe {
 	t.Helper()
 	s := newSafe(t, t.TempDir())
-	s.Watching.NewWatcher = noWatcher
+	s.Watching = watcher.Watching{NewWatcher: noWatcher}
 	return s
 }
 
@@ -133,7 +133,12 @@ func (s *safe) run(t *testing.T) {
 	elapse(time.Second)
 }
 
-// reload has the files read again and waits until that is done.
+// poll lets the time come at which the files are read again.
+func (s *safe) poll() {
+	elapse(31 * time.Second)
+}
+
+// reload orders the files to be read again and waits until that is done.
 func (s *safe) reload() {
 	s.Reload()
 	synctest.Wait()
@@ -184,14 +189,45 @@ func TestAnUnchangedPairDoesNothing(t *testing.T) {
 		s.run(t)
 		before, log := s.seen(), s.log.String()
 		served, _ := s.GetCertificate(nil)
-		s.reload()
-		s.reload()
+		s.poll()
+		s.poll()
 		if again, _ := s.GetCertificate(nil); again != served {
 			t.Error("the same bytes were loaded again")
 		}
 		s.wantResults(t, before...)
 		if got := s.log.String(); got != log {
 			t.Errorf("logged %s", strings.TrimPrefix(got, log))
+		}
+	})
+}
+
+// Who sends a SIGHUP wants to know how things are, also when they are as they were.
+func TestAnOrderForThePairIsAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deaf(t)
+		s.put(t, issue(t, "one"))
+		s.run(t)
+		s.reload()
+		s.log.wantLines(t, "reloaded: the certificate is what it was", 1)
+		s.log.wantLines(t, "certificate loaded", 1)
+		remove(t, filepath.Join(s.path, "tls.key"))
+		s.poll()
+		s.reload()
+		s.log.wantLines(t, "certificate not loaded: put a valid pair there; the one before stays in service", 2)
+	})
+}
+
+func TestAnEncryptedKeyIsNamed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deaf(t)
+		pair := issue(t, "one")
+		pair.key = strings.ReplaceAll(pair.key, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY")
+		s.put(t, pair)
+		s.run(t)
+		if got := s.Pending(); len(got) != 1 || !strings.Contains(got[0], "the key is encrypted") {
+			t.Errorf("pending: %q", got)
 		}
 	})
 }
@@ -225,8 +261,8 @@ func wantKept(t *testing.T, test spoiling) {
 	s.put(t, issue(t, "one"))
 	s.run(t)
 	test.spoil(t, s)
-	s.reload()
-	s.reload()
+	s.poll()
+	s.poll()
 	s.wantNow(t, "one")
 	wantPending(t, s.Pending())
 	s.wantResults(t, result{true, true}, result{false, true})
@@ -237,7 +273,7 @@ func wantKept(t *testing.T, test spoiling) {
 	}
 	remove(t, filepath.Join(s.path, "tls.key"))
 	s.put(t, issue(t, "three"))
-	s.reload()
+	s.poll()
 	s.wantNow(t, "three")
 	s.wantResults(t, result{true, true}, result{false, true}, result{true, true})
 }
@@ -308,7 +344,7 @@ func TestTheSameErrorForNewBytesIsCountedAndNotLoggedAgain(t *testing.T) {
 		s.run(t)
 		for range 2 {
 			mismatch()
-			s.reload()
+			s.poll()
 		}
 		s.wantResults(t, result{}, result{}, result{})
 		s.log.wantLines(t, "certificate not loaded", 1)

@@ -145,6 +145,7 @@ func (n *notifier) hangUp() {
 	if n.line == nil {
 		return
 	}
+	n.line.failed.Store(true) // that it ends is no news from here on
 	if err := n.line.watcher.Close(); err != nil {
 		n.log.Debug().Err(err).Msg("closing the file system watcher")
 	}
@@ -209,7 +210,9 @@ func (n *notifier) report(err error) {
 		n.log.Info().Msg("file system events are watched again")
 		return
 	}
-	n.log.Warn().Err(err).Strs("directories", n.directories()).
+	directories := n.directories()
+	slices.Sort(directories)
+	n.log.Warn().Err(err).Strs("directories", slices.Compact(directories)).
 		Msg("file system events cannot be watched: only the poll and SIGHUP notice the changes that are missed; " +
 			"if a limit is exhausted, raise the sysctl fs.inotify.max_user_instances or fs.inotify.max_user_watches")
 }

@@ -76,9 +76,8 @@ func (r *Reloader) Run(ctx context.Context) error {
 		group.Go(func() error { return r.watch(ctx, f.source) })
 	}
 	group.Go(func() error {
-		r.reconcile(ctx)
-		for r.trigger.wait(ctx) {
-			r.reconcile(ctx)
+		for ordered, ok := false, true; ok; ordered, ok = r.trigger.wait(ctx) {
+			r.reconcile(ctx, ordered)
 		}
 		return nil
 	})
@@ -125,8 +124,12 @@ func (r *Reloader) watch(ctx context.Context, source Source) error {
 	return nil
 }
 
-// reconcile reads every source and publishes what they hold.
-func (r *Reloader) reconcile(ctx context.Context) {
+// reconcile reads every source and publishes what they hold. Who ordered it is told the
+// result also where nothing changed.
+func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
+	if ordered {
+		r.repeat()
+	}
 	documents, complete := r.readAll(ctx)
 	if ctx.Err() != nil {
 		return
@@ -137,11 +140,24 @@ func (r *Reloader) reconcile(ctx context.Context) {
 	r.mu.Lock()
 	r.published = true
 	r.mu.Unlock()
-	if published {
+	switch {
+	case published:
 		r.journal.published(generation, r.set)
+	case ordered:
+		r.journal.unchanged(generation, r.set)
 	}
 	if r.observe != nil {
 		r.observe(complete && len(r.set.Rejections) == 0)
+	}
+}
+
+// repeat has everything said again that is wrong now.
+func (r *Reloader) repeat() {
+	r.journal.repeat()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range r.feeds {
+		f.failure = nil
 	}
 }
 

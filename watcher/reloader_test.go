@@ -3,6 +3,7 @@ package watcher_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -18,9 +19,10 @@ import (
 // bench is a reloader over fake sources, to be used in a synctest bubble.
 type bench struct {
 	*watcher.Reloader
-	shelf *shelf
-	log   *logbook
-	start time.Time
+	sources []watcher.Source
+	shelf   *shelf
+	log     *logbook
+	start   time.Time
 
 	mu      sync.Mutex
 	results []bool
@@ -28,7 +30,7 @@ type bench struct {
 
 func newBench(t *testing.T, sources ...watcher.Source) *bench {
 	t.Helper()
-	b := &bench{shelf: new(shelf), log: new(logbook), start: time.Now()}
+	b := &bench{sources: sources, shelf: new(shelf), log: new(logbook), start: time.Now()}
 	b.Reloader = watcher.NewReloader(watcher.Options{
 		Sources:   sources,
 		Publisher: b.shelf,
@@ -49,7 +51,13 @@ func (b *bench) run(t *testing.T) *bench {
 	return b
 }
 
-// reload reads again and waits until that is done.
+// look has everything read again because of an event, and waits until that is done.
+func (b *bench) look() {
+	b.sources[0].(*fake).event()
+	elapse(time.Second)
+}
+
+// reload orders everything to be read again and waits until that is done.
 func (b *bench) reload() {
 	b.Reload()
 	synctest.Wait()
@@ -191,7 +199,7 @@ func TestASourceThatCannotBeReadAtStart(t *testing.T) {
 		wantPending(t, b.Pending(), "fake bad has not been read yet: gone fishing")
 
 		bad.hold(sidecar("proxy:v1", "other"))
-		b.reload()
+		b.look()
 		b.wantServed(t, "logger:v1=first, proxy:v1=other")
 		wantPending(t, b.Pending())
 		b.wantResults(t, false, true)
@@ -212,8 +220,8 @@ func TestASourceThatCannotBeReadLaterKeepsItsDocuments(t *testing.T) {
 		b := newBench(t, steady, shaky).run(t)
 		shaky.fail(errors.New("gone fishing"))
 		steady.hold(sidecar("logger:v1", "second"))
-		b.reload()
-		b.reload()
+		b.look()
+		b.look()
 		b.wantServed(t, "logger:v1=second, proxy:v1=first")
 		wantPending(t, b.Pending())
 		line := b.log.wantLines(t, "source cannot be read", 1)[0]
@@ -222,12 +230,12 @@ func TestASourceThatCannotBeReadLaterKeepsItsDocuments(t *testing.T) {
 		}
 
 		shaky.fail(errors.New("asleep"))
-		b.reload()
+		b.look()
 		b.log.wantLines(t, "source cannot be read", 2)
 
 		shaky.hold()
-		b.reload()
-		b.reload()
+		b.look()
+		b.look()
 		b.wantServed(t, "logger:v1=second")
 		b.log.wantLines(t, "source can be read", 1)
 		b.wantResults(t, true, false, false, false, true, true)
@@ -242,7 +250,7 @@ func TestWaitingForTheFirstSyncIsNoFailure(t *testing.T) {
 		b := newBench(t, source).run(t)
 		wantPending(t, b.Pending(), "fake slow has not been read yet: not synced yet")
 		source.hold(sidecar("logger:v1", "first"))
-		b.reload()
+		b.look()
 		wantPending(t, b.Pending())
 		b.wantResults(t, true, true)
 		b.log.wantLines(t, "source cannot be read", 0)
@@ -256,7 +264,7 @@ func TestAnUnchangedContentPublishesAndLogsNothing(t *testing.T) {
 		source := newFake("a", sidecar("logger:v1", "first"), "name: [broken\n")
 		b := newBench(t, source).run(t)
 		before := b.log.String()
-		b.reload()
+		b.look()
 		source.event()
 		elapse(time.Second)
 		if got := b.shelf.generations(); got != 1 {
@@ -274,7 +282,7 @@ func TestEachSnapshotIsLogged(t *testing.T) {
 		source := newFake("a", sidecar("logger:v1", "first"), sidecar("proxy:v1", "first"))
 		b := newBench(t, source).run(t)
 		source.hold(sidecar("logger:v1", "second"), "name: 7\n")
-		b.reload()
+		b.look()
 		line := b.log.wantLines(t, "snapshot published", 2)[1]
 		digest, _ := line["digest"].(string)
 		if len(digest) != 64 {
@@ -284,10 +292,61 @@ func TestEachSnapshotIsLogged(t *testing.T) {
 		want := map[string]any{
 			"level": "info", "message": "snapshot published",
 			"generation": 2.0, "sidecars": 2.0, "rejections": 1.0, "stale": 1.0,
+			"changed": []any{"logger:v1"},
 		}
 		if diff := cmp.Diff(want, line); diff != "" {
 			t.Fatalf("log line (-want +got):\n%s", diff)
 		}
+	})
+}
+
+func TestASnapshotSaysWhatIsNew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := newFake("a", sidecar("logger:v1", "first"), sidecar("proxy:v1", "first"))
+		b := newBench(t, source).run(t)
+		var many []string
+		for i := range 25 {
+			many = append(many, sidecar(fmt.Sprintf("new%02d:v1", i), "first"))
+		}
+		source.hold(append(many, sidecar("proxy:v1", "second"))...)
+		b.look()
+		lines := b.log.wantLines(t, "snapshot published", 2)
+		if diff := cmp.Diff([]any{"logger:v1", "proxy:v1"}, lines[0]["added"]); diff != "" {
+			t.Errorf("added at first (-want +got):\n%s", diff)
+		}
+		added, _ := lines[1]["added"].([]any)
+		if len(added) != 21 || added[0] != "new00:v1" || added[20] != "and 5 more" {
+			t.Errorf("added: %v", added)
+		}
+		if diff := cmp.Diff([]any{"proxy:v1"}, lines[1]["changed"]); diff != "" {
+			t.Errorf("changed (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]any{"logger:v1"}, lines[1]["removed"]); diff != "" {
+			t.Errorf("removed (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Who sends a SIGHUP wants to know how things are, also when they are as they were.
+func TestAnOrderIsAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		good, bad := newFake("good", sidecar("logger:v1", "first"), "name: 7\n"), newFake("bad")
+		bad.fail(errors.New("gone fishing"))
+		b := newBench(t, good, bad).run(t)
+		b.reload()
+		b.log.wantLines(t, "reloaded: the snapshot is what it was", 1)
+		b.log.wantLines(t, "document rejected", 2)
+		b.log.wantLines(t, "source cannot be read", 2)
+		b.log.wantLines(t, "snapshot published", 1)
+
+		good.hold(sidecar("logger:v1", "first"))
+		b.reload()
+		b.log.wantLines(t, "rejection cleared", 1)
+		b.log.wantLines(t, "document rejected", 2)
+		b.look()
+		b.log.wantLines(t, "source cannot be read", 3)
 	})
 }
 
@@ -297,13 +356,13 @@ func TestARejectionIsLoggedOnceForEachText(t *testing.T) {
 		source := newFake("a", sidecar("logger:v1", "first"))
 		b := newBench(t, source).run(t)
 		source.hold(sidecar("logger:v1", "[7]"))
-		b.reload()
-		b.reload()
+		b.look()
+		b.look()
 		line := b.log.wantLines(t, "document rejected", 1)[0]
 		if line["level"] != "error" || line["origin"] != "configmap a[key]" {
 			t.Errorf("unexpected log line: %v", line)
 		}
-		if diff := cmp.Diff([]any{"logger:v1"}, line["stale"]); diff != "" {
+		if diff := cmp.Diff([]any{"logger:v1"}, line["still_served"]); diff != "" {
 			t.Errorf("stale (-want +got):\n%s", diff)
 		}
 		if errs, _ := line["errors"].([]any); len(errs) != 1 {
@@ -312,13 +371,13 @@ func TestARejectionIsLoggedOnceForEachText(t *testing.T) {
 		b.wantServed(t, "logger:v1=first (stale)")
 
 		source.hold("name: logger:v1\nhostNetwork: 7\n")
-		b.reload()
+		b.look()
 		b.log.wantLines(t, "document rejected", 2)
 		b.log.wantLines(t, "rejection cleared", 0)
 
 		source.hold(sidecar("logger:v1", "second"))
-		b.reload()
-		b.reload()
+		b.look()
+		b.look()
 		b.wantServed(t, "logger:v1=second")
 		b.log.wantLines(t, "document rejected", 2)
 		if line := b.log.wantLines(t, "rejection cleared", 1)[0]; line["origin"] != "configmap a[key]" {
@@ -335,7 +394,7 @@ func TestARejectionOfARemovedDocumentIsCleared(t *testing.T) {
 		b := newBench(t, source).run(t)
 		b.wantServed(t, "")
 		source.hold()
-		b.reload()
+		b.look()
 		b.log.wantLines(t, "rejection cleared", 1)
 		b.wantResults(t, false, true)
 	})

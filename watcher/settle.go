@@ -30,20 +30,22 @@ func (t trigger) event() { poke(t.events) }
 // order asks for work at once. It never blocks.
 func (t trigger) order() { poke(t.orders) }
 
-// wait blocks until there is work to do. It is false when ctx ended.
-func (t trigger) wait(ctx context.Context) bool {
+// wait blocks until there is work to do, and tells whether somebody ordered it. It is not ok
+// when ctx ended.
+func (t trigger) wait(ctx context.Context) (ordered, ok bool) {
 	select {
 	case <-ctx.Done():
 	case <-t.orders:
+		ordered = true
 	case <-t.events:
-		t.settle(ctx)
+		ordered = t.settle(ctx)
 	}
-	return ctx.Err() == nil
+	return ordered, ctx.Err() == nil
 }
 
 // settle blocks until no event came for settleQuiet. Endless churn, an order and the end of
-// ctx cut it short.
-func (t trigger) settle(ctx context.Context) {
+// ctx cut it short. It tells whether it was an order.
+func (t trigger) settle(ctx context.Context) bool {
 	quiet, limit := time.NewTimer(settleQuiet), time.NewTimer(settleLimit)
 	defer quiet.Stop()
 	defer limit.Stop()
@@ -52,13 +54,13 @@ func (t trigger) settle(ctx context.Context) {
 		case <-t.events:
 			quiet.Reset(settleQuiet)
 		case <-quiet.C:
-			return
+			return false
 		case <-limit.C:
-			return
+			return false
 		case <-t.orders:
-			return
+			return true
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
