@@ -13,7 +13,8 @@ help: ## list the targets
 
 .PHONY: run
 run: ## serve on this machine with a throwaway certificate; prints what to try
-	CGO_ENABLED=0 go run . --dev
+	@CGO_ENABLED=0 go build -o k8s-sidecar-injector .
+	@exec ./k8s-sidecar-injector --dev
 
 .PHONY: test
 test: ## run the tests; needs Go alone
@@ -38,10 +39,11 @@ fmt: ## format the code as lint wants it
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (20s)
-	@set -e; for package in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	@set -e; export CGO_ENABLED=0; for package in $$(go list ./...); do \
+	  list=$$(go test -list '^Fuzz' $$package); \
+	  for target in $$(grep '^Fuzz' <<<"$$list" || true); do \
 	    echo "$$package $$target"; \
-	    CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package; \
 	  done; \
 	done
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"time"
@@ -21,25 +22,28 @@ import (
 
 // tlsFlags say where the serving certificate comes from.
 type tlsFlags struct {
+	flagSet
 	certFile string
 	keyFile  string
 	dev      bool
 }
 
 func (t *tlsFlags) define(flags flagSet) {
+	t.flagSet = flags
 	flags.StringVar(&t.certFile, "tls-cert-file", "", "file of the serving certificate and its chain, PEM; read again when it changes")
 	flags.env("tls-cert-file", "TLS_CERT_FILE")
 	flags.StringVar(&t.keyFile, "tls-key-file", "", "file of its private key, PEM; read again when it changes")
 	flags.env("tls-key-file", "TLS_KEY_FILE")
 	flags.BoolVar(&t.dev, "dev", false, "try it out: a throwaway certificate made in memory, console logs, loopback only")
-	flags.env("dev", "DEV")
+	flags.env("dev", "SIDECAR_INJECTOR_DEV") // DEV alone is common, and means other things
 }
 
 // check wants exactly one way to come by a certificate.
 func (t *tlsFlags) check() error {
 	switch {
 	case t.dev && (t.certFile != "" || t.keyFile != ""):
-		return errors.New("--dev makes its own certificate: leave out --tls-cert-file and --tls-key-file, or leave out --dev")
+		return fmt.Errorf("%s makes its own certificate: leave out %s and %s, or leave out --dev",
+			t.named("dev"), t.named("tls-cert-file"), t.named("tls-key-file"))
 	case !t.dev && (t.certFile == "" || t.keyFile == ""):
 		return errors.New("--tls-cert-file and --tls-key-file are both needed (--dev makes a throwaway certificate to try things out)")
 	}

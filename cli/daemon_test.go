@@ -76,7 +76,14 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Logf("log of the program:\n%s", d.log.String())
 	})
 	running.Store(ts.Getenv("WORK"), d)
-	until(ts, "serving", d.findPorts)
+	until(ts, "serving", func() (bool, string) {
+		select {
+		case <-d.ended:
+			ts.Fatalf("the program has ended with exit code %d:\n%s", d.code, d.log.String())
+		default:
+		}
+		return d.findPorts()
+	})
 	_, port, err := net.SplitHostPort(d.webhook)
 	ts.Check(err)
 	ts.Setenv("TAKEN", port)
@@ -88,8 +95,11 @@ func portsFree(condition string) (bool, error) {
 	if condition != "ports-free" {
 		return false, fmt.Errorf("unknown condition %s", condition)
 	}
-	return free(":9000") && free(":9001"), nil
+	return free9000(), nil
 }
+
+// free9000 is asked once: a script that takes the ports must not change its mind.
+var free9000 = sync.OnceValue(func() bool { return free(":9000") && free(":9001") })
 
 func free(address string) bool {
 	listener, err := net.Listen("tcp", address)

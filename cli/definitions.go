@@ -32,6 +32,11 @@ func (d *definitionFlags) source(log zerolog.Logger, allowSamples bool) (watcher
 		"(--configmap-labels, for definitions in ConfigMaps, comes with the next release; --dev serves built-in samples)")
 }
 
+// builtIn tells the built-in samples from definitions of the user's own.
+func builtIn(source watcher.Source) bool {
+	return source == samples{}
+}
+
 // samples is the source of the built-in samples, which never change.
 type samples struct{}
 

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	"k8s-sidecar-injector/watcher"
+
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/yaml"
@@ -101,17 +103,21 @@ func patched(pod, patch []byte) ([]byte, error) {
 }
 
 // printHint tells somebody who tries things out what to do next.
-func printHint(w io.Writer, source, address string) {
+func printHint(w io.Writer, source watcher.Source, address string) {
 	url := "https://" + address
+	next := "Edit a definition and send it again."
+	if builtIn(source) {
+		next = "To edit definitions, put them into ./conf and start again."
+	}
 	fmt.Fprintf(w, `
   Sidecars come from: %[1]s
 
-  See a pod of a real Deployment before and after, in another window:
+  See what becomes of a pod of a real Deployment, in another window:
 
     curl -sk %[2]s%[3]s | curl -sk -H 'Content-Type: application/json' --data-binary @- %[2]s%[3]s
 
   The answer as the API server gets it: the same, with %[2]s/mutate at its end.
-  Edit a definition and send it again. Ctrl-C ends.
+  %[4]s Ctrl-C ends.
 
-`, source, url, previewPath)
+`, source, url, previewPath, next)
 }

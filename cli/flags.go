@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,10 +18,11 @@ import (
 type flagSet struct {
 	*pflag.FlagSet
 	environment map[string]string // flag to variable
+	inherited   map[string]bool   // flags whose value came from there
 }
 
 func newFlagSet(flags *pflag.FlagSet) flagSet {
-	return flagSet{FlagSet: flags, environment: make(map[string]string)}
+	return flagSet{FlagSet: flags, environment: make(map[string]string), inherited: make(map[string]bool)}
 }
 
 // env gives a flag that was just defined its variable, and says so in its help.
@@ -33,20 +36,33 @@ func (f flagSet) env(name, variable string) {
 // is as good as none. All errors are reported, and each names the flag.
 func (f flagSet) readEnvironment(getenv func(string) string) error {
 	var faults *multierror.Error
-	f.VisitAll(func(flag *pflag.Flag) {
-		variable := f.environment[flag.Name]
-		value := ""
-		if variable != "" {
-			value = getenv(variable)
+	for _, name := range slices.Sorted(maps.Keys(f.environment)) {
+		value := getenv(f.environment[name])
+		if f.Changed(name) || value == "" {
+			continue
 		}
-		if flag.Changed || value == "" {
-			return
+		f.inherited[name] = true
+		if err := f.Set(name, value); err != nil {
+			if why := errors.Unwrap(err); why != nil {
+				err = why // without the words about the command line
+			}
+			faults = multierror.Append(faults, fmt.Errorf("%s: %q: %w", f.named(name), value, err))
 		}
-		if err := f.Set(flag.Name, value); err != nil {
-			faults = multierror.Append(faults, fmt.Errorf("--%s from the environment variable %s: %w", flag.Name, variable, err))
-		}
-	})
+	}
 	return listed(faults)
+}
+
+// given tells whether the flag is on the command line.
+func (f flagSet) given(name string) bool {
+	return f.Changed(name) && !f.inherited[name]
+}
+
+// named is the flag as errors have it: where its value stands is where to mend it.
+func (f flagSet) named(name string) string {
+	if f.inherited[name] {
+		return fmt.Sprintf("--%s (from %s)", name, f.environment[name])
+	}
+	return "--" + name
 }
 
 // listed is the error of several faults, one a line.
@@ -95,22 +111,22 @@ func (d *definitionFlags) define(flags flagSet) {
 func (d *definitionFlags) policy() (*mutate.Policy, error) {
 	var faults *multierror.Error
 	if why := validation.IsDNS1123Subdomain(d.annotationNamespace); len(why) > 0 {
-		faults = multierror.Append(faults, fmt.Errorf("--annotation-namespace %q: %s", d.annotationNamespace, strings.Join(why, "; ")))
+		faults = multierror.Append(faults, fmt.Errorf("%s: %q: %s", d.named("annotation-namespace"), d.annotationNamespace, strings.Join(why, "; ")))
 	}
 	ignored := slices.DeleteFunc(slices.Clone(d.ignoredNamespaces), func(name string) bool { return name == "" })
 	for i, name := range ignored {
 		ignored[i] = strings.TrimSpace(name)
 		if why := validation.IsDNS1123Label(ignored[i]); len(why) > 0 {
-			faults = multierror.Append(faults, fmt.Errorf("--ignored-namespaces %q: %s", name, strings.Join(why, "; ")))
+			faults = multierror.Append(faults, fmt.Errorf("%s: %q: %s", d.named("ignored-namespaces"), name, strings.Join(why, "; ")))
 		}
 	}
 	onUnknown, err := mutate.ParseAction(d.onUnknown)
 	if err != nil {
-		faults = multierror.Append(faults, fmt.Errorf("--on-unknown: %w", err))
+		faults = multierror.Append(faults, fmt.Errorf("%s: %w", d.named("on-unknown"), err))
 	}
 	onConflict, err := mutate.ParseAction(d.onConflict)
 	if err != nil {
-		faults = multierror.Append(faults, fmt.Errorf("--on-conflict: %w", err))
+		faults = multierror.Append(faults, fmt.Errorf("%s: %w", d.named("on-conflict"), err))
 	}
 	return &mutate.Policy{
 		AnnotationNamespace: d.annotationNamespace,

@@ -7,20 +7,25 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 )
 
 // injectFlags are those of the inject command.
 type injectFlags struct {
 	definitionFlags
-	file      string
+	files     []string
 	namespace string
 	diff      bool
 }
@@ -30,15 +35,21 @@ func newInject(process Process) *cobra.Command {
 		Use:   "inject -f FILE|-",
 		Short: "Inject sidecars into manifests, as the webhook would",
 		Long: "Reads manifests, YAML or JSON, and prints them as YAML with the sidecars that their pods ask for.\n" +
-			"Pods, Lists and everything with a pod template of apps, batch and core are looked into; all else is\n" +
-			"printed as it was. What was done to each is said on standard error. If a pod would be denied, nothing\n" +
-			"is printed and the exit code is 1.",
-		Args: cobra.NoArgs,
+			"Pods, lists and everything with a pod template of apps, batch and core are looked into; all else is\n" +
+			"printed as it was. A manifest that changes loses its comments and the order of its fields. What was\n" +
+			"done to each is said on standard error. If a pod would be denied, nothing is printed and the exit\n" +
+			"code is 1: --on-unknown=deny makes that so, in CI, for pods that ask for a sidecar that does not exist.",
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return fmt.Errorf("%q: name files with -f: %s -f %s", args[0], command.CommandPath(), strings.Join(args, " -f "))
+		},
 	}
 	var f injectFlags
 	flags := newFlagSet(command.Flags())
 	f.define(flags)
-	flags.StringVarP(&f.file, "filename", "f", "", "file of manifests, - for standard input")
+	flags.StringArrayVarP(&f.files, "filename", "f", nil, "`file` of manifests, - for standard input; may be given several times")
 	flags.StringVarP(&f.namespace, "namespace", "n", "default", "namespace of what names none")
 	flags.BoolVar(&f.diff, "diff", false, "print a unified diff instead")
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -48,13 +59,7 @@ func newInject(process Process) *cobra.Command {
 }
 
 func (f *injectFlags) run(ctx context.Context, process Process) error {
-	if err := f.readEnvironment(process.Getenv); err != nil {
-		return err
-	}
-	if f.file == "" {
-		return errors.New("--filename (-f) is needed: a file of manifests, or - for standard input")
-	}
-	policy, err := f.policy()
+	policy, err := f.check(process)
 	if err != nil {
 		return err
 	}
@@ -75,12 +80,32 @@ func (f *injectFlags) run(ctx context.Context, process Process) error {
 	return err
 }
 
+// check reads the environment and reports everything that is wrong with the flags at once.
+func (f *injectFlags) check(process Process) (*mutate.Policy, error) {
+	faults := multierror.Append(nil, f.readEnvironment(process.Getenv))
+	policy, err := f.policy()
+	faults = multierror.Append(faults, err)
+	if len(f.files) == 0 || slices.Contains(f.files, "") {
+		faults = multierror.Append(faults, errors.New("--filename (-f) is needed: a file of manifests, or - for standard input"))
+	}
+	if first := slices.Index(f.files, "-"); first >= 0 && slices.Contains(f.files[first+1:], "-") {
+		faults = multierror.Append(faults, errors.New("--filename: standard input can be read only once: give - only once"))
+	}
+	if why := validation.IsDNS1123Label(f.namespace); len(why) > 0 {
+		faults = multierror.Append(faults, fmt.Errorf("--namespace: %q: %s", f.namespace, strings.Join(why, "; ")))
+	}
+	return policy, listed(faults)
+}
+
 // snapshot loads the sidecars once. Rejected documents are reported and passed over, as the
 // daemon would.
 func (f *injectFlags) snapshot(ctx context.Context, report io.Writer) (*store.Snapshot, error) {
 	source, err := f.source(zerolog.Nop(), true)
 	if err != nil {
 		return nil, err
+	}
+	if builtIn(source) {
+		fmt.Fprintln(report, "using the built-in samples: give --config-directory to use your own")
 	}
 	documents, err := source.Documents(ctx)
 	if err != nil {
@@ -96,14 +121,25 @@ func (f *injectFlags) snapshot(ctx context.Context, report io.Writer) (*store.Sn
 	return snapshots.Current(), nil
 }
 
-// read gives the manifests, one document each.
+// read gives the manifests of all files, one document each.
 func (f *injectFlags) read(stdin io.Reader) ([]conf.Document, error) {
+	var all []conf.Document
+	var faults *multierror.Error
+	for _, file := range f.files {
+		documents, err := manifests(file, stdin)
+		all = append(all, documents...)
+		faults = multierror.Append(faults, err)
+	}
+	return all, listed(faults)
+}
+
+func manifests(file string, stdin io.Reader) ([]conf.Document, error) {
 	name, content, err := "standard input", []byte(nil), error(nil)
-	if f.file == "-" {
+	if file == "-" {
 		content, err = io.ReadAll(stdin)
 	} else {
-		name = f.file
-		content, err = os.ReadFile(f.file)
+		name = file
+		content, err = os.ReadFile(file)
 	}
 	if err != nil {
 		return nil, err
@@ -124,7 +160,9 @@ func (f *injectFlags) inject(offline *offline, documents []conf.Document) ([]byt
 		text, err := f.one(offline, document)
 		if err != nil {
 			failed++
-			fmt.Fprintf(offline.report, "%s:%d: %v\n", document.Origin.Name, document.Line, err)
+			for _, fault := range multierror.Append(nil, err).Errors {
+				fmt.Fprintln(offline.report, strings.TrimPrefix(fault.Error(), "file "))
+			}
 			continue
 		}
 		if output.Len() > 0 && !f.diff {
@@ -138,16 +176,16 @@ func (f *injectFlags) inject(offline *offline, documents []conf.Document) ([]byt
 	return output.Bytes(), nil
 }
 
-// one gives a document with its sidecars, or what changes in it. A document that nothing is
-// injected into is given byte for byte.
+// one gives a document with its sidecars, or what changes in it. Each error has its place. A
+// document that nothing is injected into is given byte for byte.
 func (f *injectFlags) one(offline *offline, document conf.Document) ([]byte, error) {
-	object, err := yaml.YAMLToJSONStrict(document.Content)
+	object, err := document.JSON()
 	if err != nil {
 		return nil, err
 	}
-	injected, err := offline.object(object)
+	injected, err := offline.object(object, kindOfItem{})
 	if err != nil {
-		return nil, err
+		return nil, multierror.Prefix(err, fmt.Sprintf("%s:%d:", document.Origin.Name, document.Line))
 	}
 	if bytes.Equal(object, injected) {
 		if f.diff {
@@ -160,8 +198,11 @@ func (f *injectFlags) one(offline *offline, document conf.Document) ([]byte, err
 		return after, err
 	}
 	before, err := yaml.JSONToYAML(object)
-	name := document.Origin.String()
-	return diff.Diff(name, before, name+" injected", after), err
+	name := document.Origin.Name
+	if document.Origin.Index > 0 {
+		name = fmt.Sprintf("%s document %d", name, document.Origin.Index+1)
+	}
+	return diff.Diff(name, before, name+" (injected)", after), err
 }
 
 // verbatim is the document between its separators.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
 )
@@ -60,13 +61,14 @@ func parseLevel(text string) (zerolog.Level, error) {
 // logger makes the logger of the daemon. The console form is for people, the JSON form has one
 // event a line.
 func (l *logFlags) logger(w io.Writer, dev bool) (zerolog.Logger, error) {
+	var faults *multierror.Error
 	flag, text := "log-level", l.level
-	if l.Changed("v") && !l.Changed("log-level") {
+	if l.given("v") && !l.given("log-level") {
 		flag, text = "v", l.verbosity
 	}
 	level, err := parseLevel(text)
 	if err != nil {
-		return zerolog.Nop(), fmt.Errorf("--%s: %w", flag, err)
+		faults = multierror.Append(faults, fmt.Errorf("%s: %w", l.named(flag), err))
 	}
 	switch l.format {
 	case formatJSON:
@@ -77,7 +79,10 @@ func (l *logFlags) logger(w io.Writer, dev bool) (zerolog.Logger, error) {
 			w = console(w)
 		}
 	default:
-		return zerolog.Nop(), fmt.Errorf("--log-format: %q is neither %s nor %s", l.format, formatJSON, formatConsole)
+		faults = multierror.Append(faults, fmt.Errorf("%s: %q is neither %s nor %s", l.named("log-format"), l.format, formatJSON, formatConsole))
+	}
+	if faults != nil {
+		return zerolog.Nop(), faults
 	}
 	return zerolog.New(w).Level(level).Hook(timestamp{}), nil
 }

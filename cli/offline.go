@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,6 +11,8 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/hashicorp/go-multierror"
 )
 
 // offline does to manifests what the webhook and the API server do to pods: the same engine
@@ -23,36 +24,25 @@ type offline struct {
 	report    io.Writer
 }
 
-// manifest is what is read of an object to find its pod.
-type manifest struct {
-	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	Metadata   struct {
-		Name         string `json:"name"`
-		GenerateName string `json:"generateName"`
-		Namespace    string `json:"namespace"`
-	} `json:"metadata"`
-	Items []json.RawMessage `json:"items"`
-}
-
 // object gives the object with sidecars, or the same bytes where nothing is injected.
-func (o *offline) object(object []byte) ([]byte, error) {
-	var m manifest
-	if err := json.Unmarshal(object, &m); err != nil {
-		return nil, fmt.Errorf("not a Kubernetes object: %w", err)
+func (o *offline) object(object []byte, item kindOfItem) ([]byte, error) {
+	m, err := newManifest(object, item)
+	if err != nil {
+		return nil, err
 	}
-	if m.Kind == "" || m.APIVersion == "" {
-		return nil, errors.New("not a Kubernetes object: kind or apiVersion is missing")
-	}
-	if m.APIVersion == "v1" && strings.HasSuffix(m.Kind, "List") {
-		return o.list(object, m.Items)
+	if items, ok := m.list(); ok {
+		return o.list(object, items, m.item())
 	}
 	path, found := templatePath(m.APIVersion, m.Kind)
 	if !found {
-		o.say(&m, "left alone: it has no pod template that the injector knows")
+		o.say(m, "left alone: it has no pod template that the injector knows")
 		return object, nil
 	}
-	return o.template(object, path, &m)
+	injected, err := o.template(object, path, m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", title(m), err)
+	}
+	return injected, nil
 }
 
 // templatePath is where an object of the kind has its pod: the pointer to the pod or the pod
@@ -78,20 +68,22 @@ func templatePath(apiVersion, kind string) (string, bool) {
 	return path, found
 }
 
-// list looks into each item.
-func (o *offline) list(object []byte, items []json.RawMessage) ([]byte, error) {
+// list looks into each item, and reports what is wrong with any.
+func (o *offline) list(object []byte, items []jsontext.Value, kind kindOfItem) ([]byte, error) {
 	patch := jsonpatch.Patch{}
+	var faults *multierror.Error
 	for i, item := range items {
-		injected, err := o.object(item)
+		injected, err := o.object(item, kind)
 		if err != nil {
-			return nil, fmt.Errorf("items[%d]: %w", i, err)
+			faults = multierror.Append(faults, fmt.Errorf("items[%d]: %w", i, err))
+			continue
 		}
 		if string(injected) != string(item) {
 			patch = append(patch, replacement(fmt.Sprintf("/items/%d", i), injected))
 		}
 	}
-	if len(patch) == 0 {
-		return object, nil
+	if len(patch) == 0 || faults != nil {
+		return object, listed(faults)
 	}
 	return patch.Apply(object)
 }
@@ -102,15 +94,15 @@ func (o *offline) template(object []byte, path string, m *manifest) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	decision, err := o.decide(pod, m)
+	decision, err := o.decide(pod, path, m)
 	if err != nil {
 		return nil, err
 	}
 	if decision.Outcome == mutate.Denied {
-		return nil, fmt.Errorf("%s: denied, %s: %s", title(m), decision.Reason, decision.Message)
+		return nil, fmt.Errorf("denied, %s: %s", decision.Reason, decision.Message)
 	}
 	if decision.Patch == nil {
-		o.say(m, strings.TrimSuffix(fmt.Sprintf("skipped, %s: %s", decision.Reason, decision.Message), ": "))
+		o.skipped(m, path, &decision)
 		return object, nil
 	}
 	o.say(m, "injected "+decision.Sidecars[0].Ref.String())
@@ -122,7 +114,7 @@ func (o *offline) template(object []byte, path string, m *manifest) ([]byte, err
 }
 
 // decide asks the engine as the webhook does when the pod is created.
-func (o *offline) decide(pod []byte, m *manifest) (mutate.Decision, error) {
+func (o *offline) decide(pod []byte, path string, m *manifest) (mutate.Decision, error) {
 	request := mutate.Request{
 		Operation: "CREATE",
 		Resource:  mutate.Resource{Version: "v1", Resource: "pods"},
@@ -132,7 +124,7 @@ func (o *offline) decide(pod []byte, m *manifest) (mutate.Decision, error) {
 		request.Namespace = o.namespace
 	}
 	if err := jsonv2.Unmarshal(pod, &request.Object); err != nil {
-		return mutate.Decision{}, fmt.Errorf("%s: not a valid pod: %w", title(m), err)
+		return mutate.Decision{}, fmt.Errorf("not a valid pod: %w", explained(err, path))
 	}
 	return mutate.Pod(o.snapshot, o.policy, &request), nil
 }
@@ -145,16 +137,17 @@ func apply(object, patch []byte) ([]byte, error) {
 	return decoded.Apply(object)
 }
 
-// at gives the value at a pointer that has no escapes; an absent one is null.
+// at gives the value at a pointer that has no escapes.
 func at(object []byte, pointer string) ([]byte, error) {
-	value := object
+	value, walked := object, ""
 	for _, name := range strings.Split(pointer, "/")[1:] {
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(value, &members); err != nil {
-			return nil, err
+		var members map[string]jsontext.Value
+		if err := jsonv2.Unmarshal(value, &members); err != nil {
+			return nil, fmt.Errorf("it has no %s: %w", field(pointer), explained(err, walked))
 		}
+		walked += "/" + name
 		if value = members[name]; value == nil {
-			return nil, fmt.Errorf("it has no %s", strings.ReplaceAll(pointer[1:], "/", "."))
+			return nil, fmt.Errorf("it has no %s", field(pointer))
 		}
 	}
 	return value, nil
@@ -166,16 +159,26 @@ func replacement(path string, value []byte) jsonpatch.Operation {
 	return jsonpatch.Operation{"op": &op, "path": &pointer, "value": &raw}
 }
 
+// field is a pointer as kubectl explain has it.
+func field(pointer string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(pointer, "/"), "/", ".")
+}
+
+// skipped reports why nothing was injected. To annotate the workload in place of its pods is
+// the usual mistake.
+func (o *offline) skipped(m *manifest, path string, decision *mutate.Decision) {
+	what := "skipped, " + string(decision.Reason)
+	if decision.Message != "" {
+		what += ": " + decision.Message
+	}
+	_, misplaced := m.Metadata.Annotations[o.policy.AnnotationNamespace+"/request"]
+	if misplaced && path != "" && decision.Reason == mutate.ReasonNoAnnotation {
+		what += fmt.Sprintf(": the annotation is on the %s itself: put it on %s.metadata", m.Kind, field(path))
+	}
+	o.say(m, what)
+}
+
 // say reports what was done to an object.
 func (o *offline) say(m *manifest, what string) {
 	fmt.Fprintf(o.report, "%s: %s\n", title(m), what)
-}
-
-// title names an object as kubectl does: deployment/web.
-func title(m *manifest) string {
-	name := m.Metadata.Name
-	if name == "" {
-		name = m.Metadata.GenerateName + "*"
-	}
-	return strings.ToLower(m.Kind) + "/" + name
 }

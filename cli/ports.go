@@ -29,16 +29,13 @@ func (p *portFlags) define(flags flagSet) {
 // not given and the TLS port has its default: the original had no such port.
 func (p *portFlags) check(log zerolog.Logger) error {
 	var faults *multierror.Error
-	for name, port := range map[string]int{"tls-port": p.tls, "lifecycle-port": p.lifecycle} {
-		if port < 0 || port > 65535 {
-			faults = multierror.Append(faults, fmt.Errorf("--%s %d: want a port from 0 to 65535, where 0 is any free one", name, port))
-		}
-	}
+	faults = multierror.Append(faults, p.checkPort("tls-port", p.tls), p.checkPort("lifecycle-port", p.lifecycle))
 	if p.tls != p.lifecycle || p.tls == 0 {
 		return listed(faults)
 	}
 	if p.Changed("lifecycle-port") {
-		return listed(multierror.Append(faults, fmt.Errorf("--tls-port and --lifecycle-port are both %d: give them different ports", p.tls)))
+		return listed(multierror.Append(faults, fmt.Errorf("%s and %s are both %d: give them different ports",
+			p.named("tls-port"), p.named("lifecycle-port"), p.tls)))
 	}
 	p.lifecycle++
 	log.Warn().Int("lifecycle_port", p.lifecycle).Int("tls_port", p.tls).
@@ -46,23 +43,30 @@ func (p *portFlags) check(log zerolog.Logger) error {
 	return listed(faults)
 }
 
+func (p *portFlags) checkPort(name string, port int) error {
+	if port < 0 || port > 65535 {
+		return fmt.Errorf("%s: %d is no port: want 0 to 65535, where 0 is any free one", p.named(name), port)
+	}
+	return nil
+}
+
 // listen opens both ports on the host, which is empty for all addresses.
 func (p *portFlags) listen(ctx context.Context, host string) (webhook, lifecycle net.Listener, err error) {
-	if webhook, err = listen(ctx, host, "tls-port", p.tls); err != nil {
+	if webhook, err = p.open(ctx, host, "tls-port", p.tls); err != nil {
 		return nil, nil, err
 	}
-	if lifecycle, err = listen(ctx, host, "lifecycle-port", p.lifecycle); err != nil {
+	if lifecycle, err = p.open(ctx, host, "lifecycle-port", p.lifecycle); err != nil {
 		_ = webhook.Close()
 		return nil, nil, err
 	}
 	return webhook, lifecycle, nil
 }
 
-func listen(ctx context.Context, host, flag string, port int) (net.Listener, error) {
+func (p *portFlags) open(ctx context.Context, host, flag string, port int) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flag, err)
+		return nil, fmt.Errorf("%s: %w", p.named(flag), err)
 	}
 	return listener, nil
 }

@@ -1,13 +1,13 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -86,17 +86,20 @@ func runs(directory string, executable os.FileInfo) bool {
 }
 
 // serves tells a process without a command from one that runs inject and the like, which a
-// SIGHUP would end.
+// SIGHUP would end. A command is the first argument: further on, the same word may be the value
+// of a flag.
 func serves(directory string) bool {
 	line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
 	if err != nil {
 		return false
 	}
-	for argument := range bytes.SplitSeq(bytes.TrimRight(line, "\x00"), []byte{0}) {
-		switch string(argument) {
-		case "inject", "validate", "reload", "version", "help", "completion":
-			return false
-		}
+	arguments := strings.Split(string(line), "\x00")
+	if len(arguments) < 2 {
+		return true
+	}
+	switch arguments[1] {
+	case "inject", "validate", "reload", "version", "help", "completion":
+		return false
 	}
 	return true
 }

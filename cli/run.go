@@ -46,6 +46,11 @@ func newRoot(process Process) *cobra.Command {
 	root.SetErr(process.Stderr)
 	root.SilenceErrors = true
 	root.SilenceUsage = true
+	root.Version = versionLine()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
+	})
 	root.AddCommand(newInject(process), newValidate(), newReload(), newVersion())
 	return root
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -62,9 +61,14 @@ func (f *serveFlags) serve(ctx context.Context, process Process) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	terminated, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	ctx, shutDown := context.WithCancel(ctx)
+	defer shutDown()
+	context.AfterFunc(terminated, func() {
+		stop() // before anybody can see that we shut down, and send a second signal
+		shutDown()
+	})
 
 	d, err := f.daemon(ctx, process)
 	if err != nil {
@@ -118,10 +122,7 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 
 // check reads the environment and reports everything that is wrong with the flags at once.
 func (f *serveFlags) check(process Process) (zerolog.Logger, *mutate.Policy, watcher.Source, error) {
-	if err := f.readEnvironment(process.Getenv); err != nil {
-		return zerolog.Nop(), nil, nil, err
-	}
-	var faults *multierror.Error
+	faults := multierror.Append(nil, f.readEnvironment(process.Getenv))
 	log, err := f.logger(process.Stderr, f.dev)
 	faults = multierror.Append(faults, err)
 	policy, err := f.policy()
@@ -129,7 +130,7 @@ func (f *serveFlags) check(process Process) (zerolog.Logger, *mutate.Policy, wat
 	source, err := f.source(log, f.dev)
 	faults = multierror.Append(faults, err, f.portFlags.check(log), f.tlsFlags.check())
 	if f.drainDelay < 0 {
-		faults = multierror.Append(faults, errors.New("--drain-delay: must not be negative"))
+		faults = multierror.Append(faults, fmt.Errorf("%s: must not be negative", f.named("drain-delay")))
 	}
 	return log, policy, source, listed(faults)
 }
@@ -168,7 +169,7 @@ func (f *serveFlags) announce(log zerolog.Logger, process Process, source watche
 		Str("annotation_namespace", f.annotationNamespace).
 		Msg("serving")
 	if f.dev {
-		printHint(process.Stderr, source.String(), webhook.Addr().String())
+		printHint(process.Stderr, source, webhook.Addr().String())
 	}
 }
 
@@ -183,8 +184,12 @@ func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
 		return nil
 	})
 	err := group.Wait()
-	d.log.Info().Err(err).Msg("stopped")
-	return err
+	if err != nil {
+		d.log.Error().Err(err).Msg("stopped")
+		return err
+	}
+	d.log.Info().Msg("stopped")
+	return nil
 }
 
 // reloadOn reads everything again at each SIGHUP.

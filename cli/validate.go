@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/watcher"
@@ -19,8 +22,13 @@ func newValidate() *cobra.Command {
 		Short: "Check sidecar definitions and print every error",
 		Long: "Checks definitions as the daemon would load them. A PATH is a config directory, or a file in one:\n" +
 			"a file is checked together with its directory, so that what it inherits is found, but only its own\n" +
-			"errors are printed. Exits with 1 if there is any.",
-		Args: cobra.MinimumNArgs(1),
+			"errors are printed, and those of bases in subdirectories. Exits with 1 if there is any.",
+		Args: func(_ *cobra.Command, paths []string) error {
+			if len(paths) == 0 {
+				return errors.New("give a config directory or a file of it")
+			}
+			return nil
+		},
 		RunE: func(command *cobra.Command, paths []string) error {
 			return validate(command, paths)
 		},
@@ -28,60 +36,87 @@ func newValidate() *cobra.Command {
 }
 
 func validate(command *cobra.Command, paths []string) error {
-	documents, wanted, err := gather(command.Context(), paths)
+	all, err := gather(command.Context(), paths)
 	if err != nil {
 		return err
 	}
-	set := conf.Load(documents, nil)
-	for _, sidecar := range set.Sidecars {
-		if wanted[sidecar.Origin] {
-			fmt.Fprintf(command.OutOrStdout(), "%s: %s is valid\n", sidecar.Origin, sidecar.Ref)
-		}
-	}
-	rejected, known := 0, make(map[conf.Origin]bool)
-	for _, document := range documents {
-		known[document.Origin] = true
-	}
-	for _, rejection := range set.Rejections {
-		// A file that is only a base, in a subdirectory, is not among the documents.
-		if !wanted[rejection.Origin] && known[rejection.Origin] {
-			continue
-		}
-		rejected++
-		for _, fault := range rejection.Errors.Errors {
-			fmt.Fprintln(command.ErrOrStderr(), fault)
-		}
+	rejected, total := 0, 0
+	for _, d := range all {
+		bad, asked := d.validate(command.OutOrStdout(), command.ErrOrStderr())
+		rejected += bad
+		total += asked
 	}
 	if rejected > 0 {
-		return fmt.Errorf("documents that would be rejected: %d of %d", rejected, len(documents))
+		return fmt.Errorf("documents that would be rejected: %d of %d", rejected, total)
 	}
 	return nil
 }
 
-// gather reads the directories of all paths, each once, and tells which documents were asked
-// for.
-func gather(ctx context.Context, paths []string) ([]conf.Document, map[conf.Origin]bool, error) {
-	var documents []conf.Document
-	directories := make(map[string][]conf.Document)
-	wanted := make(map[conf.Origin]bool)
-	for _, path := range paths {
-		directory, file, err := locate(path)
-		if err != nil {
-			return nil, nil, err
-		}
-		if _, read := directories[directory]; !read {
-			found, err := watcher.NewDirectory(directory, zerolog.Nop()).Documents(ctx)
-			if err != nil {
-				return nil, nil, err
-			}
-			directories[directory] = found
-			documents = append(documents, found...)
-		}
-		if want(wanted, directories[directory], file) == 0 {
-			return nil, nil, fmt.Errorf("%s: no definitions there: want *.yaml or *.yml, and no dot files", path)
+// directory is a config directory with the documents of it that were asked for.
+type directory struct {
+	path      string
+	documents []conf.Document
+	wanted    map[conf.Origin]bool
+}
+
+// validate loads the directory as a daemon would, by itself, and reports what was asked for: how
+// many documents would be rejected, and of how many.
+func (d *directory) validate(stdout, stderr io.Writer) (rejected, total int) {
+	set := conf.Load(d.documents, nil)
+	for _, sidecar := range set.Sidecars {
+		if d.wanted[sidecar.Origin] {
+			fmt.Fprintf(stdout, "%s: %s is valid\n", sidecar.Origin, sidecar.Ref)
 		}
 	}
-	return documents, wanted, nil
+	asked := func(r conf.Rejection) bool { return d.wanted[r.Origin] }
+	total = len(d.wanted)
+	if !slices.ContainsFunc(set.Rejections, asked) {
+		return 0, total
+	}
+	for _, rejection := range set.Rejections {
+		base := d.onlyBase(rejection.Origin)
+		if base {
+			total++
+		}
+		if !base && !asked(rejection) {
+			continue
+		}
+		rejected++
+		for _, fault := range rejection.Errors.Errors {
+			fmt.Fprintln(stderr, fault)
+		}
+	}
+	return rejected, total
+}
+
+// onlyBase tells the files in subdirectories, which are read when something inherits them. Their
+// errors say why what was asked for is rejected.
+func (d *directory) onlyBase(origin conf.Origin) bool {
+	return !slices.ContainsFunc(d.documents, func(listed conf.Document) bool { return listed.Origin == origin })
+}
+
+// gather reads the directories of all paths, each once, and notes which documents were asked for.
+func gather(ctx context.Context, paths []string) ([]*directory, error) {
+	var all []*directory
+	for _, path := range paths {
+		place, file, err := locate(path)
+		if err != nil {
+			return nil, err
+		}
+		at := slices.IndexFunc(all, func(d *directory) bool { return d.path == place })
+		if at < 0 {
+			documents, err := watcher.NewDirectory(place, zerolog.Nop()).Documents(ctx)
+			if err != nil {
+				return nil, err
+			}
+			at = len(all)
+			all = append(all, &directory{path: place, documents: documents, wanted: make(map[conf.Origin]bool)})
+		}
+		if all[at].want(file) == 0 {
+			return nil, fmt.Errorf("%s: no definitions there: want *.yaml or *.yml, and no dot files", path)
+		}
+	}
+	return all, nil
 }
 
 // locate splits a path into directory and file; the file is empty for a directory.
@@ -97,11 +132,11 @@ func locate(path string) (directory, file string, err error) {
 }
 
 // want marks the documents of a file, or all where it is empty, and counts them.
-func want(wanted map[conf.Origin]bool, documents []conf.Document, file string) int {
+func (d *directory) want(file string) int {
 	count := 0
-	for _, document := range documents {
+	for _, document := range d.documents {
 		if file == "" || document.Origin.Name == file {
-			wanted[document.Origin] = true
+			d.wanted[document.Origin] = true
 			count++
 		}
 	}

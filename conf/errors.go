@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/hashicorp/go-multierror"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -18,12 +19,24 @@ type Error struct {
 	Err error
 }
 
-// Error gives `file conf/logger.yaml:14: containers[1].imagePullPolicy: …`.
+// Error gives `file conf/logger.yaml:14: containers[1].imagePullPolicy: …`, in one line
+// whatever keys and file names have in them.
 func (e *Error) Error() string {
+	text := fmt.Sprintf("%s:%d: %v", e.Origin.text(), e.Line, e.Err)
 	if e.Line == 0 {
-		return fmt.Sprintf("%s: %v", e.Origin, e.Err)
+		text = fmt.Sprintf("%s: %v", e.Origin, e.Err)
 	}
-	return fmt.Sprintf("%s:%d: %v", e.Origin.text(), e.Line, e.Err)
+	return printable(text)
+}
+
+// printable shows in the place of each character that cannot be seen that there is one.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 // Unwrap gives what is wrong, without the place.
@@ -43,6 +56,39 @@ func oneLine(errs []error) string {
 
 func joined(errs []error) *multierror.Error {
 	return &multierror.Error{Errors: errs, ErrorFormat: oneLine}
+}
+
+// mostFaults is how many faults of one document are reported, and mostPath how long a field
+// path may be: a wrong file must not become a log line of megabytes.
+const (
+	mostFaults = 50
+	mostPath   = 300
+)
+
+// findings are faults of one document, the first of them and how many more there are.
+type findings struct {
+	first field.ErrorList
+	more  int
+}
+
+func (f *findings) add(faults ...*field.Error) {
+	for _, fault := range faults {
+		if len(f.first) == mostFaults {
+			f.more++
+			continue
+		}
+		f.first = append(f.first, fault)
+	}
+}
+
+// clippedPath is the same fault with a field path of bearable length.
+func clippedPath(fault *field.Error) *field.Error {
+	if len(fault.Field) <= mostPath {
+		return fault
+	}
+	shorter := *fault
+	shorter.Field = strings.ToValidUTF8(fault.Field[:mostPath], "") + "..."
+	return &shorter
 }
 
 // sortFaults gives faults that were found in the random order of a map a stable one.

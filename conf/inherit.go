@@ -128,6 +128,7 @@ func (l *loading) baseByPath(p *parsed) (*parsed, error) {
 
 // read adds a file that is only a base: it is not served by itself.
 func (l *loading) read(origin Origin, files fs.FS) error {
+	l.followsPaths = true
 	content, err := fs.ReadFile(files, origin.Name)
 	if err != nil {
 		return fmt.Errorf("cannot read the file: %w", err)

@@ -48,15 +48,15 @@ func (o outline) line(path string) int {
 
 // duplicates finds the keys that an object has twice. Aliases are not followed: what they
 // stand for is found where it is written.
-func (o outline) duplicates() field.ErrorList {
-	if o.root == nil {
-		return nil
+func (o outline) duplicates() findings {
+	var found findings
+	if o.root != nil {
+		found.duplicateKeys(nil, o.root)
 	}
-	return duplicateKeys(nil, o.root)
+	return found
 }
 
-func duplicateKeys(path *field.Path, node *yaml.Node) field.ErrorList {
-	var faults field.ErrorList
+func (f *findings) duplicateKeys(path *field.Path, node *yaml.Node) {
 	switch node.Kind { //nolint:exhaustive // the others hold no keys
 	case yaml.MappingNode:
 		seen := make(map[string]bool, len(node.Content)/2)
@@ -64,17 +64,25 @@ func duplicateKeys(path *field.Path, node *yaml.Node) field.ErrorList {
 			key := resolved(node.Content[i]).Value
 			at := child(path, key)
 			if seen[key] && node.Content[i].Tag != "!!merge" {
-				faults = append(faults, field.Duplicate(at, key))
+				f.duplicate(at, key)
 			}
 			seen[key] = true
-			faults = append(faults, duplicateKeys(at, node.Content[i+1])...)
+			f.duplicateKeys(at, node.Content[i+1])
 		}
 	case yaml.SequenceNode:
 		for i, element := range node.Content {
-			faults = append(faults, duplicateKeys(index(path, i), element)...)
+			f.duplicateKeys(index(path, i), element)
 		}
 	}
-	return faults
+}
+
+// duplicate spells the path, which may be long, only of faults that are reported.
+func (f *findings) duplicate(path *field.Path, key string) {
+	if len(f.first) == mostFaults {
+		f.more++
+		return
+	}
+	f.add(field.Duplicate(path, key))
 }
 
 // descend goes one step down. It tells the line to show for it, that of the key, and the rest

@@ -21,6 +21,9 @@ func Load(documents []Document, previous *Set) *Set {
 	if previous == nil {
 		previous = &Set{}
 	}
+	if previous.madeOf(documents) {
+		return previous
+	}
 	l := &loading{
 		previous: previous,
 		parsed:   make(map[Origin]*parsed, len(documents)),
@@ -28,6 +31,7 @@ func Load(documents []Document, previous *Set) *Set {
 		later:    make(map[*parsed]*Error),
 		flat:     make(map[*parsed]flattened, len(documents)),
 		served:   make(map[Ref]*Sidecar, len(documents)),
+		good:     make(map[Origin][]*Sidecar, len(documents)),
 	}
 	documents = slices.Clone(documents)
 	slices.SortStableFunc(documents, func(a, b Document) int { return a.Origin.Compare(b.Origin) })
@@ -44,16 +48,31 @@ func Load(documents []Document, previous *Set) *Set {
 	return l.set()
 }
 
+// madeOf tells whether a set is what these documents give anyway: the usual case when only
+// the time for a look has come. It does not know of files that are read on the way.
+func (s *Set) madeOf(documents []Document) bool {
+	if s.parsed == nil || s.followsPaths || len(documents) != len(s.parsed) {
+		return false
+	}
+	return !slices.ContainsFunc(documents, func(d Document) bool {
+		p := s.parsed[d.Origin]
+		return p == nil || !p.still(d)
+	})
+}
+
 // loading is the state of one Load.
 type loading struct {
-	previous   *Set
-	order      []*parsed // by origin; bases that were read on the way come last
-	parsed     map[Origin]*parsed
-	byRef      map[Ref]*parsed
-	later      map[*parsed]*Error // those whose ref is taken
-	flat       map[*parsed]flattened
-	served     map[Ref]*Sidecar
-	rejections []Rejection
+	previous *Set
+	order    []*parsed // by origin; bases that were read on the way come last
+	parsed   map[Origin]*parsed
+	byRef    map[Ref]*parsed
+	later    map[*parsed]*Error // those whose ref is taken
+	flat     map[*parsed]flattened
+	served   map[Ref]*Sidecar
+	good     map[Origin][]*Sidecar
+	// followsPaths tells that files were looked for that are not among the documents.
+	followsPaths bool
+	rejections   []Rejection
 }
 
 // add parses a document unless the previous load did.
@@ -65,8 +84,7 @@ func (l *loading) add(document Document) {
 
 // parseAgain takes over an earlier result for the same bytes, which may be nil.
 func parseAgain(earlier *parsed, document Document) *parsed {
-	if earlier == nil || document.Err != nil || earlier.document.Err != nil ||
-		document.Line != earlier.document.Line || !bytes.Equal(document.Content, earlier.document.Content) {
+	if earlier == nil || !earlier.still(document) {
 		return parse(document)
 	}
 	same := *earlier
@@ -74,22 +92,59 @@ func parseAgain(earlier *parsed, document Document) *parsed {
 	return &same
 }
 
+// still tells whether a document is what was parsed.
+func (p *parsed) still(document Document) bool {
+	return document.Err == nil && p.document.Err == nil && document.Line == p.document.Line &&
+		bytes.Equal(document.Content, p.document.Content)
+}
+
 // claim gives each ref to the first document that defines it, be that document otherwise
-// right or wrong: somebody's slip must not hand their sidecar to somebody else.
+// right or wrong: somebody's slip must not hand their sidecar to somebody else. A document
+// whose name cannot be read may be any that its file had before, so it claims them all.
 func (l *loading) claim(list []*parsed) {
 	for _, p := range list {
 		if p.ref == (Ref{}) {
+			for _, old := range l.missing(p.document.Origin) {
+				l.claimFor(p, old.Ref)
+			}
 			continue
 		}
-		first := l.byRef[p.ref]
-		if first == nil {
-			l.byRef[p.ref] = p
-			continue
+		if first := l.claimFor(p, p.ref); first != p {
+			fault := field.Duplicate(field.NewPath("name"), p.ref.String())
+			fault.Detail = fmt.Sprintf("defined first by %s", first.document.Origin)
+			l.later[p] = &Error{Origin: p.document.Origin, Line: p.nameLine, Err: fault}
 		}
-		fault := field.Duplicate(field.NewPath("name"), p.ref.String())
-		fault.Detail = fmt.Sprintf("defined first by %s", first.document.Origin)
-		l.later[p] = &Error{Origin: p.document.Origin, Line: p.nameLine, Err: fault}
 	}
+}
+
+// claimFor gives the ref to the document unless another has it, and tells who has it now.
+func (l *loading) claimFor(p *parsed, ref Ref) *parsed {
+	if l.byRef[ref] == nil {
+		l.byRef[ref] = p
+	}
+	return l.byRef[ref]
+}
+
+// missing are the sidecars that a file or key gave before and that none of its documents
+// defines now, as far as their names can be read.
+func (l *loading) missing(of Origin) []*Sidecar {
+	var found []*Sidecar
+	for _, old := range l.previous.good[of.whole()] {
+		if !l.defines(of, old.Ref) {
+			found = append(found, old)
+		}
+	}
+	return found
+}
+
+// defines tells whether a document of the file or key has that name.
+func (l *loading) defines(file Origin, ref Ref) bool {
+	for at := file.whole(); l.parsed[at] != nil; at.Index++ {
+		if l.parsed[at].ref == ref {
+			return true
+		}
+	}
+	return false
 }
 
 // faults are those of the document itself and, where its ref was taken, that.
@@ -111,6 +166,7 @@ func (l *loading) serve(p *parsed) {
 		sidecar, err := encode(p, flat.tree)
 		if err == nil {
 			l.served[p.ref] = sidecar
+			l.keep(sidecar)
 			return
 		}
 		faults = []error{&Error{Origin: p.document.Origin, Err: err}}
@@ -132,27 +188,20 @@ func (l *loading) rejectBases(listed []*parsed) {
 	}
 }
 
-// fallBack keeps in service what the rejected origins served before, as far as nobody else
-// serves it now. What a document says of itself goes before the place where it stands, because
-// other documents of its file come and go.
+// fallBack keeps in service what the rejected documents gave before, as far as nobody else
+// serves it now.
 func (l *loading) fallBack() {
 	slices.SortFunc(l.rejections, compareRejections)
-	l.keep(l.speaksFor)
-	l.keep(l.standsFor)
-}
-
-// keep serves further the sidecars that a rejection covers.
-func (l *loading) keep(covers func(rejected *parsed, old *Sidecar) bool) {
 	for i := range l.rejections {
 		rejection := &l.rejections[i]
-		rejected := l.parsed[rejection.Origin]
-		for _, old := range l.previous.Sidecars {
-			if l.served[old.Ref] != nil || rejection.Origin.whole() != old.Origin.whole() || !covers(rejected, old) {
+		for _, old := range l.before(rejection.Origin) {
+			l.keep(old)
+			if l.served[old.Ref] != nil {
 				continue
 			}
 			stale := *old
 			stale.Stale = true
-			if rejected.document.Err == nil {
+			if l.parsed[rejection.Origin].document.Err == nil {
 				stale.Origin = rejection.Origin // it may have moved inside its file
 			}
 			l.served[old.Ref] = &stale
@@ -161,23 +210,30 @@ func (l *loading) keep(covers func(rejected *parsed, old *Sidecar) bool) {
 	}
 }
 
-// speaksFor tells whether a rejected document defines the sidecar that its file served before,
-// or is all of a file that could not be read.
-func (l *loading) speaksFor(rejected *parsed, old *Sidecar) bool {
-	return rejected.document.Err != nil || rejected.ref == old.Ref
+// before is what a rejected document gave when it was good last: the sidecar of its name or,
+// where its file knew none of that name, whatever the file does not define any more. That may
+// be more than it gave, but a slip never unloads anything.
+func (l *loading) before(rejected Origin) []*Sidecar {
+	ref := l.parsed[rejected].ref
+	for _, old := range l.previous.good[rejected.whole()] {
+		if old.Ref == ref {
+			return []*Sidecar{old}
+		}
+	}
+	return l.missing(rejected)
 }
 
-// standsFor tells whether a rejected document took the place of a sidecar that its file served
-// before, such as by a new name. One that has a sidecar of its own did not.
-func (l *loading) standsFor(rejected *parsed, old *Sidecar) bool {
-	own := func(s *Sidecar) bool {
-		return s.Ref == rejected.ref && s.Origin.whole() == old.Origin.whole()
+// keep notes a sidecar as the last good one of its ref and file, also while somebody else
+// serves the ref.
+func (l *loading) keep(s *Sidecar) {
+	file := s.Origin.whole()
+	if !slices.ContainsFunc(l.good[file], func(other *Sidecar) bool { return other.Ref == s.Ref }) {
+		l.good[file] = append(l.good[file], s)
 	}
-	return rejected.document.Origin == old.Origin && !slices.ContainsFunc(l.previous.Sidecars, own)
 }
 
 func (l *loading) set() *Set {
-	s := &Set{Rejections: l.rejections, parsed: l.parsed}
+	s := &Set{Rejections: l.rejections, parsed: l.parsed, good: l.good, followsPaths: l.followsPaths}
 	for _, sidecar := range l.served {
 		s.Sidecars = append(s.Sidecars, sidecar)
 	}

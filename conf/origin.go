@@ -39,9 +39,9 @@ func (o Origin) String() string {
 // text is the file or key, without the index.
 func (o Origin) text() string {
 	if o.Kind == ConfigMap {
-		return fmt.Sprintf("configmap %s[%s]", o.Place, o.Name)
+		return printable(fmt.Sprintf("configmap %s[%s]", o.Place, o.Name))
 	}
-	return "file " + path.Join(o.Place, o.Name)
+	return printable("file " + path.Join(o.Place, o.Name))
 }
 
 // Compare orders origins: files before ConfigMaps, then by place, name and index.

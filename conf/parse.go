@@ -2,9 +2,11 @@ package conf
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -37,30 +39,50 @@ func parse(document Document) *parsed {
 		p.reject(0, document.Err)
 		return p
 	}
-	document.Content = plainJSON(document.Content)
-	value, err := decode(document.Content)
-	if err != nil {
-		line, text := syntaxError(err)
-		p.reject(line+document.Line-1, errors.New(text))
+	text, lines, ok := p.read()
+	if !ok {
 		return p
 	}
-	lines, err := newOutline(document)
+	value, err := decodeJSON(text)
 	if err != nil {
 		p.reject(document.Line, err)
+		return p
 	}
 	p.nameLine, p.inheritsLine = lines.line("name"), lines.line("inherits")
 	p.inspect(value, lines)
-	slices.SortStableFunc(p.faults, func(a, b error) int { return lineOf(a) - lineOf(b) })
+	slices.SortStableFunc(p.faults, func(a, b error) int { return cmp.Compare(lineOf(a), lineOf(b)) })
 	return p
 }
 
-// decode turns YAML into JSON values as Kubernetes does.
-func decode(content []byte) (any, error) {
-	text, err := yaml.YAMLToJSON(content)
-	if err != nil {
-		return nil, err
+// JSON gives any YAML document as JSON, as Kubernetes reads it, for manifests that are no
+// sidecar definitions. The error has all faults, each an *Error with its line: a syntax error,
+// or keys that are there twice. It is Err where that is set.
+func (d Document) JSON() ([]byte, error) {
+	if d.Err != nil {
+		return nil, d.Err
 	}
-	return decodeJSON(text)
+	p := &parsed{document: d}
+	text, lines, ok := p.read()
+	if ok {
+		p.rejectAll(lines.duplicates(), lines)
+	}
+	return text, joined(p.faults).ErrorOrNil()
+}
+
+// read turns the document's YAML into JSON. It is not ok after a syntax error.
+func (p *parsed) read() (text []byte, lines outline, ok bool) {
+	document := p.document
+	document.Content = plainJSON(document.Content)
+	text, err := yaml.YAMLToJSON(document.Content)
+	if err != nil {
+		line, why := syntaxError(err)
+		p.reject(line+document.Line-1, errors.New(why))
+		return nil, outline{}, false
+	}
+	if lines, err = newOutline(document); err != nil {
+		p.reject(document.Line, err)
+	}
+	return text, lines, true
 }
 
 // plainJSON spells JSON without the escapes that YAML 1.2 has and the parser has not, `\/` and
@@ -101,16 +123,25 @@ func (p *parsed) inspect(value any, lines outline) {
 	var check shape
 	kept, _ := check.check(nil, reflect.TypeFor[definition](), object).(tree)
 	p.readNames(object, kept, &check)
-	faults := append(lines.duplicates(), check.faults...)
+	faults := lines.duplicates()
+	faults.add(check.faults.first...)
+	faults.more += check.faults.more
 	if d, err := typed(kept); err != nil {
 		p.reject(p.document.Line, err)
 	} else {
-		faults = append(faults, unlessBelow(faults, validate(d))...)
+		faults.add(unlessBelow(faults.first, validate(d))...)
 	}
-	for _, fault := range faults {
-		p.reject(lines.line(fault.Field), fault)
-	}
+	p.rejectAll(faults, lines)
 	p.tree = object
+}
+
+func (p *parsed) rejectAll(faults findings, lines outline) {
+	for _, fault := range faults.first {
+		p.reject(lines.line(fault.Field), clippedPath(fault))
+	}
+	if faults.more > 0 {
+		p.reject(0, fmt.Errorf("and %d faults more", faults.more))
+	}
 }
 
 // readNames reads the two fields by which documents refer to each other. A name of the
@@ -146,11 +177,12 @@ func typed(kept tree) (*definition, error) {
 	return d, json.Unmarshal(text, d)
 }
 
+// lineOf is where a fault is listed: one without a line comes last.
 func lineOf(err error) int {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && e.Line > 0 {
 		return e.Line
 	}
-	return 0
+	return math.MaxInt
 }
 
 func (p *parsed) reject(line int, err error) {
@@ -194,7 +226,7 @@ func syntaxError(err error) (int, string) {
 	}
 	match := regexp.MustCompile(`(?s)^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?(.*)$`).FindStringSubmatch(text)
 	if match == nil {
-		return 1, "invalid YAML: " + text
+		return 1, "invalid YAML: " + withoutValues(text)
 	}
 	line, err := strconv.Atoi(match[1])
 	switch {
@@ -203,7 +235,16 @@ func syntaxError(err error) (int, string) {
 	case countsFromZero(match[2]):
 		line++
 	}
-	return line, "invalid YAML: " + match[2]
+	return line, "invalid YAML: " + withoutValues(match[2])
+}
+
+// withoutValues leaves out what the parser quotes of the document, which may be a secret that
+// somebody forgot to put in quotes.
+func withoutValues(text string) string {
+	if strings.HasPrefix(text, "unknown anchor") {
+		return "unknown anchor: text that begins with '*' must be in quotes"
+	}
+	return regexp.MustCompile("(?s)`.*`").ReplaceAllString(text, "the value")
 }
 
 // countsFromZero tells the errors of go-yaml's parser, whose lines count from 0, from those of

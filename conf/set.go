@@ -19,6 +19,11 @@ type Set struct {
 
 	// parsed lets the next Load pass over what did not change.
 	parsed map[Origin]*parsed
+	// good is what each file or key gave when its documents were good last, by origin without
+	// index. It is what the next Load falls back on.
+	good map[Origin][]*Sidecar
+	// followsPaths tells that the documents are not all that the set depends on.
+	followsPaths bool
 }
 
 // Rejection is a document that could not be served, with every reason.

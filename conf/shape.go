@@ -19,7 +19,7 @@ import (
 // a decoder would stop at the first. What it found fault with is left out of the value that
 // it returns, so that this one always decodes.
 type shape struct {
-	faults field.ErrorList
+	faults findings
 }
 
 // check returns the value without its faulty parts, or nil if it is faulty itself.
@@ -186,7 +186,7 @@ func (s *shape) mistyped(path *field.Path, want string, value any) any {
 
 // fault notes the fault and returns nil, the value that is left.
 func (s *shape) fault(err *field.Error) any {
-	s.faults = append(s.faults, err)
+	s.faults.add(err)
 	return nil
 }
 

@@ -54,7 +54,8 @@ func (j *journal) published(generation uint64, set *conf.Set) {
 		}
 	}
 	slices.Sort(removed)
-	event := j.summary(generation, set)
+	event := j.log.Info()
+	describe(event, generation, set)
 	list(event, "added", added)
 	list(event, "changed", changed)
 	list(event, "removed", removed)
@@ -76,12 +77,14 @@ func list(event *zerolog.Event, key string, names []string) {
 
 // unchanged answers somebody who asked for a reload that changed nothing.
 func (j *journal) unchanged(generation uint64, set *conf.Set) {
-	j.summary(generation, set).Msg("reloaded: the snapshot is what it was")
+	event := j.log.Info()
+	describe(event, generation, set)
+	event.Msg("reloaded: the snapshot is what it was")
 }
 
-func (j *journal) summary(generation uint64, set *conf.Set) *zerolog.Event {
-	return j.log.Info().
-		Uint64("generation", generation).
+// describe adds what there is to say of any snapshot.
+func describe(event *zerolog.Event, generation uint64, set *conf.Set) {
+	event.Uint64("generation", generation).
 		Str("digest", set.Digest).
 		Int("sidecars", len(set.Sidecars)).
 		Int("rejections", len(set.Rejections)).

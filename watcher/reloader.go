@@ -135,8 +135,8 @@ func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
 		return
 	}
 	r.set = conf.Load(documents, r.set)
-	r.journal.rejections(r.set.Rejections)
 	generation, published := r.publisher.Publish(r.set)
+	r.journal.rejections(r.set.Rejections)
 	r.mu.Lock()
 	r.published = true
 	r.mu.Unlock()
