@@ -2,12 +2,13 @@ package cli
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"k8s-sidecar-injector/mutate"
 )
 
 // manifest is what is read of an object to find its pod.
@@ -31,7 +32,7 @@ type kindOfItem struct {
 func newManifest(object []byte, item kindOfItem) (*manifest, error) {
 	m := new(manifest)
 	if err := jsonv2.Unmarshal(object, m); err != nil {
-		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefixed(m), explained(err, ""))
+		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefixed(m), mutate.Explain(err, ""))
 	}
 	m.Kind, m.APIVersion = cmp.Or(m.Kind, item.kind), cmp.Or(m.APIVersion, item.apiVersion)
 	if m.Kind == "" || m.APIVersion == "" {
@@ -79,30 +80,4 @@ func prefixed(m *manifest) string {
 		return name + ": "
 	}
 	return ""
-}
-
-// explained puts the decoder's error in the words of the author: where in the object it is, and
-// what stands there, without our Go types.
-func explained(err error, path string) error {
-	wrong, ok := errors.AsType[*jsonv2.SemanticError](err)
-	if !ok {
-		return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
-	}
-	what := wrong.Err
-	if what == nil {
-		what = fmt.Errorf("unexpected %s", kindOf(wrong.JSONKind))
-	}
-	if pointer := path + string(wrong.JSONPointer); pointer != "" {
-		return fmt.Errorf("%q: %w", pointer, what)
-	}
-	return what
-}
-
-// kindOf is the name that JSON has for a kind of value.
-func kindOf(kind jsontext.Kind) string {
-	names := map[jsontext.Kind]string{
-		jsontext.KindBeginObject: "object", jsontext.KindBeginArray: "array",
-		jsontext.KindTrue: "boolean", jsontext.KindFalse: "boolean",
-	}
-	return cmp.Or(names[kind], kind.String())
 }

@@ -124,7 +124,7 @@ func (o *offline) decide(pod []byte, path string, m *manifest) (mutate.Decision,
 		request.Namespace = o.namespace
 	}
 	if err := jsonv2.Unmarshal(pod, &request.Object); err != nil {
-		return mutate.Decision{}, fmt.Errorf("not a valid pod: %w", explained(err, path))
+		return mutate.Decision{}, fmt.Errorf("not a valid pod: %w", mutate.Explain(err, path))
 	}
 	return mutate.Pod(o.snapshot, o.policy, &request), nil
 }
@@ -143,7 +143,7 @@ func at(object []byte, pointer string) ([]byte, error) {
 	for _, name := range strings.Split(pointer, "/")[1:] {
 		var members map[string]jsontext.Value
 		if err := jsonv2.Unmarshal(value, &members); err != nil {
-			return nil, fmt.Errorf("it has no %s: %w", field(pointer), explained(err, walked))
+			return nil, fmt.Errorf("it has no %s: %w", field(pointer), mutate.Explain(err, walked))
 		}
 		walked += "/" + name
 		if value = members[name]; value == nil {

@@ -25,6 +25,7 @@ func encode(p *parsed, flat tree) (*Sidecar, error) {
 		Volumes:            e.elements(elements(flat, "volumes")),
 		VolumeMounts:       e.mounts(elements(flat, "volumeMounts")),
 		Env:                e.elements(elements(flat, "env")),
+		EnvFiles:           envFiles(d.Env),
 		HostNetwork:        d.HostNetwork,
 		HostPID:            d.HostPID,
 		ServiceAccountName: d.ServiceAccountName,
@@ -34,8 +35,10 @@ func encode(p *parsed, flat tree) (*Sidecar, error) {
 	}
 	for i := range d.Containers {
 		s.Containers[i].Ports = ports(&d.Containers[i])
+		s.Containers[i].Demands = demandsOf(&d.Containers[i])
 	}
 	for i := range d.InitContainers {
+		s.InitContainers[i].Demands = demandsOf(&d.InitContainers[i])
 		if native(&d.InitContainers[i]) {
 			s.InitContainers[i].Ports = ports(&d.InitContainers[i])
 		}

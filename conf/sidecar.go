@@ -16,6 +16,7 @@ type Sidecar struct {
 	Volumes            []Element
 	VolumeMounts       []Mount
 	Env                []Element
+	EnvFiles           []string // volumes that variables of Env are read from
 	HostAliases        [][]byte // JSON
 	HostNetwork        bool
 	HostPID            bool
@@ -42,6 +43,7 @@ type Container struct {
 	VolumeMounts []Mount
 	Devices      []Device
 	Ports        []Port
+	Demands      Demands
 }
 
 // Device is a block device of a container: its volume and devicePath. No mount of the same

@@ -27,12 +27,26 @@ func validate(d *definition) field.ErrorList {
 		faults = append(faults, validateVolume(field.NewPath("volumes").Index(i), &d.Volumes[i])...)
 	}
 	faults = append(faults, validateMounts(field.NewPath("volumeMounts"), d.VolumeMounts)...)
+	faults = append(faults, validateShared(field.NewPath("volumeMounts"), d.VolumeMounts)...)
 	faults = append(faults, validateEnv(field.NewPath("env"), d.Env)...)
 	for i := range d.HostAliases {
 		faults = append(faults, validateHostAlias(field.NewPath("hostAliases").Index(i), &d.HostAliases[i])...)
 	}
 	if d.ServiceAccountName != "" {
 		faults = append(faults, subdomain(field.NewPath("serviceAccountName"), d.ServiceAccountName)...)
+	}
+	return faults
+}
+
+// validateShared is for the mounts that go into every container of a pod: most are not
+// privileged, and the API server lets no other propagate mounts to the node.
+func validateShared(path *field.Path, mounts []corev1.VolumeMount) field.ErrorList {
+	var faults field.ErrorList
+	for i, m := range mounts {
+		if m.MountPropagation != nil && *m.MountPropagation == corev1.MountPropagationBidirectional {
+			faults = append(faults, field.Forbidden(path.Index(i).Child("mountPropagation"),
+				"only a privileged container may have Bidirectional: mount it in that container alone"))
+		}
 	}
 	return faults
 }

@@ -37,6 +37,7 @@ func (p *plan) findConflicts(sidecar *conf.Sidecar) {
 	p.findMissingVolumes(sidecar)
 	p.findPortConflicts(sidecar)
 	p.findNodeConflicts()
+	p.findUnmetDemands(sidecar)
 }
 
 // findMissingVolumes finds mounts that we add of volumes that nobody has. Each volume is

@@ -31,6 +31,32 @@ const (
 	ReasonInjected         Reason = "injected"
 )
 
+// Verdict is an outcome with its reason.
+type Verdict struct {
+	Outcome Outcome
+	Reason  Reason
+}
+
+// Verdicts are all that can come of a review.
+func Verdicts() []Verdict {
+	return []Verdict{
+		{Denied, ReasonBadReview},
+		{Skipped, ReasonNotAPodCreate},
+		{Skipped, ReasonMirrorPod},
+		{Skipped, ReasonIgnoredNamespace},
+		{Skipped, ReasonAlreadyInjected},
+		{Skipped, ReasonNoAnnotation},
+		{Skipped, ReasonOptedOut},
+		{Skipped, ReasonBadRequest},
+		{Denied, ReasonBadRequest},
+		{Skipped, ReasonUnknownSidecar},
+		{Denied, ReasonUnknownSidecar},
+		{Skipped, ReasonConflict},
+		{Denied, ReasonConflict},
+		{Injected, ReasonInjected},
+	}
+}
+
 // Decision is what to answer to one review.
 type Decision struct {
 	Outcome Outcome

@@ -87,6 +87,10 @@ func (r *Request) PodCreate() bool {
 
 // inject merges a sidecar into the pod.
 func inject(policy *Policy, request *Request, sidecar *conf.Sidecar) Decision {
+	if size := addedSize(request.Object.Spec, sidecar); size > mostAdded {
+		return refuse(policy.OnConflict, ReasonConflict, fmt.Sprintf("sidecar %s does not fit this pod: its env and mounts would add some %d bytes to the pod's containers, more than an API server takes",
+			sidecar.Ref, size))
+	}
 	p := newPlan(&request.Object, sidecar)
 	p.setServiceAccount(sidecar)
 	p.addContainers(sidecar)

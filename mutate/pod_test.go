@@ -139,9 +139,9 @@ volumes: [{name: logs, emptyDir: {}}]
 	for _, test := range []struct{ name, spec string }{
 		{"ports", `{"containers":[{"name":"a","ports":[` + repeat(`{"containerPort":1,"hostIP":"#"}`, 120000) + `]}]}`},
 		{"equal ports", `{"containers":[{"name":"a","ports":[` + repeat(`{"containerPort":1}`, 200000) + `]}]}`},
-		{"volumes", `{"volumes":[` + repeat(volume, 40000) + `],"containers":[` + repeat(`{"volumeMounts":[`+mount+`]}`, 40000) + `]}`},
+		{"volumes", `{"volumes":[` + repeat(volume, 40000) + `],"containers":[` + repeat(`{"volumeMounts":[`+mount+`]}`, 10000) + `]}`},
 		{"mounts", `{"volumes":[` + repeat(volume, 40000) + `],"containers":[{"volumeMounts":[` + repeat(ours, 60000) + `]}]}`},
-		{"containers", `{"containers":[` + repeat(`{"name":"c#"}`, 100000) + `]}`},
+		{"containers", `{"containers":[` + repeat(`{"name":"c#"}`, 10000) + `]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -154,6 +154,24 @@ volumes: [{name: logs, emptyDir: {}}]
 				t.Errorf("took %s for %d bytes: %s", took, len(pod), decision.Reason)
 			}
 		})
+	}
+}
+
+// A pod with more containers than any has is refused before it takes memory, and so is a pod
+// to which more would be added than an API server takes.
+func TestTooMuch(t *testing.T) {
+	t.Parallel()
+	const head = `{"object":{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"containers":[`
+	err := jsonv2.Unmarshal([]byte(head+repeat(`{}`, 10001)+`]}}}`), new(mutate.Request))
+	if err == nil || mutate.Explain(err, "").Error() != `"/object/spec/containers": more than 10000 containers` {
+		t.Errorf("10001 containers: %v", err)
+	}
+	snapshot := load(t, []byte("name: logger:v1\nenv: [{name: BIG, value: "+strings.Repeat("x", 1000)+"}]\n"))
+	request := decode(t, []byte(`{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},`+head[1:]+repeat(`{}`, 4000)+`]}}}`))
+	decision := mutate.Pod(snapshot, usual(), request)
+	want := "sidecar logger:v1 does not fit this pod: its env and mounts would add some 4356000 bytes to the pod's containers, more than an API server takes"
+	if decision.Reason != mutate.ReasonConflict || decision.Message != want {
+		t.Errorf("4000 containers: %s: %s", decision.Reason, decision.Message)
 	}
 }
 
@@ -173,9 +191,9 @@ func creation() object {
 func TestWrongKinds(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, object, want string }{
-		{"annotations", `{"metadata":{"annotations":[]}}`, "want an object, got ["},
-		{"number", `{"metadata":{"annotations":{"a/b":1}}}`, "want a string, got number"},
-		{"number of ours", `{"metadata":{"annotations":{"a/request":1}}}`, "want a string, got number"},
+		{"annotations", `{"metadata":{"annotations":[]}}`, "unexpected array"},
+		{"number", `{"metadata":{"annotations":{"a/b":1}}}`, "unexpected number"},
+		{"number of ours", `{"metadata":{"annotations":{"a/request":1}}}`, "unexpected number"},
 		{"twice", `{"metadata":{"annotations":{"a/request":"a","a/request":"b"}}}`, "duplicate"},
 		{"cut short", `{"metadata":{"annotations":{"a/request":`, "unexpected EOF"},
 		{"cut in a value", `{"metadata":{"annotations":{"a/request":"a`, "unexpected EOF"},

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"k8s-sidecar-injector/conf"
@@ -20,7 +21,6 @@ type Request struct {
 	Name        string   `json:"name"`
 	Namespace   string   `json:"namespace"`
 	Operation   string   `json:"operation"`
-	DryRun      bool     `json:"dryRun"`
 	Object      Object   `json:"object"`
 }
 
@@ -54,20 +54,23 @@ type Owner struct {
 
 // Spec is the view of the pod's spec.
 type Spec struct {
-	InitContainers        []*Container `json:"initContainers"`
-	Containers            []*Container `json:"containers"`
-	Volumes               []Named      `json:"volumes"`
-	HostAliases           []struct{}   `json:"hostAliases"`
-	ServiceAccountName    string       `json:"serviceAccountName"`
-	ServiceAccount        *string      `json:"serviceAccount"` // the deprecated alias
-	AutomountToken        *bool        `json:"automountServiceAccountToken"`
-	HostNetwork           bool         `json:"hostNetwork"`
-	HostPID               bool         `json:"hostPID"`
-	HostUsers             *bool        `json:"hostUsers"`
-	ShareProcessNamespace bool         `json:"shareProcessNamespace"`
-	HostnameOverride      *string      `json:"hostnameOverride"`
-	OS                    Named        `json:"os"`
-	SecurityContext       Security     `json:"securityContext"`
+	InitContainers        Containers `json:"initContainers"`
+	Containers            Containers `json:"containers"`
+	Volumes               []Named    `json:"volumes"`
+	HostAliases           []struct{} `json:"hostAliases"`
+	ServiceAccountName    string     `json:"serviceAccountName"`
+	ServiceAccount        *string    `json:"serviceAccount"` // the deprecated alias
+	AutomountToken        *bool      `json:"automountServiceAccountToken"`
+	HostNetwork           bool       `json:"hostNetwork"`
+	HostPID               bool       `json:"hostPID"`
+	HostUsers             *bool      `json:"hostUsers"`
+	ShareProcessNamespace bool       `json:"shareProcessNamespace"`
+	RestartPolicy         string     `json:"restartPolicy"`
+	GracePeriod           *int64     `json:"terminationGracePeriodSeconds"`
+	ResourceClaims        []Named    `json:"resourceClaims"`
+	HostnameOverride      *string    `json:"hostnameOverride"`
+	OS                    Named      `json:"os"`
+	SecurityContext       Security   `json:"securityContext"`
 }
 
 // Security is the view of the pod's security context.
@@ -75,7 +78,39 @@ type Security struct {
 	Sysctls []Named `json:"sysctls"`
 }
 
-// Container is the view of a container. A null element of a list is a nil *Container.
+// Containers is a list of containers. A null element is a nil *Container.
+type Containers []*Container
+
+// UnmarshalJSONFrom reads an array of at most 10,000 containers.
+func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	*c = nil
+	switch decoder.PeekKind() {
+	case 'n':
+		return decoder.SkipValue()
+	case '[':
+	default:
+		return wrongKind(decoder)
+	}
+	if _, err := decoder.ReadToken(); err != nil {
+		return err
+	}
+	list := make(Containers, 0, 4)
+	for decoder.PeekKind() != ']' {
+		if len(list) == mostContainers {
+			return fmt.Errorf("more than %d containers", mostContainers)
+		}
+		var next *Container
+		if err := json.UnmarshalDecode(decoder, &next); err != nil {
+			return err
+		}
+		list = append(list, next)
+	}
+	*c = list
+	_, err := decoder.ReadToken()
+	return err
+}
+
+// Container is the view of a container.
 type Container struct {
 	Name          string        `json:"name"`
 	RestartPolicy string        `json:"restartPolicy"`
@@ -121,7 +156,7 @@ func (a *Annotations) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 		return decoder.SkipValue()
 	}
 	if decoder.PeekKind() != '{' {
-		return wrongKind("an object", decoder)
+		return wrongKind(decoder)
 	}
 	if _, err := decoder.ReadToken(); err != nil {
 		return err
@@ -142,7 +177,7 @@ func (a *Annotations) readOne(decoder *jsontext.Decoder) error {
 	}
 	key := name.String()
 	if kind := decoder.PeekKind(); kind != '"' && kind != 'n' {
-		return wrongKind("a string", decoder)
+		return wrongKind(decoder)
 	}
 	if !ours(key) {
 		return decoder.SkipValue()
@@ -169,11 +204,11 @@ func ours(key string) bool {
 }
 
 // wrongKind reports a value of another kind than the API gives it, or no value at all.
-func wrongKind(want string, decoder *jsontext.Decoder) error {
+func wrongKind(decoder *jsontext.Decoder) error {
 	if decoder.PeekKind() == jsontext.KindInvalid {
 		return decoder.SkipValue()
 	}
-	return fmt.Errorf("want %s, got %s", want, decoder.PeekKind())
+	return unexpected(decoder.PeekKind())
 }
 
 // find gives the value of namespace/name.

@@ -18,9 +18,9 @@ const (
 	// maxBody is more than any object that an API server stores: etcd takes 1.5 MiB, and a
 	// review has the object at most twice.
 	maxBody = 7 << 20
-	// maxBodies is what all bodies that are being read or decided may come to. That is more
-	// than ten thousand usual reviews at once.
-	maxBodies = 128 << 20
+	// maxBodies is what all bodies that are being read or decided may come to: some thousands of
+	// usual reviews at once. What is decoded of a hostile one may be ten times its size.
+	maxBodies = 32 << 20
 	// maxPooled is the largest body buffer that is kept for the next review.
 	maxPooled = 256 << 10
 	// maxTimeout is the longest timeoutSeconds that a webhook configuration may have.
@@ -38,25 +38,34 @@ type httpError struct {
 func (e *httpError) Error() string { return e.text }
 
 // readBody checks the head of the request and reads its body into the buffer, within the time
-// that the API server waits. The buffer grows with what arrives, never with what is announced.
-func readBody(w http.ResponseWriter, r *http.Request, body *metered, buffer *bytes.Buffer, start time.Time) error {
+// that the API server waits, which ends at the deadline. The buffer grows with what arrives, never with what is announced.
+func readBody(w http.ResponseWriter, r *http.Request, body *metered, buffer *bytes.Buffer, start time.Time) (deadline time.Time, err error) {
 	if err := checkHead(r); err != nil {
-		return err
+		return deadline, err
 	}
 	timeout, err := timeoutOf(r)
 	if err != nil {
-		return err
+		return deadline, err
 	}
 	if timeout > 0 {
+		deadline = start.Add(timeout)
 		// Not every ResponseWriter has deadlines; the server's own timeouts hold as well.
 		control := http.NewResponseController(w)
-		_ = control.SetReadDeadline(start.Add(timeout))
-		_ = control.SetWriteDeadline(start.Add(timeout + toRefuse))
+		_ = control.SetReadDeadline(deadline)
+		_ = control.SetWriteDeadline(deadline.Add(toRefuse))
 	}
 	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, body, maxBody)); err != nil {
-		return bodyError(err)
+		return deadline, bodyError(err)
 	}
-	return nil
+	return deadline, nil
+}
+
+// inTime is an error once nobody waits for the answer any more. The zero deadline is none.
+func inTime(deadline time.Time) error {
+	if deadline.IsZero() || time.Now().Before(deadline) {
+		return nil
+	}
+	return &httpError{http.StatusServiceUnavailable, "the time that the client waits is over"}
 }
 
 func checkHead(r *http.Request) error {

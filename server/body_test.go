@@ -30,7 +30,7 @@ func (s *stuck) Read(p []byte) (int, error) {
 // they are gone, reviews are answered again.
 func TestMemoryOfAllBodiesIsBounded(t *testing.T) {
 	t.Parallel()
-	const clients, each = 18, 7 << 20
+	const clients, each = 4, 7 << 20
 	i := newInjector(t, policy())
 	review, err := os.ReadFile("testdata/reviews/v1-deployment-pod.json")
 	if err != nil {

@@ -77,7 +77,7 @@ func TestDrain(t *testing.T) {
 // While draining, an answer asks its client to connect anew, elsewhere.
 func TestDrainClosesConnections(t *testing.T) {
 	t.Parallel()
-	l := start(t, func(o *server.Options) { o.DrainDelay = 300 * time.Millisecond }, nil)
+	l := start(t, func(o *server.Options) { o.DrainDelay = 3 * time.Second }, nil)
 	c := client(t, tlsConfig(l.certificate.Load()), false)
 	if response, _ := mustFetch(t, c, http.MethodGet, "https://"+l.webhook+"/health", ""); response.Close {
 		t.Error("the connection is closed before the drain")

@@ -44,6 +44,10 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 		certificates: counters("certificate_reloads_total", "Loads of a new key pair, by result.", "result"),
 		notAfter:     gauge("certificate_not_after_timestamp_seconds", "When the certificate in use expires, as Unix time."),
 	}
+	// A rate over a series that does not exist yet is none, and an alert on it never fires.
+	for _, verdict := range mutate.Verdicts() {
+		m.reviews.WithLabelValues(string(verdict.Outcome), string(verdict.Reason))
+	}
 	for _, result := range []string{resultSuccess, resultError} {
 		m.reloads.WithLabelValues(result)
 		m.certificates.WithLabelValues(result)

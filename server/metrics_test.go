@@ -2,14 +2,18 @@ package server_test
 
 import (
 	"errors"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/server"
 	"k8s-sidecar-injector/store"
 )
@@ -52,14 +56,13 @@ sidecar_injector_injections_total{sidecar="logger:v1"} 2
 # HELP sidecar_injector_reviews_in_flight Admission reviews being answered now.
 # TYPE sidecar_injector_reviews_in_flight gauge
 sidecar_injector_reviews_in_flight 0
-# HELP sidecar_injector_reviews_total Admission reviews answered, by outcome and reason.
-# TYPE sidecar_injector_reviews_total counter
-sidecar_injector_reviews_total{outcome="denied",reason="bad_review"} 2
-sidecar_injector_reviews_total{outcome="denied",reason="conflict"} 1
-sidecar_injector_reviews_total{outcome="injected",reason="injected"} 3
-sidecar_injector_reviews_total{outcome="skipped",reason="no_annotation"} 1
-sidecar_injector_reviews_total{outcome="skipped",reason="unknown_sidecar"} 1
-`), "sidecar_injector_injections_total", "sidecar_injector_reviews_in_flight", "sidecar_injector_reviews_total")
+`+counts(map[mutate.Verdict]int{
+		{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview}:       2,
+		{Outcome: mutate.Denied, Reason: mutate.ReasonConflict}:        1,
+		{Outcome: mutate.Injected, Reason: mutate.ReasonInjected}:      3,
+		{Outcome: mutate.Skipped, Reason: mutate.ReasonNoAnnotation}:   1,
+		{Outcome: mutate.Skipped, Reason: mutate.ReasonUnknownSidecar}: 1,
+	})), "sidecar_injector_injections_total", "sidecar_injector_reviews_in_flight", "sidecar_injector_reviews_total")
 	if err != nil {
 		t.Error(err)
 	}
@@ -188,4 +191,27 @@ sidecar_injector_snapshot_info{digest="` + digest + `"} 1`
 	spoilt := conf.Load(conf.Split(origin, []byte(strings.Replace(sidecars, "volumes:", "volume:", 1)), nil), first)
 	snapshots.Publish(spoilt)
 	compare("2", info(first.Digest), "3", "1", "1")
+}
+
+// The reference of the reasons has each of them, with its outcome, and no other.
+func TestReasonsAreDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Reasons\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	documented := make(map[string]string)
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\|").FindAllStringSubmatch(section, -1) {
+		documented[row[1]] = row[2]
+	}
+	want := make(map[string]string)
+	for _, v := range mutate.Verdicts() {
+		want[string(v.Reason)] = string(v.Outcome)
+	}
+	want["bad_request_annotation"], want["unknown_sidecar"], want["conflict"] = "`--on-unknown`", "`--on-unknown`", "`--on-conflict`"
+	if diff := cmp.Diff(want, documented); diff != "" {
+		t.Errorf("docs/configuration.md (-want +got):\n%s", diff)
+	}
 }

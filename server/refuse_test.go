@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"k8s-sidecar-injector/mutate"
 )
 
 const maxBody = 7 << 20
@@ -68,6 +70,7 @@ func TestRefused(t *testing.T) {
 		{name: "timeout without unit", query: "?timeout=5", header: http.Header{"Content-Type": jsonType}, code: 400, text: "timeout: want a duration such as 5s, got \"5\"\n"},
 		{name: "timeout is negative", query: "?timeout=-5s", header: http.Header{"Content-Type": jsonType}, code: 400, text: "timeout: want a duration such as 5s, got \"-5s\"\n"},
 		{name: "timeout is zero", query: "?timeout=0s", header: http.Header{"Content-Type": jsonType}, code: 400, text: "timeout: want a duration such as 5s, got \"0s\"\n"},
+		{name: "nobody waits any more", query: "?timeout=1ns", header: http.Header{"Content-Type": jsonType}, body: strings.NewReader(create(asking("logger:v1", "app"))), code: 503, text: "the time that the client waits is over\n"},
 		{name: "query is malformed", query: "?timeout=%zz", header: http.Header{"Content-Type": jsonType}, code: 400, text: "the query of the URL is malformed: invalid URL escape \"%zz\"\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -103,11 +106,9 @@ func checkRefusalLogged(t *testing.T, i *injector, code int, text string) {
 	if diff := cmp.Diff(want, i.log.events(t)); diff != "" {
 		t.Errorf("log:\n%s", diff)
 	}
-	err := testutil.GatherAndCompare(i.registry, strings.NewReader(`
-# HELP sidecar_injector_reviews_total Admission reviews answered, by outcome and reason.
-# TYPE sidecar_injector_reviews_total counter
-sidecar_injector_reviews_total{outcome="denied",reason="bad_review"} 1
-`), "sidecar_injector_reviews_total")
+	err := testutil.GatherAndCompare(i.registry, strings.NewReader(counts(map[mutate.Verdict]int{
+		{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview}: 1,
+	})), "sidecar_injector_reviews_total")
 	if err != nil {
 		t.Error(err)
 	}
@@ -133,7 +134,7 @@ func TestRejected(t *testing.T) {
 		{"list for a pod", create(`[]`), "v1", notReview + `"/request/object": unexpected array`},
 		{"object for a list", create(`{"spec":{"containers":{"a":1}}}`), "v1", notReview + `"/request/object/spec/containers": unexpected object`},
 		{"boolean for a name", create(`{"spec":{"containers":[{"name":true}]}}`), "v1", notReview + `"/request/object/spec/containers/0/name": unexpected boolean`},
-		{"number for an annotation", create(`{"metadata":{"annotations":{"a":5}}}`), "v1", notReview + `"/request/object/metadata/annotations/a": want a string, got number`},
+		{"number for an annotation", create(`{"metadata":{"annotations":{"a":5}}}`), "v1", notReview + `"/request/object/metadata/annotations/a": unexpected number`},
 		{"port out of range", create(`{"spec":{"containers":[{"ports":[{"containerPort":99999999999}]}]}}`), "v1", notReview + `"/request/object/spec/containers/0/ports/0/containerPort": value out of range`},
 		{"a secret in the wrong place", create(`{"spec":{"containers":[{"env":"TOKEN=s3cr3t"}]}}`), "v1", notReview + `"/request/object/spec/containers/0/env": unexpected string`},
 		{"deep", create(`{"status":` + strings.Repeat("[", 10000)), "v1", notReview + `exceeded max depth within "/request/object/status/0/0/0/0/0/0/0/0/0/0/0/0/0/…/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0" after offset 10196`},

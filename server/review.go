@@ -1,14 +1,12 @@
 package server
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"k8s-sidecar-injector/mutate"
 )
@@ -47,7 +45,7 @@ func decodeReview(body []byte) (review, error) {
 	if err := json.Unmarshal(body, &r); err != nil {
 		r, err = decodeHead(body, err)
 		if err != nil {
-			return r, fmt.Errorf("the body is not an AdmissionReview of a pod: %w", explained(err))
+			return r, fmt.Errorf("the body is not an AdmissionReview of a pod: %w", mutate.Explain(err, ""))
 		}
 	}
 	return r, r.check()
@@ -70,30 +68,6 @@ func decodeHead(body []byte, cause error) (review, error) {
 		return r, cause
 	}
 	return r, nil
-}
-
-// explained puts the decoder's error in the words of the sender: where it is and what stands
-// there, without our Go types, and without the value, which may be a secret.
-func explained(err error) error {
-	wrong, ok := errors.AsType[*json.SemanticError](err)
-	switch {
-	case !ok:
-		return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
-	case wrong.Err != nil:
-		return fmt.Errorf("%q: %w", wrong.JSONPointer, wrong.Err)
-	case wrong.JSONPointer == "":
-		return fmt.Errorf("unexpected %s", kindOf(wrong.JSONKind))
-	}
-	return fmt.Errorf("%q: unexpected %s", wrong.JSONPointer, kindOf(wrong.JSONKind))
-}
-
-// kindOf is the name that JSON has for a kind of value.
-func kindOf(kind jsontext.Kind) string {
-	names := map[jsontext.Kind]string{
-		jsontext.KindBeginObject: "object", jsontext.KindBeginArray: "array",
-		jsontext.KindTrue: "boolean", jsontext.KindFalse: "boolean",
-	}
-	return cmp.Or(names[kind], kind.String())
 }
 
 func (r *review) check() error {
@@ -149,6 +123,7 @@ func answerTo(r *review, d *mutate.Decision) answer {
 	switch {
 	case d.Outcome == mutate.Denied:
 		a.Response.Status = failure(http.StatusForbidden, "Forbidden", d.Message)
+		a.Response.Warnings = []string{warning(d.Message)}
 	case d.Patch != nil:
 		a.Response.Patch, a.Response.PatchType = d.Patch, "JSONPatch"
 	case d.Message != "":

@@ -240,7 +240,8 @@ func TestDeniedOrWarned(t *testing.T) {
 			for p, want := range map[*mutate.Policy]string{
 				denying: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":false,`+
 					`"status":{"status":"Failure","message":%q,"reason":"Forbidden","code":403},`+
-					`"auditAnnotations":{"outcome":"denied","reason":%q}}}`, message(t, denying, create(c.pod)), c.reason),
+					`"auditAnnotations":{"outcome":"denied","reason":%q},"warnings":[%q]}}`,
+					message(t, denying, create(c.pod)), c.reason, "sidecar injector: "+message(t, denying, create(c.pod))),
 				admitting: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":true,`+
 					`"auditAnnotations":{"outcome":"skipped","reason":%q},`+
 					`"warnings":[%q]}}`, c.reason, "sidecar injector: the pod is admitted without sidecars: "+message(t, admitting, create(c.pod))),

@@ -3,11 +3,13 @@ package server_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -163,4 +165,16 @@ func review(tb testing.TB, handler http.Handler, body string) *httptest.Response
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, ask(tb, strings.NewReader(body)))
 	return w
+}
+
+// counts is the text of the metric of reviews: every verdict there is, and how often it came.
+func counts(came map[mutate.Verdict]int) string {
+	var text []string
+	for _, v := range mutate.Verdicts() {
+		text = append(text, fmt.Sprintf("sidecar_injector_reviews_total{outcome=%q,reason=%q} %d\n", v.Outcome, v.Reason, came[v]))
+	}
+	slices.Sort(text)
+	return `# HELP sidecar_injector_reviews_total Admission reviews answered, by outcome and reason.
+# TYPE sidecar_injector_reviews_total counter
+` + strings.Join(text, "")
 }

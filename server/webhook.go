@@ -55,13 +55,18 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.recycle(buffer)
 	body := metered{budget: &h.memory, reader: r.Body}
 	defer body.release()
-	if err := readBody(w, r, &body, buffer, start); err != nil {
+	deadline, err := readBody(w, r, &body, buffer, start)
+	if err != nil {
 		h.refuse(w, r, err)
 		return
 	}
 	question, err := decodeReview(buffer.Bytes())
 	if err != nil {
 		h.reject(w, r, buffer, &question, err, start)
+		return
+	}
+	if err := inTime(deadline); err != nil {
+		h.refuse(w, r, err)
 		return
 	}
 	decision := mutate.Pod(h.snapshots.Current(), h.policy, question.Request)

@@ -1,0 +1,57 @@
+package conf
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Demands are what a container asks of the pod that it comes into. The API server refuses a
+// pod that does not meet them.
+type Demands struct {
+	// Sleep is the longest sleep of its lifecycle hooks, in seconds.
+	Sleep int64
+	// RestartsOnResize tells that a resize restarts it.
+	RestartsOnResize bool
+	// UnmaskedProc tells that it wants to see all of /proc.
+	UnmaskedProc bool
+	// Claims are the resource claims that it uses.
+	Claims []string
+	// EnvFiles are the volumes that its own env is read from.
+	EnvFiles []string
+}
+
+func demandsOf(c *corev1.Container) Demands {
+	d := Demands{EnvFiles: envFiles(c.Env)}
+	if c.Lifecycle != nil {
+		d.Sleep = max(sleepOf(c.Lifecycle.PostStart), sleepOf(c.Lifecycle.PreStop))
+	}
+	d.RestartsOnResize = slices.ContainsFunc(c.ResizePolicy, func(p corev1.ContainerResizePolicy) bool {
+		return p.RestartPolicy == corev1.RestartContainer
+	})
+	if s := c.SecurityContext; s != nil && s.ProcMount != nil {
+		d.UnmaskedProc = *s.ProcMount == corev1.UnmaskedProcMount
+	}
+	for _, claim := range c.Resources.Claims {
+		d.Claims = append(d.Claims, claim.Name)
+	}
+	return d
+}
+
+func sleepOf(hook *corev1.LifecycleHandler) int64 {
+	if hook == nil || hook.Sleep == nil {
+		return 0
+	}
+	return hook.Sleep.Seconds
+}
+
+// envFiles are the volumes that variables are read from.
+func envFiles(list []corev1.EnvVar) []string {
+	var volumes []string
+	for _, e := range list {
+		if e.ValueFrom != nil && e.ValueFrom.FileKeyRef != nil {
+			volumes = append(volumes, e.ValueFrom.FileKeyRef.VolumeName)
+		}
+	}
+	return volumes
+}
