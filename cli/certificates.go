@@ -14,10 +14,10 @@ import (
 	"net"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"k8s-sidecar-injector/server"
 	"k8s-sidecar-injector/watcher"
-
-	"github.com/rs/zerolog"
 )
 
 // tlsFlags say where the serving certificate comes from.

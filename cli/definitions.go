@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/rs/zerolog"
+
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/watcher"
-
-	"github.com/rs/zerolog"
 )
 
 // samplesPlace is where the origins of the built-in samples are said to be.

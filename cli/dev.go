@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 
-	"k8s-sidecar-injector/watcher"
-
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/yaml"
+
+	"k8s-sidecar-injector/watcher"
 )
 
 // sampleReview is what an API server sent when a Deployment made a pod.

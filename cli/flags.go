@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"k8s-sidecar-injector/mutate"
-
 	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"k8s-sidecar-injector/mutate"
 )
 
 // flagSet is a command's flags, each with its environment variable.

@@ -10,16 +10,16 @@ import (
 	"slices"
 	"strings"
 
-	"k8s-sidecar-injector/conf"
-	"k8s-sidecar-injector/mutate"
-	"k8s-sidecar-injector/store"
-
 	"github.com/hashicorp/go-multierror"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
 )
 
 // injectFlags are those of the inject command.

@@ -6,13 +6,13 @@ import (
 	"io"
 	"strings"
 
-	"k8s-sidecar-injector/mutate"
-	"k8s-sidecar-injector/store"
-
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/hashicorp/go-multierror"
+
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
 )
 
 // offline does to manifests what the webhook and the API server do to pods: the same engine

@@ -10,16 +10,16 @@ import (
 	"syscall"
 	"time"
 
-	"k8s-sidecar-injector/mutate"
-	"k8s-sidecar-injector/server"
-	"k8s-sidecar-injector/store"
-	"k8s-sidecar-injector/watcher"
-
 	"github.com/hashicorp/go-multierror"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/server"
+	"k8s-sidecar-injector/store"
+	"k8s-sidecar-injector/watcher"
 )
 
 // serveFlags are those of the daemon.

@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 
-	"k8s-sidecar-injector/conf"
-	"k8s-sidecar-injector/watcher"
-
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/watcher"
 )
 
 func newValidate() *cobra.Command {
