@@ -15,6 +15,8 @@ type Demands struct {
 	RestartsOnResize bool
 	// UnmaskedProc tells that it wants to see all of /proc.
 	UnmaskedProc bool
+	// LinuxOnly and WindowsOnly tell that its security context has what the other system has not.
+	LinuxOnly, WindowsOnly bool
 	// Claims are the resource claims that it uses.
 	Claims []string
 	// EnvFiles are the volumes that its own env is read from.
@@ -29,13 +31,21 @@ func demandsOf(c *corev1.Container) Demands {
 	d.RestartsOnResize = slices.ContainsFunc(c.ResizePolicy, func(p corev1.ContainerResizePolicy) bool {
 		return p.RestartPolicy == corev1.RestartContainer
 	})
-	if s := c.SecurityContext; s != nil && s.ProcMount != nil {
-		d.UnmaskedProc = *s.ProcMount == corev1.UnmaskedProcMount
+	if s := c.SecurityContext; s != nil {
+		d.UnmaskedProc = s.ProcMount != nil && *s.ProcMount == corev1.UnmaskedProcMount
+		d.WindowsOnly = s.WindowsOptions != nil
+		d.LinuxOnly = linuxOnly(*s)
 	}
 	for _, claim := range c.Resources.Claims {
 		d.Claims = append(d.Claims, claim.Name)
 	}
 	return d
+}
+
+// linuxOnly tells a security context that has more than what both systems know.
+func linuxOnly(s corev1.SecurityContext) bool {
+	s.WindowsOptions, s.RunAsNonRoot = nil, nil
+	return s != corev1.SecurityContext{}
 }
 
 func sleepOf(hook *corev1.LifecycleHandler) int64 {

@@ -27,6 +27,7 @@ func validate(d *definition) field.ErrorList {
 		faults = append(faults, validateVolume(field.NewPath("volumes").Index(i), &d.Volumes[i])...)
 	}
 	faults = append(faults, validateMounts(field.NewPath("volumeMounts"), d.VolumeMounts)...)
+	faults = append(faults, validateDevices(d)...)
 	faults = append(faults, validateShared(field.NewPath("volumeMounts"), d.VolumeMounts)...)
 	faults = append(faults, validateEnv(field.NewPath("env"), d.Env)...)
 	for i := range d.HostAliases {
@@ -34,6 +35,32 @@ func validate(d *definition) field.ErrorList {
 	}
 	if d.ServiceAccountName != "" {
 		faults = append(faults, subdomain(field.NewPath("serviceAccountName"), d.ServiceAccountName)...)
+	}
+	return faults
+}
+
+// validateDevices checks the block devices of the definition's own volumes: only a claim can
+// be one.
+func validateDevices(d *definition) field.ErrorList {
+	plain := make(map[string]bool)
+	for i := range d.Volumes {
+		v := &d.Volumes[i]
+		plain[v.Name] = v.PersistentVolumeClaim == nil && v.Ephemeral == nil
+	}
+	var faults field.ErrorList
+	check := func(path *field.Path, c *corev1.Container) {
+		for i, device := range c.VolumeDevices {
+			if plain[device.Name] {
+				faults = append(faults, field.Invalid(path.Child("volumeDevices").Index(i).Child("name"), device.Name,
+					"only a persistentVolumeClaim or ephemeral volume can be a block device"))
+			}
+		}
+	}
+	for i := range d.Containers {
+		check(field.NewPath("containers").Index(i), &d.Containers[i])
+	}
+	for i := range d.InitContainers {
+		check(field.NewPath("initContainers").Index(i), &d.InitContainers[i])
 	}
 	return faults
 }

@@ -20,6 +20,32 @@ func validateResources(path *field.Path, r *corev1.ResourceRequirements) field.E
 		faults = append(faults, validateLimited(at, name, &quantity, r.Limits)...)
 	}
 	sortFaults(faults)
+	faults = append(faults, validateHugePages(path, r)...)
+	return append(faults, validateClaims(path.Child("claims"), r.Claims)...)
+}
+
+// validateHugePages holds the API server's rule that they come with memory or cpu.
+func validateHugePages(path *field.Path, r *corev1.ResourceRequirements) field.ErrorList {
+	huge, compute := false, false
+	for _, list := range []corev1.ResourceList{r.Limits, r.Requests} {
+		for name := range list {
+			huge = huge || hugePages(name)
+			compute = compute || name == corev1.ResourceCPU || name == corev1.ResourceMemory
+		}
+	}
+	if huge && !compute {
+		return field.ErrorList{field.Forbidden(path, "hugepages need cpu or memory beside them")}
+	}
+	return nil
+}
+
+func validateClaims(path *field.Path, claims []corev1.ResourceClaim) field.ErrorList {
+	var faults field.ErrorList
+	seen := make(map[string]bool)
+	for i, claim := range claims {
+		faults = append(faults, required(path.Index(i).Child("name"), claim.Name)...)
+		faults = append(faults, unique(seen, path.Index(i), strings.TrimSuffix(claim.Name+"/"+claim.Request, "/"))...)
+	}
 	return faults
 }
 
