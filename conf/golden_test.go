@@ -90,6 +90,9 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 	showElements(text, "  volume", s.Volumes)
 	showMounts(text, "  volumeMount", s.VolumeMounts)
 	showElements(text, "  env", s.Env)
+	for _, f := range s.EnvFiles {
+		fmt.Fprintf(text, "  env %q from volume %q\n", f.Name, f.Volume)
+	}
 	for _, alias := range s.HostAliases {
 		fmt.Fprintf(text, "  hostAlias %s\n", alias)
 	}
@@ -115,6 +118,25 @@ func showContainers(text *strings.Builder, what string, list []conf.Container) {
 		for _, p := range c.Ports {
 			fmt.Fprintf(text, "    port %d, of the node %d/%s %q\n", p.ContainerPort, p.HostPort, p.Protocol, p.HostIP)
 		}
+		showDemands(text, &c.Demands)
+	}
+}
+
+func showDemands(text *strings.Builder, d *conf.Demands) {
+	for _, volume := range d.EnvFiles {
+		fmt.Fprintf(text, "    env from volume %q\n", volume)
+	}
+	if d.Sleep != 0 {
+		fmt.Fprintf(text, "    sleeps %d s\n", d.Sleep)
+	}
+	if d.RestartsOnResize {
+		text.WriteString("    restarts on resize\n")
+	}
+	if d.UnmaskedProc {
+		text.WriteString("    unmasked proc\n")
+	}
+	for _, claim := range d.Claims {
+		fmt.Fprintf(text, "    claim %q\n", claim)
 	}
 }
 

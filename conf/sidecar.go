@@ -16,8 +16,8 @@ type Sidecar struct {
 	Volumes            []Element
 	VolumeMounts       []Mount
 	Env                []Element
-	EnvFiles           []string // volumes that variables of Env are read from
-	HostAliases        [][]byte // JSON
+	EnvFiles           []EnvFile // those of Env that are read from a volume
+	HostAliases        [][]byte  // JSON
 	HostNetwork        bool
 	HostPID            bool
 	ServiceAccountName string // empty: the pod keeps its own
@@ -27,6 +27,12 @@ type Sidecar struct {
 type Element struct {
 	Name string
 	JSON []byte
+}
+
+// EnvFile is a variable that is read from a file of a volume (KEP-3721).
+type EnvFile struct {
+	Name   string // of the variable
+	Volume string
 }
 
 // Mount is an element of volumeMounts. Path is its mountPath as written.

@@ -27,7 +27,6 @@ func validate(d *definition) field.ErrorList {
 		faults = append(faults, validateVolume(field.NewPath("volumes").Index(i), &d.Volumes[i])...)
 	}
 	faults = append(faults, validateMounts(field.NewPath("volumeMounts"), d.VolumeMounts)...)
-	faults = append(faults, validateDevices(d)...)
 	faults = append(faults, validateShared(field.NewPath("volumeMounts"), d.VolumeMounts)...)
 	faults = append(faults, validateEnv(field.NewPath("env"), d.Env)...)
 	for i := range d.HostAliases {
@@ -104,6 +103,8 @@ func validateLists(d *definition) field.ErrorList {
 	for i, e := range d.Env {
 		faults = append(faults, unique(names, field.NewPath("env").Index(i).Child("name"), e.Name)...)
 	}
+	faults = append(faults, validateDevices(d)...)
+	faults = append(faults, validateEnvFiles(d)...)
 	return append(faults, validateHostPorts(d)...)
 }
 

@@ -6,58 +6,104 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// defaultGrace is the terminationGracePeriodSeconds of a pod that names none.
-const defaultGrace = 30
-
-// findUnmetDemands finds what the sidecar asks of the pod and the pod does not give.
+// findUnmetDemands finds what the injected containers ask of the pod and the pod does not
+// give: one function a demand.
 func (p *plan) findUnmetDemands(sidecar *conf.Sidecar) {
-	p.findMissingEnvFiles(sidecar.EnvFiles)
+	p.findMissingEnvFiles(sidecar)
 	for _, c := range p.ours() {
-		demands, name := &c.injected.Demands, quoted(c.name())
-		p.findUnmet(demands, name)
-		p.findWrongSystem(demands, name)
-		p.findMissingEnvFiles(demands.EnvFiles)
+		p.findLongSleep(c.injected)
+		p.findResizeRestart(c.injected)
+		p.findUnmaskedProc(c.injected)
+		p.findOtherSystem(c.injected)
+		p.findMissingClaims(c.injected)
 	}
 }
 
-func (p *plan) findUnmet(demands *conf.Demands, name string) {
-	if grace := p.grace(); demands.Sleep > grace {
-		p.conflict("container %s sleeps for %d s in a lifecycle hook, and the pod's terminationGracePeriodSeconds are %d", name, demands.Sleep, grace)
+// findMissingEnvFiles finds variables that we add and that are read from volumes that nobody
+// has.
+func (p *plan) findMissingEnvFiles(sidecar *conf.Sidecar) {
+	for _, file := range sidecar.EnvFiles {
+		if p.addsEnv(file.Name) {
+			p.findMissingEnvFile(file.Volume)
+		}
 	}
-	if demands.RestartsOnResize && p.spec.RestartPolicy == "Never" {
-		p.conflict("container %s has resizePolicy RestartContainer, which the pod's restartPolicy: Never rules out", name)
-	}
-	if demands.UnmaskedProc && (p.spec.HostUsers == nil || *p.spec.HostUsers) {
-		p.conflict("container %s has procMount: Unmasked, which only a pod with hostUsers: false may have", name)
-	}
-	for _, claim := range demands.Claims {
-		if !slices.Contains(p.spec.ResourceClaims, Named{Name: claim}) {
-			p.conflict("container %s uses resource claim %q, which the pod does not have", name, claim)
+	for _, c := range p.ours() {
+		for _, volume := range c.injected.Demands.EnvFiles {
+			p.findMissingEnvFile(volume)
 		}
 	}
 }
 
-// findWrongSystem is for pods that say for which operating system they are.
-func (p *plan) findWrongSystem(demands *conf.Demands, name string) {
-	if demands.LinuxOnly && p.spec.OS.Name == "windows" {
-		p.conflict("container %s has a securityContext for Linux, and the pod is for Windows", name)
-	}
-	if demands.WindowsOnly && p.spec.OS.Name == "linux" {
-		p.conflict("container %s has windowsOptions, and the pod is for Linux", name)
+func (p *plan) findMissingEnvFile(volume string) {
+	if !p.hasVolume(volume) || p.drops(volume) {
+		p.conflict("it reads env from volume %q, which neither the pod nor the sidecar has: add it to one of them", volume)
 	}
 }
 
-func (p *plan) grace() int64 {
-	if p.spec.GracePeriod == nil {
-		return defaultGrace
-	}
-	return *p.spec.GracePeriod
+// addsEnv tells whether any container gets the sidecar's variable.
+func (p *plan) addsEnv(name string) bool {
+	return slices.ContainsFunc(p.containers, func(c container) bool {
+		return slices.ContainsFunc(c.env, func(e conf.Element) bool { return e.Name == name })
+	})
 }
 
-func (p *plan) findMissingEnvFiles(volumes []string) {
-	for _, volume := range volumes {
-		if !p.hasVolume(volume) {
-			p.conflict("it reads env from volume %q, which neither the pod nor the sidecar has: add it to one of them", volume)
+// drops tells a received volume that is taken away.
+func (p *plan) drops(volume string) bool {
+	return slices.ContainsFunc(p.dropped, func(at int) bool { return p.spec.Volumes[at].Name == volume })
+}
+
+// findLongSleep finds a lifecycle hook that sleeps for longer than the pod has to end
+// (KEP-3960). The API server holds postStart to it too.
+func (p *plan) findLongSleep(c *conf.Container) {
+	if grace := p.spec.grace(); c.Demands.Sleep > grace {
+		p.conflict("container %q sleeps for %d s in a lifecycle hook, and the pod's terminationGracePeriodSeconds are %d", c.Name, c.Demands.Sleep, grace)
+	}
+}
+
+// grace is how many seconds the pod has to end. An API server takes a negative number for 1,
+// and none for 30.
+func (s *Spec) grace() int64 {
+	switch {
+	case s.GracePeriod == nil:
+		return 30
+	case *s.GracePeriod < 0:
+		return 1
+	}
+	return *s.GracePeriod
+}
+
+// findResizeRestart finds a container to be restarted at a resize, in a pod where none is ever
+// restarted (KEP-1287), such as that of many a Job. Its own restartPolicy does not count.
+func (p *plan) findResizeRestart(c *conf.Container) {
+	if c.Demands.RestartsOnResize && p.spec.RestartPolicy == "Never" {
+		p.conflict("container %q has resizePolicy RestartContainer, which the pod's restartPolicy: Never rules out", c.Name)
+	}
+}
+
+// findUnmaskedProc finds a container that wants all of /proc in a pod with the users of its
+// node (KEP-4265).
+func (p *plan) findUnmaskedProc(c *conf.Container) {
+	if c.Demands.UnmaskedProc && (p.spec.HostUsers == nil || *p.spec.HostUsers) {
+		p.conflict("container %q has procMount: Unmasked, which only a pod with hostUsers: false may have", c.Name)
+	}
+}
+
+// findOtherSystem finds a security context that the pod's system does not know.
+func (p *plan) findOtherSystem(c *conf.Container) {
+	if c.Demands.LinuxOnly && p.spec.OS.Name == "windows" {
+		p.conflict("container %q has a securityContext for Linux, and the pod is for Windows", c.Name)
+	}
+	if c.Demands.WindowsOnly && p.spec.OS.Name == "linux" {
+		p.conflict("container %q has windowsOptions, and the pod is for Linux", c.Name)
+	}
+}
+
+// findMissingClaims finds resource claims that the pod does not have (KEP-4381). A sidecar
+// cannot bring any.
+func (p *plan) findMissingClaims(c *conf.Container) {
+	for _, claim := range c.Demands.Claims {
+		if !slices.Contains(p.spec.ResourceClaims, Named{Name: claim}) {
+			p.conflict("container %q uses resource claim %q, which the pod does not have", c.Name, claim)
 		}
 	}
 }

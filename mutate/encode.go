@@ -54,9 +54,9 @@ func (c *container) encodeDropped(w *patch) {
 	if !c.dropsToken {
 		return
 	}
-	for i, m := range slices.Backward(c.received.VolumeMounts) {
+	for _, m := range slices.Backward(c.received.VolumeMounts) {
 		if c.drops(&m) {
-			w.remove("/spec/", c.list, "/", strconv.Itoa(c.at), "/volumeMounts/", strconv.Itoa(i))
+			w.remove("/spec/", c.list, "/", strconv.Itoa(c.at), "/volumeMounts/", strconv.Itoa(m.at))
 		}
 	}
 }

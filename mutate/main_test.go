@@ -56,6 +56,9 @@ func decide(tb testing.TB, snapshot *store.Snapshot, policy *mutate.Policy, requ
 	if !reflect.DeepEqual(*policy, p) {
 		tb.Errorf("the policy was changed")
 	}
+	if !slices.Contains(mutate.Verdicts(), mutate.Verdict{Outcome: decision.Outcome, Reason: decision.Reason}) {
+		tb.Errorf("%s for %s is none of the verdicts", decision.Outcome, decision.Reason)
+	}
 	if !bytes.Equal(decision.Patch, again.Patch) || decision.Message != again.Message {
 		tb.Errorf("two decisions about one request:\n%s\n%s", text(&decision), text(&again))
 	}

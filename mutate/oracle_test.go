@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -232,6 +233,7 @@ func faults(spec *corev1.PodSpec) map[string]bool {
 		}
 		names[c.Name] = true
 		mountFaults(found, spec, at, c)
+		demandFaults(found, spec, at, c)
 	})
 	portFaults(found, spec)
 	nodeFaults(found, spec)
@@ -346,4 +348,52 @@ func hasNetworkSysctl(spec *corev1.PodSpec) bool {
 		}
 	}
 	return false
+}
+
+// demandFaults lists what a container asks of its pod in vain.
+func demandFaults(found map[string]bool, spec *corev1.PodSpec, at string, c *corev1.Container) {
+	for _, e := range c.Env {
+		if e.ValueFrom != nil && e.ValueFrom.FileKeyRef != nil && !hasVolume(spec, e.ValueFrom.FileKeyRef.VolumeName) {
+			found[at+" reads from missing volume "+e.ValueFrom.FileKeyRef.VolumeName] = true
+		}
+	}
+	for _, claim := range c.Resources.Claims {
+		named := func(has corev1.PodResourceClaim) bool { return has.Name == claim.Name }
+		if !slices.ContainsFunc(spec.ResourceClaims, named) {
+			found[at+" has missing claim "+claim.Name] = true
+		}
+	}
+	for _, policy := range c.ResizePolicy {
+		if policy.RestartPolicy == corev1.RestartContainer && spec.RestartPolicy == corev1.RestartPolicyNever {
+			found[at+" is never restarted"] = true
+		}
+	}
+	alien := spec.HostUsers != nil && !*spec.HostUsers
+	if s := c.SecurityContext; s != nil && s.ProcMount != nil && *s.ProcMount == corev1.UnmaskedProcMount && !alien {
+		found[at+" is unmasked"] = true
+	}
+	if s := c.SecurityContext; s != nil && spec.OS != nil {
+		if spec.OS.Name == corev1.Windows && (s.ProcMount != nil || s.RunAsUser != nil) || spec.OS.Name == corev1.Linux && s.WindowsOptions != nil {
+			found[at+" is for another system"] = true
+		}
+	}
+	if c.Lifecycle == nil {
+		return
+	}
+	for _, hook := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
+		if hook != nil && hook.Sleep != nil && hook.Sleep.Seconds > graceOf(spec) {
+			found[at+" sleeps too long"] = true
+		}
+	}
+}
+
+// graceOf follows the defaults of the API.
+func graceOf(spec *corev1.PodSpec) int64 {
+	if spec.TerminationGracePeriodSeconds == nil {
+		return 30
+	}
+	if *spec.TerminationGracePeriodSeconds < 0 {
+		return 1
+	}
+	return *spec.TerminationGracePeriodSeconds
 }

@@ -88,8 +88,7 @@ func (r *Request) PodCreate() bool {
 // inject merges a sidecar into the pod.
 func inject(policy *Policy, request *Request, sidecar *conf.Sidecar) Decision {
 	if size := addedSize(request.Object.Spec, sidecar); size > mostAdded {
-		return refuse(policy.OnConflict, ReasonConflict, fmt.Sprintf("sidecar %s does not fit this pod: its env and mounts would add some %d bytes to the pod's containers, more than an API server takes",
-			sidecar.Ref, size))
+		return conflicting(policy, sidecar, fmt.Sprintf("its env and mounts would add some %d bytes to the pod's containers, more than an API server takes", size))
 	}
 	p := newPlan(&request.Object, sidecar)
 	p.setServiceAccount(sidecar)
@@ -101,8 +100,7 @@ func inject(policy *Policy, request *Request, sidecar *conf.Sidecar) Decision {
 	p.setHost(sidecar)
 	p.findConflicts(sidecar)
 	if len(p.conflicts) > 0 {
-		return refuse(policy.OnConflict, ReasonConflict, fmt.Sprintf("sidecar %s does not fit this pod: %s",
-			sidecar.Ref, p.conflictText()))
+		return conflicting(policy, sidecar, p.conflictText())
 	}
 	return Decision{
 		Outcome:  Injected,
@@ -110,4 +108,8 @@ func inject(policy *Policy, request *Request, sidecar *conf.Sidecar) Decision {
 		Sidecars: []*conf.Sidecar{sidecar},
 		Patch:    p.encode(policy, sidecar),
 	}
+}
+
+func conflicting(policy *Policy, sidecar *conf.Sidecar, why string) Decision {
+	return refuse(policy.OnConflict, ReasonConflict, fmt.Sprintf("sidecar %s does not fit this pod: %s", sidecar.Ref, why))
 }

@@ -2,6 +2,7 @@ package mutate_test
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"unicode"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
@@ -139,8 +141,8 @@ volumes: [{name: logs, emptyDir: {}}]
 	for _, test := range []struct{ name, spec string }{
 		{"ports", `{"containers":[{"name":"a","ports":[` + repeat(`{"containerPort":1,"hostIP":"#"}`, 120000) + `]}]}`},
 		{"equal ports", `{"containers":[{"name":"a","ports":[` + repeat(`{"containerPort":1}`, 200000) + `]}]}`},
-		{"volumes", `{"volumes":[` + repeat(volume, 40000) + `],"containers":[` + repeat(`{"volumeMounts":[`+mount+`]}`, 10000) + `]}`},
-		{"mounts", `{"volumes":[` + repeat(volume, 40000) + `],"containers":[{"volumeMounts":[` + repeat(ours, 60000) + `]}]}`},
+		{"volumes", `{"volumes":[` + repeat(volume, 10000) + `],"containers":[` + repeat(`{"volumeMounts":[`+mount+`]}`, 10000) + `]}`},
+		{"mounts", `{"volumes":[` + repeat(volume, 10000) + `],"containers":[{"volumeMounts":[` + repeat(ours, 60000) + `]}]}`},
 		{"containers", `{"containers":[` + repeat(`{"name":"c#"}`, 10000) + `]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -186,6 +188,74 @@ func repeat(element string, n int) string {
 
 func creation() object {
 	return object{"operation": "CREATE", "namespace": "default", "resource": object{"version": "v1", "resource": "pods"}}
+}
+
+// TestLists has lists that are read by hand: what is null, empty or missing must stay apart,
+// and what cannot matter is not kept.
+func TestLists(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		spec string
+		want mutate.Spec
+	}{
+		{`{}`, mutate.Spec{}},
+		{`{"containers":null,"initContainers":[]}`, mutate.Spec{InitContainers: mutate.Containers{}}},
+		{`{"volumes":[{},null,{"name":"a"}],"resourceClaims":[{},{"name":"a"},null]}`, mutate.Spec{Volumes: mutate.Volumes{{}, {}, {Name: "a"}}, ResourceClaims: mutate.Names{{Name: "a"}}}},
+		{
+			`{"containers":[{"env":[],"volumeMounts":[{}],"volumeDevices":[null,{"devicePath":"/a"}]},{"env":null,"volumeMounts":null,"volumeDevices":null}]}`,
+			mutate.Spec{Containers: mutate.Containers{{Env: mutate.Names{}, VolumeMounts: mutate.Mounts{}, VolumeDevices: mutate.Devices{{Path: "/a"}}}, {}}},
+		},
+		{`{"containers":[null,{},null]}`, mutate.Spec{Containers: mutate.Containers{nil, {}, nil}}},
+		{`{"containers":[{"ports":null},{"ports":[]},{"ports":[null,{},{"name":"a","hostIP":"b","protocol":"UDP"}]}]}`, mutate.Spec{Containers: mutate.Containers{{}, {Ports: mutate.Ports{}}, {Ports: mutate.Ports{}}}}},
+		{
+			`{"containers":[{"ports":[{"containerPort":1,"protocol":"UDP"},{},{"hostPort":2,"hostIP":"c"},{"containerPort":3}]}]}`,
+			mutate.Spec{Containers: mutate.Containers{{Ports: mutate.Ports{{ContainerPort: 1, Protocol: "UDP"}, {HostPort: 2, HostIP: "c"}, {ContainerPort: 3}}}}},
+		},
+	} {
+		t.Run(test.spec, func(t *testing.T) {
+			t.Parallel()
+			var got mutate.Spec
+			if err := jsonv2.Unmarshal([]byte(test.spec), &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestMemory has requests of some megabytes, of which a list is full of empty
+// objects. They must not take more memory than the request itself.
+//
+//nolint:paralleltest // it counts the allocations of the whole process
+func TestMemory(t *testing.T) {
+	const size = 2 << 20
+	full := strings.Repeat(`{},`, size/3-100) + `{}`
+	for _, test := range []struct{ name, head, tail string }{
+		{"owners", `{"metadata":{"ownerReferences":[`, `]}}`},
+		{"containers", `{"spec":{"containers":[`, `]}}`},
+		{"ports", `{"spec":{"containers":[{"ports":[`, `]}]}}`},
+		{"mounts", `{"spec":{"containers":[{"volumeMounts":[`, `]}]}}`},
+		{"devices", `{"spec":{"containers":[{"volumeDevices":[`, `]}]}}`},
+		{"env", `{"spec":{"containers":[{"env":[`, `]}]}}`},
+		{"volumes", `{"spec":{"volumes":[`, `]}}`},
+		{"aliases", `{"spec":{"hostAliases":[`, `]}}`},
+		{"sysctls", `{"spec":{"securityContext":{"sysctls":[`, `]}}}`},
+		{"claims", `{"spec":{"resourceClaims":[`, `]}}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			object := new(mutate.Object)
+			content := []byte(test.head + full + test.tail)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_ = jsonv2.Unmarshal(content, object) // refused, or not
+			runtime.ReadMemStats(&after)
+			if took := after.TotalAlloc - before.TotalAlloc; took > size {
+				t.Errorf("%d KiB for %d KiB", took>>10, len(content)>>10)
+			}
+		})
+	}
 }
 
 func TestWrongKinds(t *testing.T) {

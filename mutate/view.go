@@ -1,14 +1,10 @@
 package mutate
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-
-	"k8s-sidecar-injector/conf"
 )
 
 // Request is an AdmissionRequest (admission.k8s.io, v1 and v1beta1 alike) as far as merging
@@ -42,7 +38,7 @@ type Metadata struct {
 	Name         string      `json:"name"`
 	GenerateName string      `json:"generateName"`
 	Annotations  Annotations `json:"annotations"`
-	Owners       []Owner     `json:"ownerReferences"`
+	Owners       Owners      `json:"ownerReferences"`
 }
 
 // Owner is the view of an owner reference.
@@ -56,7 +52,7 @@ type Owner struct {
 type Spec struct {
 	InitContainers        Containers `json:"initContainers"`
 	Containers            Containers `json:"containers"`
-	Volumes               []Named    `json:"volumes"`
+	Volumes               Volumes    `json:"volumes"`
 	HostAliases           []struct{} `json:"hostAliases"`
 	ServiceAccountName    string     `json:"serviceAccountName"`
 	ServiceAccount        *string    `json:"serviceAccount"` // the deprecated alias
@@ -67,7 +63,7 @@ type Spec struct {
 	ShareProcessNamespace bool       `json:"shareProcessNamespace"`
 	RestartPolicy         string     `json:"restartPolicy"`
 	GracePeriod           *int64     `json:"terminationGracePeriodSeconds"`
-	ResourceClaims        []Named    `json:"resourceClaims"`
+	ResourceClaims        Names      `json:"resourceClaims"`
 	HostnameOverride      *string    `json:"hostnameOverride"`
 	OS                    Named      `json:"os"`
 	SecurityContext       Security   `json:"securityContext"`
@@ -75,49 +71,17 @@ type Spec struct {
 
 // Security is the view of the pod's security context.
 type Security struct {
-	Sysctls []Named `json:"sysctls"`
-}
-
-// Containers is a list of containers. A null element is a nil *Container.
-type Containers []*Container
-
-// UnmarshalJSONFrom reads an array of at most 10,000 containers.
-func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	*c = nil
-	switch decoder.PeekKind() {
-	case 'n':
-		return decoder.SkipValue()
-	case '[':
-	default:
-		return wrongKind(decoder)
-	}
-	if _, err := decoder.ReadToken(); err != nil {
-		return err
-	}
-	list := make(Containers, 0, 4)
-	for decoder.PeekKind() != ']' {
-		if len(list) == mostContainers {
-			return fmt.Errorf("more than %d containers", mostContainers)
-		}
-		var next *Container
-		if err := json.UnmarshalDecode(decoder, &next); err != nil {
-			return err
-		}
-		list = append(list, next)
-	}
-	*c = list
-	_, err := decoder.ReadToken()
-	return err
+	Sysctls Names `json:"sysctls"`
 }
 
 // Container is the view of a container.
 type Container struct {
-	Name          string        `json:"name"`
-	RestartPolicy string        `json:"restartPolicy"`
-	Env           []Named       `json:"env"`
-	VolumeMounts  []Mount       `json:"volumeMounts"`
-	VolumeDevices []conf.Device `json:"volumeDevices"`
-	Ports         []conf.Port   `json:"ports"`
+	Name          string  `json:"name"`
+	RestartPolicy string  `json:"restartPolicy"`
+	Env           Names   `json:"env"`
+	VolumeMounts  Mounts  `json:"volumeMounts"`
+	VolumeDevices Devices `json:"volumeDevices"`
+	Ports         Ports   `json:"ports"`
 }
 
 // Named is the view of anything of which only the name matters.
@@ -129,6 +93,8 @@ type Named struct {
 type Mount struct {
 	Name      string `json:"name"`
 	MountPath string `json:"mountPath"`
+
+	at int // where in the list it stands
 }
 
 // Annotations are those of the pod's annotations that this program may read; the others are

@@ -38,7 +38,8 @@ type httpError struct {
 func (e *httpError) Error() string { return e.text }
 
 // readBody checks the head of the request and reads its body into the buffer, within the time
-// that the API server waits, which ends at the deadline. The buffer grows with what arrives, never with what is announced.
+// that the API server waits. It gives the end of that time; zero if there is none. The buffer
+// grows with what arrives, never with what is announced.
 func readBody(w http.ResponseWriter, r *http.Request, body *metered, buffer *bytes.Buffer, start time.Time) (deadline time.Time, err error) {
 	if err := checkHead(r); err != nil {
 		return deadline, err
