@@ -65,3 +65,15 @@ func envFiles(list []corev1.EnvVar) []string {
 	}
 	return volumes
 }
+
+// sharedEnvFiles are the variables that are read from volumes. Unlike those of one container
+// they have names here, because a container that has the variable does not get it.
+func sharedEnvFiles(list []corev1.EnvVar) []EnvFile {
+	var files []EnvFile
+	for i := range list {
+		for _, volume := range envFiles(list[i : i+1]) {
+			files = append(files, EnvFile{Name: list[i].Name, Volume: volume})
+		}
+	}
+	return files
+}

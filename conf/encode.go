@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // encode makes the sidecar of a flattened definition. The elements' JSON comes from what the
@@ -113,16 +111,4 @@ func devices(list []any) []Device {
 		found = append(found, Device{Name: nameOf(element), Path: path})
 	}
 	return found
-}
-
-// sharedEnvFiles are the variables that are read from volumes. Unlike those of one container
-// they have names here, because a container that has the variable does not get it.
-func sharedEnvFiles(list []corev1.EnvVar) []EnvFile {
-	var files []EnvFile
-	for i := range list {
-		for _, volume := range envFiles(list[i : i+1]) {
-			files = append(files, EnvFile{Name: list[i].Name, Volume: volume})
-		}
-	}
-	return files
 }

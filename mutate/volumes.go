@@ -15,8 +15,8 @@ func (p *plan) received(volume string) bool {
 	return slices.Contains(p.spec.Volumes, Named{Name: volume})
 }
 
-// hasVolume tells whether the resulting pod has the volume. A volume that is taken away is
-// one that nothing mounts, so it need not be left out here.
+// hasVolume tells whether the pod has the volume or gets it. A received one that is taken away
+// counts too: nothing mounts it, so only env from a file can still ask for it, see drops.
 func (p *plan) hasVolume(name string) bool {
 	return p.received(name) || slices.ContainsFunc(p.volumes, func(v conf.Element) bool { return v.Name == name })
 }
