@@ -15,26 +15,39 @@ import (
 // samplesPlace is where the origins of the built-in samples are said to be.
 const samplesPlace = "built-in samples"
 
-// source gives the source that --config-directory names. Where it was not given and there is
-// no ./conf, that is the built-in samples if they are allowed, else an error.
-func (d *definitionFlags) source(log zerolog.Logger, allowSamples bool) (watcher.Source, error) {
+// directory gives the source that --config-directory names. Where it was not given, that is
+// ./conf, or nil if there is no such directory.
+func (d *definitionFlags) directory(log zerolog.Logger) watcher.Source {
 	if d.Changed("config-directory") {
-		return watcher.NewDirectory(d.configDirectory, log), nil
+		return watcher.NewDirectory(d.configDirectory, log)
 	}
-	_, err := os.Stat(defaultConfigDirectory)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return watcher.NewDirectory(defaultConfigDirectory, log), nil
+	if _, err := os.Stat(defaultConfigDirectory); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	if allowSamples {
-		return samples{}, nil
-	}
-	return nil, errors.New("no sidecars to serve: give --config-directory, or make a directory conf here " +
-		"(--configmap-labels, for definitions in ConfigMaps, comes with the next release; --dev serves built-in samples)")
+	return watcher.NewDirectory(defaultConfigDirectory, log)
 }
 
-// builtIn tells the built-in samples from definitions of the user's own.
-func builtIn(source watcher.Source) bool {
-	return source == samples{}
+// sources gives the config directory and the ConfigMaps, as far as there are any. The ConfigMaps
+// alone are given once more; nil where they are turned off. Where there is neither, that is the
+// built-in samples with --dev, else an error.
+func (f *serveFlags) sources(log zerolog.Logger) ([]watcher.Source, *watcher.ConfigMaps, error) {
+	var sources []watcher.Source
+	if directory := f.directory(log); directory != nil {
+		sources = append(sources, directory)
+	}
+	configMaps, err := f.configMaps(log)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case configMaps != nil:
+		return append(sources, configMaps), configMaps, nil
+	case sources == nil && f.dev:
+		return []watcher.Source{samples{}}, nil, nil
+	case sources == nil:
+		return nil, nil, errors.New("no sidecars to serve: give --config-directory, or make a directory conf here, or give --configmap-labels, " +
+			"for definitions in ConfigMaps (--dev serves built-in samples)")
+	}
+	return sources, nil, nil
 }
 
 // samples is the source of the built-in samples, which never change.

@@ -8,12 +8,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/yaml"
-
-	"k8s-sidecar-injector/watcher"
 )
 
 // sampleReview is what an API server sent when a Deployment made a pod.
@@ -103,10 +103,10 @@ func patched(pod, patch []byte) ([]byte, error) {
 }
 
 // printHint tells somebody who tries things out what to do next.
-func printHint(w io.Writer, source watcher.Source, address string) {
+func printHint(w io.Writer, sources []string, address string) {
 	url := "https://" + address
 	next := "Edit a definition and send it again."
-	if builtIn(source) {
+	if slices.Contains(sources, samplesPlace) {
 		next = "To edit definitions, put them into ./conf and start again."
 	}
 	fmt.Fprintf(w, `
@@ -119,5 +119,5 @@ func printHint(w io.Writer, source watcher.Source, address string) {
   The answer as the API server gets it: the same, with %[2]s/mutate at its end.
   %[4]s Ctrl-C ends.
 
-`, source, url, previewPath, next)
+`, strings.Join(sources, ", "), url, previewPath, next)
 }

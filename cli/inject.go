@@ -100,11 +100,9 @@ func (f *injectFlags) check(process Process) (*mutate.Policy, error) {
 // snapshot loads the sidecars once. Rejected documents are reported and passed over, as the
 // daemon would.
 func (f *injectFlags) snapshot(ctx context.Context, report io.Writer) (*store.Snapshot, error) {
-	source, err := f.source(zerolog.Nop(), true)
-	if err != nil {
-		return nil, err
-	}
-	if builtIn(source) {
+	source := f.directory(zerolog.Nop())
+	if source == nil {
+		source = samples{}
 		fmt.Fprintln(report, "using the built-in samples: give --config-directory to use your own")
 	}
 	documents, err := source.Documents(ctx)

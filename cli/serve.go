@@ -10,11 +10,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/zerologr"
 	"github.com/hashicorp/go-multierror"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
 
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/server"
@@ -26,6 +28,7 @@ import (
 type serveFlags struct {
 	flagSet
 	definitionFlags
+	configMapFlags
 	logFlags
 	portFlags
 	tlsFlags
@@ -44,6 +47,7 @@ func newServe(process Process) *cobra.Command {
 	flags := newFlagSet(command.Flags())
 	f.flagSet = flags
 	f.definitionFlags.define(flags)
+	f.configMapFlags.define(flags)
 	f.logFlags.define(flags)
 	f.portFlags.define(flags)
 	f.tlsFlags.define(flags)
@@ -87,7 +91,7 @@ type daemon struct {
 
 // daemon checks all flags and puts the parts together. The ports are open afterwards.
 func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, error) {
-	log, policy, source, err := f.check(process)
+	s, err := f.check(process)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +101,7 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	if err != nil {
 		return nil, err
 	}
-	keyPair, err := f.newKeyPair(metrics, log)
+	keyPair, err := f.newKeyPair(metrics, s.log)
 	if err != nil {
 		return nil, fmt.Errorf("make the throwaway certificate: %w", err)
 	}
@@ -105,34 +109,43 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	if err != nil {
 		return nil, err
 	}
+	klog.SetLogger(zerologr.New(&s.log)) // client-go has no other way to take a logger
 	reloader := watcher.NewReloader(watcher.Options{
-		Sources: []watcher.Source{source}, Publisher: snapshots, Log: log, Observe: metrics.Reloaded,
+		Sources: s.sources, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
 	})
-	f.announce(log, process, source, webhookPort, lifecyclePort)
-	return &daemon{log: log, reloader: reloader, keyPair: keyPair, server: server.New(server.Options{
+	f.announce(s, process, webhookPort, lifecyclePort)
+	return &daemon{log: s.log, reloader: reloader, keyPair: keyPair, server: server.New(server.Options{
 		TLS: webhookPort, Lifecycle: lifecyclePort,
 		GetCertificate: keyPair.GetCertificate,
-		Handlers:       f.handlers(server.NewWebhook(snapshots, policy, metrics, log)),
+		Handlers:       f.handlers(s, snapshots, metrics),
 		Gatherer:       registry,
 		Checks:         []server.Check{reloader.Pending, keyPair.Pending},
 		DrainDelay:     f.delay(),
-		Log:            log,
+		Log:            s.log,
 	})}, nil
 }
 
+// settings are what the flags say.
+type settings struct {
+	log        zerolog.Logger
+	policy     *mutate.Policy
+	sources    []watcher.Source
+	configMaps *watcher.ConfigMaps // one of the sources; nil if they are turned off
+}
+
 // check reads the environment and reports everything that is wrong with the flags at once.
-func (f *serveFlags) check(process Process) (zerolog.Logger, *mutate.Policy, watcher.Source, error) {
+func (f *serveFlags) check(process Process) (s settings, err error) {
 	faults := multierror.Append(nil, f.readEnvironment(process.Getenv))
-	log, err := f.logger(process.Stderr, f.dev)
+	s.log, err = f.logger(process.Stderr, f.dev)
 	faults = multierror.Append(faults, err)
-	policy, err := f.policy()
+	s.policy, err = f.policy()
 	faults = multierror.Append(faults, err)
-	source, err := f.source(log, f.dev)
-	faults = multierror.Append(faults, err, f.portFlags.check(log), f.tlsFlags.check())
+	s.sources, s.configMaps, err = f.sources(s.log)
+	faults = multierror.Append(faults, err, f.portFlags.check(s.log), f.tlsFlags.check())
 	if f.drainDelay < 0 {
 		faults = multierror.Append(faults, fmt.Errorf("%s: must not be negative", f.named("drain-delay")))
 	}
-	return log, policy, source, listed(faults)
+	return s, listed(faults)
 }
 
 // host is where to listen: everywhere, but with --dev, which has no real certificate, on this
@@ -152,24 +165,32 @@ func (f *serveFlags) delay() time.Duration {
 	return f.drainDelay
 }
 
-func (f *serveFlags) handlers(webhook http.Handler) map[string]http.Handler {
+func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *server.Metrics) map[string]http.Handler {
+	webhook := server.NewWebhook(snapshots, s.policy, metrics, s.log)
 	handlers := map[string]http.Handler{"POST /mutate": webhook}
+	if s.configMaps != nil {
+		handlers["POST /validate"] = server.NewValidator(snapshots, s.configMaps.Selects, metrics, s.log)
+	}
 	if f.dev {
 		addPreview(handlers, webhook)
 	}
 	return handlers
 }
 
-func (f *serveFlags) announce(log zerolog.Logger, process Process, source watcher.Source, webhook, lifecycle net.Listener) {
-	log.Info().
+func (f *serveFlags) announce(s settings, process Process, webhook, lifecycle net.Listener) {
+	names := make([]string, len(s.sources))
+	for i, source := range s.sources {
+		names[i] = source.String()
+	}
+	s.log.Info().
 		Str("version", version()).
 		Stringer("webhook", webhook.Addr()).
 		Stringer("lifecycle", lifecycle.Addr()).
-		Stringer("source", source).
+		Strs("sources", names).
 		Str("annotation_namespace", f.annotationNamespace).
 		Msg("serving")
 	if f.dev {
-		printHint(process.Stderr, source, webhook.Addr().String())
+		printHint(process.Stderr, names, webhook.Addr().String())
 	}
 }
 

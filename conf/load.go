@@ -45,7 +45,9 @@ func Load(documents []Document, previous *Set) *Set {
 	}
 	l.rejectBases(list)
 	l.fallBack()
-	return l.set()
+	set := l.set()
+	set.documents = documents
+	return set
 }
 
 // madeOf tells whether a set is what these documents give anyway: the usual case when only

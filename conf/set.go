@@ -17,6 +17,8 @@ type Set struct {
 	// replicas that serve the same have the same.
 	Digest string
 
+	// documents are what the set was made of, by origin, without the files read on the way.
+	documents []Document
 	// parsed lets the next Load pass over what did not change.
 	parsed map[Origin]*parsed
 	// good is what each file or key gave when its documents were good last, by origin without

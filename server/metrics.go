@@ -19,6 +19,7 @@ type Metrics struct {
 	injections   *prometheus.CounterVec
 	duration     prometheus.Histogram
 	inFlight     prometheus.Gauge
+	validations  *prometheus.CounterVec
 	reloads      *prometheus.CounterVec
 	reloaded     prometheus.Gauge
 	certificates *prometheus.CounterVec
@@ -39,6 +40,7 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 			},
 		}),
 		inFlight:     gauge("reviews_in_flight", "Admission reviews being answered now."),
+		validations:  counters("validations_total", "Changes of ConfigMaps with definitions that were reviewed, by outcome.", "outcome"),
 		reloads:      counters("reloads_total", "Reloads of the sidecars, by result: error when a source could not be read or a document was rejected.", "result"),
 		reloaded:     gauge("last_successful_reload_timestamp_seconds", "When the sidecars were last reloaded without an error, as Unix time."),
 		certificates: counters("certificate_reloads_total", "Loads of a new key pair, by result.", "result"),
@@ -48,12 +50,15 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 	for _, verdict := range mutate.Verdicts() {
 		m.reviews.WithLabelValues(string(verdict.Outcome), string(verdict.Reason))
 	}
+	for _, outcome := range []mutate.Outcome{allowed, mutate.Denied} {
+		m.validations.WithLabelValues(string(outcome))
+	}
 	for _, result := range []string{resultSuccess, resultError} {
 		m.reloads.WithLabelValues(result)
 		m.certificates.WithLabelValues(result)
 	}
 	for _, collector := range []prometheus.Collector{
-		m.reviews, m.injections, m.duration, m.inFlight, m.reloads, m.reloaded, m.certificates, m.notAfter,
+		m.reviews, m.injections, m.duration, m.inFlight, m.validations, m.reloads, m.reloaded, m.certificates, m.notAfter,
 		newSnapshotCollector(snapshots),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -99,6 +104,11 @@ func (m *Metrics) decided(d *mutate.Decision, duration time.Duration) {
 
 func (m *Metrics) reviewed(outcome mutate.Outcome, reason mutate.Reason) {
 	m.reviews.WithLabelValues(string(outcome), string(reason)).Inc()
+}
+
+// validated counts a change of definitions.
+func (m *Metrics) validated(outcome mutate.Outcome) {
+	m.validations.WithLabelValues(string(outcome)).Inc()
 }
 
 func result(ok bool) string {

@@ -100,7 +100,7 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 func checkRefusalLogged(t *testing.T, i *injector, code int, text string) {
 	t.Helper()
 	want := []map[string]any{{
-		"level": "warn", "error": strings.TrimSuffix(text, "\n"), "code": float64(code), "remote": "192.0.2.1:1234",
+		"level": "warn", "error": strings.TrimSuffix(text, "\n"), "code": float64(code), "path": "/mutate", "remote": "192.0.2.1:1234",
 		"reason": "bad_review", "message": "request refused: is this an API server?",
 	}}
 	if diff := cmp.Diff(want, i.log.events(t)); diff != "" {

@@ -71,14 +71,29 @@ func decodeHead(body []byte, cause error) (review, error) {
 }
 
 func (r *review) check() error {
-	switch {
-	case r.Kind != reviewKind:
-		return fmt.Errorf("want kind %s, got %q", reviewKind, r.Kind)
-	case r.APIVersion != v1 && r.APIVersion != v1beta1:
-		return fmt.Errorf("want apiVersion %s or %s, got %q", v1, v1beta1, r.APIVersion)
-	case r.Request == nil:
-		return errors.New("the AdmissionReview has no request")
-	case r.Request.UID == "":
+	if err := checkKind(r.Kind, r.APIVersion); err != nil {
+		return err
+	}
+	if r.Request == nil {
+		return errNoRequest
+	}
+	return checkUID(r.Request.UID)
+}
+
+var errNoRequest = errors.New("the AdmissionReview has no request")
+
+func checkKind(kind, version string) error {
+	if kind != reviewKind {
+		return fmt.Errorf("want kind %s, got %q", reviewKind, kind)
+	}
+	if version != v1 && version != v1beta1 {
+		return fmt.Errorf("want apiVersion %s or %s, got %q", v1, v1beta1, version)
+	}
+	return nil
+}
+
+func checkUID(uid string) error {
+	if uid == "" {
 		return errors.New("the request has no uid")
 	}
 	return nil
@@ -106,7 +121,7 @@ type response struct {
 // the webhook.
 type audit struct {
 	Outcome mutate.Outcome `json:"outcome"`
-	Reason  mutate.Reason  `json:"reason"`
+	Reason  mutate.Reason  `json:"reason,omitempty"`
 }
 
 // status is the part of a metav1.Status that a denial shows to the user.
@@ -139,18 +154,18 @@ func rejection(r *review, d *mutate.Decision) answer {
 	return a
 }
 
-// answer has the version and uid of the question. A version that we do not know is answered
-// as v1.
+// answer is the one to the review, without what depends on the outcome.
 func (r *review) answer(d *mutate.Decision) answer {
-	version := v1
-	if r.APIVersion == v1beta1 {
-		version = v1beta1
+	return newAnswer(r.APIVersion, r.Request.UID, d.Outcome != mutate.Denied, audit{Outcome: d.Outcome, Reason: d.Reason})
+}
+
+// newAnswer has the version and uid of the question. A version that we do not know is answered
+// as v1.
+func newAnswer(version, uid string, allowed bool, a audit) answer {
+	if version != v1beta1 {
+		version = v1
 	}
-	return answer{Kind: reviewKind, APIVersion: version, Response: response{
-		UID:     r.Request.UID,
-		Allowed: d.Outcome != mutate.Denied,
-		Audit:   audit{Outcome: d.Outcome, Reason: d.Reason},
-	}}
+	return answer{Kind: reviewKind, APIVersion: version, Response: response{UID: uid, Allowed: allowed, Audit: a}}
 }
 
 func failure(code int, reason, message string) *status {

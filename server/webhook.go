@@ -2,45 +2,30 @@ package server
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
-	"strconv"
-	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/rs/zerolog"
 
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
 )
 
-// maxLogged keeps a name or annotation of any length from filling the log: none of the pod
-// was validated yet.
-const maxLogged = 256
-
 // Snapshots gives the snapshot to decide over. It must be safe for concurrent use and fast.
 type Snapshots interface {
 	Current() *store.Snapshot
 }
 
-// Webhook answers admission reviews. It is an http.Handler and safe for concurrent use.
+// Webhook answers admission reviews of pods. It is an http.Handler and safe for concurrent use.
 type Webhook struct {
+	intake
 	snapshots Snapshots
 	policy    *mutate.Policy
-	metrics   *Metrics
-	log       zerolog.Logger
-	buffers   sync.Pool
-	memory    budget
 }
 
 // NewWebhook makes the handler. Nothing may be nil.
 func NewWebhook(snapshots Snapshots, policy *mutate.Policy, metrics *Metrics, log zerolog.Logger) *Webhook {
-	return &Webhook{
-		snapshots: snapshots, policy: policy, metrics: metrics, log: log,
-		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
-		memory:  budget{most: maxBodies},
-	}
+	return &Webhook{intake: newIntake(metrics, log), snapshots: snapshots, policy: policy}
 }
 
 // ServeHTTP answers one review. The answer is 200 with an AdmissionReview whenever the uid of
@@ -50,47 +35,24 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
 
-	buffer, _ := h.buffers.Get().(*bytes.Buffer)
-	buffer.Reset()
-	defer h.recycle(buffer)
-	body := metered{budget: &h.memory, reader: r.Body}
-	defer body.release()
-	deadline, err := readBody(w, r, &body, buffer, start)
+	x, err := h.receive(w, r, start)
+	defer h.release(&x)
 	if err != nil {
 		h.refuse(w, r, err)
 		return
 	}
-	question, err := decodeReview(buffer.Bytes())
+	question, err := decodeReview(x.buffer.Bytes())
 	if err != nil {
-		h.reject(w, r, buffer, &question, err, start)
+		h.reject(w, r, x.buffer, &question, err, start)
 		return
 	}
-	if err := inTime(deadline); err != nil {
+	if err := inTime(x.deadline); err != nil {
 		h.refuse(w, r, err)
 		return
 	}
 	decision := mutate.Pod(h.snapshots.Current(), h.policy, question.Request)
-	h.send(w, r, buffer, answerTo(&question, &decision))
+	h.send(w, r, x.buffer, answerTo(&question, &decision))
 	h.record(question.Request, &decision, time.Since(start))
-}
-
-func (h *Webhook) recycle(buffer *bytes.Buffer) {
-	if buffer.Cap() <= maxPooled {
-		h.buffers.Put(buffer)
-	}
-}
-
-// refuse answers what is not a review at all.
-func (h *Webhook) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	code := http.StatusBadRequest
-	if e, ok := errors.AsType[*httpError](err); ok {
-		code = e.code
-	}
-	text := clipped(err.Error(), maxMessage)
-	h.metrics.reviewed(mutate.Denied, mutate.ReasonBadReview)
-	h.log.Warn().Str("error", text).Int("code", code).Str("remote", r.RemoteAddr).
-		Str("reason", string(mutate.ReasonBadReview)).Msg("request refused: is this an API server?")
-	http.Error(w, text, code)
 }
 
 // reject answers a review that cannot be decided: in its own terms where the uid is known.
@@ -105,21 +67,6 @@ func (h *Webhook) reject(w http.ResponseWriter, r *http.Request, buffer *bytes.B
 	}
 	h.send(w, r, buffer, rejection(question, &decision))
 	h.record(question.Request, &decision, time.Since(start))
-}
-
-// send writes the answer by way of the buffer that held the question, of which nothing is
-// referred to any more: what was decoded are copies.
-func (h *Webhook) send(w http.ResponseWriter, r *http.Request, buffer *bytes.Buffer, a answer) {
-	buffer.Reset()
-	err := json.MarshalWrite(buffer, a)
-	if err == nil {
-		w.Header().Set("Content-Type", mediaType)
-		w.Header().Set("Content-Length", strconv.Itoa(buffer.Len()))
-		_, err = w.Write(buffer.Bytes())
-	}
-	if err != nil {
-		h.log.Warn().Err(err).Str("uid", clipped(a.Response.UID, maxLogged)).Str("remote", r.RemoteAddr).Msg("the answer could not be sent")
-	}
 }
 
 // record counts and logs one review that was answered in its own terms.

@@ -66,6 +66,15 @@ func (s *Snapshot) Rejections() iter.Seq[conf.Rejection] {
 	return slices.Values(s.set.Rejections)
 }
 
+// Try tells what would become of the sidecars if a ConfigMap held these documents, or none.
+func (s *Snapshot) Try(namespace, name string, documents []conf.Document) conf.Trial {
+	set := s.set
+	if set == nil {
+		set = new(conf.Set)
+	}
+	return set.Try(namespace, name, documents)
+}
+
 // Len is the number of sidecars.
 func (s *Snapshot) Len() int {
 	return len(s.byRef)
