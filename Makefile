@@ -51,6 +51,29 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 bench: ## measure a review against a constant answer and against the usual way
 	CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./mutate ./server
 
+# The control plane of e2e, as built from its published modules.
+KUBERNETES := v1.37.2
+CLUSTER_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
+  -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
+
+.PHONY: cluster-bin
+cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minutes the first time
+	@mkdir -p e2e/.bin
+	@set -o pipefail; cd e2e && for program in etcd kube-apiserver kube-controller-manager kubectl; do \
+	  CGO_ENABLED=0 go build -v -ldflags '$(CLUSTER_LDFLAGS)' -o .bin/ ./cmd/$$program 2>&1 | \
+	    awk -v program=$$program '/^(go:|#)|error|cannot|undefined/ {print} NR % 100 == 0 {printf "%s: %d packages compiled\n", program, NR; fflush()} \
+	      END {printf "%s: built\n", program}'; \
+	done
+	@CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o e2e/.bin/ .
+
+.PHONY: e2e
+e2e: cluster-bin ## run the tests against a real API server
+	cd e2e && CGO_ENABLED=0 go test -timeout 30m ./...
+
+.PHONY: cluster
+cluster: cluster-bin ## run a cluster with the injector on this machine, to try it with kubectl
+	@cd e2e && CGO_ENABLED=0 go build -o .bin/ ./cmd/cluster && exec .bin/cluster
+
 .PHONY: build
 build: ## build the static binary for this machine
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o k8s-sidecar-injector .

@@ -1,0 +1,232 @@
+package cluster
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// startTimeout is how long each part of the cluster may take until it is ready.
+const startTimeout = 2 * time.Minute
+
+// Cluster is a control plane. Its methods are not safe for concurrent use, but Client is.
+type Cluster struct {
+	// Kubeconfig is the path of the kubeconfig of an administrator.
+	Kubeconfig string
+	// Client is the administrator's.
+	Client *kubernetes.Clientset
+	// APIServer is the process that runs now.
+	APIServer *Process
+
+	bin, dir    string
+	authority   *authority
+	etcd        *Process
+	controllers *Process
+	etcdPort    int
+	peerPort    int
+	port        int
+}
+
+// Start starts a cluster from the programs in one directory, with its files below another, and
+// returns when the API server is ready and the default namespace has its service account. The
+// programs are what make cluster-bin builds.
+func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
+	c := &Cluster{bin: bin, dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig")}
+	if err := c.start(ctx); err != nil {
+		c.Stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cluster) start(ctx context.Context) error {
+	ports, err := FreePorts(3)
+	if err != nil {
+		return err
+	}
+	c.etcdPort, c.peerPort, c.port = ports[0], ports[1], ports[2]
+	if err := c.credentials(); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{c.StartEtcd, c.StartAPIServer, c.startControllers, c.addNode} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return c.AwaitNamespace(ctx, metav1.NamespaceDefault)
+}
+
+// URL is that of the API server.
+func (c *Cluster) URL() string { return fmt.Sprintf("https://127.0.0.1:%d", c.port) }
+
+// Config is the administrator's, to change at will.
+func (c *Cluster) Config() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	if err == nil {
+		config.QPS, config.Burst = 1000, 1000
+	}
+	return config, err
+}
+
+// Stop ends everything, and waits for it.
+func (c *Cluster) Stop() {
+	for _, p := range []*Process{c.controllers, c.APIServer, c.etcd} {
+		if p != nil {
+			p.Kill() // nothing of it is kept
+		}
+	}
+}
+
+// credentials makes all keys, certificates and tokens, and the client.
+func (c *Cluster) credentials() (err error) {
+	if c.authority, err = newAuthority(); err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.file("ca.crt"), c.authority.pem, 0o600); err != nil {
+		return err
+	}
+	if _, _, err := c.authority.issue(c.dir, "apiserver"); err != nil {
+		return err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	if err := writeKey(c.file("accounts.key"), key); err != nil {
+		return err
+	}
+	token := rand.Text()
+	if err := os.WriteFile(c.file("tokens.csv"), []byte(token+",admin,admin,system:masters\n"), 0o600); err != nil {
+		return err
+	}
+	if err := c.kubeconfig(c.Kubeconfig, &clientcmdapi.AuthInfo{Token: token}); err != nil {
+		return err
+	}
+	config, err := c.Config()
+	if err != nil {
+		return err
+	}
+	c.Client, err = kubernetes.NewForConfig(config)
+	return err
+}
+
+// StartEtcd starts etcd, with the data it had before if it ran already.
+func (c *Cluster) StartEtcd(ctx context.Context) (err error) {
+	client, peer := fmt.Sprintf("http://127.0.0.1:%d", c.etcdPort), fmt.Sprintf("http://127.0.0.1:%d", c.peerPort)
+	c.etcd, err = start(c.file("etcd.log"), c.program("etcd"),
+		"--data-dir="+c.file("etcd"), "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls="+client, "--advertise-client-urls="+client,
+		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return c.etcd.await(ctx, "etcd", func(ctx context.Context) error {
+		_, err := c.revision(ctx)
+		return err
+	})
+}
+
+// KillEtcd ends etcd at once.
+func (c *Cluster) KillEtcd() { c.etcd.Kill() }
+
+// StartAPIServer starts the API server, on the port it had before if it ran already.
+func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
+	c.APIServer, err = start(c.file("kube-apiserver.log"), c.program("kube-apiserver"),
+		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", c.etcdPort),
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.port),
+		"--tls-cert-file="+c.file("apiserver.crt"), "--tls-private-key-file="+c.file("apiserver.key"), "--cert-dir="+c.dir,
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file="+c.file("accounts.key"), "--service-account-signing-key-file="+c.file("accounts.key"),
+		"--token-auth-file="+c.file("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24",
+		"--enable-admission-plugins=NodeRestriction", "--shutdown-delay-duration=0s")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return c.APIServer.await(ctx, "kube-apiserver", func(ctx context.Context) error {
+		return c.Client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	})
+}
+
+// startControllers starts those that make pods and service accounts. The one that would evict
+// pods from a node without a kubelet is left out.
+func (c *Cluster) startControllers(context.Context) (err error) {
+	ports, err := FreePorts(1)
+	if err != nil {
+		return err
+	}
+	c.controllers, err = start(c.file("kube-controller-manager.log"), c.program("kube-controller-manager"),
+		"--kubeconfig="+c.Kubeconfig, "--service-account-private-key-file="+c.file("accounts.key"),
+		"--root-ca-file="+c.file("ca.crt"), "--leader-elect=false", "--use-service-account-credentials=false",
+		"--controllers=*,-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller",
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[0]), "--cert-dir="+c.dir)
+	return err
+}
+
+// addNode makes a node, which DaemonSets need.
+func (c *Cluster) addNode(ctx context.Context) error {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{corev1.LabelHostname: "node-1"}}}
+	_, err := c.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+	return err
+}
+
+// AwaitNamespace waits until pods can be made in a namespace: until it has its service account.
+func (c *Cluster) AwaitNamespace(ctx context.Context, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return c.controllers.await(ctx, "the service account of "+namespace, func(ctx context.Context) error {
+		_, err := c.Client.CoreV1().ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+}
+
+func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
+
+func (c *Cluster) program(name string) string { return filepath.Join(c.bin, name) }
+
+// CheckPrograms tells which programs a directory lacks.
+func CheckPrograms(bin string) error {
+	var missing []string
+	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "k8s-sidecar-injector"} {
+		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	if missing != nil {
+		return errors.New("not built yet: " + strings.Join(missing, ", ") + ": run make cluster-bin")
+	}
+	return nil
+}
+
+// FreePorts gives ports of the loopback interface that nobody used a moment ago.
+func FreePorts(count int) ([]int, error) {
+	ports := make([]int, count)
+	for i := range ports {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close() // all of them stay open until each is known
+		address, _ := listener.Addr().(*net.TCPAddr)
+		ports[i] = address.Port
+	}
+	return ports, nil
+}

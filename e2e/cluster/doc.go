@@ -1,0 +1,7 @@
+// Package cluster runs a Kubernetes control plane and the injector as processes of this
+// machine, for tests and for trying things out: etcd, kube-apiserver and
+// kube-controller-manager, without a kubelet, so that pods are stored and never run.
+//
+// Everything listens on loopback, and keeps its files below one directory. Processes die with
+// the one that started them.
+package cluster

@@ -1,0 +1,151 @@
+package cluster
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Injector is our program as a process of its own, with a serving certificate that the cluster's
+// CA signed.
+type Injector struct {
+	// Process is the one that runs now.
+	*Process
+	// CA signed the certificate.
+	CA []byte
+	// TLSPort and LifecyclePort stay the same when it is started again.
+	TLSPort, LifecyclePort int
+
+	program string
+	args    []string
+	offset  int64 // of the log, when it was started
+}
+
+// StartInjector starts the injector with more flags, and waits until it listens, not until it
+// is ready.
+func (c *Cluster) StartInjector(ctx context.Context, flags ...string) (*Injector, error) {
+	ports, err := FreePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	name := "injector-" + strings.ToLower(rand.Text()[:6])
+	cert, key, err := c.authority.issue(c.dir, name)
+	if err != nil {
+		return nil, err
+	}
+	i := &Injector{CA: c.authority.pem, TLSPort: ports[0], LifecyclePort: ports[1], program: c.program("k8s-sidecar-injector")}
+	i.Process = &Process{Log: c.file(name + ".log")}
+	i.args = append([]string{
+		"--tls-cert-file=" + cert, "--tls-key-file=" + key,
+		"--tls-port=" + strconv.Itoa(ports[0]), "--lifecycle-port=" + strconv.Itoa(ports[1]),
+		"--drain-delay=0s", "--log-format=json",
+	}, flags...)
+	return i, i.Start(ctx)
+}
+
+// Start starts the injector again after it ended, with the same flags, ports and certificate.
+func (i *Injector) Start(ctx context.Context) error {
+	if info, err := os.Stat(i.Log); err == nil {
+		i.offset = info.Size()
+	}
+	process, err := start(i.Log, i.program, i.args...)
+	if err != nil {
+		return err
+	}
+	i.Process = process
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return i.await(ctx, "the injector to listen", func(ctx context.Context) error {
+		_, _, err := i.get(ctx, "/healthz")
+		return err
+	})
+}
+
+// AwaitReady waits until /readyz answers with 200.
+func (i *Injector) AwaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return i.await(ctx, "the injector to be ready", func(ctx context.Context) error {
+		ready, reasons, err := i.Ready(ctx)
+		if err == nil && !ready {
+			return errors.New(reasons)
+		}
+		return err
+	})
+}
+
+// Ready asks /readyz, which says why not.
+func (i *Injector) Ready(ctx context.Context) (ready bool, reasons string, err error) {
+	code, body, err := i.get(ctx, "/readyz")
+	return code == http.StatusOK, string(body), err
+}
+
+// URL is that of a path of the TLS port.
+func (i *Injector) URL(path string) string {
+	return fmt.Sprintf("https://127.0.0.1:%d%s", i.TLSPort, path)
+}
+
+// Reload sends SIGHUP.
+func (i *Injector) Reload() error { return i.Signal(syscall.SIGHUP) }
+
+// Lines are the log's, since it was started last.
+func (i *Injector) Lines() ([]map[string]any, error) {
+	file, err := os.Open(i.Log)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if _, err := file.Seek(i.offset, io.SeekStart); err != nil {
+		return nil, err
+	}
+	var lines []map[string]any
+	for scanner := bufio.NewScanner(file); scanner.Scan(); {
+		var line map[string]any
+		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
+			return nil, fmt.Errorf("a line of the log is not JSON: %q", scanner.Text())
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}
+
+// Metric is the value of a series, written as /metrics has it, with its labels. It is 0 if
+// there is no such series.
+func (i *Injector) Metric(ctx context.Context, series string) (float64, error) {
+	_, body, err := i.get(ctx, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(body) {
+		if value, found := strings.CutPrefix(string(line), series+" "); found {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, nil
+}
+
+// get asks the lifecycle port.
+func (i *Injector) get(ctx context.Context, path string) (code int, body []byte, err error) {
+	url := fmt.Sprintf("http://127.0.0.1:%d%s", i.LifecyclePort, path)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	body, err = io.ReadAll(response.Body)
+	return response.StatusCode, body, err
+}

@@ -1,0 +1,109 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopTimeout is how long a process may take to end after SIGTERM before it is killed.
+const stopTimeout = 40 * time.Second
+
+// Process is a program that runs in the background, with its output in a file.
+type Process struct {
+	// Log is the file that has the output.
+	Log string
+
+	name string
+	cmd  *exec.Cmd
+	done chan struct{}
+	err  error // how it ended; valid after done
+}
+
+// start runs a program. Its output is added to the file.
+func start(log, program string, args ...string) (*Process, error) {
+	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer output.Close()
+	p := &Process{Log: log, name: filepath.Base(program), cmd: exec.Command(program, args...), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = output, output
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	started := make(chan error)
+	go func() {
+		// The kernel takes the end of the thread that started the process for the end of its parent.
+		runtime.LockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	return p, nil
+}
+
+// Signal sends a signal.
+func (p *Process) Signal(signal os.Signal) error {
+	return p.cmd.Process.Signal(signal)
+}
+
+// Kill ends the process at once, and waits until it is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Stop ends the process with SIGTERM and waits for it. The error is nil if it ended with
+// exit code 0.
+func (p *Process) Stop() error {
+	_ = p.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+		return p.err
+	case <-time.After(stopTimeout):
+		p.Kill()
+		return fmt.Errorf("%s did not end in %s\n%s", p.name, stopTimeout, p.tail())
+	}
+}
+
+// await polls until the function gives nil, the process ends, or ctx does.
+func (p *Process) await(ctx context.Context, what string, ready func(context.Context) error) error {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	err := errors.New("not tried yet")
+	for {
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended: %w\n%s", p.name, p.err, p.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w, last: %w\n%s", what, context.Cause(ctx), err, p.tail())
+		case <-ticker.C:
+		}
+		if err = ready(ctx); err == nil {
+			return nil
+		}
+	}
+}
+
+// tail gives the last lines of the output.
+func (p *Process) tail() string {
+	const most = 15
+	content, err := os.ReadFile(p.Log)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+}

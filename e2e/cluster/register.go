@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Asks is the matchCondition that keeps pods without a request from us.
+const Asks = "has(object.metadata.annotations) && 'injector.tumblr.com/request' in object.metadata.annotations"
+
+// Register has the API server ask the injector about the pods of one namespace, and returns
+// when it does. The webhook may be changed before it is registered.
+func (c *Cluster) Register(ctx context.Context, i *Injector, namespace string, change func(*admissionregistrationv1.MutatingWebhook)) error {
+	webhook := admissionregistrationv1.MutatingWebhook{
+		Name:                    "injector.example.com",
+		ClientConfig:            i.clientConfig("/mutate"),
+		Rules:                   rules("pods", admissionregistrationv1.Create),
+		FailurePolicy:           new(admissionregistrationv1.Fail),
+		SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+		ReinvocationPolicy:      new(admissionregistrationv1.IfNeededReinvocationPolicy),
+		AdmissionReviewVersions: []string{"v1", "v1beta1"},
+		NamespaceSelector:       only(namespace),
+	}
+	if change != nil {
+		change(&webhook)
+	}
+	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: namespace},
+		Webhooks:   []admissionregistrationv1.MutatingWebhook{webhook},
+	}
+	_, err := c.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, configuration, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	return c.awaitReviews(ctx, i, `sidecar_injector_reviews_total{outcome="skipped",reason="unknown_sidecar"}`, func(ctx context.Context) {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-", Annotations: map[string]string{"injector.tumblr.com/request": "registration-probe"}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+		}
+		_, _ = c.Client.CoreV1().Pods(namespace).Create(ctx, pod, dryRun())
+	})
+}
+
+// RegisterValidating has the API server ask the injector about the ConfigMaps of one namespace
+// that have a label, and returns when it does.
+func (c *Cluster) RegisterValidating(ctx context.Context, i *Injector, namespace string, labels map[string]string) error {
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: namespace},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name:                    "validate.injector.example.com",
+			ClientConfig:            i.clientConfig("/validate"),
+			Rules:                   rules("configmaps", admissionregistrationv1.Create, admissionregistrationv1.Update, admissionregistrationv1.Delete),
+			FailurePolicy:           new(admissionregistrationv1.Fail),
+			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+			AdmissionReviewVersions: []string{"v1"},
+			NamespaceSelector:       only(namespace),
+			ObjectSelector:          &metav1.LabelSelector{MatchLabels: labels},
+		}},
+	}
+	_, err := c.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, configuration, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	return c.awaitReviews(ctx, i, `sidecar_injector_validations_total{outcome="allowed"}`, func(ctx context.Context) {
+		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "registration-probe", Labels: labels}}
+		_, _ = c.Client.CoreV1().ConfigMaps(namespace).Create(ctx, probe, dryRun())
+	})
+}
+
+// awaitReviews probes until the probe is counted.
+func (c *Cluster) awaitReviews(ctx context.Context, i *Injector, series string, probe func(context.Context)) error {
+	before, err := i.Metric(ctx, series)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return i.await(ctx, "the webhook to be asked", func(ctx context.Context) error {
+		probe(ctx)
+		now, err := i.Metric(ctx, series)
+		if err == nil && now == before {
+			err = errors.New("not asked yet")
+		}
+		return err
+	})
+}
+
+func (i *Injector) clientConfig(path string) admissionregistrationv1.WebhookClientConfig {
+	return admissionregistrationv1.WebhookClientConfig{URL: new(i.URL(path)), CABundle: i.CA}
+}
+
+func rules(resource string, operations ...admissionregistrationv1.OperationType) []admissionregistrationv1.RuleWithOperations {
+	return []admissionregistrationv1.RuleWithOperations{{
+		Operations: operations,
+		Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+	}}
+}
+
+// only selects one namespace by the label that the API server gives each.
+func only(namespace string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}
+}
+
+func dryRun() metav1.CreateOptions {
+	return metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+}

@@ -1,0 +1,18 @@
+// Kubectl is for machines that have none.
+package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	"k8s.io/component-base/logs"
+	"k8s.io/kubectl/pkg/cmd"
+	"k8s.io/kubectl/pkg/cmd/util"
+)
+
+func main() {
+	_, _ = logs.GlogSetter(cmd.GetLogVerbosity(os.Args)) // before the command is made, which logs already
+	if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
+		util.CheckErr(err) // prints it and exits
+	}
+}

@@ -1,0 +1,318 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"k8s-sidecar-injector/e2e/cluster"
+)
+
+// bin has the programs that make cluster-bin builds.
+const bin = ".bin"
+
+// deadline is for what should take a second; this machine may be busy.
+const deadline = 90 * time.Second
+
+// request is the annotation by which a pod asks.
+const request = "injector.tumblr.com/request"
+
+// shared is the cluster of all tests that break nothing.
+var shared *cluster.Cluster
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	if err := cluster.CheckPrograms(bin); err != nil {
+		return 1, err
+	}
+	dir, err := os.MkdirTemp("", "e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	shared, err = cluster.Start(context.Background(), bin, dir)
+	if err != nil {
+		return 1, err
+	}
+	defer shared.Stop()
+	return m.Run(), nil
+}
+
+// startCluster starts a cluster for one test, which may break it.
+func startCluster(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	c, err := cluster.Start(t.Context(), bin, t.TempDir())
+	must(t, err)
+	t.Cleanup(c.Stop)
+	return c
+}
+
+// scene is a namespace of a test, in a cluster, in which it does what it likes.
+type scene struct {
+	*testing.T
+	*cluster.Cluster
+	namespace string
+}
+
+// newScene makes a namespace in which pods can be made.
+func newScene(t *testing.T, c *cluster.Cluster) *scene {
+	t.Helper()
+	namespace, err := c.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	must(t, c.AwaitNamespace(t.Context(), namespace.Name))
+	return &scene{T: t, Cluster: c, namespace: namespace.Name}
+}
+
+// client is the administrator's.
+func (s *scene) client() kubernetes.Interface { return s.Client }
+
+// inject starts an injector that serves these definitions from a directory, and has it asked
+// about the pods of the namespace.
+func (s *scene) inject(sidecars string, flags ...string) *cluster.Injector {
+	s.Helper()
+	i := s.start(append([]string{"--config-directory=" + s.directory(sidecars)}, flags...)...)
+	must(s.T, i.AwaitReady(s.Context()))
+	s.register(i, nil)
+	return i
+}
+
+// directory writes definitions into a new config directory.
+func (s *scene) directory(sidecars string) string {
+	s.Helper()
+	dir := s.TempDir()
+	must(s.T, os.WriteFile(filepath.Join(dir, "sidecars.yaml"), []byte(sidecars), 0o600))
+	return dir
+}
+
+// start starts an injector, which ends with the test. Its log is shown when the test fails.
+func (s *scene) start(flags ...string) *cluster.Injector {
+	s.Helper()
+	i, err := s.StartInjector(s.Context(), flags...)
+	must(s.T, err)
+	s.Cleanup(func() {
+		i.Kill()
+		if s.Failed() {
+			log, _ := os.ReadFile(i.Log)
+			s.Logf("log of the injector:\n%s", log)
+		}
+	})
+	return i
+}
+
+// register has the injector asked about the pods of the namespace.
+func (s *scene) register(i *cluster.Injector, change func(*admissionregistrationv1.MutatingWebhook)) {
+	s.Helper()
+	must(s.T, s.Register(s.Context(), i, s.namespace, change))
+	s.Cleanup(func() {
+		_ = s.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(context.Background(), s.namespace, metav1.DeleteOptions{})
+	})
+}
+
+// registerValidating has the injector asked about the labelled ConfigMaps of the namespace.
+func (s *scene) registerValidating(i *cluster.Injector) {
+	s.Helper()
+	must(s.T, s.RegisterValidating(s.Context(), i, s.namespace, labelled()))
+	s.Cleanup(func() {
+		_ = s.client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(context.Background(), s.namespace, metav1.DeleteOptions{})
+	})
+}
+
+// labelled are the labels that configMapFlags select.
+func labelled() map[string]string { return map[string]string{"app": "k8s-sidecar-injector"} }
+
+// identity makes a service account in the namespace that may do no more than the injector has to.
+func (s *scene) identity() *cluster.Identity {
+	s.Helper()
+	must(s.T, s.account("injector"))
+	s.grant()
+	id, err := s.Identity(s.Context(), s.namespace, "injector")
+	must(s.T, err)
+	return id
+}
+
+// account makes a service account.
+func (s *scene) account(name string) error {
+	_, err := s.client().CoreV1().ServiceAccounts(s.namespace).Create(s.Context(), &corev1.ServiceAccount{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+// grant gives the service account injector the right to follow the ConfigMaps.
+func (s *scene) grant() {
+	s.Helper()
+	rbac := s.client().RbacV1()
+	_, err := rbac.Roles(s.namespace).Create(s.Context(), &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Name: "injector"},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"list", "watch"}}},
+	}, metav1.CreateOptions{})
+	must(s.T, err)
+	_, err = rbac.RoleBindings(s.namespace).Create(s.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "injector"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "injector"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.namespace, Name: "injector"}},
+	}, metav1.CreateOptions{})
+	must(s.T, err)
+}
+
+// configMapFlags have an injector read the labelled ConfigMaps of the namespace.
+func (s *scene) configMapFlags(id *cluster.Identity) []string {
+	return []string{"--configmap-labels=app=k8s-sidecar-injector", "--configmap-namespace=" + s.namespace, "--kubeconfig=" + id.Kubeconfig}
+}
+
+// apply creates or replaces a labelled ConfigMap with one key.
+func (s *scene) apply(name, definition string) error {
+	configMap := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labelled()},
+		Data:       map[string]string{"sidecar.yaml": definition},
+	}
+	configMaps := s.client().CoreV1().ConfigMaps(s.namespace)
+	if _, err := configMaps.Get(s.Context(), name, metav1.GetOptions{}); err == nil {
+		_, err = configMaps.Update(s.Context(), configMap, metav1.UpdateOptions{})
+		return err
+	}
+	_, err := configMaps.Create(s.Context(), configMap, metav1.CreateOptions{})
+	return err
+}
+
+// pod is one that asks for a sidecar.
+func pod(name, asks string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{request: asks}},
+		Spec:       podSpec(),
+	}
+}
+
+func podSpec() corev1.PodSpec {
+	return corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example.com/app:1"}}}
+}
+
+// create makes a pod and gives it as it was stored.
+func (s *scene) create(p *corev1.Pod) *corev1.Pod {
+	s.Helper()
+	stored, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), p, metav1.CreateOptions{})
+	must(s.T, err)
+	return stored
+}
+
+// containers are the names of a pod's containers.
+func containers(p *corev1.Pod) string {
+	var names []string
+	for _, c := range p.Spec.Containers {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, ",")
+}
+
+// awaitContainers makes dry-run pods that ask for a sidecar until one has these containers.
+func (s *scene) awaitContainers(asks, want string) {
+	s.Helper()
+	s.await("a pod that asks for "+asks+" to have "+want, func() error {
+		p := pod("", asks)
+		p.GenerateName = "try-"
+		stored, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), p, dryRun())
+		if err != nil {
+			return err
+		}
+		if got := containers(stored); got != want {
+			return fmt.Errorf("it has %s", got)
+		}
+		return nil
+	})
+}
+
+// await polls until the function gives nil.
+func (s *scene) await(what string, try func() error) {
+	s.Helper()
+	limit := time.After(deadline)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-limit:
+			s.Fatalf("waited for %s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// awaitLine waits for a line of the log that has this message and whose JSON has the text.
+func (s *scene) awaitLine(i *cluster.Injector, message, text string) {
+	s.Helper()
+	s.await(fmt.Sprintf("the log to say %q with %q", message, text), func() error {
+		if countLines(s.T, i, message, text) == 0 {
+			return fmt.Errorf("not said")
+		}
+		return nil
+	})
+}
+
+// countLines counts the lines of the log with this message in which some field has the text.
+func countLines(t *testing.T, i *cluster.Injector, message, text string) int {
+	t.Helper()
+	lines, err := i.Lines()
+	must(t, err)
+	count := 0
+	for _, line := range lines {
+		if line["message"] == message && strings.Contains(fmt.Sprint(line), text) {
+			count++
+		}
+	}
+	return count
+}
+
+// metric is the value of a series of the injector's.
+func (s *scene) metric(i *cluster.Injector, series string) float64 {
+	s.Helper()
+	value, err := i.Metric(s.Context(), series)
+	must(s.T, err)
+	return value
+}
+
+func dryRun() metav1.CreateOptions {
+	return metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func equal[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s is %v, want %v", what, got, want)
+	}
+}
+
+// has tells whether a container has a mount at the path.
+func has(c *corev1.Container, path string) bool {
+	return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path })
+}
