@@ -9,7 +9,7 @@ BENCHCOUNT ?= 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## serve on this machine with a throwaway certificate; prints what to try
@@ -32,10 +32,12 @@ cover: ## run the tests and print the statement coverage of each package
 lint: ## check style, imports and go.mod; builds golangci-lint from tools.mod the first time
 	go mod tidy -diff
 	go tool -modfile=tools.mod golangci-lint run ./...
+	cd e2e && go mod tidy -diff
+	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run ./...
 
 .PHONY: fmt
 fmt: ## format the code as lint wants it
-	go tool -modfile=tools.mod golangci-lint fmt ./...
+	go tool -modfile=tools.mod golangci-lint fmt ./... e2e
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (20s)
@@ -59,7 +61,7 @@ CLUSTER_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETE
 .PHONY: cluster-bin
 cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minutes the first time
 	@mkdir -p e2e/.bin
-	@set -o pipefail; cd e2e && for program in etcd kube-apiserver kube-controller-manager kubectl; do \
+	@set -eo pipefail; cd e2e && for program in etcd kube-apiserver kube-controller-manager kubectl; do \
 	  CGO_ENABLED=0 go build -v -ldflags '$(CLUSTER_LDFLAGS)' -o .bin/ ./cmd/$$program 2>&1 | \
 	    awk -v program=$$program '/^(go:|#)|error|cannot|undefined/ {print} NR % 100 == 0 {printf "%s: %d packages compiled\n", program, NR; fflush()} \
 	      END {printf "%s: built\n", program}'; \
@@ -68,7 +70,7 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 
 .PHONY: e2e
 e2e: cluster-bin ## run the tests against a real API server
-	cd e2e && CGO_ENABLED=0 go test -timeout 30m ./...
+	cd e2e && CGO_ENABLED=0 go test -count=1 -timeout 30m .
 
 .PHONY: cluster
 cluster: cluster-bin ## run a cluster with the injector on this machine, to try it with kubectl

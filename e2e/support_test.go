@@ -12,7 +12,6 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -153,27 +152,13 @@ func (s *scene) identity() *cluster.Identity {
 
 // account makes a service account.
 func (s *scene) account(name string) error {
-	_, err := s.client().CoreV1().ServiceAccounts(s.namespace).Create(s.Context(), &corev1.ServiceAccount{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-	}, metav1.CreateOptions{})
-	return err
+	return s.AddAccount(s.Context(), s.namespace, name)
 }
 
 // grant gives the service account injector the right to follow the ConfigMaps.
 func (s *scene) grant() {
 	s.Helper()
-	rbac := s.client().RbacV1()
-	_, err := rbac.Roles(s.namespace).Create(s.Context(), &rbacv1.Role{
-		ObjectMeta: metav1.ObjectMeta{Name: "injector"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"list", "watch"}}},
-	}, metav1.CreateOptions{})
-	must(s.T, err)
-	_, err = rbac.RoleBindings(s.namespace).Create(s.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "injector"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "injector"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.namespace, Name: "injector"}},
-	}, metav1.CreateOptions{})
-	must(s.T, err)
+	must(s.T, s.Grant(s.Context(), s.namespace, s.namespace, "injector"))
 }
 
 // configMapFlags have an injector read the labelled ConfigMaps of the namespace.

@@ -1,7 +1,7 @@
 // Package watcher is the write half of the daemon: it notices that something changed,
 // reads it again, and hands on the result.
 //
-// A [Source] yields documents and says when to ask again; [Directory] is one. The
+// A [Source] yields documents and says when to ask again: [Directory] and [ConfigMaps]. The
 // [Reloader] is the one goroutine that reads all sources, lets conf.Load make a set of what
 // they hold, and gives it to a [Publisher]. [KeyPair] does the same for the serving
 // certificate.

@@ -121,6 +121,7 @@ func (c *Cluster) credentials() (err error) {
 	if err != nil {
 		return err
 	}
+	config.WarningHandler = rest.NoWarnings{} // the probes of Register cause some
 	c.Client, err = kubernetes.NewForConfig(config)
 	return err
 }

@@ -78,6 +78,12 @@ func (p *Process) Stop() error {
 	}
 }
 
+// Wait waits until the process ends by itself, and says how.
+func (p *Process) Wait() error {
+	<-p.done
+	return fmt.Errorf("%s ended: %w\n%s", p.name, p.err, p.tail())
+}
+
 // await polls until the function gives nil, the process ends, or ctx does.
 func (p *Process) await(ctx context.Context, what string, ready func(context.Context) error) error {
 	ticker := time.NewTicker(50 * time.Millisecond)

@@ -1,0 +1,159 @@
+// Cluster runs a Kubernetes control plane with the injector attached, until it is interrupted.
+// It is run in the directory e2e, by make cluster.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"k8s-sidecar-injector/e2e/cluster"
+)
+
+const (
+	// home is the namespace of the injector's account, and definitions that of its ConfigMaps.
+	home        = "sidecar-injector"
+	definitions = "sidecars"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+// run keeps everything below one directory, which it removes in the end.
+func run(ctx context.Context) error {
+	if err := cluster.CheckPrograms(".bin"); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "sidecar-injector-cluster-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Println("Starting etcd, kube-apiserver, kube-controller-manager and the injector ...")
+	c, err := cluster.Start(ctx, ".bin", dir)
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	injector, err := attach(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer injector.Kill()
+	hint(c, injector)
+	select {
+	case <-ctx.Done():
+		fmt.Println("\nStopping; everything is removed.")
+		return nil
+	case err := <-watchdog(injector, c.APIServer):
+		return err
+	}
+}
+
+// watchdog tells when one of them ends by itself.
+func watchdog(injector *cluster.Injector, apiServer *cluster.Process) <-chan error {
+	ended := make(chan error, 2)
+	for _, p := range []*cluster.Process{injector.Process, apiServer} {
+		go func() { ended <- p.Wait() }()
+	}
+	return ended
+}
+
+// attach starts the injector with the rights that it needs and no more, and registers it.
+func attach(ctx context.Context, c *cluster.Cluster) (*cluster.Injector, error) {
+	for _, name := range []string{home, definitions} {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if _, err := c.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.AddAccount(ctx, home, home); err != nil {
+		return nil, err
+	}
+	if err := c.Grant(ctx, definitions, home, home); err != nil {
+		return nil, err
+	}
+	identity, err := c.Identity(ctx, home, home)
+	if err != nil {
+		return nil, err
+	}
+	if err := addSample(ctx, c); err != nil {
+		return nil, err
+	}
+	injector, err := c.StartInjector(ctx, "--config-directory=../conf", "--configmap-labels=app=k8s-sidecar-injector",
+		"--configmap-namespace="+definitions, "--kubeconfig="+identity.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	if err := injector.AwaitReady(ctx); err != nil {
+		return nil, err
+	}
+	return injector, register(ctx, c, injector)
+}
+
+func register(ctx context.Context, c *cluster.Cluster, injector *cluster.Injector) error {
+	err := c.Register(ctx, injector, metav1.NamespaceDefault, func(webhook *admissionregistrationv1.MutatingWebhook) {
+		webhook.NamespaceSelector = nil
+		webhook.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "asks", Expression: cluster.Asks}}
+	})
+	if err != nil {
+		return err
+	}
+	return c.RegisterValidating(ctx, injector, definitions, map[string]string{"app": "k8s-sidecar-injector"})
+}
+
+// addSample makes the ConfigMap with a first sidecar.
+func addSample(ctx context.Context, c *cluster.Cluster) error {
+	content, err := os.ReadFile("sample/greeter.yaml")
+	if err != nil {
+		return err
+	}
+	configMap := new(corev1.ConfigMap)
+	if err := yaml.UnmarshalStrict(content, configMap); err != nil {
+		return err
+	}
+	_, err = c.Client.CoreV1().ConfigMaps(definitions).Create(ctx, configMap, metav1.CreateOptions{})
+	return err
+}
+
+// hint tells what to try.
+func hint(c *cluster.Cluster, injector *cluster.Injector) {
+	programs, err := filepath.Abs(".bin")
+	if err != nil {
+		programs = ".bin"
+	}
+	fmt.Printf(`
+  The cluster is up. In another window, in the root of the repository:
+
+    export KUBECONFIG=%[1]s
+    export PATH=$PATH:%[2]s        # has a kubectl, in case you have none
+
+  A Deployment that asks for a sidecar, and its pods (stored, as there is no kubelet to run them):
+
+    kubectl apply -f e2e/sample/web.yaml
+    kubectl get pods -o custom-columns='POD:.metadata.name,CONTAINERS:.spec.containers[*].name,IMAGES:.spec.containers[*].image'
+
+  Change the sidecar, by its image for instance, and make new pods; a mistake is refused with its reason:
+
+    kubectl -n %[3]s edit configmap greeter
+    kubectl delete pods --all
+
+  The injector's log: %[4]s
+  Ctrl-C stops and removes everything.
+
+`, c.Kubeconfig, programs, definitions, injector.Log)
+}
