@@ -112,11 +112,21 @@ func (s *scene) start(flags ...string) *cluster.Injector {
 	s.Cleanup(func() {
 		i.Kill()
 		if s.Failed() {
-			log, _ := os.ReadFile(i.Log)
-			s.Logf("log of the injector:\n%s", log)
+			s.Logf("log of the injector, without skips:\n%s", withoutSkips(i.Log))
 		}
 	})
 	return i
+}
+
+// withoutSkips is a log without the reviews of pods that are made over and over until they are
+// injected.
+func withoutSkips(file string) string {
+	log, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.SplitAfter(string(log), "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"outcome":"skipped"`) }), "")
 }
 
 // register has the injector asked about the pods of the namespace.
