@@ -240,7 +240,13 @@ func (s *scene) awaitContainers(asks, want string) {
 // await polls until the function gives nil.
 func (s *scene) await(what string, try func() error) {
 	s.Helper()
-	limit := time.After(deadline)
+	s.awaitFor(deadline, what, try)
+}
+
+// awaitFor polls for longer.
+func (s *scene) awaitFor(most time.Duration, what string, try func() error) {
+	s.Helper()
+	limit := time.After(most)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

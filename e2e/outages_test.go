@@ -1,0 +1,266 @@
+package e2e_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"k8s-sidecar-injector/e2e/cluster"
+)
+
+// The lines of the log about a source.
+const (
+	troubled = "source cannot be read: what it held before, if anything, stays in service until this is mended"
+	mended   = "source can be read"
+)
+
+// outage begins a test that breaks its cluster: an injector serves the sidecar x of a ConfigMap
+// and the sidecar file of its directory.
+func outage(t *testing.T) (*scene, *cluster.Injector, *cluster.Identity) {
+	t.Helper()
+	s := newScene(t, startCluster(t))
+	must(t, s.apply("a", sidecar("x", "one")))
+	id := s.identity()
+	i := s.start(append(s.configMapFlags(id), "--config-directory="+s.directory(sidecar("file", "f")))...)
+	must(t, i.AwaitReady(t.Context()))
+	return s, i, id
+}
+
+// ask posts the review of a pod to the injector itself, and gives its answer.
+func (s *scene) ask(i *cluster.Injector, asks string) (string, error) {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(i.CA)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
+	review := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u","namespace":"n","operation":"CREATE",` +
+		`"resource":{"group":"","version":"v1","resource":"pods"},` +
+		`"object":{"metadata":{"annotations":{"` + request + `":"` + asks + `"}},"spec":{"containers":[{"name":"app","image":"i"}]}}}}`
+	response, err := client.Post(i.URL("/mutate"), "application/json", strings.NewReader(review))
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return string(body), err
+}
+
+// served checks that a sidecar is injected, whatever becomes of the API server.
+func (s *scene) served(i *cluster.Injector, ref string) {
+	s.Helper()
+	answer, err := s.ask(i, ref)
+	if err != nil || !strings.Contains(answer, `"outcome":"injected"`) {
+		s.Errorf("%s is not injected: %s, %v", ref, answer, err)
+	}
+}
+
+// patience is for an informer that may be about to wait for a minute, twice.
+const patience = 3 * time.Minute
+
+// awaitGeneration waits for a snapshot other than the given one.
+func (s *scene) awaitGeneration(i *cluster.Injector, before float64) {
+	s.Helper()
+	s.awaitFor(patience, "what was changed to be served", func() error {
+		if s.metric(i, "sidecar_injector_snapshot_generation") == before {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+}
+
+// restartAPIServer ends all watches.
+func (s *scene) restartAPIServer() {
+	s.Helper()
+	s.APIServer.Kill()
+	must(s.T, s.StartAPIServer(s.Context()))
+}
+
+func TestAPIServerKilled(t *testing.T) {
+	t.Parallel()
+	s, i, _ := outage(t)
+	s.APIServer.Kill()
+	s.awaitLine(i, troubled, "connection refused")
+	s.served(i, "x")
+	s.served(i, "file")
+	ready, reasons, err := i.Ready(t.Context())
+	must(t, err)
+	if !ready {
+		t.Errorf("not ready any more: %s", reasons)
+	}
+	must(t, s.StartAPIServer(t.Context()))
+	before := s.metric(i, "sidecar_injector_snapshot_generation")
+	must(t, s.apply("a", sidecar("x", "two")))
+	s.awaitGeneration(i, before)
+	s.awaitLine(i, mended, "configmaps "+s.namespace)
+}
+
+func TestAPIServerAwayAtStart(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, startCluster(t))
+	must(t, s.apply("a", sidecar("x", "one")))
+	id := s.identity()
+	s.APIServer.Kill()
+	i := s.start(append(s.configMapFlags(id), "--config-directory="+s.directory(sidecar("file", "f")))...)
+	s.awaitLine(i, troubled, "connection refused")
+	ready, reasons, err := i.Ready(t.Context())
+	must(t, err)
+	if want := "configmaps " + s.namespace + " (app=k8s-sidecar-injector) has not been read yet: cannot list configmaps in namespace " + s.namespace; ready || !strings.Contains(reasons, want) {
+		t.Errorf("/readyz says %q, want %q", reasons, want)
+	}
+	s.served(i, "file")
+	must(t, s.StartAPIServer(t.Context()))
+	must(t, i.AwaitReady(t.Context()))
+	s.served(i, "x")
+	equal(t, "the number of lines about the trouble", countLines(t, i, troubled, "connection refused"), 1)
+}
+
+func TestEtcdRestarted(t *testing.T) {
+	t.Parallel()
+	s, i, _ := outage(t)
+	s.KillEtcd()
+	s.served(i, "x")
+	must(t, s.StartEtcd(t.Context()))
+	before := s.metric(i, "sidecar_injector_snapshot_generation")
+	s.await("the edit to be taken", func() error { return s.apply("a", sidecar("x", "two")) })
+	s.awaitGeneration(i, before)
+	s.served(i, "x")
+}
+
+// The injector sleeps while everything that it could have caught up with is forgotten.
+func TestWatchExpired(t *testing.T) {
+	t.Parallel()
+	s, i, _ := outage(t)
+	must(t, s.apply("gone", sidecar("gone", "g")))
+	s.await("the sidecar to be served", func() error {
+		answer, err := s.ask(i, "gone")
+		if err == nil && !strings.Contains(answer, `"injected"`) {
+			err = errors.New(answer)
+		}
+		return err
+	})
+	configMaps := s.client().CoreV1().ConfigMaps(s.namespace)
+	list, err := configMaps.List(t.Context(), metav1.ListOptions{})
+	must(t, err)
+	before := s.metric(i, "sidecar_injector_snapshot_generation")
+
+	must(t, i.Signal(syscall.SIGSTOP))
+	must(t, s.apply("a", sidecar("x", "two")))
+	s.remove("gone")
+	must(t, s.Compact(t.Context()))
+	s.restartAPIServer()
+	if err := s.watchError(list.ResourceVersion); !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+		t.Fatalf("a watch from where the injector is gives %v, want that it has expired", err)
+	}
+	must(t, i.Signal(syscall.SIGCONT))
+
+	s.awaitGeneration(i, before)
+	answer, err := s.ask(i, "gone")
+	must(t, err)
+	if !strings.Contains(answer, "unknown_sidecar") {
+		t.Errorf("what was removed meanwhile is still served: %s", answer)
+	}
+	s.served(i, "x")
+}
+
+// watchError is the error that a watch from this version ends with.
+func (s *scene) watchError(resourceVersion string) error {
+	w, err := s.client().CoreV1().ConfigMaps(s.namespace).Watch(s.Context(), metav1.ListOptions{ResourceVersion: resourceVersion})
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	select {
+	case event := <-w.ResultChan():
+		if event.Type == watch.Error {
+			return apierrors.FromObject(event.Object)
+		}
+		return fmt.Errorf("an event %s", event.Type)
+	case <-time.After(deadline):
+		return errors.New("nothing at all")
+	}
+}
+
+func TestAPIServerHangs(t *testing.T) {
+	t.Parallel()
+	s, i, _ := outage(t)
+	must(t, s.APIServer.Signal(syscall.SIGSTOP))
+	s.awaitTrouble(i, "namespace "+s.namespace)
+	s.served(i, "x")
+	must(t, s.APIServer.Signal(syscall.SIGCONT))
+	before := s.metric(i, "sidecar_injector_snapshot_generation")
+	s.await("the edit to be taken", func() error { return s.apply("a", sidecar("x", "two")) })
+	s.awaitGeneration(i, before)
+}
+
+// awaitTrouble waits for as long as it takes to find out that nobody answers: pings on the
+// connection do, after 45 seconds.
+func (s *scene) awaitTrouble(i *cluster.Injector, text string) {
+	s.Helper()
+	s.awaitFor(patience, "the log to say "+text, func() error {
+		if countLines(s.T, i, troubled, text) == 0 {
+			return errors.New("not said")
+		}
+		return nil
+	})
+}
+
+func TestRightsMissing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, startCluster(t))
+	must(t, s.apply("a", sidecar("x", "one")))
+	must(t, s.account("injector"))
+	id, err := s.Identity(t.Context(), s.namespace, "injector")
+	must(t, err)
+	i := s.start(s.configMapFlags(id)...)
+	want := `cannot list resource "configmaps" in API group "" in the namespace "` + s.namespace + `"`
+	s.awaitLine(i, troubled, want)
+	ready, reasons, err := i.Ready(t.Context())
+	must(t, err)
+	if ready || !strings.Contains(reasons, want) {
+		t.Errorf("/readyz says %q, want %q", reasons, want)
+	}
+	s.grant()
+	must(t, i.AwaitReady(t.Context()))
+	s.served(i, "x")
+
+	// A watch that is open goes on without the right, so it has to be opened again.
+	must(t, s.client().RbacV1().RoleBindings(s.namespace).Delete(t.Context(), "injector", metav1.DeleteOptions{}))
+	must(t, s.client().RbacV1().Roles(s.namespace).Delete(t.Context(), "injector", metav1.DeleteOptions{}))
+	s.restartAPIServer()
+	s.await("the log to say so again", func() error {
+		if countLines(t, i, troubled, "is forbidden") < 2 {
+			return errors.New("not said")
+		}
+		return nil
+	})
+	s.served(i, "x")
+	s.grant()
+	before := s.metric(i, "sidecar_injector_snapshot_generation")
+	must(t, s.apply("a", sidecar("x", "two")))
+	s.awaitGeneration(i, before)
+}
+
+func TestTokenRevoked(t *testing.T) {
+	t.Parallel()
+	s, i, id := outage(t)
+	accounts := s.client().CoreV1().ServiceAccounts(s.namespace)
+	must(t, accounts.Delete(t.Context(), "injector", metav1.DeleteOptions{}))
+	s.restartAPIServer()
+	s.awaitTrouble(i, "Unauthorized")
+	s.served(i, "x")
+	must(t, s.account("injector"))
+	must(t, s.RenewToken(t.Context(), id))
+	before := s.metric(i, "sidecar_injector_snapshot_generation")
+	must(t, s.apply("a", sidecar("x", "two")))
+	s.awaitGeneration(i, before)
+}
