@@ -1,19 +1,270 @@
 package e2e_test
 
-import "testing"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"k8s-sidecar-injector/e2e/cluster"
+)
 
 // logger is the sidecar of most tests.
 const logger = `name: logger:v1
 containers: [{name: logger, image: 'registry.example.com/logger:1'}]
+initContainers: [{name: prepare, image: 'registry.example.com/prepare:1'}]
 volumes: [{name: app-logs, emptyDir: {}}]
 volumeMounts: [{name: app-logs, mountPath: /var/log/app}]
 env: [{name: LOG_DIR, value: /var/log/app}]
+hostAliases: [{ip: 127.0.0.1, hostnames: [logs.local]}]
 `
+
+// tokenPath is where the API server mounts the token of the service account.
+const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// checkLogger checks that a stored pod has the sidecar logger, in every part of it.
+func checkLogger(t *testing.T, p *corev1.Pod) {
+	t.Helper()
+	equal(t, "the list of containers", containers(p), "app,logger")
+	equal(t, "the number of init containers", len(p.Spec.InitContainers), 1)
+	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for _, c := range list {
+			equal(t, "the mount of the sidecar's volume in "+c.Name, has(&c, "/var/log/app"), true)
+			equal(t, "the env of "+c.Name, fmt.Sprint(c.Env), "[{LOG_DIR /var/log/app nil}]")
+		}
+	}
+	equal(t, "the aliases", fmt.Sprint(p.Spec.HostAliases), "[{127.0.0.1 [logs.local]}]")
+	equal(t, "the status", p.Annotations["injector.tumblr.com/status"], "injected")
+	if injected := p.Annotations["injector.tumblr.com/injected"]; !regexp.MustCompile(`^logger:v1@[0-9a-f]{12}$`).MatchString(injected) {
+		t.Errorf("what was injected is said to be %q", injected)
+	}
+}
+
+// checkToken checks that every container has one token, of one volume.
+func checkToken(t *testing.T, p *corev1.Pod) {
+	t.Helper()
+	volumes := 0
+	for _, v := range p.Spec.Volumes {
+		if strings.HasPrefix(v.Name, "kube-api-access-") {
+			volumes++
+		}
+	}
+	equal(t, "the number of token volumes", volumes, 1)
+	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
+		for _, c := range list {
+			equal(t, "the token of "+c.Name, has(&c, tokenPath), true)
+		}
+	}
+}
 
 func TestBarePod(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
 	s.inject(logger)
 	stored := s.create(pod("bare", "logger:v1"))
-	equal(t, "the list of containers", containers(stored), "app,logger")
+	checkLogger(t, stored)
+	checkToken(t, stored)
+}
+
+// The original made a patch that the API server refuses for such a pod.
+func TestPodWithoutVolumes(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.inject(logger)
+	p := pod("bare", "logger:v1")
+	p.Spec.AutomountServiceAccountToken = new(false)
+	stored := s.create(p)
+	checkLogger(t, stored)
+	equal(t, "the number of volumes", len(stored.Spec.Volumes), 1)
+}
+
+// The API server asks in the first version of the list that it knows.
+func TestReviewVersions(t *testing.T) {
+	t.Parallel()
+	for _, versions := range [][]string{{"v1"}, {"v1beta1", "v1"}} {
+		s := newScene(t, shared)
+		i := s.start("--config-directory=" + s.directory(logger))
+		must(t, i.AwaitReady(t.Context()))
+		s.register(i, func(w *admissionregistrationv1.MutatingWebhook) { w.AdmissionReviewVersions = versions })
+		checkLogger(t, s.create(pod("p", "logger:v1")))
+	}
+}
+
+// The account of the sidecar replaces the default one, and the API server mounts its token, to
+// the sidecar too.
+func TestServiceAccount(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.inject(logger + "serviceAccountName: logger\n")
+	must(t, s.account("logger"))
+	stored := s.create(pod("p", "logger:v1"))
+	checkLogger(t, stored)
+	checkToken(t, stored)
+	equal(t, "the service account", stored.Spec.ServiceAccountName, "logger")
+}
+
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.inject(logger)
+	pods := s.client().CoreV1().Pods(s.namespace)
+	answer, err := pods.Create(t.Context(), pod("p", "logger:v1"), dryRun())
+	must(t, err)
+	checkLogger(t, answer)
+	if _, err := pods.Get(t.Context(), "p", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("looking for the pod of a dry run gives %v", err)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.inject(logger)
+	client, w := s.warned()
+	pods := client.CoreV1().Pods(s.namespace)
+
+	stored, err := pods.Create(t.Context(), pod("unknown", "nobody"), metav1.CreateOptions{})
+	must(t, err)
+	equal(t, "the list of containers", containers(stored), "app")
+	w.expect(t, `there is no sidecar "nobody:latest"`)
+
+	conflicting := pod("conflict", "logger:v1")
+	conflicting.Spec.Containers[0].Name = "logger"
+	_, err = pods.Create(t.Context(), conflicting, metav1.CreateOptions{})
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "logger") {
+		t.Errorf("a pod with a container of that name is refused with %v", err)
+	}
+	w.expect(t, "sidecar injector: ")
+}
+
+func TestDenyUnknown(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.inject(logger, "--on-unknown=deny")
+	_, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), pod("p", "nobody"), metav1.CreateOptions{})
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `there is no sidecar "nobody:latest"`) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// reviews is the series of an outcome.
+func reviews(outcome, reason string) string {
+	return fmt.Sprintf("sidecar_injector_reviews_total{outcome=%q,reason=%q}", outcome, reason)
+}
+
+// awaitCount waits for a review to be counted, which comes after its answer.
+func (s *scene) awaitCount(i *cluster.Injector, outcome, reason string, least float64) {
+	s.Helper()
+	s.await("the count of "+reason, func() error {
+		if got := s.metric(i, reviews(outcome, reason)); got < least {
+			return fmt.Errorf("it is %v, want %v", got, least)
+		}
+		return nil
+	})
+}
+
+// asks adds the condition of the docs.
+func asks(w *admissionregistrationv1.MutatingWebhook) {
+	w.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "asks", Expression: cluster.Asks}}
+}
+
+// Pods that do not ask never wait for us, not even while we are down and must be asked.
+func TestMatchConditions(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	i := s.start("--config-directory=" + s.directory(logger))
+	must(t, i.AwaitReady(t.Context()))
+	s.register(i, asks)
+	for n := range 5 {
+		p := pod(fmt.Sprintf("silent-%d", n), "")
+		p.Annotations = nil
+		s.create(p)
+	}
+	s.create(pod("asks", "logger:v1"))
+	s.awaitCount(i, "injected", "injected", 1)
+	equal(t, "the number of reviews of pods that do not ask", s.metric(i, reviews("skipped", "no_annotation")), 0)
+
+	i.Kill()
+	p := pod("silent", "")
+	p.Annotations = nil
+	s.create(p)
+	_, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), pod("asks-too", "logger:v1"), metav1.CreateOptions{})
+	if !apierrors.IsInternalError(err) {
+		t.Errorf("with failurePolicy Fail and nobody to ask, the error is %v", err)
+	}
+}
+
+// Another webhook changes the pod after ours, so that ours is asked again.
+func TestReinvocation(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	i := s.start("--config-directory=" + s.directory(logger))
+	must(t, i.AwaitReady(t.Context()))
+	url, asked := s.other()
+	s.register(i, func(w *admissionregistrationv1.MutatingWebhook) { w.Name = "a.example.com" })
+	s.registerOther(url)
+	s.await("both to be asked", func() error {
+		_, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), pod("probe", "logger:v1"), dryRun())
+		if err == nil && asked.Load() == 0 {
+			err = errors.New("the other is not")
+		}
+		return err
+	})
+	before := s.metric(i, reviews("skipped", "already_injected"))
+	stored := s.create(pod("p", "logger:v1"))
+	equal(t, "the list of containers", containers(stored), "app,logger,other")
+	s.awaitCount(i, "skipped", "already_injected", before+1)
+}
+
+// registerOther registers another webhook, which comes behind ours.
+func (s *scene) registerOther(url string) {
+	s.Helper()
+	webhooks := s.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	configuration, err := webhooks.Get(s.Context(), s.namespace, metav1.GetOptions{})
+	must(s.T, err)
+	other := *configuration.Webhooks[0].DeepCopy()
+	other.Name = "z.example.com"
+	other.ClientConfig.URL = &url
+	configuration.Webhooks = append(configuration.Webhooks, other)
+	_, err = webhooks.Update(s.Context(), configuration, metav1.UpdateOptions{})
+	must(s.T, err)
+}
+
+// other serves a webhook that adds a container, once. It counts how often it is asked.
+func (s *scene) other() (url string, asked *atomic.Int32) {
+	s.Helper()
+	asked = new(atomic.Int32)
+	url, stop, err := s.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		var review admissionv1.AdmissionReview
+		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
+		if !bytes.Contains(review.Request.Object.Raw, []byte(`"name":"other"`)) {
+			review.Response.PatchType = new(admissionv1.PatchTypeJSONPatch)
+			review.Response.Patch = []byte(`[{"op":"add","path":"/spec/containers/-","value":{"name":"other","image":"i"}}]`)
+		}
+		review.Request = nil
+		body, err := json.Marshal(review)
+		if err == nil {
+			_, _ = io.Copy(w, bytes.NewReader(body))
+		}
+	}))
+	must(s.T, err)
+	s.Cleanup(stop)
+	return url, asked
 }

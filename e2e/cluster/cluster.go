@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -182,10 +183,22 @@ func (c *Cluster) startControllers(context.Context) (err error) {
 	return err
 }
 
-// addNode makes a node, which DaemonSets need.
+// addNode makes a node that is said to be ready, which DaemonSets need. The API server marks every
+// new node as not ready, and it is the controller we left out that would take the mark away.
 func (c *Cluster) addNode(ctx context.Context) error {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{corev1.LabelHostname: "node-1"}}}
-	_, err := c.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+	nodes := c.Client.CoreV1().Nodes()
+	node, err := nodes.Create(ctx, &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{corev1.LabelHostname: "node-1"}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	_, err = nodes.Patch(ctx, node.Name, types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{})
+	if err != nil {
+		return err
+	}
+	ready := []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)
+	_, err = nodes.Patch(ctx, node.Name, types.MergePatchType, ready, metav1.PatchOptions{}, "status")
 	return err
 }
 

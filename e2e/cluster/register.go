@@ -36,7 +36,7 @@ func (c *Cluster) Register(ctx context.Context, i *Injector, namespace string, c
 	if err != nil {
 		return err
 	}
-	return c.awaitReviews(ctx, i, `sidecar_injector_reviews_total{outcome="skipped",reason="unknown_sidecar"}`, func(ctx context.Context) {
+	return c.awaitReviews(ctx, i, "sidecar_injector_review_duration_seconds_count", func(ctx context.Context) {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-", Annotations: map[string]string{"injector.tumblr.com/request": "registration-probe"}},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},

@@ -1,0 +1,248 @@
+package e2e_test
+
+import (
+	"bytes"
+	stdcmp "cmp"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/yaml"
+)
+
+// cases are the golden cases of package mutate.
+const cases = "../mutate/testdata/cases"
+
+// mostLeftOut is how many cases are about reviews that no creation of a pod makes.
+const mostLeftOut = 8
+
+// goldenCase is one of these cases, and what it needs of a cluster.
+type goldenCase struct {
+	directory string
+	pod       map[string]any
+	flags     []string
+}
+
+// TestGolden puts every case through the command inject, through the API server with the webhook,
+// and compares both with each other and with the golden file.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	plain := newScene(t, shared)
+	entries, err := os.ReadDir(cases)
+	must(t, err)
+	leftOut := 0
+	for _, entry := range entries {
+		c, ok := readCase(t, filepath.Join(cases, entry.Name()))
+		if !ok {
+			leftOut++
+			continue
+		}
+		t.Run(entry.Name(), func(t *testing.T) {
+			t.Parallel()
+			c.run(newScene(t, shared), &scene{T: t, Cluster: shared, namespace: plain.namespace})
+		})
+	}
+	if done := len(entries) - leftOut; leftOut > mostLeftOut || done < 100 {
+		t.Errorf("%d cases were run and %d left out", done, leftOut)
+	}
+}
+
+// readCase reads a case. It is not ok if the case is about another review than one of a pod's
+// creation in a namespace of its own.
+func readCase(t *testing.T, directory string) (c goldenCase, ok bool) {
+	t.Helper()
+	c.directory = directory
+	readYAML(t, filepath.Join(directory, "pod.yaml"), &c.pod)
+	var policy struct {
+		AnnotationNamespace, OnUnknown, OnConflict string
+		Request                                    map[string]any
+	}
+	if file := filepath.Join(directory, "policy.yaml"); exists(file) {
+		readYAML(t, file, &policy)
+	}
+	for flag, value := range map[string]string{
+		"annotation-namespace": policy.AnnotationNamespace, "on-unknown": policy.OnUnknown, "on-conflict": policy.OnConflict,
+	} {
+		if value != "" {
+			c.flags = append(c.flags, "--"+flag+"="+value)
+		}
+	}
+	// No flag takes an annotation namespace with a tilde.
+	return c, policy.Request == nil && !strings.Contains(policy.AnnotationNamespace, "~")
+}
+
+func readYAML(t *testing.T, file string, into any) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	must(t, err)
+	must(t, yaml.Unmarshal(content, into))
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// run makes the pod in a namespace with the webhook, and what inject makes of it in one without.
+func (c goldenCase) run(hooked, plain *scene) {
+	c.complete()
+	definitions, err := os.ReadFile(filepath.Join(c.directory, "sidecars.yaml"))
+	must(hooked.T, err)
+	original, err := json.Marshal(c.pod)
+	must(hooked.T, err)
+	injected, denied := hooked.injectOffline(original, hooked.directory(string(definitions)), c.flags)
+	hooked.inject(string(definitions), c.flags...)
+	for _, account := range []string{accountOf(original), accountOf(injected)} {
+		hooked.ensureAccount(account)
+		plain.ensureAccount(account)
+	}
+	stored, err := hooked.createRaw(original)
+	if denied != "" {
+		if err == nil || !strings.Contains(err.Error(), denied) {
+			hooked.Errorf("inject denies with %q, the API server says %v", denied, err)
+		}
+		return
+	}
+	want, wantErr := plain.createRaw(injected)
+	if wantErr != nil {
+		c.refused(plain, original, wantErr, err)
+		return
+	}
+	if err != nil {
+		hooked.Fatalf("the API server takes what inject makes, but not the pod itself: %v", err)
+	}
+	if diff := cmp.Diff(normal(hooked.T, want), normal(hooked.T, stored)); diff != "" {
+		hooked.Errorf("what inject makes (-) is not what the webhook makes (+):\n%s", diff)
+	}
+	c.compareGolden(hooked.T, injected)
+}
+
+// complete adds what any pod needs to be one, and leaves its namespace to the test.
+func (c goldenCase) complete() {
+	c.pod["apiVersion"], c.pod["kind"] = "v1", "Pod"
+	metadata, _ := c.pod["metadata"].(map[string]any)
+	if metadata == nil {
+		metadata = make(map[string]any)
+		c.pod["metadata"] = metadata
+	}
+	delete(metadata, "namespace")
+	if metadata["name"] == nil && metadata["generateName"] == nil {
+		metadata["name"] = "app"
+	}
+}
+
+// refused is for pods that the API server refuses with their sidecar: then it must refuse them
+// without any, too.
+func (c goldenCase) refused(plain *scene, original []byte, wantErr, err error) {
+	if err == nil {
+		plain.Errorf("the API server refuses what inject makes, with %v, but not what the webhook makes", wantErr)
+	}
+	if _, err := plain.createRaw(original); err == nil {
+		plain.Errorf("the API server takes the pod, but not with its sidecar: %v", wantErr)
+	}
+}
+
+// compareGolden compares with the file that package mutate has of it, which is about the pod as
+// it was before complete.
+func (c goldenCase) compareGolden(t *testing.T, injected []byte) {
+	t.Helper()
+	file := filepath.Join(c.directory, "injected.yaml")
+	if !exists(file) {
+		return
+	}
+	golden := goldenCase{}
+	readYAML(t, file, &golden.pod)
+	golden.complete()
+	var got map[string]any
+	must(t, json.Unmarshal(injected, &got))
+	want, err := json.Marshal(golden.pod)
+	must(t, err)
+	var wanted map[string]any
+	must(t, json.Unmarshal(want, &wanted))
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("inject does not make what %s has:\n%s", file, diff)
+	}
+}
+
+// injectOffline runs the command inject, and gives the pod as JSON, or why it is denied.
+func (s *scene) injectOffline(pod []byte, directory string, flags []string) (injected []byte, denied string) {
+	s.Helper()
+	command := exec.CommandContext(s.Context(), filepath.Join(bin, "k8s-sidecar-injector"),
+		append([]string{"inject", "-f", "-", "--config-directory=" + directory}, flags...)...)
+	var stderr bytes.Buffer
+	command.Stdin, command.Stderr = bytes.NewReader(pod), &stderr
+	output, err := command.Output()
+	if _, failed := errors.AsType[*exec.ExitError](err); failed {
+		_, why, found := strings.Cut(stderr.String(), "denied, ")
+		if !found {
+			s.Fatalf("inject fails: %s", stderr.String())
+		}
+		_, message, _ := strings.Cut(why, ": ") // after the reason
+		line, _, _ := strings.Cut(message, "\n")
+		return nil, line
+	}
+	must(s.T, err)
+	injected, err = yaml.YAMLToJSON(output)
+	must(s.T, err)
+	return injected, ""
+}
+
+// createRaw makes a pod of any bytes, in a dry run.
+func (s *scene) createRaw(pod []byte) (*corev1.Pod, error) {
+	stored := new(corev1.Pod)
+	err := s.client().CoreV1().RESTClient().Post().Namespace(s.namespace).Resource("pods").Param("dryRun", "All").
+		SetHeader("Content-Type", "application/json").Body(pod).Do(s.Context()).Into(stored)
+	return stored, err
+}
+
+// accountOf is the service account that a pod names.
+func accountOf(pod []byte) string {
+	var view struct {
+		Spec struct{ ServiceAccountName, ServiceAccount string } // the second is an old name for the first
+	}
+	_ = json.Unmarshal(pod, &view)
+	return stdcmp.Or(view.Spec.ServiceAccountName, view.Spec.ServiceAccount)
+}
+
+// ensureAccount makes a service account unless there is one, as pods need.
+func (s *scene) ensureAccount(name string) {
+	s.Helper()
+	if name == "" {
+		return
+	}
+	if err := s.account(name); err != nil && !apierrors.IsAlreadyExists(err) {
+		s.Fatal(err)
+	}
+}
+
+// normal leaves out what differs between two creations of the same pod: names that are made up,
+// and the order in which the API server adds the token.
+func normal(t *testing.T, pod *corev1.Pod) *corev1.Pod {
+	t.Helper()
+	content, err := json.Marshal(pod)
+	must(t, err)
+	for _, v := range pod.Spec.Volumes {
+		if strings.HasPrefix(v.Name, "kube-api-access-") {
+			content = bytes.ReplaceAll(content, []byte(v.Name), []byte("kube-api-access"))
+		}
+	}
+	same := new(corev1.Pod)
+	must(t, json.Unmarshal(content, same))
+	same.UID, same.Namespace, same.ResourceVersion, same.ManagedFields = "", "", "", nil
+	same.CreationTimestamp.Reset()
+	slices.SortFunc(same.Spec.Volumes, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
+	for _, list := range [][]corev1.Container{same.Spec.Containers, same.Spec.InitContainers} {
+		for i := range list {
+			slices.SortFunc(list[i].VolumeMounts, func(a, b corev1.VolumeMount) int { return strings.Compare(a.MountPath, b.MountPath) })
+		}
+	}
+	return same
+}
