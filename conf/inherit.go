@@ -16,6 +16,8 @@ import (
 type flattened struct {
 	tree tree
 	err  *Error // why there is none
+	// cycle are the documents that inherit from each other, if that is why.
+	cycle []*parsed
 }
 
 // flatten resolves what the document inherits, base first. The chain holds the documents
@@ -39,9 +41,12 @@ func (l *loading) flattenOnce(p *parsed, chain []*parsed) flattened {
 	}
 	chain = append(chain, p)
 	if at := slices.Index(chain, base); at >= 0 {
-		return p.broken("a cycle: " + cycle(chain[at:], base))
+		return p.inCycle(slices.Clone(chain[at:]))
 	}
 	under := l.flatten(base, chain)
+	if slices.Contains(under.cycle, p) {
+		return p.inCycle(under.cycle)
+	}
 	if len(l.faults(base)) > 0 || under.err != nil {
 		return p.broken(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, base.document.Origin))
 	}
@@ -56,6 +61,13 @@ func (l *loading) flattenOnce(p *parsed, chain []*parsed) flattened {
 func (p *parsed) broken(why string) flattened {
 	fault := field.Invalid(field.NewPath("inherits"), p.inherits, why)
 	return flattened{err: &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: fault}}
+}
+
+// inCycle is the result for a document that inherits from itself by way of others.
+func (p *parsed) inCycle(members []*parsed) flattened {
+	result := p.broken("a cycle: " + cycle(members, members[0]))
+	result.cycle = members
+	return result
 }
 
 // checkMerged finds what only the combination of base and child has: two lists that now
@@ -146,13 +158,19 @@ func kindName(kind Kind) string {
 	return "document of this source"
 }
 
+// mostShown keeps the error of each member of a large cycle short.
+const mostShown = 10
+
 // cycle shows who inherits from whom.
 func cycle(chain []*parsed, back *parsed) string {
-	names := make([]string, 0, len(chain)+1)
-	for _, p := range append(chain, back) {
+	var names []string
+	for _, p := range chain[:min(len(chain), mostShown)] {
 		names = append(names, p.ref.String())
 	}
-	return strings.Join(names, " -> ")
+	if more := len(chain) - mostShown; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(append(names, back.ref.String()), " -> ")
 }
 
 // merge lays a child over its flattened base. Neither is changed.

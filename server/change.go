@@ -87,13 +87,16 @@ func configMap(object jsontext.Value, namespace string) (*corev1.ConfigMap, erro
 		return nil, fmt.Errorf("not a ConfigMap: %w", err)
 	}
 	decoded.Namespace = namespace // which is the one that counts
+	if decoded.Name == "" {
+		decoded.Name = decoded.GenerateName + "*" // which is not made yet
+	}
 	return decoded, nil
 }
 
-// name is that of the ConfigMap; it begins with generateName where it is not made yet.
+// name is that of the ConfigMap.
 func (c *change) name() string {
-	if c.Name == "" && c.object != nil {
-		return c.object.GenerateName + "*"
+	if c.object != nil {
+		return c.object.Name
 	}
 	return c.Name
 }

@@ -1,0 +1,116 @@
+package conf_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// inMap gives the documents of a ConfigMap sidecars/NAME with one key.
+func inMap(name, content string) []conf.Document {
+	return conf.Split(conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/" + name, Name: "k"}, []byte(content), nil)
+}
+
+// tried is what the tests of Try begin with: a file, a base, its heir, and one that is wrong.
+func tried() *conf.Set {
+	return conf.Load(slices.Concat(
+		conf.Split(conf.Origin{Place: "conf", Name: "a.yaml"}, []byte("name: file\n"), nil),
+		inMap("base", "name: base\ncontainers: [{name: one, image: i}]\n"),
+		inMap("heir", "name: heir\ninherits: base\ncontainers: [{name: two, image: i}]\n"),
+		inMap("wrong", "name: wrong\nnonsense: 1\n"),
+	), nil)
+}
+
+func TestTry(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		place, content   string
+		rejected, broken []string // what each error has in it, in order
+	}{
+		"good":                {place: "new", content: "name: new\ninherits: base\n"},
+		"unchanged":           {place: "base", content: "name: base\ncontainers: [{name: one, image: i}]\n"},
+		"bad YAML":            {place: "new", content: "name: [", rejected: []string{"configmap sidecars/new[k]:2: invalid YAML"}},
+		"every fault":         {place: "new", content: "name: new\nx: 1\nz: 1\n", rejected: []string{"x: Forbidden", "z: Forbidden"}},
+		"no document":         {place: "new", content: "# nothing\n", rejected: []string{"holds no document"}},
+		"ref of a file":       {place: "new", content: "name: file\n", rejected: []string{"defined first by file conf/a.yaml"}},
+		"ref of a map before": {place: "new", content: "name: base\n", rejected: []string{"defined first by configmap sidecars/base[k]"}},
+		"ref of a map behind": {
+			place: "aaa", content: "name: base\ncontainers: [{name: one, image: i}]\n",
+			rejected: []string{"defined by configmap sidecars/base[k]"}, broken: []string{"defined first by configmap sidecars/aaa[k]"},
+		},
+		"ref of a wrong one": {place: "zzz", content: "name: wrong\n", rejected: []string{"defined first by configmap sidecars/wrong[k]"}},
+		"same ref twice":     {place: "new", content: "name: new\n---\nname: new\n", rejected: []string{"defined first by configmap sidecars/new[k]"}},
+		"missing base":       {place: "new", content: "name: new\ninherits: nobody\n", rejected: []string{"no sidecar nobody:latest is defined"}},
+		"base by path":       {place: "new", content: "name: new\ninherits: a.yaml\n", rejected: []string{"by ref only, not by path"}},
+		"cycle": {
+			place: "base", content: "name: base\ninherits: heir\n",
+			rejected: []string{"a cycle: "}, broken: []string{"a cycle: "},
+		},
+		"breaks its heir": {
+			place: "base", content: "name: base\ninitContainers: [{name: two, image: i}]\n",
+			broken: []string{`with what it inherits from "base"`},
+		},
+		"wrong base": {
+			place: "base", content: "name: base\nx: 1\n",
+			rejected: []string{"x: Forbidden"}, broken: []string{"is rejected"},
+		},
+		"mends":   {place: "wrong", content: "name: wrong\n"},
+		"removed": {place: "base", broken: []string{"no sidecar base:latest is defined"}},
+		"unknown": {place: "nobody"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set, before := tried(), tried()
+			var documents []conf.Document
+			if test.content != "" {
+				documents = inMap(test.place, test.content)
+			}
+			trial := set.Try("sidecars", test.place, documents)
+			expect(t, "rejected", trial.Rejected, test.rejected)
+			expect(t, "broken", trial.Broken, test.broken)
+			if !set.Equal(before) {
+				t.Error("the set is not what it was")
+			}
+		})
+	}
+}
+
+// expect compares errors with what is to be in them.
+func expect(t *testing.T, what string, rejections []conf.Rejection, want []string) {
+	t.Helper()
+	var got []string
+	for _, r := range rejections {
+		for _, err := range r.Errors.Errors {
+			got = append(got, err.Error())
+		}
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%s: %q, want %q", what, got, want)
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("%s: %q, want %q in it", what, got[i], want[i])
+		}
+	}
+}
+
+// Who breaks something is told which sidecars stay as they were.
+func TestTryNamesWhatStays(t *testing.T) {
+	t.Parallel()
+	broken := tried().Try("sidecars", "base", nil).Broken
+	if len(broken) != 1 || len(broken[0].Stale) != 1 || broken[0].Stale[0].String() != "heir:latest" {
+		t.Errorf("broken is %+v, want that heir:latest stays", broken)
+	}
+}
+
+// A ConfigMap of that name elsewhere, and a file, are not meant.
+func TestTryLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	if trial := tried().Try("elsewhere", "base", nil); trial.Broken != nil || trial.Rejected != nil {
+		t.Errorf("a trial of what does not exist gives %+v", trial)
+	}
+	trial := new(conf.Set).Try("sidecars", "new", inMap("new", "name: new\nx: 1\n"))
+	expect(t, "rejected by the zero set", trial.Rejected, []string{"x: Forbidden"})
+}

@@ -1,0 +1,246 @@
+package server_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/rs/zerolog"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/server"
+	"k8s-sidecar-injector/store"
+)
+
+// validator is the handler with all that it reads and writes.
+type validator struct {
+	*server.Validator
+	snapshots *store.Store
+	documents []conf.Document
+	log       *lines
+	registry  *prometheus.Registry
+}
+
+// newValidator serves a base and its heir, and knows of a document that is wrong.
+func newValidator(tb testing.TB) *validator {
+	tb.Helper()
+	v := &validator{snapshots: new(store.Store), log: new(lines), registry: prometheus.NewRegistry()}
+	metrics, err := server.NewMetrics(v.registry, v.snapshots)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	v.publish("base", "name: base\n")
+	v.publish("heir", "name: heir\ninherits: base\n")
+	v.publish("wrong", "name: wrong\nx: 1\n")
+	selects := func(c *corev1.ConfigMap) bool { return c.Namespace == "sidecars" && c.Labels["app"] == "injector" }
+	v.Validator = server.NewValidator(v.snapshots, selects, metrics, zerolog.New(v.log).Level(zerolog.InfoLevel))
+	return v
+}
+
+// publish adds a ConfigMap to what is served.
+func (v *validator) publish(name, content string) {
+	origin := conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/" + name, Name: "k"}
+	v.documents = append(v.documents, conf.Split(origin, []byte(content), nil)...)
+	v.snapshots.Publish(conf.Load(v.documents, nil))
+}
+
+// labelled is a ConfigMap as the API server sends it; null for no content at all.
+func labelled(name, app, content string) string {
+	if content == "" {
+		return "null"
+	}
+	key, err := json.Marshal(content)
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"labels":{"app":%q}},"data":{"k":%s}}`, name, app, key)
+}
+
+// changing is the review of a change.
+func changing(operation, name, before, after string) string {
+	return fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u","operation":%q,"name":%q,"namespace":"sidecars",`+
+		`"resource":{"group":"","version":"v1","resource":"configmaps"},"userInfo":{"username":"alice"},"object":%s,"oldObject":%s}}`, operation, name, after, before)
+}
+
+// verdictOf decodes an answer to that question, which must be one.
+func verdictOf(tb testing.TB, w *httptest.ResponseRecorder) *admissionv1.AdmissionResponse {
+	tb.Helper()
+	if w.Code != http.StatusOK {
+		tb.Fatalf("the answer is %d %s", w.Code, w.Body)
+	}
+	response := answered(tb, w.Body.Bytes()).Response
+	if response == nil || response.UID != "u" {
+		tb.Fatalf("the answer is %s", w.Body)
+	}
+	return response
+}
+
+func TestValidator(t *testing.T) {
+	t.Parallel()
+	const good, bad = "name: new\ninherits: base\n", "name: new\nx: 1\nz: 1\n"
+	for name, test := range map[string]struct {
+		operation, name, before, after string
+		denied, warned                 []string
+	}{
+		"good":     {"CREATE", "new", "null", labelled("new", "injector", good), nil, nil},
+		"generate": {"CREATE", "", "null", labelled("", "injector", bad), []string{"configmap sidecars/*[k]:2: x: Forbidden"}, nil},
+		"bad": {
+			"CREATE", "new", "null", labelled("new", "injector", bad),
+			[]string{"configmap sidecars/new[k]:2: x: Forbidden: unknown field", "configmap sidecars/new[k]:3: z: Forbidden"}, nil,
+		},
+		"not selected":      {"CREATE", "new", "null", labelled("new", "other", bad), nil, nil},
+		"bad update":        {"UPDATE", "new", labelled("new", "injector", good), labelled("new", "injector", bad), []string{"x: Forbidden"}, nil},
+		"newly selected":    {"UPDATE", "new", labelled("new", "other", bad), labelled("new", "injector", bad), []string{"x: Forbidden"}, nil},
+		"wrong as before":   {"UPDATE", "wrong", labelled("wrong", "injector", "name: wrong\nx: 1\n"), labelled("wrong", "injector", "name: wrong\nx: 1\n"), nil, []string{"still rejected: configmap sidecars/wrong[k]:2: x"}},
+		"wrong otherwise":   {"UPDATE", "wrong", labelled("wrong", "injector", "name: wrong\nx: 1\n"), labelled("wrong", "injector", "name: wrong\nx: 2\n"), []string{"x: Forbidden"}, nil},
+		"taken":             {"CREATE", "aaa", "null", labelled("aaa", "injector", "name: base\n"), []string{"defined by configmap sidecars/base[k]"}, nil},
+		"missing base":      {"CREATE", "new", "null", labelled("new", "injector", "name: new\ninherits: nobody\n"), []string{"no sidecar nobody:latest"}, nil},
+		"base deleted":      {"DELETE", "base", labelled("base", "injector", "name: base\n"), "null", nil, []string{"breaks heir:latest"}},
+		"base relabelled":   {"UPDATE", "base", labelled("base", "injector", "name: base\n"), labelled("base", "other", "name: base\n"), nil, []string{"breaks heir:latest"}},
+		"unknown deleted":   {"DELETE", "nobody", labelled("nobody", "injector", good), "null", nil, nil},
+		"nothing there":     {"CREATE", "new", "null", "null", nil, nil},
+		"another operation": {"CONNECT", "new", "null", "null", nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newValidator(t)
+			response := verdictOf(t, review(t, v, changing(test.operation, test.name, test.before, test.after)))
+			if response.Allowed == (test.denied != nil) {
+				t.Fatalf("allowed is %v: %+v", response.Allowed, response.Result)
+			}
+			for _, want := range test.denied {
+				if !strings.Contains(response.Result.Message, want) || response.Result.Code != http.StatusForbidden {
+					t.Errorf("%d %s, want %s in it", response.Result.Code, response.Result.Message, want)
+				}
+			}
+			if len(response.Warnings) != len(test.warned) {
+				t.Fatalf("the warnings are %q, want %q", response.Warnings, test.warned)
+			}
+			for i, want := range test.warned {
+				if !strings.Contains(response.Warnings[i], want) || len(response.Warnings[i]) > 256 {
+					t.Errorf("%q, want %q in it", response.Warnings[i], want)
+				}
+			}
+			v.checkRecord(t, test.name, test.denied != nil, test.denied != nil || test.warned != nil)
+		})
+	}
+}
+
+// checkRecord looks at what was counted and logged.
+func (v *validator) checkRecord(t *testing.T, name string, denied, logged bool) {
+	t.Helper()
+	outcome, counts := "allowed", [2]int{1, 0}
+	if denied {
+		outcome, counts = "denied", [2]int{0, 1}
+	}
+	want := fmt.Sprintf(`# HELP sidecar_injector_validations_total Changes of ConfigMaps with definitions that were reviewed, by outcome.
+# TYPE sidecar_injector_validations_total counter
+sidecar_injector_validations_total{outcome="allowed"} %d
+sidecar_injector_validations_total{outcome="denied"} %d
+`, counts[0], counts[1])
+	if err := testutil.GatherAndCompare(v.registry, strings.NewReader(want), "sidecar_injector_validations_total"); err != nil {
+		t.Error(err)
+	}
+	events := v.log.events(t)
+	if !logged {
+		if len(events) > 0 {
+			t.Errorf("the log is %v", events)
+		}
+		return
+	}
+	if len(events) != 1 || events[0]["message"] != "definitions reviewed" || events[0]["outcome"] != outcome ||
+		events[0]["user"] != "alice" || events[0]["namespace"] != "sidecars" || (name != "" && events[0]["name"] != name) {
+		t.Errorf("the log is %v", events)
+	}
+}
+
+// Another resource is none of our business, whatever it looks like.
+func TestValidatorOtherResource(t *testing.T) {
+	t.Parallel()
+	body := strings.ReplaceAll(changing("CREATE", "new", "null", `[1]`), `"configmaps"`, `"secrets"`)
+	if response := verdictOf(t, review(t, newValidator(t), body)); !response.Allowed {
+		t.Errorf("denied: %v", response.Result)
+	}
+}
+
+func TestValidatorRefuses(t *testing.T) {
+	t.Parallel()
+	good := changing("CREATE", "new", "null", labelled("new", "injector", "name: new\n"))
+	for name, body := range map[string]string{
+		"nothing":        "",
+		"no JSON":        "{",
+		"no request":     `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`,
+		"no uid":         strings.Replace(good, `"uid":"u"`, `"uid":""`, 1),
+		"wrong kind":     strings.Replace(good, "AdmissionReview", "Review", 1),
+		"wrong version":  strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v2", 1),
+		"an array":       changing("CREATE", "new", "null", "[1]"),
+		"data as a list": changing("CREATE", "new", "null", `{"data":[1]}`),
+		"old as a text":  changing("UPDATE", "new", `"x"`, labelled("new", "injector", "name: new\n")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if w := review(t, newValidator(t), body); w.Code != http.StatusBadRequest {
+				t.Errorf("the answer is %d %s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
+// lagging publishes right after it was asked for the first time.
+type lagging struct {
+	*store.Store
+	once    sync.Once
+	publish func()
+}
+
+func (l *lagging) Current() *store.Snapshot {
+	defer l.once.Do(l.publish)
+	return l.Store.Current()
+}
+
+// What an author applies at once reaches us one by one.
+func TestValidatorWaitsForBase(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	late := &lagging{Store: v.snapshots, publish: func() { v.publish("later", "name: later\n") }}
+	metrics, err := server.NewMetrics(prometheus.NewRegistry(), late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	everything := func(*corev1.ConfigMap) bool { return true }
+	v.Validator = server.NewValidator(late, everything, metrics, zerolog.Nop())
+	response := verdictOf(t, review(t, v, changing("CREATE", "new", "null", labelled("new", "injector", "name: new\ninherits: later\n"))))
+	if !response.Allowed {
+		t.Errorf("denied: %s", response.Result.Message)
+	}
+}
+
+// FuzzChange looks for panics, and for answers that are none.
+func FuzzChange(f *testing.F) {
+	for _, object := range []string{"null", "[1]", `{"data":{"k":"name: x"}}`, labelled("new", "injector", "name: [")} {
+		f.Add(changing("CREATE", "new", "null", object))
+		f.Add(changing("DELETE", "base", object, "null"))
+	}
+	v := newValidator(f)
+	f.Fuzz(func(t *testing.T, body string) {
+		if strings.Contains(body, "injector") {
+			body = strings.ReplaceAll(body, "injector", "other") // a denial takes a second
+		}
+		w := review(t, v, body)
+		if !slices.Contains([]int{http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge}, w.Code) {
+			t.Errorf("the answer is %d %s", w.Code, w.Body)
+		}
+		if w.Code == http.StatusOK && !json.Valid(w.Body.Bytes()) {
+			t.Errorf("the answer is %s", w.Body)
+		}
+	})
+}
