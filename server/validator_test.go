@@ -95,7 +95,8 @@ func TestValidator(t *testing.T) {
 		"generate": {"CREATE", "", "null", labelled("", "injector", bad), []string{"configmap sidecars/*[k]:2: x: Forbidden"}, nil},
 		"bad": {
 			"CREATE", "new", "null", labelled("new", "injector", bad),
-			[]string{"configmap sidecars/new[k]:2: x: Forbidden: unknown field", "configmap sidecars/new[k]:3: z: Forbidden"}, nil,
+			[]string{"configmap sidecars/new[k]:2: x: Forbidden: unknown field", "configmap sidecars/new[k]:3: z: Forbidden"},
+			nil,
 		},
 		"not selected":      {"CREATE", "new", "null", labelled("new", "other", bad), nil, nil},
 		"bad update":        {"UPDATE", "new", labelled("new", "injector", good), labelled("new", "injector", bad), []string{"x: Forbidden"}, nil},

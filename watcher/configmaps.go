@@ -27,6 +27,7 @@ type ConfigMaps struct {
 	selector  labels.Selector
 	log       zerolog.Logger
 	informer  cache.SharedIndexInformer
+	follower  *follower
 
 	mu      sync.Mutex
 	trouble error  // why the API server cannot be followed now
@@ -37,8 +38,11 @@ type ConfigMaps struct {
 // must match something: labels.Nothing is not the way to turn the source off.
 func NewConfigMaps(client corev1client.ConfigMapsGetter, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
 	c := &ConfigMaps{namespace: namespace, selector: selector, log: log}
-	follower := &follower{client: client.ConfigMaps(namespace), selector: selector.String(), namespace: namespace, report: c.report}
-	c.informer = cache.NewSharedIndexInformer(follower.listWatch(), &corev1.ConfigMap{}, 0, nil)
+	c.follower = &follower{
+		client: client.ConfigMaps(namespace), namespace: namespace, selector: selector.String(),
+		timeout: listTimeout, report: c.report,
+	}
+	c.informer = cache.NewSharedIndexInformer(c.follower.listWatch(), &corev1.ConfigMap{}, 0, nil)
 	return c
 }
 

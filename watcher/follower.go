@@ -30,6 +30,7 @@ type follower struct {
 	client    corev1client.ConfigMapInterface
 	namespace string
 	selector  string
+	timeout   time.Duration // of a list
 	report    func(error)
 }
 
@@ -48,7 +49,7 @@ type plain struct {
 func (plain) IsWatchListSemanticsUnSupported() bool { return true }
 
 func (f *follower) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, listTimeout, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errSilent)
 	defer cancel()
 	options.LabelSelector = f.selector
 	list, err := f.client.List(ctx, options)

@@ -1,0 +1,260 @@
+package watcher_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+
+	"k8s-sidecar-injector/watcher"
+)
+
+// apiServer stands in for one that fails, which the real one of e2e cannot be made to do. It has
+// one ConfigMap, and watches on which nothing happens until they are cut.
+type apiServer struct {
+	*httptest.Server
+
+	mu       sync.Mutex
+	content  string
+	version  int
+	fail     http.HandlerFunc // answers instead; nil if all is well
+	cut      chan string      // ends each watch, with this event
+	selector string           // of the latest list
+}
+
+func newAPIServer(t *testing.T, fail http.HandlerFunc) *apiServer {
+	t.Helper()
+	s := &apiServer{content: definition("first"), version: 1, fail: fail, cut: make(chan string)}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	t.Cleanup(s.CloseClientConnections)
+	return s
+}
+
+// definition is one whose service account shows which it is.
+func definition(account string) string {
+	return "name: x\nserviceAccountName: " + account + "\n"
+}
+
+// become has the server answer so from now on, with this content when it answers well.
+func (s *apiServer) become(fail http.HandlerFunc, account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail, s.content = fail, definition(account)
+	s.version++
+}
+
+func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	fail := s.fail
+	list := corev1.ConfigMapList{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMapList"},
+		ListMeta: metav1.ListMeta{ResourceVersion: fmt.Sprint(s.version)},
+		Items: []corev1.ConfigMap{{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: "m", UID: "u", ResourceVersion: fmt.Sprint(s.version)},
+			Data:       map[string]string{"k": s.content},
+		}},
+	}
+	s.selector = r.URL.Query().Get("labelSelector")
+	s.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case fail != nil:
+		fail(w, r)
+	case r.URL.Path != "/api/v1/namespaces/sidecars/configmaps":
+		http.NotFound(w, r)
+	case r.URL.Query().Get("watch") == "":
+		_ = json.NewEncoder(w).Encode(list)
+	default:
+		w.(http.Flusher).Flush() //nolint:forcetypeassert // it is net/http's own
+		select {
+		case event := <-s.cut:
+			_, _ = io.WriteString(w, event)
+		case <-r.Context().Done():
+		}
+	}
+}
+
+// followed runs a reloader over the ConfigMaps of a server.
+func followed(t *testing.T, s *apiServer) (*shelf, *logbook, *watcher.Reloader) {
+	t.Helper()
+	client, err := corev1client.NewForConfig(&rest.Config{Host: s.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	selector, err := labels.Parse("app in (a,b),!legacy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	published, log := new(shelf), new(logbook)
+	source := watcher.NewConfigMaps(client, "sidecars", selector, log.logger())
+	source.SetListTimeout(300 * time.Millisecond)
+	reloader := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{source}, Publisher: published, Log: log.logger()})
+	background(t, reloader.Run)
+	return published, log, reloader
+}
+
+// status answers with an error as the API server does.
+func status(code int, reason metav1.StatusReason, message string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(metav1.Status{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
+			Code: int32(code), Reason: reason, Message: message,
+		})
+	}
+}
+
+const (
+	forbidden = `configmaps is forbidden: User "system:serviceaccount:a:b" cannot list resource "configmaps" in API group "" in the namespace "sidecars"`
+	unread    = "source cannot be read"
+	readAgain = "source can be read"
+)
+
+// failures are what an API server may answer, and what is then said.
+func failures() map[string]struct {
+	fail http.HandlerFunc
+	want string
+} {
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	garbage := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>\x00\xff") }
+	broken := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	return map[string]struct {
+		fail http.HandlerFunc
+		want string
+	}{
+		"unauthorized": {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), "Unauthorized: the API server does not accept our token"},
+		"forbidden":    {status(403, metav1.StatusReasonForbidden, forbidden), forbidden + ": grant it with a Role"},
+		"not found":    {status(404, metav1.StatusReasonNotFound, "the server could not find it"), "the server could not find it"},
+		"too many":     {status(429, metav1.StatusReasonTooManyRequests, "slow down"), "slow down"},
+		"internal":     {status(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
+		"garbage":      {garbage, ""},
+		"broken off":   {broken, ""},
+		"hang":         {hang, "no answer came in time"},
+	}
+}
+
+// Whatever the API server answers at first: it is said once, readiness says it too, and all is
+// well as soon as the API server is.
+func TestConfigMapsOfAServerThatFailsAtStart(t *testing.T) {
+	t.Parallel()
+	for name, failure := range failures() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t, failure.fail)
+			published, log, reloader := followed(t, s)
+			eventually(t, "the failure is logged", func() bool { return len(log.lines(t, unread)) > 0 })
+			why, _ := log.lines(t, unread)[0]["error"].(string)
+			if !strings.HasPrefix(why, "cannot list configmaps in namespace sidecars: ") || !strings.Contains(why, failure.want) ||
+				strings.Contains(why, "timeoutSeconds") || strings.Contains(why, "\n") {
+				t.Errorf("it is said that %q, want %q in it", why, failure.want)
+			}
+			if pending := fmt.Sprint(reloader.Pending()); !strings.Contains(pending, "configmaps sidecars (app in (a,b),!legacy) has not been read yet: cannot list") {
+				t.Errorf("pending is %s", pending)
+			}
+			s.become(nil, "second")
+			eventually(t, "it is served", func() bool { return published.served() == "x:latest=second" })
+			eventually(t, "nothing is pending", func() bool { return reloader.Pending() == nil })
+			log.wantLines(t, readAgain, 1)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.selector != "app in (a,b),!legacy" {
+				t.Errorf("the server was asked for %q", s.selector)
+			}
+		})
+	}
+}
+
+// What was served stays, and what was changed meanwhile arrives.
+func TestConfigMapsOfAServerThatFailsLater(t *testing.T) {
+	t.Parallel()
+	for name, failure := range failures() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t, nil)
+			published, log, reloader := followed(t, s)
+			eventually(t, "it is served", func() bool { return published.served() == "x:latest=first" })
+			s.become(failure.fail, "second")
+			expired, err := json.Marshal(map[string]any{"type": "ERROR", "object": map[string]any{
+				"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old resource version",
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case s.cut <- string(expired):
+			case <-time.After(deadline):
+				t.Fatal("there is no watch")
+			}
+			eventually(t, "the failure is logged", func() bool { return len(log.lines(t, unread)) > 0 })
+			if served := published.served(); served != "x:latest=first" || reloader.Pending() != nil {
+				t.Errorf("%s is served, and %v pending", served, reloader.Pending())
+			}
+			s.become(nil, "third")
+			eventually(t, "what is new is served", func() bool { return published.served() == "x:latest=third" })
+		})
+	}
+}
+
+// A watch that has expired is the usual thing, and nothing to speak of.
+func TestConfigMapsOfAWatchThatExpired(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t, nil)
+	published, log, _ := followed(t, s)
+	eventually(t, "it is served", func() bool { return published.served() == "x:latest=first" })
+	s.become(nil, "second")
+	select {
+	case s.cut <- `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","code":410,"reason":"Expired"}}`:
+	case <-time.After(deadline):
+		t.Fatal("there is no watch")
+	}
+	eventually(t, "what is new is served", func() bool { return published.served() == "x:latest=second" })
+	log.wantLines(t, unread, 0)
+}
+
+// Who may list and not watch would serve what was there at the start for ever.
+func TestConfigMapsThatMayNotBeWatched(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t, nil)
+	refuse := status(403, metav1.StatusReasonForbidden, "cannot watch")
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("watch") != "" {
+			refuse(w, r)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+	_, log, reloader := followed(t, s)
+	eventually(t, "it is logged", func() bool { return len(log.lines(t, unread)) > 0 })
+	if pending := fmt.Sprint(reloader.Pending()); !strings.Contains(pending, "cannot watch configmaps in namespace sidecars") {
+		t.Errorf("pending is %s", pending)
+	}
+}
+
+func TestConfigMapsSelects(t *testing.T) {
+	t.Parallel()
+	source := watcher.NewConfigMaps(corev1client.New(nil), "sidecars", labels.SelectorFromSet(labels.Set{"app": "a"}), new(logbook).logger())
+	for _, test := range []struct {
+		namespace, app string
+		want           bool
+	}{{"sidecars", "a", true}, {"sidecars", "b", false}, {"other", "a", false}} {
+		configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: test.namespace, Labels: map[string]string{"app": test.app}}}
+		if got := source.Selects(configMap); got != test.want {
+			t.Errorf("Selects is %v for %+v", got, test)
+		}
+	}
+	if _, err := source.Documents(t.Context()); err != watcher.ErrNotSynced { //nolint:errorlint // no more than that
+		t.Errorf("before Run, Documents gives %v", err)
+	}
+}
