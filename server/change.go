@@ -124,7 +124,7 @@ func (d *verdict) answer(c *change) answer {
 	for _, fault := range faults {
 		a.Response.Warnings = append(a.Response.Warnings, warning("still rejected: "+fault))
 	}
-	for _, rejection := range d.broken {
+	for _, rejection := range d.broken[:min(len(d.broken), mostMessages)] {
 		a.Response.Warnings = append(a.Response.Warnings, warning(breaks(rejection)))
 	}
 	return a
@@ -139,13 +139,25 @@ func breaks(r conf.Rejection) string {
 	return fmt.Sprintf("this breaks %s, served as before until mended or until a restart: %v", strings.Join(names, ", "), r.Errors)
 }
 
-// messages are the errors of rejections, each with its origin.
+// mostMessages keeps the answer and the log line about a ConfigMap of a thousand mistakes readable.
+const mostMessages = 50
+
+// messages are the errors of rejections, each with its origin: the first of them, and how many
+// more there are.
 func messages(rejections []conf.Rejection) []string {
 	var list []string
+	more := 0
 	for _, r := range rejections {
 		for _, err := range r.Errors.Errors {
+			if len(list) == mostMessages {
+				more++
+				continue
+			}
 			list = append(list, err.Error())
 		}
+	}
+	if more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
 	}
 	return list
 }

@@ -208,6 +208,20 @@ func (l *lagging) Current() *store.Snapshot {
 	return l.Store.Current()
 }
 
+// A ConfigMap may hold thousands of mistakes, of which an author cannot read all.
+func TestValidatorOfManyMistakes(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	many := strings.Repeat("---\nx: 1\n", 1000)
+	response := verdictOf(t, review(t, v, changing("CREATE", "new", "null", labelled("new", "injector", many))))
+	if size := len(response.Result.Message); response.Allowed || size > 16<<10 || !strings.HasSuffix(response.Result.Message, "and 1950 more") {
+		t.Errorf("the message of %d bytes ends with %q", size, response.Result.Message[max(0, size-100):])
+	}
+	if size := len(v.log.String()); size > 16<<10 {
+		t.Errorf("the log has %d bytes", size)
+	}
+}
+
 // What an author applies at once reaches us one by one.
 func TestValidatorWaitsForBase(t *testing.T) {
 	t.Parallel()
