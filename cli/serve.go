@@ -169,7 +169,7 @@ func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *serve
 	webhook := server.NewWebhook(snapshots, s.policy, metrics, s.log)
 	handlers := map[string]http.Handler{"POST /mutate": webhook}
 	if s.configMaps != nil {
-		handlers["POST /validate"] = server.NewValidator(snapshots, s.configMaps.Selects, metrics, s.log)
+		handlers["POST /validate"] = server.NewValidator(snapshots, s.configMaps, metrics, s.log)
 	}
 	if f.dev {
 		addPreview(handlers, webhook)

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxBody is more than any object that an API server stores: etcd takes 1.5 MiB, and a
-	// review has the object at most twice.
+	// maxBody is more than a review of any usual object: etcd takes 1.5 MiB, and a review has the
+	// object at most twice. One full of characters that JSON writes as six may be larger.
 	maxBody = 7 << 20
 	// maxBodies is what all bodies that are being read or decided may come to: some thousands of
 	// usual reviews at once. What is decoded of a hostile one may be ten times its size.
@@ -66,8 +66,10 @@ func inTime(deadline time.Time) error {
 	if deadline.IsZero() || time.Now().Before(deadline) {
 		return nil
 	}
-	return &httpError{http.StatusServiceUnavailable, "the time that the client waits is over"}
+	return errLate
 }
+
+var errLate = &httpError{http.StatusServiceUnavailable, "the time that the client waits is over"}
 
 func checkHead(r *http.Request) error {
 	if contentType := r.Header.Get("Content-Type"); !isJSON(contentType) {

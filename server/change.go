@@ -40,7 +40,8 @@ type change struct {
 	object, old *corev1.ConfigMap
 }
 
-// decodeChange reads a review. What is not about a ConfigMap has neither object.
+// decodeChange reads a review. What is not about a ConfigMap has neither object. With an error, the
+// change has what could be read of its version and uid, which is enough to answer, or is nil.
 func decodeChange(body []byte) (*change, error) {
 	var r struct {
 		Kind       string  `json:"kind"`
@@ -121,22 +122,70 @@ func (d *verdict) answer(c *change) answer {
 		a.Response.Status.Message = clipped(text, maxReport)
 		return a
 	}
-	for _, fault := range faults {
-		a.Response.Warnings = append(a.Response.Warnings, warning("still rejected: "+fault))
-	}
-	for _, rejection := range d.broken[:min(len(d.broken), mostMessages)] {
-		a.Response.Warnings = append(a.Response.Warnings, warning(breaks(rejection)))
-	}
+	a.Response.Warnings = d.warnings(faults)
 	return a
+}
+
+// The API server passes on 4 KiB of warnings, and 256 bytes of each.
+const (
+	mostReasons  = 5
+	mostWarnings = 15
+)
+
+// warnings tell the author of an allowed change what is wrong all the same.
+func (d *verdict) warnings(faults []string) []string {
+	prefix := "still rejected: "
+	var list []string
+	if d.trouble != nil {
+		prefix = "would be rejected: "
+		list = append(list, warning(fmt.Sprintf("it cannot be told for certain now, as the injector's own reading fails: %v", d.trouble)))
+	}
+	for _, fault := range faults[:min(len(faults), mostReasons)] {
+		list = append(list, warning(prefix+fault))
+	}
+	if more := len(faults) - mostReasons; more > 0 {
+		list = append(list, warning(fmt.Sprintf("%sand %d more", prefix, more)))
+	}
+	var others []string
+	for i, rejection := range d.broken {
+		if i < mostReasons {
+			list = append(list, warning(breaks(rejection)))
+		} else {
+			others = append(others, stale(rejection)...)
+		}
+	}
+	return append(list, breaksToo(others, mostWarnings-len(list))...)
 }
 
 // breaks tells the author of one definition what becomes of another.
 func breaks(r conf.Rejection) string {
+	return fmt.Sprintf("this breaks %s, served as before until mended or until a restart: %v", strings.Join(stale(r), ", "), r.Errors)
+}
+
+func stale(r conf.Rejection) []string {
 	names := make([]string, len(r.Stale))
 	for i, ref := range r.Stale {
 		names[i] = ref.String()
 	}
-	return fmt.Sprintf("this breaks %s, served as before until mended or until a restart: %v", strings.Join(names, ", "), r.Errors)
+	return names
+}
+
+// breaksToo names more that breaks, in so many warnings at most.
+func breaksToo(names []string, most int) (list []string) {
+	const room = 200
+	for len(names) > 0 {
+		text, count := names[0], 1
+		for count < len(names) && len(text)+len(names[count]) < room {
+			text += ", " + names[count]
+			count++
+		}
+		names = names[count:]
+		if len(list) == most-1 && len(names) > 0 {
+			return append(list, warning(fmt.Sprintf("this breaks %s and %d more", text, len(names))))
+		}
+		list = append(list, warning("this breaks "+text))
+	}
+	return list
 }
 
 // mostMessages keeps the answer and the log line about a ConfigMap of a thousand mistakes readable.

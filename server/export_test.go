@@ -19,3 +19,9 @@ func (s *Server) SetTimeouts(header, body, grace time.Duration) {
 func NewErrorLog(log zerolog.Logger) io.Writer {
 	return errorLog{log}
 }
+
+// HoldTurn lets no change be tried until the function is called.
+func (v *Validator) HoldTurn() (release func()) {
+	v.turn <- struct{}{}
+	return func() { <-v.turn }
+}

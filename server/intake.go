@@ -21,15 +21,15 @@ const maxLogged = 256
 // intake is what the webhooks have in common: it reads questions within its limits, and sends
 // answers. It is safe for concurrent use.
 type intake struct {
-	metrics *Metrics
+	refused func() // counts what is no review
 	log     zerolog.Logger
 	buffers *sync.Pool
 	memory  *budget
 }
 
-func newIntake(metrics *Metrics, log zerolog.Logger) intake {
+func newIntake(refused func(), log zerolog.Logger) intake {
 	return intake{
-		metrics: metrics, log: log,
+		refused: refused, log: log,
 		buffers: &sync.Pool{New: func() any { return new(bytes.Buffer) }},
 		memory:  &budget{most: maxBodies},
 	}
@@ -65,11 +65,15 @@ func (i *intake) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if e, ok := errors.AsType[*httpError](err); ok {
 		code = e.code
 	}
-	text := clipped(err.Error(), maxMessage)
-	i.metrics.reviewed(mutate.Denied, mutate.ReasonBadReview)
-	i.log.Warn().Str("error", text).Int("code", code).Str("path", r.URL.Path).Str("remote", r.RemoteAddr).
+	i.note(r, err, code)
+	http.Error(w, clipped(err.Error(), maxMessage), code)
+}
+
+// note counts and logs what is refused.
+func (i *intake) note(r *http.Request, err error, code int) {
+	i.refused()
+	i.log.Warn().Str("error", clipped(err.Error(), maxMessage)).Int("code", code).Str("path", r.URL.Path).Str("remote", r.RemoteAddr).
 		Str("reason", string(mutate.ReasonBadReview)).Msg("request refused: is this an API server?")
-	http.Error(w, text, code)
 }
 
 // send writes the answer by way of the buffer that held the question, of which nothing is

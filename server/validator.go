@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"net/http"
@@ -23,19 +24,38 @@ const (
 	glance = 20 * time.Millisecond
 )
 
+// Definitions are the ConfigMaps whose definitions are served. It must be safe for concurrent
+// use.
+type Definitions interface {
+	// Selects tells whether a ConfigMap is one of them.
+	Selects(configMap *corev1.ConfigMap) bool
+	// Trouble is why they cannot be followed now, so that the snapshot may lack some; nil if all
+	// is well.
+	Trouble() error
+}
+
 // Validator answers admission reviews of the ConfigMaps that hold definitions: it denies what
 // would be rejected when it is loaded, and warns of what would break others. It is an
 // http.Handler and safe for concurrent use.
 type Validator struct {
 	intake
-	snapshots Snapshots
-	selects   func(*corev1.ConfigMap) bool
+	snapshots   Snapshots
+	definitions Definitions
+	// turn is taken by who tries a change. Each trial loads everything: one at a time is enough for
+	// people, and bounds what a flood of changes can cost the reviews of pods.
+	turn    chan struct{}
+	metrics *Metrics
 }
 
-// NewValidator makes the handler. The function tells whether a ConfigMap is one whose
-// definitions are served; it must be safe for concurrent use. Nothing may be nil.
-func NewValidator(snapshots Snapshots, selects func(*corev1.ConfigMap) bool, metrics *Metrics, log zerolog.Logger) *Validator {
-	return &Validator{intake: newIntake(metrics, log), snapshots: snapshots, selects: selects}
+// NewValidator makes the handler. Nothing may be nil.
+func NewValidator(snapshots Snapshots, definitions Definitions, metrics *Metrics, log zerolog.Logger) *Validator {
+	refused := func() { metrics.validated(mutate.Denied) }
+	return &Validator{
+		intake:    newIntake(refused, log),
+		snapshots: snapshots, definitions: definitions,
+		turn:    make(chan struct{}, 1),
+		metrics: metrics,
+	}
 }
 
 // ServeHTTP answers one review. A denial may take a second, in which what the definitions need
@@ -50,12 +70,28 @@ func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	question, err := decodeChange(x.buffer.Bytes())
 	if err != nil {
+		v.reject(w, r, x.buffer, question, err)
+		return
+	}
+	verdict, err := v.judge(r.Context(), question, x.deadline)
+	if err != nil {
 		v.refuse(w, r, err)
 		return
 	}
-	verdict := v.judge(r.Context(), question, x.deadline)
 	v.send(w, r, x.buffer, verdict.answer(question))
 	v.record(question, &verdict, time.Since(start))
+}
+
+// reject answers a review that cannot be decided: in its own terms where the uid is known.
+func (v *Validator) reject(w http.ResponseWriter, r *http.Request, buffer *bytes.Buffer, c *change, err error) {
+	if c == nil || c.UID == "" {
+		v.refuse(w, r, err)
+		return
+	}
+	v.note(r, err, http.StatusBadRequest)
+	a := newAnswer(c.version, c.UID, false, audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview})
+	a.Response.Status = failure(http.StatusBadRequest, "BadRequest", err.Error())
+	v.send(w, r, buffer, a)
 }
 
 // verdict is what to say of a change.
@@ -63,33 +99,60 @@ type verdict struct {
 	denied   bool
 	faults   []conf.Rejection // of the ConfigMap itself
 	broken   []conf.Rejection // of others
+	trouble  error            // why none of that is certain
 	snapshot *store.Snapshot
 }
 
-// judge tries the change on the current snapshot, and before it denies on those that come soon.
-func (v *Validator) judge(ctx context.Context, c *change, deadline time.Time) verdict {
-	before, after := c.before(v.selects), c.after(v.selects)
-	snapshot := v.snapshots.Current()
+// judge tries the change on the current snapshot, and before it denies on those that come soon. It
+// fails if that takes longer than the client waits.
+func (v *Validator) judge(ctx context.Context, c *change, deadline time.Time) (verdict, error) {
+	before, after := c.before(v.definitions.Selects), c.after(v.definitions.Selects)
 	if !before && !after {
-		return verdict{snapshot: snapshot}
+		return verdict{snapshot: v.snapshots.Current()}, nil
 	}
-	var documents []conf.Document
-	if after {
-		documents = conf.OfConfigMap(c.object)
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
 	}
-	// Who only labels or annotates what is wrong already makes nothing worse.
-	lenient := before && after && sameContent(c.old, c.object)
-	try := func(snapshot *store.Snapshot) verdict {
-		trial := snapshot.Try(c.Namespace, c.name(), documents)
-		return verdict{denied: len(trial.Rejected) > 0 && !lenient, faults: trial.Rejected, broken: trial.Broken, snapshot: snapshot}
+	try := v.trial(c, before, after)
+	result, ok := try(ctx, v.snapshots.Current())
+	if !ok {
+		return verdict{}, errLate
 	}
-	result := try(snapshot)
 	if result.denied {
 		ctx, cancel := context.WithTimeout(ctx, within(deadline))
 		defer cancel()
 		result = v.tryAgain(ctx, result, try)
 	}
-	return result
+	// Of what we cannot read, anything may be missing: what gets in is quarantined when it is read.
+	if result.trouble = v.definitions.Trouble(); result.trouble != nil {
+		result.denied = false
+	}
+	return result, inTime(deadline)
+}
+
+// trial tries a change on a snapshot. It is not ok if ctx ends before it can begin.
+type trial func(context.Context, *store.Snapshot) (result verdict, ok bool)
+
+// trial gives the trial of a change.
+func (v *Validator) trial(c *change, before, after bool) trial {
+	// Who only labels or annotates what is wrong already makes nothing worse.
+	lenient := before && after && sameContent(c.old, c.object)
+	return func(ctx context.Context, snapshot *store.Snapshot) (verdict, bool) {
+		select {
+		case v.turn <- struct{}{}:
+			defer func() { <-v.turn }()
+		case <-ctx.Done():
+			return verdict{}, false
+		}
+		var documents []conf.Document
+		if after {
+			documents = conf.OfConfigMap(c.object)
+		}
+		trial := snapshot.Try(c.Namespace, c.name(), documents)
+		return verdict{denied: len(trial.Rejected) > 0 && !lenient, faults: trial.Rejected, broken: trial.Broken, snapshot: snapshot}, true
+	}
 }
 
 // within is the time to wait: half of what is left at most, so that the answer arrives.
@@ -101,7 +164,7 @@ func within(deadline time.Time) time.Duration {
 }
 
 // tryAgain tries each new snapshot until ctx ends or nothing is denied.
-func (v *Validator) tryAgain(ctx context.Context, result verdict, try func(*store.Snapshot) verdict) verdict {
+func (v *Validator) tryAgain(ctx context.Context, result verdict, try trial) verdict {
 	ticker := time.NewTicker(glance)
 	defer ticker.Stop()
 	for result.denied {
@@ -110,8 +173,12 @@ func (v *Validator) tryAgain(ctx context.Context, result verdict, try func(*stor
 			return result
 		case <-ticker.C:
 		}
-		if now := v.snapshots.Current(); now != result.snapshot {
-			result = try(now)
+		now := v.snapshots.Current()
+		if now == result.snapshot {
+			continue
+		}
+		if next, ok := try(ctx, now); ok {
+			result = next
 		}
 	}
 	return result
@@ -128,7 +195,7 @@ func (v *Validator) record(c *change, d *verdict, duration time.Duration) {
 	if len(d.faults)+len(d.broken) > 0 {
 		level = zerolog.InfoLevel
 	}
-	v.log.WithLevel(level).Str("uid", clipped(c.UID, maxLogged)).
+	v.log.WithLevel(level).AnErr("trouble", d.trouble).Str("uid", clipped(c.UID, maxLogged)).
 		Str("namespace", clipped(c.Namespace, maxLogged)).
 		Str("name", clipped(c.name(), maxLogged)).
 		Str("operation", clipped(c.Operation, maxLogged)).

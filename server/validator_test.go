@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -26,8 +27,9 @@ type validator struct {
 	*server.Validator
 	snapshots *store.Store
 	documents []conf.Document
-	log       *lines
-	registry  *prometheus.Registry
+	labelledOnes
+	log      *lines
+	registry *prometheus.Registry
 }
 
 // newValidator serves a base and its heir, and knows of a document that is wrong.
@@ -41,10 +43,20 @@ func newValidator(tb testing.TB) *validator {
 	v.publish("base", "name: base\n")
 	v.publish("heir", "name: heir\ninherits: base\n")
 	v.publish("wrong", "name: wrong\nx: 1\n")
-	selects := func(c *corev1.ConfigMap) bool { return c.Namespace == "sidecars" && c.Labels["app"] == "injector" }
-	v.Validator = server.NewValidator(v.snapshots, selects, metrics, zerolog.New(v.log).Level(zerolog.InfoLevel))
+	v.Validator = server.NewValidator(v.snapshots, &v.labelledOnes, metrics, zerolog.New(v.log).Level(zerolog.InfoLevel))
 	return v
 }
+
+// labelledOnes are ConfigMaps with a label, which may not be readable.
+type labelledOnes struct {
+	trouble error
+}
+
+func (*labelledOnes) Selects(c *corev1.ConfigMap) bool {
+	return c.Namespace == "sidecars" && c.Labels["app"] == "injector"
+}
+
+func (l *labelledOnes) Trouble() error { return l.trouble }
 
 // publish adds a ConfigMap to what is served.
 func (v *validator) publish(name, content string) {
@@ -177,22 +189,116 @@ func TestValidatorRefuses(t *testing.T) {
 	t.Parallel()
 	good := changing("CREATE", "new", "null", labelled("new", "injector", "name: new\n"))
 	for name, body := range map[string]string{
-		"nothing":        "",
-		"no JSON":        "{",
-		"no request":     `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`,
-		"no uid":         strings.Replace(good, `"uid":"u"`, `"uid":""`, 1),
-		"wrong kind":     strings.Replace(good, "AdmissionReview", "Review", 1),
-		"wrong version":  strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v2", 1),
+		"nothing":       "",
+		"no JSON":       "{",
+		"no request":    `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`,
+		"no uid":        strings.Replace(good, `"uid":"u"`, `"uid":""`, 1),
+		"wrong kind":    strings.Replace(good, "AdmissionReview", "Review", 1),
+		"wrong version": strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v2", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newValidator(t)
+			if w := review(t, v, body); w.Code != http.StatusBadRequest {
+				t.Errorf("the answer is %d %s", w.Code, w.Body)
+			}
+			v.checkRefused(t)
+		})
+	}
+}
+
+// What cannot be read is denied in its own terms where the uid is known (a status other than 200
+// is a webhook that failed, which failurePolicy Ignore lets through).
+func TestValidatorRejects(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
 		"an array":       changing("CREATE", "new", "null", "[1]"),
 		"data as a list": changing("CREATE", "new", "null", `{"data":[1]}`),
+		"no base64":      changing("CREATE", "new", "null", `{"binaryData":{"k":"%%%"}}`),
 		"old as a text":  changing("UPDATE", "new", `"x"`, labelled("new", "injector", "name: new\n")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if w := review(t, newValidator(t), body); w.Code != http.StatusBadRequest {
-				t.Errorf("the answer is %d %s", w.Code, w.Body)
+			v := newValidator(t)
+			response := verdictOf(t, review(t, v, body))
+			if response.Allowed || response.Result.Code != http.StatusBadRequest || !strings.Contains(response.Result.Message, "not a ConfigMap") {
+				t.Errorf("the answer is %v %+v", response.Allowed, response.Result)
 			}
+			v.checkRefused(t)
 		})
+	}
+}
+
+// checkRefused looks at what was counted and logged of something that is no review.
+func (v *validator) checkRefused(t *testing.T) {
+	t.Helper()
+	want := `# HELP sidecar_injector_validations_total Changes of ConfigMaps with definitions that were reviewed, by outcome.
+# TYPE sidecar_injector_validations_total counter
+sidecar_injector_validations_total{outcome="allowed"} 0
+sidecar_injector_validations_total{outcome="denied"} 1
+`
+	if err := testutil.GatherAndCompare(v.registry, strings.NewReader(want), "sidecar_injector_validations_total"); err != nil {
+		t.Error(err)
+	}
+	if events := v.log.events(t); len(events) != 1 || events[0]["message"] != "request refused: is this an API server?" {
+		t.Errorf("the log is %v", events)
+	}
+}
+
+// Where the ConfigMaps cannot be read, a base may exist that we do not know: nothing is denied.
+func TestValidatorInTrouble(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	v.trouble = errors.New("is forbidden")
+	response := verdictOf(t, review(t, v, changing("CREATE", "new", "null", labelled("new", "injector", "name: new\ninherits: nobody\n"))))
+	if !response.Allowed || len(response.Warnings) != 2 || !strings.Contains(response.Warnings[0], "reading fails: is forbidden") ||
+		!strings.Contains(response.Warnings[1], "would be rejected: configmap sidecars/new[k]:2: inherits") {
+		t.Errorf("allowed is %v, with %q", response.Allowed, response.Warnings)
+	}
+}
+
+// All that breaks is named, in no more warnings than the API server passes on.
+func TestValidatorOfManyHeirs(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	var heirs strings.Builder
+	for n := range 60 {
+		fmt.Fprintf(&heirs, "---\nname: heir-%d\ninherits: base\n", n)
+	}
+	v.publish("heirs", heirs.String())
+	response := verdictOf(t, review(t, v, changing("DELETE", "base", labelled("base", "injector", "name: base\n"), "null")))
+	size := 0
+	for _, warning := range response.Warnings {
+		size += len(warning)
+	}
+	all := strings.Join(response.Warnings, "\n")
+	for n := range 60 {
+		if ref := fmt.Sprintf("heir-%d:latest", n); !strings.Contains(all, ref) {
+			t.Errorf("%s is not named:\n%s", ref, all)
+		}
+	}
+	if size > 4096 {
+		t.Errorf("the warnings have %d bytes", size)
+	}
+}
+
+// However many changes are to be judged at once, who waits for a second is answered in time, one
+// way or the other.
+func TestValidatorOverload(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	body := changing("CREATE", "new", "null", labelled("new", "injector", "name: new\n"))
+	done := v.HoldTurn()
+	request := httptest.NewRequest(http.MethodPost, "/validate?timeout=50ms", strings.NewReader(body))
+	request.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	v.ServeHTTP(w, request)
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("the answer is %d %s", w.Code, w.Body)
+	}
+	done()
+	if response := verdictOf(t, review(t, v, body)); !response.Allowed {
+		t.Errorf("denied: %s", response.Result.Message)
 	}
 }
 
@@ -231,8 +337,7 @@ func TestValidatorWaitsForBase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	everything := func(*corev1.ConfigMap) bool { return true }
-	v.Validator = server.NewValidator(late, everything, metrics, zerolog.Nop())
+	v.Validator = server.NewValidator(late, &v.labelledOnes, metrics, zerolog.Nop())
 	response := verdictOf(t, review(t, v, changing("CREATE", "new", "null", labelled("new", "injector", "name: new\ninherits: later\n"))))
 	if !response.Allowed {
 		t.Errorf("denied: %s", response.Result.Message)

@@ -21,11 +21,13 @@ type Webhook struct {
 	intake
 	snapshots Snapshots
 	policy    *mutate.Policy
+	metrics   *Metrics
 }
 
 // NewWebhook makes the handler. Nothing may be nil.
 func NewWebhook(snapshots Snapshots, policy *mutate.Policy, metrics *Metrics, log zerolog.Logger) *Webhook {
-	return &Webhook{intake: newIntake(metrics, log), snapshots: snapshots, policy: policy}
+	refused := func() { metrics.reviewed(mutate.Denied, mutate.ReasonBadReview) }
+	return &Webhook{intake: newIntake(refused, log), snapshots: snapshots, policy: policy, metrics: metrics}
 }
 
 // ServeHTTP answers one review. The answer is 200 with an AdmissionReview whenever the uid of

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -30,17 +31,17 @@ type ConfigMaps struct {
 	follower  *follower
 
 	mu      sync.Mutex
-	trouble error  // why the API server cannot be followed now
-	changed func() // nil before Run
+	trouble map[string]error // why the API server cannot be listed or watched now, by verb
+	changed func()           // nil before Run
 }
 
 // NewConfigMaps makes a source that asks the API server for nothing before Run. The selector
 // must match something: labels.Nothing is not the way to turn the source off.
 func NewConfigMaps(client corev1client.ConfigMapsGetter, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
-	c := &ConfigMaps{namespace: namespace, selector: selector, log: log}
+	c := &ConfigMaps{namespace: namespace, selector: selector, log: log, trouble: make(map[string]error)}
 	c.follower = &follower{
 		client: client.ConfigMaps(namespace), namespace: namespace, selector: selector.String(),
-		timeout: listTimeout, report: c.report,
+		timeout: answerTimeout, report: c.report,
 	}
 	c.informer = cache.NewSharedIndexInformer(c.follower.listWatch(), &corev1.ConfigMap{}, 0, nil)
 	return c
@@ -59,14 +60,8 @@ func (c *ConfigMaps) Selects(configMap *corev1.ConfigMap) bool {
 // Documents gives what the informer holds. Before it was filled for the first time, the error
 // is ErrNotSynced, or why that has not happened yet.
 func (c *ConfigMaps) Documents(context.Context) ([]conf.Document, error) {
-	c.mu.Lock()
-	trouble := c.trouble
-	c.mu.Unlock()
-	if trouble != nil {
+	if trouble := c.Trouble(); trouble != nil {
 		return nil, trouble
-	}
-	if !c.informer.HasSynced() {
-		return nil, ErrNotSynced
 	}
 	var documents []conf.Document
 	for _, object := range c.informer.GetStore().List() {
@@ -77,6 +72,18 @@ func (c *ConfigMaps) Documents(context.Context) ([]conf.Document, error) {
 	return documents, nil
 }
 
+// Trouble is why the ConfigMaps cannot be followed now. Before they were read for the first time,
+// it is ErrNotSynced, or why that has not happened yet; nil means that all is well.
+func (c *ConfigMaps) Trouble() error {
+	c.mu.Lock()
+	trouble := cmp.Or(c.trouble[verbList], c.trouble[verbWatch])
+	c.mu.Unlock()
+	if trouble == nil && !c.informer.HasSynced() {
+		trouble = ErrNotSynced
+	}
+	return trouble
+}
+
 // Run follows the API server until ctx ends, and then returns nil.
 func (c *ConfigMaps) Run(ctx context.Context, changed func()) error {
 	c.mu.Lock()
@@ -85,7 +92,7 @@ func (c *ConfigMaps) Run(ctx context.Context, changed func()) error {
 	if err := c.informer.SetTransform(keepDefinitions); err != nil {
 		return err
 	}
-	// What goes wrong was reported where it happened.
+	// The follower has reported what goes wrong.
 	if err := c.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {}); err != nil {
 		return err
 	}
@@ -114,12 +121,12 @@ func (c *ConfigMaps) awaitSync(ctx context.Context, changed func()) {
 	changed()
 }
 
-// report takes how the latest call of the API server went.
-func (c *ConfigMaps) report(err error) {
+// report takes how it goes with listing or watching.
+func (c *ConfigMaps) report(verb string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !sameText(c.trouble, err) {
-		c.trouble = err
+	if !sameText(c.trouble[verb], err) {
+		c.trouble[verb] = err
 		c.changed()
 	}
 }

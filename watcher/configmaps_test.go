@@ -55,17 +55,33 @@ func (s *apiServer) become(fail http.HandlerFunc, account string) {
 	s.version++
 }
 
-func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// cutWith ends the watch with an event.
+func (s *apiServer) cutWith(t *testing.T, event string) {
+	t.Helper()
+	select {
+	case s.cut <- event:
+	case <-time.After(deadline):
+		t.Fatal("there is no watch")
+	}
+}
+
+// list answers with the list.
+func (s *apiServer) list(w http.ResponseWriter) {
 	s.mu.Lock()
-	fail := s.fail
-	list := corev1.ConfigMapList{
+	defer s.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(corev1.ConfigMapList{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMapList"},
 		ListMeta: metav1.ListMeta{ResourceVersion: fmt.Sprint(s.version)},
 		Items: []corev1.ConfigMap{{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: "m", UID: "u", ResourceVersion: fmt.Sprint(s.version)},
 			Data:       map[string]string{"k": s.content},
 		}},
-	}
+	})
+}
+
+func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	fail := s.fail
 	s.selector = r.URL.Query().Get("labelSelector")
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
@@ -75,7 +91,7 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path != "/api/v1/namespaces/sidecars/configmaps":
 		http.NotFound(w, r)
 	case r.URL.Query().Get("watch") == "":
-		_ = json.NewEncoder(w).Encode(list)
+		s.list(w)
 	default:
 		w.(http.Flusher).Flush() //nolint:forcetypeassert // it is net/http's own
 		select {
@@ -99,7 +115,7 @@ func followed(t *testing.T, s *apiServer) (*shelf, *logbook, *watcher.Reloader) 
 	}
 	published, log := new(shelf), new(logbook)
 	source := watcher.NewConfigMaps(client, "sidecars", selector, log.logger())
-	source.SetListTimeout(300 * time.Millisecond)
+	source.SetAnswerTimeout(300 * time.Millisecond)
 	reloader := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{source}, Publisher: published, Log: log.logger()})
 	background(t, reloader.Run)
 	return published, log, reloader
@@ -129,6 +145,13 @@ func failures() map[string]struct {
 } {
 	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	garbage := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>\x00\xff") }
+	answer := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+	}
+	later := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "20")
+		status(429, metav1.StatusReasonTooManyRequests, "slow down")(w, r)
+	}
 	broken := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	return map[string]struct {
 		fail http.HandlerFunc
@@ -138,8 +161,11 @@ func failures() map[string]struct {
 		"forbidden":    {status(403, metav1.StatusReasonForbidden, forbidden), forbidden + ": grant it with a Role"},
 		"not found":    {status(404, metav1.StatusReasonNotFound, "the server could not find it"), "the server could not find it"},
 		"too many":     {status(429, metav1.StatusReasonTooManyRequests, "slow down"), "slow down"},
+		"come later":   {later, "no answer came in time"},
 		"internal":     {status(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
 		"garbage":      {garbage, ""},
+		"an object":    {answer("{}"), "no list of ConfigMaps"},
+		"another list": {answer(`{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}`), "no list of ConfigMaps"},
 		"broken off":   {broken, ""},
 		"hang":         {hang, "no answer came in time"},
 	}
@@ -192,11 +218,7 @@ func TestConfigMapsOfAServerThatFailsLater(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			select {
-			case s.cut <- string(expired):
-			case <-time.After(deadline):
-				t.Fatal("there is no watch")
-			}
+			s.cutWith(t, string(expired))
 			eventually(t, "the failure is logged", func() bool { return len(log.lines(t, unread)) > 0 })
 			if served := published.served(); served != "x:latest=first" || reloader.Pending() != nil {
 				t.Errorf("%s is served, and %v pending", served, reloader.Pending())
@@ -214,13 +236,56 @@ func TestConfigMapsOfAWatchThatExpired(t *testing.T) {
 	published, log, _ := followed(t, s)
 	eventually(t, "it is served", func() bool { return published.served() == "x:latest=first" })
 	s.become(nil, "second")
-	select {
-	case s.cut <- `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","code":410,"reason":"Expired"}}`:
-	case <-time.After(deadline):
-		t.Fatal("there is no watch")
-	}
+	s.cutWith(t, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","code":410,"reason":"Expired"}}`)
 	eventually(t, "what is new is served", func() bool { return published.served() == "x:latest=second" })
 	log.wantLines(t, unread, 0)
+}
+
+// What goes wrong on an open watch is said, and is over with the next one.
+func TestConfigMapsOfAWatchThatBreaks(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ event, want string }{
+		"forbidden": {`{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","code":403,"reason":"Forbidden","message":"no more"}}`, "no more: grant it with a Role"},
+		"internal":  {`{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","code":500,"reason":"InternalError","message":"etcd is gone"}}`, "etcd is gone"},
+		"garbage":   {"<html>\x00\xff", "unable to decode an event"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t, nil)
+			published, log, _ := followed(t, s)
+			eventually(t, "it is served", func() bool { return published.served() == "x:latest=first" })
+			s.become(nil, "second")
+			s.cutWith(t, test.event)
+			eventually(t, "it is logged", func() bool { return len(log.lines(t, unread)) > 0 })
+			why, _ := log.lines(t, unread)[0]["error"].(string)
+			if !strings.HasPrefix(why, "cannot watch configmaps in namespace sidecars: ") || !strings.Contains(why, test.want) {
+				t.Errorf("it is said that %q, want %q in it", why, test.want)
+			}
+			eventually(t, "the next watch is good", func() bool { return len(log.lines(t, readAgain)) > 0 })
+		})
+	}
+}
+
+// A watch that nobody opens: what is listed is not lost for it, and the reason is the present one.
+func TestConfigMapsOfAWatchThatHangs(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t, status(500, metav1.StatusReasonInternalError, "not yet"))
+	_, log, reloader := followed(t, s)
+	eventually(t, "the failure is logged", func() bool { return len(log.lines(t, unread)) > 0 })
+	s.become(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("watch") != "" {
+			<-r.Context().Done()
+			return
+		}
+		s.list(w)
+	}, "second")
+	eventually(t, "the present reason is pending", func() bool {
+		pending := fmt.Sprint(reloader.Pending())
+		return pending == "[]" || strings.Contains(pending, "cannot watch configmaps in namespace sidecars: no answer came in time")
+	})
+	eventually(t, "the hang is logged", func() bool {
+		return strings.Contains(fmt.Sprint(log.lines(t, unread)), "cannot watch configmaps in namespace sidecars: no answer came in time")
+	})
 }
 
 // Who may list and not watch would serve what was there at the start for ever.

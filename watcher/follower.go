@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"time"
 
@@ -16,23 +17,33 @@ import (
 )
 
 const (
-	// listTimeout is how long the API server may take to list the ConfigMaps.
-	listTimeout = 30 * time.Second
+	// answerTimeout is how long the API server may take to list the ConfigMaps, and to open a watch.
+	answerTimeout = 30 * time.Second
 	// watchGrace is how long after the time that the informer asked for the API server may take
 	// to end a watch.
 	watchGrace = 30 * time.Second
 )
 
-var errSilent = errors.New("no answer came in time")
+var (
+	errSilent = errors.New("no answer came in time")
+	errNoList = errors.New("the answer is no list of ConfigMaps: is this an API server?")
+)
 
-// follower asks the API server on behalf of an informer, and reports how each call went.
+// follower asks the API server on behalf of an informer, and reports how it goes.
 type follower struct {
 	client    corev1client.ConfigMapInterface
 	namespace string
 	selector  string
-	timeout   time.Duration // of a list
-	report    func(error)
+	timeout   time.Duration // of an answer
+	report    func(verb string, err error)
 }
+
+// The calls that a follower reports of. Each succeeds or fails by itself: what may be listed need
+// not be watched.
+const (
+	verbList  = "list"
+	verbWatch = "watch"
+)
 
 // listWatch is how the informer asks. It lists, rather than streams the list: any API server can do
 // that, and a call that gets no answer can be told from a watch on which nothing happens.
@@ -53,36 +64,53 @@ func (f *follower) list(ctx context.Context, options metav1.ListOptions) (runtim
 	defer cancel()
 	options.LabelSelector = f.selector
 	list, err := f.client.List(ctx, options)
+	if err == nil && list.ResourceVersion == "" {
+		err = errNoList // any JSON object decodes as an empty list
+	}
 	if err != nil {
-		f.failed(ctx, "list", err)
+		f.failed(ctx, verbList, err)
 		return nil, err
 	}
+	f.report(verbList, nil)
 	return list, nil
 }
 
-// watch reports that all is well, as nothing is missed from here on.
+// watch opens a watch. Nothing is missed from here on, until it ends.
 func (f *follower) watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	options.LabelSelector = f.selector
 	limit := watchGrace
 	if options.TimeoutSeconds != nil {
 		limit += time.Duration(*options.TimeoutSeconds) * time.Second
 	}
-	// The context is that of the stream, too, and its time frees it.
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
+	// The context is that of the stream, too, and its end frees it.
+	ctx, end := context.WithCancelCause(ctx)
+	silence := func() { end(errSilent) }
+	opening := time.AfterFunc(f.timeout, silence)
 	stream, err := f.client.Watch(ctx, options)
+	opening.Stop()
 	if err != nil {
-		f.failed(ctx, "watch", err)
-		cancel()
+		f.failed(ctx, verbWatch, err)
+		end(nil)
 		return nil, err
 	}
-	f.report(nil)
-	return stopping{stream, cancel}, nil
+	f.report(verbWatch, nil)
+	over := time.AfterFunc(limit, silence)
+	watched := watch.Filter(stream, func(event watch.Event) (watch.Event, bool) {
+		if event.Type == watch.Error {
+			f.failed(ctx, verbWatch, apierrors.FromObject(event.Object))
+		}
+		return event, true
+	})
+	return stopping{watched, func() {
+		over.Stop()
+		end(nil)
+	}}, nil
 }
 
 // stopping is a watch that has something to free.
 type stopping struct {
 	watch.Interface
-	free context.CancelFunc
+	free func()
 }
 
 // Stop implements watch.Interface.
@@ -101,13 +129,19 @@ func (f *follower) failed(ctx context.Context, verb string, err error) {
 	case ctx.Err() != nil, apierrors.IsResourceExpired(err), apierrors.IsGone(err):
 		return
 	}
-	f.report(fmt.Errorf("cannot %s configmaps in namespace %s: %w", verb, f.namespace, explained(err)))
+	f.report(verb, fmt.Errorf("cannot %s configmaps in namespace %s: %w", verb, f.namespace, explained(err)))
 }
 
-// explained leaves out the URL, which has a random number in it, and says what to do.
+// explained leaves out what differs each time, such as the URL, which has a random number in it,
+// and our port; and it says what to do.
 func explained(err error) error {
 	if transport, ok := errors.AsType[*url.Error](err); ok {
 		err = transport.Err
+	}
+	if connection, ok := errors.AsType[*net.OpError](err); ok {
+		stable := *connection
+		stable.Source = nil
+		err = &stable
 	}
 	switch {
 	case apierrors.IsForbidden(err):
