@@ -2,18 +2,11 @@ package cli
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"time"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
 
 	"k8s-sidecar-injector/server"
@@ -26,6 +19,7 @@ type tlsFlags struct {
 	certFile string
 	keyFile  string
 	dev      bool
+	selfManagedFlags
 }
 
 func (t *tlsFlags) define(flags flagSet) {
@@ -36,18 +30,32 @@ func (t *tlsFlags) define(flags flagSet) {
 	flags.env("tls-key-file", "TLS_KEY_FILE")
 	flags.BoolVar(&t.dev, "dev", false, "try it out: a throwaway certificate made in memory, console logs, loopback only")
 	flags.env("dev", "SIDECAR_INJECTOR_DEV") // DEV alone is common, and means other things
+	t.selfManagedFlags.define(flags)
 }
 
 // check wants exactly one way to come by a certificate.
 func (t *tlsFlags) check() error {
+	files := t.certFile != "" || t.keyFile != ""
+	faults := multierror.Append(nil, t.selfManagedFlags.check())
 	switch {
-	case t.dev && (t.certFile != "" || t.keyFile != ""):
-		return fmt.Errorf("%s makes its own certificate: leave out %s and %s, or leave out --dev",
-			t.named("dev"), t.named("tls-cert-file"), t.named("tls-key-file"))
-	case !t.dev && (t.certFile == "" || t.keyFile == ""):
-		return errors.New("--tls-cert-file and --tls-key-file are both needed (--dev makes a throwaway certificate to try things out)")
+	case t.dev && (files || t.selfManaged):
+		return listed(multierror.Append(faults, fmt.Errorf("%s makes its own certificate: leave out %s, or leave out --dev", t.named("dev"), t.otherMode())))
+	case t.selfManaged && files:
+		return listed(multierror.Append(faults, fmt.Errorf("%s makes its own certificate: leave out %s and %s, or leave out --self-managed-tls",
+			t.named("self-managed-tls"), t.named("tls-cert-file"), t.named("tls-key-file"))))
+	case !t.dev && !t.selfManaged && (t.certFile == "" || t.keyFile == ""):
+		return listed(multierror.Append(faults, errors.New("no certificate to serve: give --tls-cert-file and --tls-key-file, or --self-managed-tls, "+
+			"which keeps one in a Secret (--dev makes a throwaway certificate to try things out)")))
 	}
-	return nil
+	return listed(faults)
+}
+
+// otherMode names what was given beside --dev.
+func (t *tlsFlags) otherMode() string {
+	if t.selfManaged {
+		return t.named("self-managed-tls")
+	}
+	return fmt.Sprintf("%s and %s", t.named("tls-cert-file"), t.named("tls-key-file"))
 }
 
 // keyPair is what the daemon needs of a certificate.
@@ -58,57 +66,12 @@ type keyPair interface {
 	Run(ctx context.Context) error
 }
 
-func (t *tlsFlags) newKeyPair(metrics *server.Metrics, log zerolog.Logger) (keyPair, error) {
-	if t.dev {
+func (t *tlsFlags) newKeyPair(cluster *clusterFlags, metrics *server.Metrics, log zerolog.Logger) (keyPair, error) {
+	switch {
+	case t.dev:
 		return newThrowaway(metrics)
+	case t.selfManaged:
+		return t.newKeeper(cluster, metrics, log)
 	}
 	return watcher.NewKeyPair(t.certFile, t.keyFile, log, metrics.CertificateLoaded), nil
-}
-
-// throwaway is a self-signed certificate for this machine, which lives as long as the process.
-type throwaway struct {
-	certificate tls.Certificate
-}
-
-const throwawayLifetime = 30 * 24 * time.Hour
-
-func newThrowaway(metrics *server.Metrics) (*throwaway, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: programName + " --dev"},
-		NotBefore:    now.Add(-time.Hour),
-		NotAfter:     now.Add(throwawayLifetime),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	metrics.CertificateLoaded(true, template.NotAfter)
-	return &throwaway{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
-}
-
-// GetCertificate gives the certificate.
-func (t *throwaway) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return &t.certificate, nil
-}
-
-// Pending is empty: the certificate was made at start.
-func (t *throwaway) Pending() []string { return nil }
-
-// Reload does nothing.
-func (t *throwaway) Reload() {}
-
-// Run does nothing until the context ends.
-func (t *throwaway) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
 }

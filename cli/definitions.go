@@ -35,7 +35,7 @@ func (f *serveFlags) sources(log zerolog.Logger) ([]watcher.Source, *watcher.Con
 	if directory := f.directory(log); directory != nil {
 		sources = append(sources, directory)
 	}
-	configMaps, err := f.configMaps(log)
+	configMaps, err := f.configMaps(&f.clusterFlags, log)
 	switch {
 	case err != nil:
 		return nil, nil, err

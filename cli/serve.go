@@ -29,6 +29,7 @@ type serveFlags struct {
 	flagSet
 	definitionFlags
 	configMapFlags
+	clusterFlags
 	logFlags
 	portFlags
 	tlsFlags
@@ -48,6 +49,7 @@ func newServe(process Process) *cobra.Command {
 	f.flagSet = flags
 	f.definitionFlags.define(flags)
 	f.configMapFlags.define(flags)
+	f.clusterFlags.define(flags)
 	f.logFlags.define(flags)
 	f.portFlags.define(flags)
 	f.tlsFlags.define(flags)
@@ -101,9 +103,9 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	if err != nil {
 		return nil, err
 	}
-	keyPair, err := f.newKeyPair(metrics, s.log)
+	keyPair, err := f.newKeyPair(&f.clusterFlags, metrics, s.log)
 	if err != nil {
-		return nil, fmt.Errorf("make the throwaway certificate: %w", err)
+		return nil, err
 	}
 	webhookPort, lifecyclePort, err := f.listen(ctx, f.host())
 	if err != nil {

@@ -1,0 +1,102 @@
+package pki
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/rs/zerolog"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// configuration is a webhook configuration whose caBundle is kept. There may be none of that
+// name, which is nothing to complain of: it is taken care of when it comes.
+type configuration struct {
+	*followed
+	webhooks func(object any) []admissionregistrationv1.WebhookClientConfig
+	patch    func(ctx context.Context, patch []byte) error
+}
+
+func (k *Keeper) mutating(name string) *configuration {
+	client := k.options.Admission.MutatingWebhookConfigurations()
+	return &configuration{
+		followed: follow[*admissionregistrationv1.MutatingWebhookConfigurationList]("mutatingwebhookconfiguration "+name, name,
+			client, &admissionregistrationv1.MutatingWebhookConfiguration{}, k.options.Log),
+		webhooks: func(object any) (configs []admissionregistrationv1.WebhookClientConfig) {
+			if c, ok := object.(*admissionregistrationv1.MutatingWebhookConfiguration); ok {
+				for _, w := range c.Webhooks {
+					configs = append(configs, w.ClientConfig)
+				}
+			}
+			return configs
+		},
+		patch: func(ctx context.Context, patch []byte) error {
+			_, err := client.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+			return err
+		},
+	}
+}
+
+func (k *Keeper) validating(name string) *configuration {
+	client := k.options.Admission.ValidatingWebhookConfigurations()
+	return &configuration{
+		followed: follow[*admissionregistrationv1.ValidatingWebhookConfigurationList]("validatingwebhookconfiguration "+name, name,
+			client, &admissionregistrationv1.ValidatingWebhookConfiguration{}, k.options.Log),
+		webhooks: func(object any) (configs []admissionregistrationv1.WebhookClientConfig) {
+			if c, ok := object.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok {
+				for _, w := range c.Webhooks {
+					configs = append(configs, w.ClientConfig)
+				}
+			}
+			return configs
+		},
+		patch: func(ctx context.Context, patch []byte) error {
+			_, err := client.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+			return err
+		},
+	}
+}
+
+// lacking are the webhooks, by index, that do not have the bundle.
+func (c *configuration) lacking(bundle []byte) []int {
+	var found []int
+	for i, config := range c.webhooks(c.object()) {
+		if !bytes.Equal(config.CABundle, bundle) {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
+// operation is one of a JSON Patch (RFC 6902).
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+// publish puts the bundle into the webhooks that lack it. It is a patch, so that fields which our
+// API types do not know survive, and it goes through only on the version that we have read.
+func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.Logger) error {
+	lacking := c.lacking(bundle)
+	if len(lacking) == 0 {
+		return nil
+	}
+	object, _ := c.object().(metav1.Object)
+	operations := []operation{{"replace", "/metadata/resourceVersion", object.GetResourceVersion()}}
+	for _, i := range lacking {
+		operations = append(operations, operation{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), bundle})
+	}
+	patch, err := json.Marshal(operations)
+	if err != nil {
+		return err
+	}
+	if err := c.patch(ctx, patch); err != nil {
+		return fmt.Errorf("patching the caBundle of %s: %w", c.what, explained(err))
+	}
+	log.Info().Str("configuration", c.what).Int("webhooks", len(lacking)).Msg("caBundle written")
+	return nil
+}

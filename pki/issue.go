@@ -1,0 +1,108 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"net"
+	"slices"
+	"time"
+)
+
+// backdate is by how much clocks may differ: certificates are valid from that long before
+// they are made.
+const backdate = 5 * time.Minute
+
+// authority is a CA that can sign.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// newAuthority makes a CA. Its name has the time, because two CAs of the same name make a client
+// try the wrong one.
+func newAuthority(now time.Time, lifetime time.Duration) (*authority, error) {
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "k8s-sidecar-injector CA " + now.UTC().Format(time.RFC3339)},
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLenZero:        true,
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	certificate, err := sign(template, now, now.Add(lifetime), key, &authority{template, key})
+	if err != nil {
+		return nil, err
+	}
+	return &authority{certificate, key}, nil
+}
+
+// issue makes a serving certificate for these names, which are DNS names and IP addresses. It
+// does not outlive the CA.
+func (a *authority) issue(now time.Time, lifetime time.Duration, names []string) (*tls.Certificate, error) {
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "k8s-sidecar-injector"}, // not a host: names longer than 64 bytes cannot be here
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	end := now.Add(lifetime)
+	if last := a.certificate.NotAfter; end.After(last) {
+		end = last
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := sign(template, now, end, key, a)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+func sign(template *x509.Certificate, start, end time.Time, key *ecdsa.PrivateKey, by *authority) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
+	}
+	template.SerialNumber = serial.Add(serial, big.NewInt(1)) // RFC 5280, 4.1.2.2: positive
+	template.NotBefore, template.NotAfter = start.Add(-backdate), end
+	der, err := x509.CreateCertificate(rand.Reader, template, by.certificate, key.Public(), by.key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// issuedAt is when a certificate was made, to the second.
+func issuedAt(c *x509.Certificate) time.Time { return c.NotBefore.Add(backdate) }
+
+// renewal is when a certificate is due to be replaced: after two thirds of its life.
+func renewal(c *x509.Certificate) time.Time {
+	made := issuedAt(c)
+	return made.Add(c.NotAfter.Sub(made) * 2 / 3)
+}
+
+// namesOf are the names that a certificate is for, sorted.
+func namesOf(c *x509.Certificate) []string {
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,348 @@
+package pki_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"k8s-sidecar-injector/pki"
+)
+
+func TestFirstStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		expiries := make([]time.Time, 0, 1)
+		keeper, stop := w.replica(func(o *pki.Options) {
+			o.Observe = func(_ bool, notAfter time.Time) { expiries = append(expiries, notAfter) }
+		})
+		defer stop()
+		pass(time.Second)
+		w.consistent(keeper)
+		if reasons := keeper.Pending(); reasons != nil {
+			t.Errorf("not ready: %q", reasons)
+		}
+		secret := w.secret()
+		ca := decode(t, secret.Data["ca.crt"])
+		served := leaf(t, keeper)
+		within(t, "the CA's life", ca.NotAfter.Sub(time.Now()), caLife)
+		within(t, "the certificate's life", served.NotAfter.Sub(time.Now()), lifetime)
+		if want := []time.Time{served.NotAfter}; !slices.EqualFunc(expiries, want, time.Time.Equal) {
+			t.Errorf("observed %v, want %v", expiries, want)
+		}
+		for _, key := range []string{"ca.key", "tls.key"} {
+			block, _ := pem.Decode(secret.Data[key])
+			parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			must(t, err)
+			if k, ok := parsed.(*ecdsa.PrivateKey); !ok || k.Curve != elliptic.P256() {
+				t.Errorf("%s is a %T", key, parsed)
+			}
+		}
+		if names := fmt.Sprint(served.DNSNames, served.IPAddresses); names != "["+host+"] [127.0.0.1]" {
+			t.Errorf("the certificate is for %s", names)
+		}
+		before := w.written()
+		pass(lifetime / 2)
+		if now := w.written(); now != before {
+			t.Errorf("%d writes while there was nothing to do", now-before)
+		}
+	})
+}
+
+// Whoever comes first makes it, and all agree.
+func TestReplicasAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var replicas []*pki.Keeper
+		for range 7 {
+			keeper, stop := w.replica(nil)
+			defer stop()
+			replicas = append(replicas, keeper)
+		}
+		pass(time.Minute)
+		w.consistent(replicas...)
+		for _, keeper := range replicas {
+			if !leaf(t, keeper).Equal(leaf(t, replicas[0])) {
+				t.Error("replicas serve different certificates")
+			}
+		}
+		if bundle := w.secret().Data["ca.crt"]; bytes.Count(bundle, []byte("BEGIN")) != 1 {
+			t.Errorf("the bundle is\n%s", bundle)
+		}
+	})
+}
+
+// Over years, no replica ever serves what any webhook configuration does not trust, now or a
+// while ago: API servers learn of a new caBundle late.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var replicas []*pki.Keeper
+		for range 2 {
+			var keeper *pki.Keeper
+			keeper, stop := w.replica(func(o *pki.Options) {
+				o.Observe = func(bool, time.Time) { // when it has taken up another certificate
+					if stale := w.bundleAt(time.Now().Add(-lag)); stale != nil {
+						trusted(t, keeper, stale)
+					}
+				}
+			})
+			defer stop()
+			replicas = append(replicas, keeper)
+		}
+		pass(time.Second)
+		leaves := make(map[string]bool)
+		for end := time.Now().Add(3 * caLife); time.Now().Before(end); pass(time.Hour) {
+			w.consistent(replicas...)
+			served := leaf(t, replicas[0])
+			leaves[served.SerialNumber.String()] = true
+			if left := time.Until(served.NotAfter); left < lifetime/3-time.Hour {
+				t.Fatalf("%s of the certificate's life are left", left)
+			}
+		}
+		cas, most := make(map[string]bool), 0
+		for _, published := range w.history {
+			cas[decode(t, published.bundle).Subject.CommonName] = true
+			most = max(most, bytes.Count(published.bundle, []byte("BEGIN")))
+		}
+		// 900 hours are 4.5 times two thirds of 300, and 15 times two thirds of 90.
+		if len(cas) != 5 || len(leaves) < 15 || len(leaves) > 21 {
+			t.Errorf("%d CAs and %d certificates were made", len(cas), len(leaves))
+		}
+		if most != 2 {
+			t.Errorf("the bundle had up to %d CAs, want old and new", most)
+		}
+		if n := bytes.Count(w.bundles()[0], []byte("BEGIN")); n != 1 {
+			t.Errorf("in the end the bundle has %d CAs", n)
+		}
+	})
+}
+
+// What becomes of the Secret, and what becomes of the clients: nothing.
+func TestSecretRepaired(t *testing.T) {
+	t.Parallel()
+	for what, spoil := range map[string]func(*corev1.Secret){
+		"emptied":         func(s *corev1.Secret) { s.Data = nil },
+		"empty values":    func(s *corev1.Secret) { s.Data = map[string][]byte{"ca.crt": {}, "tls.crt": {}} },
+		"no CA":           func(s *corev1.Secret) { delete(s.Data, "ca.crt") },
+		"no CA key":       func(s *corev1.Secret) { delete(s.Data, "ca.key") },
+		"no certificate":  func(s *corev1.Secret) { delete(s.Data, "tls.crt") },
+		"no key":          func(s *corev1.Secret) { delete(s.Data, "tls.key") },
+		"rubbish":         func(s *corev1.Secret) { s.Data["ca.crt"] = []byte("rubbish\x00\xff") },
+		"rubbish in PEM":  func(s *corev1.Secret) { s.Data["ca.crt"] = pemBlock("CERTIFICATE", []byte("rubbish")) },
+		"a key for a CA":  func(s *corev1.Secret) { s.Data["ca.crt"] = s.Data["ca.key"] },
+		"a leaf for a CA": func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = s.Data["tls.crt"], s.Data["tls.key"] },
+		"keys exchanged":  func(s *corev1.Secret) { s.Data["ca.key"], s.Data["tls.key"] = s.Data["tls.key"], s.Data["ca.key"] },
+		"another CA": func(s *corev1.Secret) {
+			s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(elliptic.P256(), 10*365*24*time.Hour)
+		},
+		"a key of RSA":       func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(nil, 10*365*24*time.Hour) },
+		"cut in the middle":  func(s *corev1.Secret) { s.Data["tls.key"] = s.Data["tls.key"][:40] },
+		"a CA that is over":  func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(elliptic.P256(), -time.Second) },
+		"unknown other keys": func(s *corev1.Secret) { s.Data = map[string][]byte{"other": []byte("kept")} },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				one, stopOne := w.replica(nil)
+				defer stopOne()
+				two, stopTwo := w.replica(nil)
+				defer stopTwo()
+				pass(time.Hour)
+				before := leaf(t, one)
+				w.edit(spoil)
+				for range 20 {
+					pass(10 * time.Second)
+					w.consistent(one, two)
+					stale := w.bundleAt(time.Now().Add(-lag))
+					trusted(t, one, stale)
+					trusted(t, two, stale)
+				}
+				pass(48 * time.Hour)
+				w.consistent(one, two)
+				if leaf(t, one).Equal(before) || !leaf(t, one).Equal(leaf(t, two)) {
+					t.Error("the certificate was not made anew for both")
+				}
+				if n := bytes.Count(w.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
+					t.Errorf("the old CA is still trusted, of %d", n)
+				}
+				if what == "unknown other keys" && string(w.secret().Data["other"]) != "kept" {
+					t.Error("what is not ours was lost")
+				}
+			})
+		})
+	}
+}
+
+// What was there when everything went, and nobody remembers: a new beginning.
+func TestExpiredWhileAway(t *testing.T) {
+	t.Parallel()
+	for away, kept := range map[time.Duration]bool{lifetime / 2: true, 2 * lifetime: false, 2 * caLife: false} {
+		t.Run(away.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				before, stop := w.replica(nil)
+				pass(time.Minute)
+				stop()
+				pass(away)
+				after, stop := w.replica(nil)
+				defer stop()
+				pass(time.Minute)
+				w.consistent(after)
+				if leaf(t, after).Equal(leaf(t, before)) != kept {
+					t.Errorf("the certificate from before is kept: %v, want %v", !kept, kept)
+				}
+			})
+		})
+	}
+}
+
+func TestSecretDeleted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		keeper, stop := w.replica(nil)
+		defer stop()
+		pass(time.Minute)
+		for range 20 { // faster than anything can be spread, and slower
+			for _, pause := range []time.Duration{time.Millisecond, time.Second, 2 * time.Minute} {
+				w.remove()
+				pass(pause)
+				w.consistent(keeper)
+				if stale := w.bundleAt(time.Now().Add(-lag)); stale != nil {
+					trusted(t, keeper, stale)
+				}
+			}
+		}
+		if n := bytes.Count(w.secret().Data["ca.crt"], []byte("BEGIN")); n > 8 {
+			t.Errorf("the bundle has grown to %d", n)
+		}
+		pass(48 * time.Hour)
+		if n := bytes.Count(w.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
+			t.Errorf("the bundle has %d CAs in the end", n)
+		}
+	})
+}
+
+func TestBundleRepaired(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		keeper, stop := w.replica(nil)
+		defer stop()
+		pass(time.Minute)
+		configurations := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+		for _, bundle := range [][]byte{nil, []byte("rubbish")} {
+			c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
+			must(t, err)
+			c.Webhooks[1].ClientConfig.CABundle = bundle
+			_, err = configurations.Update(t.Context(), c, metav1.UpdateOptions{})
+			must(t, err)
+			synctest.Wait()
+			w.consistent(keeper)
+		}
+		// One that is deleted and comes again.
+		c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
+		must(t, err)
+		must(t, configurations.Delete(t.Context(), "injector", metav1.DeleteOptions{}))
+		synctest.Wait()
+		c.Webhooks[0].ClientConfig.CABundle, c.ResourceVersion = nil, "77"
+		_, err = configurations.Create(t.Context(), c, metav1.CreateOptions{})
+		must(t, err)
+		synctest.Wait()
+		w.consistent(keeper)
+	})
+}
+
+// While the configurations cannot be told of a new CA, nobody serves a certificate by it.
+func TestBundleCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		keeper, stop := w.replica(nil)
+		defer stop()
+		pass(time.Minute)
+		before := leaf(t, keeper)
+		w.client.PrependReactor("patch", "mutatingwebhookconfigurations", refusal)
+		w.remove()
+		pass(time.Hour)
+		w.consistent(keeper)
+		if !leaf(t, keeper).Equal(before) {
+			t.Error("the certificate was replaced")
+		}
+		w.client.ReactionChain = w.client.ReactionChain[1:]
+		pass(time.Hour)
+		w.consistent(keeper)
+		if leaf(t, keeper).Equal(before) {
+			t.Error("the certificate was not replaced in the end")
+		}
+	})
+}
+
+// Without rights there is no certificate, and the reason is told, until there are.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.refusing(apierrors.NewForbidden(corev1.Resource("secrets"), name, errors.New("no")))
+		keeper, stop := w.replica(nil)
+		defer stop()
+		pass(time.Minute)
+		const want = "is forbidden: no: grant it"
+		if reasons := strings.Join(keeper.Pending(), ""); !strings.Contains(reasons, want) {
+			t.Errorf("pending: %q", reasons)
+		}
+		if _, err := keeper.GetCertificate(&tls.ClientHelloInfo{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a handshake gives %v", err)
+		}
+		w.refusing(nil)
+		pass(time.Minute)
+		w.consistent(keeper)
+		if reasons := keeper.Pending(); reasons != nil {
+			t.Errorf("pending: %q", reasons)
+		}
+	})
+}
+
+// During an upgrade, replicas want different names: they do not fight, and both are served.
+func TestNamesChanged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		old, stopOld := w.replica(nil)
+		pass(time.Minute)
+		renamed, stop := w.replica(func(o *pki.Options) { o.Names = []string{"new.example.com"} })
+		defer stop()
+		pass(time.Minute)
+		before := w.written()
+		pass(time.Hour)
+		if now := w.written(); now != before {
+			t.Errorf("%d writes while nothing changed", now-before)
+		}
+		w.consistent(old, renamed)
+		must(t, leaf(t, old).VerifyHostname("new.example.com"))
+		stopOld()
+		pass(lifetime)
+		if err := leaf(t, renamed).VerifyHostname(host); err == nil {
+			t.Error("the old name is still served after a renewal")
+		}
+	})
+}

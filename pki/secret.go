@@ -1,0 +1,98 @@
+package pki
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+)
+
+// fieldManager is by what name the API server knows who wrote a field.
+const fieldManager = "k8s-sidecar-injector"
+
+var errAbsent = errors.New("there is none")
+
+func (k *Keeper) followSecret() *followed {
+	secrets := k.options.Core.Secrets(k.options.Secret.Namespace)
+	return follow[*corev1.SecretList]("secret "+k.options.Secret.String(), k.options.Secret.Name, secrets, &corev1.Secret{}, k.options.Log)
+}
+
+// write puts a state into the Secret, unless somebody else wrote first: then the error is a
+// conflict.
+func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, next *state, why string, fault error) error {
+	data, err := next.encode()
+	if err != nil {
+		return err
+	}
+	secrets := k.options.Core.Secrets(k.options.Secret.Namespace)
+	if secret == nil {
+		if secret, err = k.create(ctx); err != nil {
+			return fmt.Errorf("creating secret %s: %w", k.options.Secret, explained(err))
+		}
+	}
+	updated := secret.DeepCopy()
+	if updated.Data == nil {
+		updated.Data = make(map[string][]byte, len(data))
+	}
+	maps.Copy(updated.Data, data)
+	if _, err = secrets.Update(ctx, updated, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
+		return fmt.Errorf("updating secret %s: %w", k.options.Secret, explained(err))
+	}
+	event := k.options.Log.Info()
+	if fault != nil && !errors.Is(fault, errAbsent) && !errors.Is(fault, errEmpty) {
+		event = k.options.Log.Warn()
+	}
+	event.Stringer("secret", k.options.Secret).
+		AnErr("found", fault).
+		Time("not_after", next.leaf.Leaf.NotAfter).
+		Time("ca_not_after", next.trusted[0].NotAfter).
+		Int("trusted", len(next.trusted)).
+		Msg("certificates written: " + why)
+	return nil
+}
+
+// create makes the Secret without content, which is the same whoever does it. It is applied, not
+// created, because RBAC can grant the creation of a single name to no other request.
+func (k *Keeper) create(ctx context.Context) (*corev1.Secret, error) {
+	name := k.options.Secret
+	secret, err := k.options.Core.Secrets(name.Namespace).Apply(ctx, applycorev1.Secret(name.Name, name.Namespace),
+		metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	if err == nil && len(secret.Data) > 0 {
+		err = apierrors.NewConflict(corev1.Resource("secrets"), name.Name, errors.New("another replica was faster"))
+	}
+	return secret, err
+}
+
+// say describes the certificate in service; of the key it says nothing.
+func (k *Keeper) say(leaf *x509.Certificate, message string) {
+	fingerprint := sha256.Sum256(leaf.Raw)
+	k.options.Log.Info().
+		Stringer("secret", k.options.Secret).
+		Strs("names", namesOf(leaf)).
+		Time("not_after", leaf.NotAfter).
+		Time("renewal", renewal(leaf).Round(time.Second)).
+		Str("serial", leaf.SerialNumber.Text(16)).
+		Str("fingerprint", hex.EncodeToString(fingerprint[:])).
+		Msg(message)
+}
+
+// explained leaves out the URL, and says what to do.
+func explained(err error) error {
+	if transport, ok := errors.AsType[*url.Error](err); ok {
+		err = transport.Err
+	}
+	if apierrors.IsForbidden(err) {
+		return fmt.Errorf("%w: grant it, as docs/tls.md has it", err)
+	}
+	return err
+}

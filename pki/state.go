@@ -1,0 +1,140 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// The keys of the Secret. Those of the serving certificate are the usual ones.
+const (
+	caCertKey = corev1.ServiceAccountRootCAKey // ca.crt: every CA to be trusted, the one that signs first
+	caKeyKey  = "ca.key"
+	certKey   = corev1.TLSCertKey       // tls.crt
+	keyKey    = corev1.TLSPrivateKeyKey // tls.key
+)
+
+// state is what the Secret holds. It is never changed once it is made.
+type state struct {
+	// trusted are the CAs that clients are to trust, at least one. The first signs.
+	trusted []*x509.Certificate
+	key     *ecdsa.PrivateKey // of the first
+	leaf    *tls.Certificate  // Leaf is set
+	by      int               // which CA signed it
+}
+
+// signer is the CA that signs.
+func (s *state) signer() *authority { return &authority{s.trusted[0], s.key} }
+
+// settled tells that the serving certificate is by the CA that signs, so that no rotation of
+// the CA is half done.
+func (s *state) settled() bool { return s.by == 0 }
+
+// bundle is what clients are to trust, as PEM.
+func (s *state) bundle() []byte {
+	var bundle []byte
+	for _, ca := range s.trusted {
+		bundle = append(bundle, encodePEM("CERTIFICATE", ca.Raw)...)
+	}
+	return bundle
+}
+
+// encode gives the content of the Secret.
+func (s *state) encode() (map[string][]byte, error) {
+	caKey, err := encodeKey(s.key)
+	if err != nil {
+		return nil, err
+	}
+	key, err := encodeKey(s.leaf.PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{
+		caCertKey: s.bundle(),
+		caKeyKey:  caKey,
+		certKey:   encodePEM("CERTIFICATE", s.leaf.Certificate[0]),
+		keyKey:    key,
+	}, nil
+}
+
+func encodeKey(key any) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return encodePEM("PRIVATE KEY", der), nil
+}
+
+func encodePEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+// errEmpty is of a Secret that nobody has filled yet.
+var errEmpty = errors.New("it is empty")
+
+// decode reads the content of the Secret. It refuses what cannot be served or signed with at
+// that time; a serving certificate that has expired can be replaced, and is taken. No error has
+// anything of a key in it.
+func decode(data map[string][]byte, now time.Time) (*state, error) {
+	if len(data[caCertKey])+len(data[caKeyKey])+len(data[certKey])+len(data[keyKey]) == 0 {
+		return nil, errEmpty
+	}
+	trusted, err := decodeCAs(data[caCertKey], now)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", caCertKey, err)
+	}
+	pair, err := tls.X509KeyPair(encodePEM("CERTIFICATE", trusted[0].Raw), data[caKeyKey])
+	if err != nil {
+		return nil, fmt.Errorf("%s: not the key of the first certificate of %s: %w", caKeyKey, caCertKey, err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s: a %T, want an ECDSA key", caKeyKey, pair.PrivateKey)
+	}
+	leaf, err := tls.X509KeyPair(data[certKey], data[keyKey])
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: not a pair: %w", certKey, keyKey, err)
+	}
+	if leaf.Leaf == nil { // with a GODEBUG of old
+		if leaf.Leaf, err = x509.ParseCertificate(leaf.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("%s: %w", certKey, err)
+		}
+	}
+	by := slices.IndexFunc(trusted, func(ca *x509.Certificate) bool { return leaf.Leaf.CheckSignatureFrom(ca) == nil })
+	if by < 0 {
+		return nil, fmt.Errorf("%s: signed by none of the CAs in %s", certKey, caCertKey)
+	}
+	return &state{trusted: trusted, key: key, leaf: &leaf, by: by}, nil
+}
+
+// decodeCAs reads a bundle. The first must be valid; of the others, those that have expired
+// are left out.
+func decodeCAs(bundle []byte, now time.Time) ([]*x509.Certificate, error) {
+	var trusted []*x509.Certificate
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		ca, err := x509.ParseCertificate(block.Bytes)
+		switch {
+		case block.Type != "CERTIFICATE":
+			return nil, fmt.Errorf("a %q, want certificates", block.Type)
+		case err != nil:
+			return nil, err
+		case !ca.IsCA:
+			return nil, fmt.Errorf("%q is not a CA", ca.Subject)
+		case now.After(ca.NotAfter) && trusted == nil:
+			return nil, fmt.Errorf("%q expired at %s", ca.Subject, ca.NotAfter.UTC().Format(time.RFC3339))
+		case !now.After(ca.NotAfter):
+			trusted = append(trusted, ca)
+		}
+	}
+	if trusted == nil {
+		return nil, errors.New("no certificate in PEM")
+	}
+	return trusted, nil
+}
