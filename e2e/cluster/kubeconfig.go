@@ -41,10 +41,13 @@ func (c *Cluster) Identity(ctx context.Context, namespace, name string) (*Identi
 	return id, c.kubeconfig(id.Kubeconfig, &clientcmdapi.AuthInfo{TokenFile: id.TokenFile})
 }
 
-// RenewToken writes a new token into the token file.
+// RenewToken writes a new token into the token file. Nobody has to renew it in the life of a
+// cluster: unasked, the API server would give one for an hour.
 func (c *Cluster) RenewToken(ctx context.Context, id *Identity) error {
 	accounts := c.Client.CoreV1().ServiceAccounts(id.namespace)
-	request, err := accounts.CreateToken(ctx, id.name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	request, err := accounts.CreateToken(ctx, id.name, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: new(int64(lifetime.Seconds()))},
+	}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}

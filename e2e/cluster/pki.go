@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// lifetime is that of certificates and tokens: longer than anybody keeps a cluster.
+const lifetime = 30 * 24 * time.Hour
+
 // authority signs the serving certificates of one cluster.
 type authority struct {
 	certificate *x509.Certificate
@@ -45,7 +48,7 @@ func newTemplate(name string) *x509.Certificate {
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: name},
 		NotBefore:    time.Now().Add(-time.Minute),
-		NotAfter:     time.Now().Add(24 * time.Hour),
+		NotAfter:     time.Now().Add(lifetime),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
