@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,12 +85,17 @@ func (c *Cluster) Config() (*rest.Config, error) {
 	return config, err
 }
 
+// Processes are those that run now, in the order in which they are to be stopped. The injectors
+// are not among them.
+func (c *Cluster) Processes() []*Process {
+	all := []*Process{c.controllers, c.APIServer, c.etcd}
+	return slices.DeleteFunc(all, func(p *Process) bool { return p == nil })
+}
+
 // Stop ends everything, and waits for it.
 func (c *Cluster) Stop() {
-	for _, p := range []*Process{c.controllers, c.APIServer, c.etcd} {
-		if p != nil {
-			p.Kill() // nothing of it is kept
-		}
+	for _, p := range c.Processes() {
+		p.Kill() // nothing of it is kept
 	}
 }
 

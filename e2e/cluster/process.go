@@ -78,10 +78,11 @@ func (p *Process) Stop() error {
 	}
 }
 
-// Wait waits until the process ends by itself, and says how.
+// Wait waits until the process ends by itself, and says how. That is an error even with exit
+// code 0.
 func (p *Process) Wait() error {
 	<-p.done
-	return fmt.Errorf("%s ended: %w\n%s", p.name, p.err, p.tail())
+	return fmt.Errorf("%s ended by itself: %s\n%s", p.name, p.cmd.ProcessState, p.tail())
 }
 
 // await polls until the function gives nil, the process ends, or ctx does.
@@ -92,7 +93,7 @@ func (p *Process) await(ctx context.Context, what string, ready func(context.Con
 	for {
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended: %w\n%s", p.name, p.err, p.tail())
+			return p.Wait()
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for %s: %w, last: %w\n%s", what, context.Cause(ctx), err, p.tail())
 		case <-ticker.C:

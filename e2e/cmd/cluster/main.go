@@ -59,15 +59,15 @@ func run(ctx context.Context) error {
 	case <-ctx.Done():
 		fmt.Println("\nStopping; everything is removed.")
 		return nil
-	case err := <-watchdog(injector, c.APIServer):
+	case err := <-watchdog(append(c.Processes(), injector.Process)):
 		return err
 	}
 }
 
 // watchdog tells when one of them ends by itself.
-func watchdog(injector *cluster.Injector, apiServer *cluster.Process) <-chan error {
-	ended := make(chan error, 2)
-	for _, p := range []*cluster.Process{injector.Process, apiServer} {
+func watchdog(processes []*cluster.Process) <-chan error {
+	ended := make(chan error, len(processes))
+	for _, p := range processes {
 		go func() { ended <- p.Wait() }()
 	}
 	return ended
