@@ -6,6 +6,8 @@ LDFLAGS := -s -w -X k8s-sidecar-injector/cli.release=$(VERSION)
 # How long each fuzz target runs, and how often each benchmark.
 FUZZTIME ?= 20s
 BENCHCOUNT ?= 1
+# Which of the e2e tests run, as a regular expression; all if it is empty.
+RUN ?=
 
 .PHONY: help
 help: ## list the targets
@@ -69,8 +71,8 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 	@CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o e2e/.bin/ .
 
 .PHONY: e2e
-e2e: cluster-bin ## run the tests against a real API server
-	cd e2e && CGO_ENABLED=0 go test -count=1 -timeout 30m .
+e2e: cluster-bin ## run the tests against a real API server, or those named by RUN
+	cd e2e && CGO_ENABLED=0 go test -count=1 -timeout 30m -run '$(RUN)' . ./cluster
 
 .PHONY: cluster
 cluster: cluster-bin ## run a cluster with the injector on this machine, to try it with kubectl
