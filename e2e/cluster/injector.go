@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
@@ -98,7 +97,7 @@ func (i *Injector) URL(path string) string {
 // Reload sends SIGHUP.
 func (i *Injector) Reload() error { return i.Signal(syscall.SIGHUP) }
 
-// Lines are the log's, since it was started last.
+// Lines are the log's, since it was started last, but for one that is being written.
 func (i *Injector) Lines() ([]map[string]any, error) {
 	file, err := os.Open(i.Log)
 	if err != nil {
@@ -108,11 +107,23 @@ func (i *Injector) Lines() ([]map[string]any, error) {
 	if _, err := file.Seek(i.offset, io.SeekStart); err != nil {
 		return nil, err
 	}
+	content, err := io.ReadAll(file)
+	if err != nil {
+		return nil, err
+	}
+	return parseLines(content)
+}
+
+// parseLines reads whole lines of JSON, however long they are.
+func parseLines(content []byte) ([]map[string]any, error) {
 	var lines []map[string]any
-	for scanner := bufio.NewScanner(file); scanner.Scan(); {
+	for text := range bytes.Lines(content) {
+		if !bytes.HasSuffix(text, []byte("\n")) {
+			break
+		}
 		var line map[string]any
-		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
-			return nil, fmt.Errorf("a line of the log is not JSON: %q", scanner.Text())
+		if err := json.Unmarshal(text, &line); err != nil {
+			return nil, fmt.Errorf("a line of the log is not JSON: %q", text)
 		}
 		lines = append(lines, line)
 	}
