@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admission/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -55,27 +57,37 @@ func (s *scene) ask(i *cluster.Injector, asks string) (string, error) {
 	return string(body), err
 }
 
-// served checks that a sidecar is injected, whatever becomes of the API server.
-func (s *scene) served(i *cluster.Injector, ref string) {
-	s.Helper()
+// injects tells whether a sidecar is injected with this container, which shows its version.
+func (s *scene) injects(i *cluster.Injector, ref, container string) error {
 	answer, err := s.ask(i, ref)
-	if err != nil || !strings.Contains(answer, `"outcome":"injected"`) {
-		s.Errorf("%s is not injected: %s, %v", ref, answer, err)
+	if err != nil {
+		return err
+	}
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal([]byte(answer), &review); err != nil {
+		return err
+	}
+	if review.Response == nil || !strings.Contains(string(review.Response.Patch), `"name":"`+container+`"`) {
+		return fmt.Errorf("no container %s comes with %s: %s", container, ref, answer)
+	}
+	return nil
+}
+
+// served checks that this version of a sidecar is injected, whatever becomes of the API server.
+func (s *scene) served(i *cluster.Injector, ref, container string) {
+	s.Helper()
+	if err := s.injects(i, ref, container); err != nil {
+		s.Error(err)
 	}
 }
 
 // patience is for an informer that may be about to wait for a minute, twice.
 const patience = 3 * time.Minute
 
-// awaitGeneration waits for a snapshot other than the given one.
-func (s *scene) awaitGeneration(i *cluster.Injector, before float64) {
+// awaitServed waits for this version of a sidecar to be injected.
+func (s *scene) awaitServed(i *cluster.Injector, ref, container string) {
 	s.Helper()
-	s.awaitFor(patience, "what was changed to be served", func() error {
-		if s.metric(i, "sidecar_injector_snapshot_generation") == before {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	s.awaitFor(patience, container+" to be served", func() error { return s.injects(i, ref, container) })
 }
 
 // restartAPIServer ends all watches.
@@ -90,17 +102,16 @@ func TestAPIServerKilled(t *testing.T) {
 	s, i, _ := outage(t)
 	s.APIServer.Kill()
 	s.awaitLine(i, troubled, "connection refused")
-	s.served(i, "x")
-	s.served(i, "file")
+	s.served(i, "x", "one")
+	s.served(i, "file", "f")
 	ready, reasons, err := i.Ready(t.Context())
 	must(t, err)
 	if !ready {
 		t.Errorf("not ready any more: %s", reasons)
 	}
 	must(t, s.StartAPIServer(t.Context()))
-	before := s.metric(i, "sidecar_injector_snapshot_generation")
 	must(t, s.apply("a", sidecar("x", "two")))
-	s.awaitGeneration(i, before)
+	s.awaitServed(i, "x", "two")
 	s.awaitLine(i, mended, "configmaps "+s.namespace)
 }
 
@@ -117,10 +128,10 @@ func TestAPIServerAwayAtStart(t *testing.T) {
 	if want := "configmaps " + s.namespace + " (app=k8s-sidecar-injector) has not been read yet: cannot list configmaps in namespace " + s.namespace; ready || !strings.Contains(reasons, want) {
 		t.Errorf("/readyz says %q, want %q", reasons, want)
 	}
-	s.served(i, "file")
+	s.served(i, "file", "f")
 	must(t, s.StartAPIServer(t.Context()))
 	must(t, i.AwaitReady(t.Context()))
-	s.served(i, "x")
+	s.served(i, "x", "one")
 	equal(t, "the number of lines about the trouble", countLines(t, i, troubled, "connection refused"), 1)
 }
 
@@ -128,12 +139,10 @@ func TestEtcdRestarted(t *testing.T) {
 	t.Parallel()
 	s, i, _ := outage(t)
 	s.KillEtcd()
-	s.served(i, "x")
+	s.served(i, "x", "one")
 	must(t, s.StartEtcd(t.Context()))
-	before := s.metric(i, "sidecar_injector_snapshot_generation")
 	s.await("the edit to be taken", func() error { return s.apply("a", sidecar("x", "two")) })
-	s.awaitGeneration(i, before)
-	s.served(i, "x")
+	s.awaitServed(i, "x", "two")
 }
 
 // The injector sleeps while everything that it could have caught up with is forgotten.
@@ -141,17 +150,10 @@ func TestWatchExpired(t *testing.T) {
 	t.Parallel()
 	s, i, _ := outage(t)
 	must(t, s.apply("gone", sidecar("gone", "g")))
-	s.await("the sidecar to be served", func() error {
-		answer, err := s.ask(i, "gone")
-		if err == nil && !strings.Contains(answer, `"injected"`) {
-			err = errors.New(answer)
-		}
-		return err
-	})
+	s.awaitServed(i, "gone", "g")
 	configMaps := s.client().CoreV1().ConfigMaps(s.namespace)
 	list, err := configMaps.List(t.Context(), metav1.ListOptions{})
 	must(t, err)
-	before := s.metric(i, "sidecar_injector_snapshot_generation")
 
 	must(t, i.Signal(syscall.SIGSTOP))
 	must(t, s.apply("a", sidecar("x", "two")))
@@ -163,13 +165,14 @@ func TestWatchExpired(t *testing.T) {
 	}
 	must(t, i.Signal(syscall.SIGCONT))
 
-	s.awaitGeneration(i, before)
-	answer, err := s.ask(i, "gone")
-	must(t, err)
-	if !strings.Contains(answer, "unknown_sidecar") {
-		t.Errorf("what was removed meanwhile is still served: %s", answer)
-	}
-	s.served(i, "x")
+	s.awaitServed(i, "x", "two")
+	s.await("what was removed meanwhile to be gone", func() error {
+		answer, err := s.ask(i, "gone")
+		if err == nil && !strings.Contains(answer, "unknown_sidecar") {
+			err = errors.New(answer)
+		}
+		return err
+	})
 }
 
 // watchError is the error that a watch from this version ends with.
@@ -195,11 +198,10 @@ func TestAPIServerHangs(t *testing.T) {
 	s, i, _ := outage(t)
 	must(t, s.APIServer.Signal(syscall.SIGSTOP))
 	s.awaitTrouble(i, "namespace "+s.namespace)
-	s.served(i, "x")
+	s.served(i, "x", "one")
 	must(t, s.APIServer.Signal(syscall.SIGCONT))
-	before := s.metric(i, "sidecar_injector_snapshot_generation")
 	s.await("the edit to be taken", func() error { return s.apply("a", sidecar("x", "two")) })
-	s.awaitGeneration(i, before)
+	s.awaitServed(i, "x", "two")
 }
 
 // awaitTrouble waits for as long as it takes to find out that nobody answers: pings on the
@@ -231,7 +233,7 @@ func TestRightsMissing(t *testing.T) {
 	}
 	s.grant()
 	must(t, i.AwaitReady(t.Context()))
-	s.served(i, "x")
+	s.served(i, "x", "one")
 
 	// A watch that is open goes on without the right, so it has to be opened again.
 	must(t, s.client().RbacV1().RoleBindings(s.namespace).Delete(t.Context(), "injector", metav1.DeleteOptions{}))
@@ -243,11 +245,10 @@ func TestRightsMissing(t *testing.T) {
 		}
 		return nil
 	})
-	s.served(i, "x")
+	s.served(i, "x", "one")
 	s.grant()
-	before := s.metric(i, "sidecar_injector_snapshot_generation")
 	must(t, s.apply("a", sidecar("x", "two")))
-	s.awaitGeneration(i, before)
+	s.awaitServed(i, "x", "two")
 }
 
 func TestTokenRevoked(t *testing.T) {
@@ -257,10 +258,9 @@ func TestTokenRevoked(t *testing.T) {
 	must(t, accounts.Delete(t.Context(), "injector", metav1.DeleteOptions{}))
 	s.restartAPIServer()
 	s.awaitTrouble(i, "Unauthorized")
-	s.served(i, "x")
+	s.served(i, "x", "one")
 	must(t, s.account("injector"))
 	must(t, s.RenewToken(t.Context(), id))
-	before := s.metric(i, "sidecar_injector_snapshot_generation")
 	must(t, s.apply("a", sidecar("x", "two")))
-	s.awaitGeneration(i, before)
+	s.awaitServed(i, "x", "two")
 }

@@ -212,20 +212,25 @@ func TestReinvocation(t *testing.T) {
 	s := newScene(t, shared)
 	i := s.start("--config-directory=" + s.directory(logger))
 	must(t, i.AwaitReady(t.Context()))
-	url, asked := s.other()
+	handler, changed := other()
+	url, stop, err := s.Serve(handler)
+	must(t, err)
+	t.Cleanup(stop)
 	s.register(i, func(w *admissionregistrationv1.MutatingWebhook) { w.Name = "a.example.com" })
 	s.registerOther(url)
 	s.await("both to be asked", func() error {
 		_, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), pod("probe", "logger:v1"), dryRun())
-		if err == nil && asked.Load() == 0 {
+		if err == nil && changed.Load() == 0 {
 			err = errors.New("the other is not")
 		}
 		return err
 	})
-	before := s.metric(i, reviews("skipped", "already_injected"))
+	before := float64(changed.Load())
+	s.awaitCount(i, "skipped", "already_injected", before) // as often as the other changed a probe
 	stored := s.create(pod("p", "logger:v1"))
 	equal(t, "the list of containers", containers(stored), "app,logger,other")
 	s.awaitCount(i, "skipped", "already_injected", before+1)
+	equal(t, "the number of times that ours was asked again", s.metric(i, reviews("skipped", "already_injected")), before+1)
 }
 
 // registerOther registers another webhook, which comes behind ours.
@@ -242,12 +247,11 @@ func (s *scene) registerOther(url string) {
 	must(s.T, err)
 }
 
-// other serves a webhook that adds a container, once. It counts how often it is asked.
-func (s *scene) other() (url string, asked *atomic.Int32) {
-	s.Helper()
-	asked = new(atomic.Int32)
-	url, stop, err := s.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
+// other is a webhook that adds the container other to pods without one. It counts these pods, and
+// not how often it is asked about them.
+func other() (handler http.Handler, changed *atomic.Int32) {
+	changed = new(atomic.Int32)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var review admissionv1.AdmissionReview
 		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -255,6 +259,7 @@ func (s *scene) other() (url string, asked *atomic.Int32) {
 		}
 		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
 		if !bytes.Contains(review.Request.Object.Raw, []byte(`"name":"other"`)) {
+			changed.Add(1)
 			review.Response.PatchType = new(admissionv1.PatchTypeJSONPatch)
 			review.Response.Patch = []byte(`[{"op":"add","path":"/spec/containers/-","value":{"name":"other","image":"i"}}]`)
 		}
@@ -263,8 +268,5 @@ func (s *scene) other() (url string, asked *atomic.Int32) {
 		if err == nil {
 			_, _ = io.Copy(w, bytes.NewReader(body))
 		}
-	}))
-	must(s.T, err)
-	s.Cleanup(stop)
-	return url, asked
+	}), changed
 }
