@@ -56,13 +56,16 @@ func newTemplate(name string) *x509.Certificate {
 	}
 }
 
-// issue writes NAME.crt and NAME.key for a server on loopback, and gives their paths.
-func (a *authority) issue(dir, name string) (certFile, keyFile string, err error) {
+// issue writes NAME.crt and NAME.key for a server on loopback, also under more DNS names, and
+// gives their paths.
+func (a *authority) issue(dir, name string, dnsNames ...string) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, newTemplate(name), a.certificate, key.Public(), a.key)
+	template := newTemplate(name)
+	template.DNSNames = append(template.DNSNames, dnsNames...)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
 	if err != nil {
 		return "", "", err
 	}

@@ -1,24 +1,65 @@
 package cluster
 
 import (
+	"context"
 	"crypto/rand"
-	"fmt"
 	"net"
 	"net/http"
+	"strconv"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Serve serves a handler on loopback with a certificate that the cluster's CA signed, until
 // stop is called.
 func (c *Cluster) Serve(handler http.Handler) (url string, stop func(), err error) {
-	cert, key, err := c.authority.issue(c.dir, "serve-"+rand.Text()[:6])
+	address, stop, err := c.serve("127.0.0.1:0", nil, handler)
+	return "https://" + address, stop, err
+}
+
+// ServeService makes a Service and serves a handler at its address, with a certificate for its
+// DNS name, until stop is called. It gives how to register it as a webhook.
+func (c *Cluster) ServeService(ctx context.Context, namespace, name string, handler http.Handler) (config admissionregistrationv1.WebhookClientConfig, stop func(), err error) {
+	ports, err := FreePorts(1)
+	if err != nil {
+		return config, nil, err
+	}
+	service, err := c.AddService(ctx, namespace, name, ports[0])
+	if err != nil {
+		return config, nil, err
+	}
+	address := net.JoinHostPort(service.Spec.ClusterIP, strconv.Itoa(ports[0]))
+	_, stop, err = c.serve(address, []string{name + "." + namespace + ".svc"}, handler)
+	return admissionregistrationv1.WebhookClientConfig{
+		Service: &admissionregistrationv1.ServiceReference{
+			Namespace: namespace, Name: name, Path: new("/" + name), Port: new(int32(ports[0])),
+		},
+		CABundle: c.authority.pem,
+	}, stop, err
+}
+
+// AddService makes a Service with one port. Its cluster IP is an address of loopback, so that
+// whoever listens there, or on all addresses, is reached without a kube-proxy.
+func (c *Cluster) AddService(ctx context.Context, namespace, name string, port int) (*corev1.Service, error) {
+	return c.Client.CoreV1().Services(namespace).Create(ctx, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: int32(port)}}},
+	}, metav1.CreateOptions{})
+}
+
+// serve gives the address at which it serves.
+func (c *Cluster) serve(address string, names []string, handler http.Handler) (served string, stop func(), err error) {
+	cert, key, err := c.authority.issue(c.dir, "serve-"+rand.Text()[:6], names...)
 	if err != nil {
 		return "", nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return "", nil, err
 	}
 	server := &http.Server{Handler: handler}
 	go func() { _ = server.ServeTLS(listener, cert, key) }()
-	return fmt.Sprintf("https://%s", listener.Addr()), func() { _ = server.Close() }, nil
+	return listener.Addr().String(), func() { _ = server.Close() }, nil
 }
