@@ -46,8 +46,7 @@ func newRoot(process Process) *cobra.Command {
 	root.SetErr(process.Stderr)
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.Version = versionLine()
-	root.SetVersionTemplate("{{.Version}}\n")
+	addVersionFlag(root)
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})

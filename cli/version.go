@@ -17,10 +17,27 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(command.OutOrStdout(), versionLine())
-			return err
+			return printVersion(command)
 		},
 	}
+}
+
+// addVersionFlag adds --version. Cobra's own needs a template to print the same line as the
+// command, and with text/template in it the linker keeps every method there is: 10 MB more.
+func addVersionFlag(command *cobra.Command) {
+	asked := command.Flags().Bool("version", false, "print the version")
+	run := command.RunE
+	command.RunE = func(command *cobra.Command, args []string) error {
+		if *asked {
+			return printVersion(command)
+		}
+		return run(command, args)
+	}
+}
+
+func printVersion(command *cobra.Command) error {
+	_, err := fmt.Fprintln(command.OutOrStdout(), versionLine())
+	return err
 }
 
 // versionLine is what version and --version print.
