@@ -8,9 +8,9 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"k8s-sidecar-injector/watcher"
 )
@@ -47,7 +47,8 @@ func (c *configMapFlags) configMaps(cluster *clusterFlags, log zerolog.Logger) (
 	if err := listed(faults); err != nil {
 		return nil, err
 	}
-	client, err := corev1client.NewForConfig(config)
+	client, err := newClient(config, core(), "configmaps", namespace,
+		func() *corev1.ConfigMap { return new(corev1.ConfigMap) }, func() *corev1.ConfigMapList { return new(corev1.ConfigMapList) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cluster.named("kubeconfig"), err)
 	}

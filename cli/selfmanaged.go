@@ -10,10 +10,10 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	admissionregistrationv1client "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"k8s-sidecar-injector/pki"
@@ -118,29 +118,45 @@ func (s *selfManagedFlags) newKeeper(cluster *clusterFlags, metrics *server.Metr
 	if err != nil {
 		return nil, err
 	}
-	core, admission, err := keeperClients(config)
+	options, err := keeperClients(config, secret.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cluster.named("kubeconfig"), err)
 	}
-	names := s.names
-	if len(names) == 0 {
-		names = []string{"sidecar-injector." + secret.Namespace + ".svc"}
+	options.Secret = secret
+	options.Configurations = s.configurations
+	options.Names = s.names
+	if len(options.Names) == 0 {
+		options.Names = []string{"sidecar-injector." + secret.Namespace + ".svc"}
 	}
-	return pki.New(pki.Options{
-		Core: core, Admission: admission,
-		Secret:         secret,
-		Configurations: s.configurations,
-		Names:          names,
-		Lifetime:       s.lifetime, CALifetime: s.caLifetime,
-		Log: log, Observe: metrics.CertificateLoaded,
-	}), nil
+	options.Lifetime, options.CALifetime = s.lifetime, s.caLifetime
+	options.Log, options.Observe = log, metrics.CertificateLoaded
+	return pki.New(options), nil
 }
 
-func keeperClients(config *rest.Config) (*corev1client.CoreV1Client, *admissionregistrationv1client.AdmissionregistrationV1Client, error) {
-	core, err := corev1client.NewForConfig(config)
+// keeperClients gives the options that are clients.
+func keeperClients(config *rest.Config, namespace string) (options pki.Options, err error) {
+	options.Secrets, err = newClient(config, core(), "secrets", namespace,
+		func() *corev1.Secret { return new(corev1.Secret) }, func() *corev1.SecretList { return new(corev1.SecretList) })
 	if err != nil {
-		return nil, nil, err
+		return options, err
 	}
-	admission, err := admissionregistrationv1client.NewForConfig(config)
-	return core, admission, err
+	admission := group{admissionregistrationv1.SchemeGroupVersion, admissionregistrationv1.AddToScheme}
+	options.Mutating, err = newClient(config, admission, "mutatingwebhookconfigurations", "",
+		func() *admissionregistrationv1.MutatingWebhookConfiguration {
+			return new(admissionregistrationv1.MutatingWebhookConfiguration)
+		},
+		func() *admissionregistrationv1.MutatingWebhookConfigurationList {
+			return new(admissionregistrationv1.MutatingWebhookConfigurationList)
+		})
+	if err != nil {
+		return options, err
+	}
+	options.Validating, err = newClient(config, admission, "validatingwebhookconfigurations", "",
+		func() *admissionregistrationv1.ValidatingWebhookConfiguration {
+			return new(admissionregistrationv1.ValidatingWebhookConfiguration)
+		},
+		func() *admissionregistrationv1.ValidatingWebhookConfigurationList {
+			return new(admissionregistrationv1.ValidatingWebhookConfigurationList)
+		})
+	return options, err
 }

@@ -21,9 +21,9 @@ type configuration struct {
 }
 
 func (k *Keeper) mutating(name string) *configuration {
-	client := k.options.Admission.MutatingWebhookConfigurations()
+	client := k.options.Mutating
 	return &configuration{
-		followed: follow[*admissionregistrationv1.MutatingWebhookConfigurationList]("mutatingwebhookconfiguration "+name, name,
+		followed: follow("mutatingwebhookconfiguration "+name, name,
 			client, &admissionregistrationv1.MutatingWebhookConfiguration{}, k.options.Log),
 		webhooks: func(object any) (configs []admissionregistrationv1.WebhookClientConfig) {
 			if c, ok := object.(*admissionregistrationv1.MutatingWebhookConfiguration); ok {
@@ -41,9 +41,9 @@ func (k *Keeper) mutating(name string) *configuration {
 }
 
 func (k *Keeper) validating(name string) *configuration {
-	client := k.options.Admission.ValidatingWebhookConfigurations()
+	client := k.options.Validating
 	return &configuration{
-		followed: follow[*admissionregistrationv1.ValidatingWebhookConfigurationList]("validatingwebhookconfiguration "+name, name,
+		followed: follow("validatingwebhookconfiguration "+name, name,
 			client, &admissionregistrationv1.ValidatingWebhookConfiguration{}, k.options.Log),
 		webhooks: func(object any) (configs []admissionregistrationv1.WebhookClientConfig) {
 			if c, ok := object.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok {

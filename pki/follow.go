@@ -6,19 +6,42 @@ import (
 	"sync"
 
 	"github.com/rs/zerolog"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
 
-// client is what following an object takes; typed clients have it.
-type client[L runtime.Object] interface {
+// follower is what following an object takes.
+type follower[L runtime.Object] interface {
 	List(ctx context.Context, options metav1.ListOptions) (L, error)
 	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 }
+
+// client is what keeping an object takes; the clients that client-go generates have it. It must be
+// safe for concurrent use.
+type client[T, L runtime.Object] interface {
+	follower[L]
+	Patch(ctx context.Context, name string, kind types.PatchType, patch []byte, options metav1.PatchOptions, subresources ...string) (T, error)
+}
+
+// The clients that a Keeper needs.
+type (
+	// SecretClient is of the Secrets of one namespace.
+	SecretClient interface {
+		client[*corev1.Secret, *corev1.SecretList]
+		Update(ctx context.Context, secret *corev1.Secret, options metav1.UpdateOptions) (*corev1.Secret, error)
+	}
+	// MutatingClient is of mutating webhook configurations.
+	MutatingClient client[*admissionregistrationv1.MutatingWebhookConfiguration, *admissionregistrationv1.MutatingWebhookConfigurationList]
+	// ValidatingClient is of validating webhook configurations.
+	ValidatingClient client[*admissionregistrationv1.ValidatingWebhookConfiguration, *admissionregistrationv1.ValidatingWebhookConfigurationList]
+)
 
 // followed is an object that an informer keeps, chosen by its name on the server, so that a right
 // to that one object suffices.
@@ -40,7 +63,7 @@ type plain struct {
 // IsWatchListSemanticsUnSupported is what client-go looks for.
 func (plain) IsWatchListSemanticsUnSupported() bool { return true }
 
-func follow[L runtime.Object](what, name string, c client[L], example runtime.Object, log zerolog.Logger) *followed {
+func follow[L runtime.Object](what, name string, c follower[L], example runtime.Object, log zerolog.Logger) *followed {
 	f := &followed{what: what, name: name, log: log}
 	selector := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
 	f.informer = cache.NewSharedIndexInformer(plain{&cache.ListWatch{

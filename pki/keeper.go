@@ -15,8 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	admissionregistrationv1client "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 )
@@ -33,9 +31,10 @@ const (
 
 // Options are the parts of a Keeper.
 type Options struct {
-	// Core is for the Secret, Admission for the webhook configurations.
-	Core      corev1client.SecretsGetter
-	Admission admissionregistrationv1client.AdmissionregistrationV1Interface
+	// Secrets is the client of the Secret's namespace; the others are of the webhook configurations.
+	Secrets    SecretClient
+	Mutating   MutatingClient
+	Validating ValidatingClient
 	// Secret is where the certificates are kept.
 	Secret types.NamespacedName
 	// Configurations are the names of the mutating and validating webhook configurations whose

@@ -14,7 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // fieldManager is by what name the API server knows who wrote a field.
@@ -23,8 +23,7 @@ const fieldManager = "k8s-sidecar-injector"
 var errAbsent = errors.New("there is none")
 
 func (k *Keeper) followSecret() *followed {
-	secrets := k.options.Core.Secrets(k.options.Secret.Namespace)
-	return follow[*corev1.SecretList]("secret "+k.options.Secret.String(), k.options.Secret.Name, secrets, &corev1.Secret{}, k.options.Log)
+	return follow("secret "+k.options.Secret.String(), k.options.Secret.Name, k.options.Secrets, &corev1.Secret{}, k.options.Log)
 }
 
 // write puts a state into the Secret, unless somebody else wrote first: then the error is a
@@ -34,7 +33,6 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, next *state, 
 	if err != nil {
 		return err
 	}
-	secrets := k.options.Core.Secrets(k.options.Secret.Namespace)
 	if secret == nil {
 		if secret, err = k.create(ctx); err != nil {
 			return fmt.Errorf("creating secret %s: %w", k.options.Secret, explained(err))
@@ -45,7 +43,7 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, next *state, 
 		updated.Data = make(map[string][]byte, len(data))
 	}
 	maps.Copy(updated.Data, data)
-	if _, err = secrets.Update(ctx, updated, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
+	if _, err = k.options.Secrets.Update(ctx, updated, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
 		return fmt.Errorf("updating secret %s: %w", k.options.Secret, explained(err))
 	}
 	event := k.options.Log.Info()
@@ -65,8 +63,8 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, next *state, 
 // created, because RBAC can grant the creation of a single name to no other request.
 func (k *Keeper) create(ctx context.Context) (*corev1.Secret, error) {
 	name := k.options.Secret
-	secret, err := k.options.Core.Secrets(name.Namespace).Apply(ctx, applycorev1.Secret(name.Name, name.Namespace),
-		metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	empty := fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":%q,"name":%q}}`, name.Namespace, name.Name)
+	secret, err := k.options.Secrets.Patch(ctx, name.Name, types.ApplyPatchType, empty, metav1.PatchOptions{FieldManager: fieldManager, Force: new(true)})
 	if err == nil && len(secret.Data) > 0 {
 		err = apierrors.NewConflict(corev1.Resource("secrets"), name.Name, errors.New("another replica was faster"))
 	}

@@ -178,7 +178,9 @@ func (w *world) written() int {
 func (w *world) replica(change func(*pki.Options)) (keeper *pki.Keeper, stop func()) {
 	w.Helper()
 	options := pki.Options{
-		Core: w.client.CoreV1(), Admission: w.client.AdmissionregistrationV1(),
+		Secrets:        w.client.CoreV1().Secrets(namespace),
+		Mutating:       w.client.AdmissionregistrationV1().MutatingWebhookConfigurations(),
+		Validating:     w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations(),
 		Secret:         types.NamespacedName{Namespace: namespace, Name: name},
 		Configurations: []string{"injector", "absent"},
 		Names:          []string{host, "127.0.0.1"},

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"k8s-sidecar-injector/conf"
@@ -35,12 +34,13 @@ type ConfigMaps struct {
 	changed func()           // nil before Run
 }
 
-// NewConfigMaps makes a source that asks the API server for nothing before Run. The selector
-// must match something: labels.Nothing is not the way to turn the source off.
-func NewConfigMaps(client corev1client.ConfigMapsGetter, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
+// NewConfigMaps makes a source that asks the API server for nothing before Run. The client is
+// that of the ConfigMaps of the namespace. The selector must match something: labels.Nothing is
+// not the way to turn the source off.
+func NewConfigMaps(client ConfigMapClient, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
 	c := &ConfigMaps{namespace: namespace, selector: selector, log: log, trouble: make(map[string]error)}
 	c.follower = &follower{
-		client: client.ConfigMaps(namespace), namespace: namespace, selector: selector.String(),
+		client: client, namespace: namespace, selector: selector.String(),
 		timeout: answerTimeout, report: c.report,
 	}
 	c.informer = cache.NewSharedIndexInformer(c.follower.listWatch(), &corev1.ConfigMap{}, 0, nil)

@@ -114,7 +114,7 @@ func followed(t *testing.T, s *apiServer) (*shelf, *logbook, *watcher.Reloader) 
 		t.Fatal(err)
 	}
 	published, log := new(shelf), new(logbook)
-	source := watcher.NewConfigMaps(client, "sidecars", selector, log.logger())
+	source := watcher.NewConfigMaps(client.ConfigMaps("sidecars"), "sidecars", selector, log.logger())
 	source.SetAnswerTimeout(300 * time.Millisecond)
 	reloader := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{source}, Publisher: published, Log: log.logger()})
 	background(t, reloader.Run)
@@ -309,7 +309,7 @@ func TestConfigMapsThatMayNotBeWatched(t *testing.T) {
 
 func TestConfigMapsSelects(t *testing.T) {
 	t.Parallel()
-	source := watcher.NewConfigMaps(corev1client.New(nil), "sidecars", labels.SelectorFromSet(labels.Set{"app": "a"}), new(logbook).logger())
+	source := watcher.NewConfigMaps(corev1client.New(nil).ConfigMaps("sidecars"), "sidecars", labels.SelectorFromSet(labels.Set{"app": "a"}), new(logbook).logger())
 	for _, test := range []struct {
 		namespace, app string
 		want           bool

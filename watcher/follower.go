@@ -8,11 +8,11 @@ import (
 	"net/url"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -29,9 +29,16 @@ var (
 	errNoList = errors.New("the answer is no list of ConfigMaps: is this an API server?")
 )
 
+// ConfigMapClient is the client of the ConfigMaps of one namespace, as far as they are followed. It
+// must be safe for concurrent use.
+type ConfigMapClient interface {
+	List(ctx context.Context, options metav1.ListOptions) (*corev1.ConfigMapList, error)
+	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
+}
+
 // follower asks the API server on behalf of an informer, and reports how it goes.
 type follower struct {
-	client    corev1client.ConfigMapInterface
+	client    ConfigMapClient
 	namespace string
 	selector  string
 	timeout   time.Duration // of an answer
