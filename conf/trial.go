@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -12,6 +13,9 @@ type Trial struct {
 	// Rejected are the documents of that ConfigMap that would be rejected, by origin, and those
 	// that would take a sidecar from whoever defines it now.
 	Rejected []Rejection
+	// Still are those that would be rejected as well, but are so already and have not changed,
+	// by origin.
+	Still []Rejection
 	// Broken are the documents of others that would be rejected and are not now, by origin.
 	Broken []Rejection
 }
@@ -25,11 +29,15 @@ func (s *Set) Try(namespace, name string, documents []Document) Trial {
 	all := slices.DeleteFunc(slices.Clone(s.documents), func(d Document) bool { return mine(d.Origin) })
 	next := Load(append(all, documents...), s)
 	trial := Trial{Rejected: s.taken(next, mine)}
+	rejected := s.rejected()
 	for _, rejection := range next.Rejections {
+		at := rejection.Origin
 		switch {
-		case mine(rejection.Origin):
+		case mine(at) && rejected[at] && next.parsed[at].document.like(s.parsed[at].document):
+			trial.Still = append(trial.Still, rejection)
+		case mine(at):
 			trial.Rejected = append(trial.Rejected, rejection)
-		case !s.rejects(rejection.Origin):
+		case !rejected[at]:
 			trial.Broken = append(trial.Broken, rejection)
 		}
 	}
@@ -60,7 +68,20 @@ func (s *Set) taken(next *Set, mine func(Origin) bool) []Rejection {
 	return taken
 }
 
-// rejects tells whether the set has a rejection of that origin.
-func (s *Set) rejects(origin Origin) bool {
-	return slices.ContainsFunc(s.Rejections, func(r Rejection) bool { return r.Origin == origin })
+// rejected are the origins of what is rejected.
+func (s *Set) rejected() map[Origin]bool {
+	origins := make(map[Origin]bool, len(s.Rejections))
+	for _, r := range s.Rejections {
+		origins[r.Origin] = true
+	}
+	return origins
+}
+
+// like tells whether two documents have the same bytes or, where they are not read, the same
+// reason for it.
+func (d Document) like(other Document) bool {
+	if d.Err != nil && other.Err != nil {
+		return d.Err.Error() == other.Err.Error()
+	}
+	return d.Err == nil && other.Err == nil && bytes.Equal(d.Content, other.Content)
 }

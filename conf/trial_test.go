@@ -1,9 +1,13 @@
 package conf_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"k8s-sidecar-injector/conf"
 )
@@ -28,6 +32,7 @@ func TestTry(t *testing.T) {
 	for name, test := range map[string]struct {
 		place, content   string
 		rejected, broken []string // what each error has in it, in order
+		still            []string
 	}{
 		"good":                {place: "new", content: "name: new\ninherits: base\n"},
 		"unchanged":           {place: "base", content: "name: base\ncontainers: [{name: one, image: i}]\n"},
@@ -56,9 +61,10 @@ func TestTry(t *testing.T) {
 			place: "base", content: "name: base\nx: 1\n",
 			rejected: []string{"x: Forbidden"}, broken: []string{"is rejected"},
 		},
-		"mends":   {place: "wrong", content: "name: wrong\n"},
-		"removed": {place: "base", broken: []string{"no sidecar base:latest is defined"}},
-		"unknown": {place: "nobody"},
+		"mends":           {place: "wrong", content: "name: wrong\n"},
+		"wrong as before": {place: "wrong", content: "name: wrong\nnonsense: 1\n", still: []string{"nonsense: Forbidden"}},
+		"removed":         {place: "base", broken: []string{"no sidecar base:latest is defined"}},
+		"unknown":         {place: "nobody"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,6 +75,7 @@ func TestTry(t *testing.T) {
 			}
 			trial := set.Try("sidecars", test.place, documents)
 			expect(t, "rejected", trial.Rejected, test.rejected)
+			expect(t, "still rejected", trial.Still, test.still)
 			expect(t, "broken", trial.Broken, test.broken)
 			if !set.Equal(before) {
 				t.Error("the set is not what it was")
@@ -113,4 +120,43 @@ func TestTryLeavesOthersAlone(t *testing.T) {
 	}
 	trial := new(conf.Set).Try("sidecars", "new", inMap("new", "name: new\nx: 1\n"))
 	expect(t, "rejected by the zero set", trial.Rejected, []string{"x: Forbidden"})
+}
+
+// keyed gives the documents of the ConfigMap sidecars/keyed.
+func keyed(keys map[string]string) []conf.Document {
+	return conf.OfConfigMap(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: "keyed"}, Data: keys})
+}
+
+// Who edits what is good, or mends a part, is not held responsible for what is as bad as before.
+func TestTryOfWhatIsRejectedAlready(t *testing.T) {
+	t.Parallel()
+	const good, bad, heir = "name: good\n", "name: bad\nx: 1\n", "name: heir\ninherits: gone\n"
+	set := conf.Load(keyed(map[string]string{"good": good, "bad": bad, "empty": "", "heir": good + "---\n" + heir}), nil)
+	for name, test := range map[string]struct {
+		keys            map[string]string // those that differ; without content they are removed
+		rejected, still []string
+	}{
+		"unchanged":          {nil, nil, []string{"[bad]:2: x", "[empty]: holds no", "[heir]:1: name", "[heir]:4: inherits"}},
+		"another key":        {map[string]string{"good": "name: better\n", "more": "name: more\n"}, nil, []string{"[bad]:2", "[empty]", "[heir]:4"}},
+		"another document":   {map[string]string{"heir": "name: new\n---\n" + heir}, nil, []string{"[bad]:2", "[empty]", "[heir]:4"}},
+		"one mended":         {map[string]string{"bad": "name: bad\n"}, nil, []string{"[empty]", "[heir]:1", "[heir]:4"}},
+		"one removed":        {map[string]string{"heir": "-"}, nil, []string{"[bad]:2", "[empty]"}},
+		"one bad otherwise":  {map[string]string{"bad": "name: bad\nz: 1\n"}, []string{"[bad]:2: z"}, []string{"[empty]", "[heir]:1", "[heir]:4"}},
+		"one bad that was":   {map[string]string{"good": "name: good\nx: 1\n"}, []string{"[good]:2: x"}, []string{"[bad]:2", "[empty]", "[heir]:1", "[heir]:4"}},
+		"empty, now bad":     {map[string]string{"empty": "x"}, []string{"[empty]:1"}, []string{"[bad]:2", "[heir]:1", "[heir]:4"}},
+		"bad, now empty":     {map[string]string{"bad": "\n"}, []string{"[bad]: holds no"}, []string{"[empty]", "[heir]:1", "[heir]:4"}},
+		"bad in another key": {map[string]string{"bad": "-", "zzz": bad}, []string{"[zzz]:2: x"}, []string{"[empty]", "[heir]:1", "[heir]:4"}},
+		"taken from itself":  {map[string]string{"aaa": "name: good\n"}, []string{"[good]:1: name"}, []string{"[bad]:2", "[empty]", "[heir]:1", "[heir]:4"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keys := map[string]string{"good": good, "bad": bad, "empty": "", "heir": good + "---\n" + heir}
+			maps.Copy(keys, test.keys)
+			maps.DeleteFunc(keys, func(_, content string) bool { return content == "-" })
+			trial := set.Try("sidecars", "keyed", keyed(keys))
+			expect(t, "rejected", trial.Rejected, test.rejected)
+			expect(t, "still rejected", trial.Still, test.still)
+			expect(t, "broken", trial.Broken, nil)
+		})
+	}
 }

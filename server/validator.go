@@ -3,9 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -97,7 +95,7 @@ func (v *Validator) reject(w http.ResponseWriter, r *http.Request, buffer *bytes
 // verdict is what to say of a change.
 type verdict struct {
 	denied   bool
-	faults   []conf.Rejection // of the ConfigMap itself
+	faults   []conf.Rejection // of the ConfigMap itself: why it is denied, else what is as wrong as before
 	broken   []conf.Rejection // of others
 	trouble  error            // why none of that is certain
 	snapshot *store.Snapshot
@@ -115,7 +113,7 @@ func (v *Validator) judge(ctx context.Context, c *change, deadline time.Time) (v
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	try := v.trial(c, before, after)
+	try := v.trial(c, after)
 	result, ok := try(ctx, v.snapshots.Current())
 	if !ok {
 		return verdict{}, errLate
@@ -136,9 +134,7 @@ func (v *Validator) judge(ctx context.Context, c *change, deadline time.Time) (v
 type trial func(context.Context, *store.Snapshot) (result verdict, ok bool)
 
 // trial gives the trial of a change.
-func (v *Validator) trial(c *change, before, after bool) trial {
-	// Who only labels or annotates what is wrong already makes nothing worse.
-	lenient := before && after && sameContent(c.old, c.object)
+func (v *Validator) trial(c *change, after bool) trial {
 	return func(ctx context.Context, snapshot *store.Snapshot) (verdict, bool) {
 		select {
 		case v.turn <- struct{}{}:
@@ -151,7 +147,10 @@ func (v *Validator) trial(c *change, before, after bool) trial {
 			documents = conf.OfConfigMap(c.object)
 		}
 		trial := snapshot.Try(c.Namespace, c.name(), documents)
-		return verdict{denied: len(trial.Rejected) > 0 && !lenient, faults: trial.Rejected, broken: trial.Broken, snapshot: snapshot}, true
+		if len(trial.Rejected) == 0 {
+			return verdict{faults: trial.Still, broken: trial.Broken, snapshot: snapshot}, true
+		}
+		return verdict{denied: true, faults: trial.Rejected, broken: trial.Broken, snapshot: snapshot}, true
 	}
 }
 
@@ -182,10 +181,6 @@ func (v *Validator) tryAgain(ctx context.Context, result verdict, try trial) ver
 		}
 	}
 	return result
-}
-
-func sameContent(a, b *corev1.ConfigMap) bool {
-	return maps.Equal(a.Data, b.Data) && maps.EqualFunc(a.BinaryData, b.BinaryData, slices.Equal[[]byte])
 }
 
 // record counts and logs one change.

@@ -43,6 +43,7 @@ func newValidator(tb testing.TB) *validator {
 	v.publish("base", "name: base\n")
 	v.publish("heir", "name: heir\ninherits: base\n")
 	v.publish("wrong", "name: wrong\nx: 1\n")
+	v.publish("both", bothWrong)
 	v.Validator = server.NewValidator(v.snapshots, &v.labelledOnes, metrics, zerolog.New(v.log).Level(zerolog.InfoLevel))
 	return v
 }
@@ -57,6 +58,9 @@ func (*labelledOnes) Selects(c *corev1.ConfigMap) bool {
 }
 
 func (l *labelledOnes) Trouble() error { return l.trouble }
+
+// bothWrong are two documents of which neither is right.
+const bothWrong = "name: one\nx: 1\n---\nname: two\nx: 1\n"
 
 // publish adds a ConfigMap to what is served.
 func (v *validator) publish(name, content string) {
@@ -115,6 +119,8 @@ func TestValidator(t *testing.T) {
 		"newly selected":    {"UPDATE", "new", labelled("new", "other", bad), labelled("new", "injector", bad), []string{"x: Forbidden"}, nil},
 		"wrong as before":   {"UPDATE", "wrong", labelled("wrong", "injector", "name: wrong\nx: 1\n"), labelled("wrong", "injector", "name: wrong\nx: 1\n"), nil, []string{"still rejected: configmap sidecars/wrong[k]:2: x"}},
 		"wrong otherwise":   {"UPDATE", "wrong", labelled("wrong", "injector", "name: wrong\nx: 1\n"), labelled("wrong", "injector", "name: wrong\nx: 2\n"), []string{"x: Forbidden"}, nil},
+		"one of two mended": {"UPDATE", "both", labelled("both", "injector", bothWrong), labelled("both", "injector", "name: one\n---\nname: two\nx: 1\n"), nil, []string{"still rejected: configmap sidecars/both[k]:4: x"}},
+		"one of two worse":  {"UPDATE", "both", labelled("both", "injector", bothWrong), labelled("both", "injector", "name: one\nz: 1\n---\nname: two\nx: 1\n"), []string{"rejected:\nconfigmap sidecars/both[k]:2: z: Forbidden: unknown field"}, nil},
 		"taken":             {"CREATE", "aaa", "null", labelled("aaa", "injector", "name: base\n"), []string{"defined by configmap sidecars/base[k]"}, nil},
 		"missing base":      {"CREATE", "new", "null", labelled("new", "injector", "name: new\ninherits: nobody\n"), []string{"no sidecar nobody:latest"}, nil},
 		"base deleted":      {"DELETE", "base", labelled("base", "injector", "name: base\n"), "null", nil, []string{"breaks heir:latest"}},
