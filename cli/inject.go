@@ -142,7 +142,7 @@ func manifests(file string, stdin io.Reader) ([]conf.Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents := conf.Split(conf.Origin{Name: name}, content, nil)
+	documents := conf.SplitManifests(conf.Origin{Name: name}, content)
 	if documents[0].Err != nil {
 		return nil, fmt.Errorf("%s: there are no manifests in it", name)
 	}

@@ -11,19 +11,35 @@ var errBinary = errors.New("is binaryData, which is not read as a definition: pu
 
 // OfConfigMap gives the documents of a ConfigMap, by key. Every key is read as a file would be,
 // whatever its name; one of binaryData is a document that says why it is not read. The result is
-// empty if there is no key.
+// empty if there is no key. If there are more than 1000 documents, it is one for the ConfigMap as
+// a whole, which says so.
 func OfConfigMap(configMap *corev1.ConfigMap) []Document {
+	whole := Origin{Kind: ConfigMap, Place: placeOf(configMap.Namespace, configMap.Name)}
+	if len(configMap.Data)+len(configMap.BinaryData) > maxDocuments {
+		return []Document{Unreadable(whole, errManyDocuments)}
+	}
+	documents := ofKeys(whole, configMap)
+	if len(documents) > maxDocuments {
+		return []Document{Unreadable(whole, errManyDocuments)}
+	}
+	slices.SortFunc(documents, func(a, b Document) int { return a.Origin.Compare(b.Origin) })
+	return documents
+}
+
+// ofKeys stops soon after there are too many documents.
+func ofKeys(origin Origin, configMap *corev1.ConfigMap) []Document {
 	var documents []Document
-	origin := Origin{Kind: ConfigMap, Place: placeOf(configMap.Namespace, configMap.Name)}
 	for key, value := range configMap.Data {
 		origin.Name = key
 		documents = append(documents, Split(origin, []byte(value), nil)...)
+		if len(documents) > maxDocuments {
+			return documents
+		}
 	}
 	for key := range configMap.BinaryData {
 		origin.Name = key
 		documents = append(documents, Unreadable(origin, errBinary))
 	}
-	slices.SortFunc(documents, func(a, b Document) int { return a.Origin.Compare(b.Origin) })
 	return documents
 }
 

@@ -3,7 +3,9 @@ package conf
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math"
 )
 
 // Document is one piece of YAML with its origin, as a source yields it.
@@ -23,10 +25,31 @@ type Document struct {
 // errNoDocument keeps a truncated write from unloading what the file held.
 var errNoDocument = errors.New("holds no document: remove the file or key to remove its sidecars")
 
+// maxDocuments is how many documents one file or ConfigMap may hold. Somebody's mistake must not
+// cost everybody's reload.
+const maxDocuments = 1000
+
+var errManyDocuments = fmt.Errorf("holds more than %d documents: use several files or ConfigMaps", maxDocuments)
+
 // Split cuts the content of one file or key at its `---` and `...` lines. Documents that
-// hold only white space, comments or directives are passed over. When none is left, the one
-// document returned carries an error. The result is never empty and shares memory with content.
+// hold only white space, comments or directives are passed over. When none is left, or when there
+// are more than 1000, the one document returned carries an error. The result is never empty and
+// shares memory with content.
 func Split(origin Origin, content []byte, files fs.FS) []Document {
+	documents := cut(origin, content, files, maxDocuments)
+	if len(documents) > maxDocuments {
+		return []Document{Unreadable(origin, errManyDocuments)}
+	}
+	return documents
+}
+
+// SplitManifests is Split for manifests that are no definitions, of which there may be any number.
+func SplitManifests(origin Origin, content []byte) []Document {
+	return cut(origin, content, nil, math.MaxInt)
+}
+
+// cut stops soon after there are too many documents.
+func cut(origin Origin, content []byte, files fs.FS, limit int) []Document {
 	var documents []Document
 	add := func(piece []byte, line int) {
 		if blank(piece) {
@@ -38,7 +61,7 @@ func Split(origin Origin, content []byte, files fs.FS) []Document {
 	}
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	start, startLine, line := 0, 1, 1
-	for at := 0; at < len(content); line++ {
+	for at := 0; at < len(content) && len(documents) <= limit; line++ {
 		end := lineEnd(content, at)
 		switch {
 		case marks(content[at:end], "---"):

@@ -12,62 +12,103 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+// maxDepth is the length of the longest chain of bases. With maxInherited, which is how many bytes
+// of JSON the documents of one file or ConfigMap may inherit in all, it keeps what a load makes in
+// proportion to what it reads: a large base can have many heirs.
+const (
+	maxDepth     = 100
+	maxInherited = 4 << 20
+)
+
 // flattened is a document together with all that it inherits.
 type flattened struct {
-	tree tree
-	err  *Error // why there is none
-	// cycle are the documents that inherit from each other, if that is why.
-	cycle []*parsed
+	tree  tree
+	size  int    // in bytes of JSON, with what was replaced
+	depth int    // the number of bases, one below the other
+	err   *Error // why there is none
 }
 
-// flatten resolves what the document inherits, base first. The chain holds the documents
-// that are being flattened, to find cycles.
-func (l *loading) flatten(p *parsed, chain []*parsed) flattened {
-	if done, ok := l.flat[p]; ok {
-		return done
-	}
-	result := l.flattenOnce(p, chain)
-	l.flat[p] = result
-	return result
+// link leads from a document to its base. It has neither where nothing is inherited.
+type link struct {
+	base *parsed
+	err  error
 }
 
-func (l *loading) flattenOnce(p *parsed, chain []*parsed) flattened {
-	if p.inherits == "" {
-		return flattened{tree: p.tree}
+// flatten resolves what the document inherits, base first.
+func (l *loading) flatten(p *parsed) flattened {
+	chain, ring := l.follow(p)
+	for _, member := range ring {
+		l.flat[member] = member.broken("a cycle: " + cycle(ring))
 	}
-	base, err := l.base(p)
-	if err != nil {
-		return p.broken(err.Error())
+	for _, heir := range slices.Backward(chain) {
+		l.flat[heir] = l.flattenOver(heir, l.links[heir])
 	}
-	chain = append(chain, p)
-	if at := slices.Index(chain, base); at >= 0 {
-		return p.inCycle(slices.Clone(chain[at:]))
+	return l.flat[p]
+}
+
+// follow gives the documents of the chain that begins with one, as far as they are not flattened
+// yet, and apart from them the cycle that they may end in.
+func (l *loading) follow(p *parsed) (chain, ring []*parsed) {
+	for p != nil {
+		if _, done := l.flat[p]; done {
+			break
+		}
+		if _, seen := l.links[p]; seen {
+			at := slices.Index(chain, p)
+			return chain[:at], chain[at:]
+		}
+		var next link
+		if p.inherits != "" {
+			next.base, next.err = l.base(p)
+		}
+		l.links[p] = next
+		chain = append(chain, p)
+		p = next.base
 	}
-	under := l.flatten(base, chain)
-	if slices.Contains(under.cycle, p) {
-		return p.inCycle(under.cycle)
+	return chain, nil
+}
+
+// flattenOver lays a document over its base, which is flattened already.
+func (l *loading) flattenOver(p *parsed, to link) flattened {
+	if to.err != nil {
+		return p.broken(to.err.Error())
 	}
-	if len(l.faults(base)) > 0 || under.err != nil {
-		return p.broken(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, base.document.Origin))
+	if to.base == nil {
+		return flattened{tree: p.tree, size: p.size}
+	}
+	under := l.flat[to.base]
+	if len(l.faults(to.base)) > 0 || under.err != nil {
+		return p.broken(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, to.base.document.Origin))
 	}
 	if len(p.faults) > 0 {
 		return flattened{}
 	}
+	if why := l.overLimit(p, under); why != "" {
+		return p.broken(why)
+	}
 	merged := merge(under.tree, p.tree)
-	return flattened{tree: merged, err: p.checkMerged(merged)}
+	return flattened{tree: merged, size: under.size + p.size, depth: under.depth + 1, err: p.checkMerged(merged)}
+}
+
+// overLimit tells why a document may not inherit that much, before any work is done for it. What
+// it may is counted.
+func (l *loading) overLimit(p *parsed, under flattened) string {
+	if under.depth == maxDepth {
+		return fmt.Sprintf("the chain is longer than %d bases: inherit from one that is nearer to its end", maxDepth)
+	}
+	holder := p.document.Origin.holder()
+	if l.inherited[holder]+under.size > maxInherited {
+		return fmt.Sprintf("the documents of one file or ConfigMap may inherit %d MiB in all, and this is more: "+
+			"make the base smaller, or use several files or ConfigMaps", maxInherited>>20)
+	}
+	l.inherited[holder] += under.size
+	return ""
 }
 
 // broken is the result for a document whose inherits cannot be followed.
 func (p *parsed) broken(why string) flattened {
 	fault := field.Invalid(field.NewPath("inherits"), p.inherits, why)
 	return flattened{err: &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: fault}}
-}
-
-// inCycle is the result for a document that inherits from itself by way of others.
-func (p *parsed) inCycle(members []*parsed) flattened {
-	result := p.broken("a cycle: " + cycle(members, members[0]))
-	result.cycle = members
-	return result
 }
 
 // checkMerged finds what only the combination of base and child has: two lists that now
@@ -98,7 +139,7 @@ func (l *loading) base(p *parsed) (*parsed, error) {
 	if base := l.byRef[ref]; base != nil {
 		return base, nil
 	}
-	if slices.ContainsFunc(l.order, func(other *parsed) bool { return other.ref == (Ref{}) }) {
+	if l.nameless {
 		return nil, fmt.Errorf("no sidecar %s is defined, as far as names can be read", ref)
 	}
 	return nil, fmt.Errorf("no sidecar %s is defined", ref)
@@ -161,16 +202,16 @@ func kindName(kind Kind) string {
 // mostShown keeps the error of each member of a large cycle short.
 const mostShown = 10
 
-// cycle shows who inherits from whom.
-func cycle(chain []*parsed, back *parsed) string {
+// cycle shows who inherits from whom, the first from the last.
+func cycle(ring []*parsed) string {
 	var names []string
-	for _, p := range chain[:min(len(chain), mostShown)] {
+	for _, p := range ring[:min(len(ring), mostShown)] {
 		names = append(names, p.ref.String())
 	}
-	if more := len(chain) - mostShown; more > 0 {
+	if more := len(ring) - mostShown; more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
-	return strings.Join(append(names, back.ref.String()), " -> ")
+	return strings.Join(append(names, ring[0].ref.String()), " -> ")
 }
 
 // merge lays a child over its flattened base. Neither is changed.
@@ -194,14 +235,18 @@ func merge(base, child tree) tree {
 // behind them where there are none.
 func mergeNamed(merged tree, list string, base, child tree) {
 	result := slices.Clone(elements(base, list))
+	at := make(map[string]int, len(result))
+	for i, element := range slices.Backward(result) {
+		at[nameOf(element)] = i
+	}
 	for _, element := range elements(child, list) {
 		name := nameOf(element)
-		at := slices.IndexFunc(result, func(e any) bool { return nameOf(e) == name })
-		if at >= 0 {
-			result[at] = element
-		} else {
-			result = append(result, element)
+		if i, found := at[name]; found {
+			result[i] = element
+			continue
 		}
+		at[name] = len(result)
+		result = append(result, element)
 	}
 	if len(result) > 0 {
 		merged[list] = result

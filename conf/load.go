@@ -24,15 +24,7 @@ func Load(documents []Document, previous *Set) *Set {
 	if previous.madeOf(documents) {
 		return previous
 	}
-	l := &loading{
-		previous: previous,
-		parsed:   make(map[Origin]*parsed, len(documents)),
-		byRef:    make(map[Ref]*parsed, len(documents)),
-		later:    make(map[*parsed]*Error),
-		flat:     make(map[*parsed]flattened, len(documents)),
-		served:   make(map[Ref]*Sidecar, len(documents)),
-		good:     make(map[Origin][]*Sidecar, len(documents)),
-	}
+	l := newLoading(previous, len(documents))
 	documents = slices.Clone(documents)
 	slices.SortStableFunc(documents, func(a, b Document) int { return a.Origin.Compare(b.Origin) })
 	for _, document := range documents {
@@ -65,16 +57,57 @@ func (s *Set) madeOf(documents []Document) bool {
 // loading is the state of one Load.
 type loading struct {
 	previous *Set
-	order    []*parsed // by origin; bases that were read on the way come last
-	parsed   map[Origin]*parsed
+	past     map[entry]*Sidecar  // what each file gave when it was good last
+	files    map[Origin][]Origin // those files, by their holder
+
+	order   []*parsed // by origin; bases that were read on the way come last
+	parsed  map[Origin]*parsed
+	defined map[entry]bool
+	// nameless tells that there is a document whose name cannot be read.
+	nameless bool
 	byRef    map[Ref]*parsed
 	later    map[*parsed]*Error // those whose ref is taken
-	flat     map[*parsed]flattened
-	served   map[Ref]*Sidecar
-	good     map[Origin][]*Sidecar
+
+	links     map[*parsed]link
+	flat      map[*parsed]flattened
+	inherited map[Origin]int // how many bytes, by the file or ConfigMap that inherits
+	served    map[Ref]*Sidecar
+	good      map[Origin][]*Sidecar
+	kept      map[entry]bool // what is in good
 	// followsPaths tells that files were looked for that are not among the documents.
 	followsPaths bool
 	rejections   []Rejection
+}
+
+// entry is a ref in a file or key, whose origin has no index.
+type entry struct {
+	file Origin
+	ref  Ref
+}
+
+func newLoading(previous *Set, documents int) *loading {
+	l := &loading{
+		previous:  previous,
+		past:      make(map[entry]*Sidecar, len(previous.good)),
+		files:     make(map[Origin][]Origin),
+		parsed:    make(map[Origin]*parsed, documents),
+		defined:   make(map[entry]bool, documents),
+		byRef:     make(map[Ref]*parsed, documents),
+		later:     make(map[*parsed]*Error),
+		links:     make(map[*parsed]link, documents),
+		flat:      make(map[*parsed]flattened, documents),
+		inherited: make(map[Origin]int),
+		served:    make(map[Ref]*Sidecar, documents),
+		good:      make(map[Origin][]*Sidecar, documents),
+		kept:      make(map[entry]bool, documents),
+	}
+	for file, sidecars := range previous.good {
+		l.files[file.holder()] = append(l.files[file.holder()], file)
+		for _, old := range sidecars {
+			l.past[entry{file, old.Ref}] = old
+		}
+	}
+	return l
 }
 
 // add parses a document unless the previous load did.
@@ -82,6 +115,8 @@ func (l *loading) add(document Document) {
 	p := parseAgain(l.previous.parsed[document.Origin], document)
 	l.parsed[document.Origin] = p
 	l.order = append(l.order, p)
+	l.defined[entry{document.Origin.whole(), p.ref}] = true
+	l.nameless = l.nameless || p.ref == Ref{}
 }
 
 // parseAgain takes over an earlier result for the same bytes, which may be nil.
@@ -104,9 +139,10 @@ func (p *parsed) still(document Document) bool {
 // right or wrong: somebody's slip must not hand their sidecar to somebody else. A document
 // whose name cannot be read may be any that its file had before, so it claims them all.
 func (l *loading) claim(list []*parsed) {
+	claimed := make(map[Origin]bool)
 	for _, p := range list {
 		if p.ref == (Ref{}) {
-			for _, old := range l.missing(p.document.Origin) {
+			for _, old := range l.missingOnce(p.document.Origin, claimed) {
 				l.claimFor(p, old.Ref)
 			}
 			continue
@@ -127,26 +163,32 @@ func (l *loading) claimFor(p *parsed, ref Ref) *parsed {
 	return l.byRef[ref]
 }
 
-// missing are the sidecars that a file or key gave before and that none of its documents
-// defines now, as far as their names can be read.
-func (l *loading) missing(of Origin) []*Sidecar {
+// missingOnce are the sidecars that a file or key gave before and that none of its documents
+// defines now, as far as their names can be read. There are none for a file that is in done, to
+// which it is added: the first of its documents speaks for the others.
+func (l *loading) missingOnce(of Origin, done map[Origin]bool) []*Sidecar {
+	if done[of.whole()] {
+		return nil
+	}
+	done[of.whole()] = true
 	var found []*Sidecar
-	for _, old := range l.previous.good[of.whole()] {
-		if !l.defines(of, old.Ref) {
-			found = append(found, old)
+	for _, file := range l.covers(of) {
+		for _, old := range l.previous.good[file] {
+			if !l.defined[entry{file, old.Ref}] {
+				found = append(found, old)
+			}
 		}
 	}
 	return found
 }
 
-// defines tells whether a document of the file or key has that name.
-func (l *loading) defines(file Origin, ref Ref) bool {
-	for at := file.whole(); l.parsed[at] != nil; at.Index++ {
-		if l.parsed[at].ref == ref {
-			return true
-		}
+// covers are the files or keys that a document stands for: its own, or all that a ConfigMap had
+// before it was refused as a whole.
+func (l *loading) covers(of Origin) []Origin {
+	if !of.isConfigMap() {
+		return []Origin{of.whole()}
 	}
-	return false
+	return slices.SortedFunc(slices.Values(l.files[of.whole()]), Origin.Compare)
 }
 
 // faults are those of the document itself and, where its ref was taken, that.
@@ -159,7 +201,7 @@ func (l *loading) faults(p *parsed) []error {
 
 // serve encodes a document that is right, or rejects it.
 func (l *loading) serve(p *parsed) {
-	flat := l.flatten(p, nil)
+	flat := l.flatten(p)
 	faults := l.faults(p)
 	if flat.err != nil {
 		faults = append(slices.Clone(faults), flat.err)
@@ -194,9 +236,10 @@ func (l *loading) rejectBases(listed []*parsed) {
 // serves it now.
 func (l *loading) fallBack() {
 	slices.SortFunc(l.rejections, compareRejections)
+	given := make(map[Origin]bool)
 	for i := range l.rejections {
 		rejection := &l.rejections[i]
-		for _, old := range l.before(rejection.Origin) {
+		for _, old := range l.before(rejection.Origin, given) {
 			l.keep(old)
 			if l.served[old.Ref] != nil {
 				continue
@@ -214,22 +257,21 @@ func (l *loading) fallBack() {
 
 // before is what a rejected document gave when it was good last: the sidecar of its name or,
 // where its file knew none of that name, whatever the file does not define any more. That may
-// be more than it gave, but a slip never unloads anything.
-func (l *loading) before(rejected Origin) []*Sidecar {
-	ref := l.parsed[rejected].ref
-	for _, old := range l.previous.good[rejected.whole()] {
-		if old.Ref == ref {
-			return []*Sidecar{old}
-		}
+// be more than it gave, but a slip never unloads anything. Given are the files for which the
+// latter is done.
+func (l *loading) before(rejected Origin, given map[Origin]bool) []*Sidecar {
+	if old := l.past[entry{rejected.whole(), l.parsed[rejected].ref}]; old != nil {
+		return []*Sidecar{old}
 	}
-	return l.missing(rejected)
+	return l.missingOnce(rejected, given)
 }
 
 // keep notes a sidecar as the last good one of its ref and file, also while somebody else
 // serves the ref.
 func (l *loading) keep(s *Sidecar) {
 	file := s.Origin.whole()
-	if !slices.ContainsFunc(l.good[file], func(other *Sidecar) bool { return other.Ref == s.Ref }) {
+	if at := (entry{file, s.Ref}); !l.kept[at] {
+		l.kept[at] = true
 		l.good[file] = append(l.good[file], s)
 	}
 }

@@ -21,14 +21,15 @@ type Origin struct {
 	Kind Kind
 	// Place is the directory as the operator named it, or namespace/name of a ConfigMap.
 	Place string
-	// Name is the slash-separated path below that directory, or the key of the ConfigMap.
+	// Name is the slash-separated path below that directory, or the key of the ConfigMap. It is
+	// empty for a ConfigMap as a whole.
 	Name string
 	// Index counts the non-empty documents of one file or key, from 0.
 	Index int
 }
 
-// String gives the origin as logs and errors show it, such as `file conf/logger.yaml`
-// or `configmap sidecars/team-a[logger.yaml] document 2`.
+// String gives the origin as logs and errors show it, such as `file conf/logger.yaml`,
+// `configmap sidecars/team-a[logger.yaml] document 2` or `configmap sidecars/team-a`.
 func (o Origin) String() string {
 	if o.Index == 0 {
 		return o.text()
@@ -38,6 +39,9 @@ func (o Origin) String() string {
 
 // text is the file or key, without the index.
 func (o Origin) text() string {
+	if o.isConfigMap() {
+		return printable("configmap " + o.Place)
+	}
 	if o.Kind == ConfigMap {
 		return printable(fmt.Sprintf("configmap %s[%s]", o.Place, o.Name))
 	}
@@ -58,4 +62,18 @@ func (o Origin) Compare(other Origin) int {
 func (o Origin) whole() Origin {
 	o.Index = 0
 	return o
+}
+
+// holder is where the limits of a ConfigMap's contents count: the ConfigMap as a whole, or the
+// file itself.
+func (o Origin) holder() Origin {
+	if o.Kind == ConfigMap {
+		o.Name = ""
+	}
+	return o.whole()
+}
+
+// isConfigMap tells a ConfigMap as a whole from its keys.
+func (o Origin) isConfigMap() bool {
+	return o.Kind == ConfigMap && o.Name == ""
 }

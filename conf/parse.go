@@ -27,6 +27,7 @@ type parsed struct {
 	// inherits is the field as written, without white space around it.
 	inherits string
 	tree     tree
+	size     int // of tree, in bytes of JSON
 	faults   []error
 	// nameLine and inheritsLine are for the faults that only Load can find.
 	nameLine, inheritsLine int
@@ -48,6 +49,7 @@ func parse(document Document) *parsed {
 		p.reject(document.Line, err)
 		return p
 	}
+	p.size = len(text)
 	p.nameLine, p.inheritsLine = lines.line("name"), lines.line("inherits")
 	p.inspect(value, lines)
 	slices.SortStableFunc(p.faults, func(a, b error) int { return cmp.Compare(lineOf(a), lineOf(b)) })

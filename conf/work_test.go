@@ -1,0 +1,122 @@
+package conf_test
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// heap is a key with that many documents, each of which is made of its number. It is not
+// split, so that there is no limit.
+func heap(n int, text func(int) string) []conf.Document {
+	list := make([]conf.Document, n)
+	for i := range list {
+		origin := conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/heap", Name: "k", Index: i}
+		list[i] = conf.Document{Origin: origin, Content: []byte(text(i)), Line: i + 1}
+	}
+	return list
+}
+
+func plain(i int) string    { return fmt.Sprintf("name: c%d\n", i) }
+func orphan(i int) string   { return fmt.Sprintf("name: c%d\ninherits: nobody%d\n", i, i) }
+func wrong(i int) string    { return fmt.Sprintf("name: c%d\nx: 1\n", i) }
+func nameless(i int) string { return fmt.Sprintf("x: %d\n", i) }
+
+// linked inherits from the one before.
+func linked(i int) string {
+	if i == 0 {
+		return plain(0)
+	}
+	return fmt.Sprintf("name: c%d\ninherits: c%d\n", i, i-1)
+}
+
+// ring has each document inherit from the next, and the last from the first.
+func ring(n int) []conf.Document {
+	return heap(n, func(i int) string { return fmt.Sprintf("name: c%d\ninherits: c%d\n", i, (i+1)%n) })
+}
+
+// wide is a base and its heir, each with that many variables.
+func wide(n int) []conf.Document {
+	return heap(2, func(document int) string {
+		var text strings.Builder
+		fmt.Fprintf(&text, "name: w%d\n%senv:\n", document, []string{"", "inherits: w0\n"}[document])
+		for i := range n {
+			fmt.Fprintf(&text, "- name: A%d\n", document*n/2+i)
+		}
+		return text.String()
+	})
+}
+
+// What anybody may write must not hold up the sidecars of everybody else: four times as many
+// documents cost about four times as much, also when all are parsed already.
+//
+//nolint:paralleltest // it measures the CPU time of the whole process
+func TestWorkIsLinear(t *testing.T) {
+	reload := func(versions ...[]conf.Document) func() {
+		var set *conf.Set
+		for _, documents := range versions {
+			set = conf.Load(documents, set)
+		}
+		return func() { set.Try("sidecars", "other", inMap("other", "name: other\n")) }
+	}
+	for name, prepare := range map[string]func(n int) func(){
+		"chain":          func(n int) func() { return reload(heap(n, linked)) },
+		"missing bases":  func(n int) func() { return reload(heap(n, orphan)) },
+		"ring":           func(n int) func() { return reload(ring(n)) },
+		"wide":           func(n int) func() { return reload(wide(n)) },
+		"wrong":          func(n int) func() { return reload(heap(n, wrong)) },
+		"went wrong":     func(n int) func() { return reload(heap(n, plain), heap(n, wrong)) },
+		"lost its names": func(n int) func() { return reload(heap(n, plain), heap(n, nameless)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n, most = 2500, 8
+			small, large := prepare(n), prepare(4*n)
+			var ratio float64
+			for range 5 {
+				if ratio = float64(cost(large)) / float64(cost(small)); ratio <= most {
+					return
+				}
+			}
+			t.Errorf("four times the documents cost %.1f times as much, want %d at most", ratio, most)
+		})
+	}
+}
+
+// cost is the CPU time that something takes at best.
+func cost(work func()) time.Duration {
+	best := time.Duration(1<<63 - 1)
+	for range 3 {
+		before := used()
+		work()
+		best = min(best, used()-before)
+	}
+	return best
+}
+
+// used is the CPU time of this process until now.
+func used() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkTry is a trial of a ConfigMap beside one that holds a lot.
+func BenchmarkTry(b *testing.B) {
+	other := inMap("other", "name: other\n")
+	for name, text := range map[string]func(int) string{"chain": linked, "missing bases": orphan} {
+		for _, n := range []int{7000, 14000, 28000} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				set := conf.Load(heap(n, text), nil)
+				for b.Loop() {
+					set.Try("sidecars", "other", other)
+				}
+			})
+		}
+	}
+}
