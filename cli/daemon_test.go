@@ -58,7 +58,9 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	process := exec.Command(ts.Getenv("INJECTOR"), append(args, "--log-format=json")...)
 	process.Dir = ts.MkAbs(".")
-	process.Env = []string{"LOG_LEVEL=" + ts.Getenv("LOG_LEVEL")}
+	for _, variable := range []string{"LOG_LEVEL", "CONFIG_DIR", "CONFIGMAP_LABELS", "CONFIGMAP_NAMESPACE", "TLS_CERT_FILE", "TLS_KEY_FILE", "SIDECAR_INJECTOR_DEV"} {
+		process.Env = append(process.Env, variable+"="+ts.Getenv(variable))
+	}
 	d := &daemon{log: new(logBuffer), ended: make(chan struct{})}
 	process.Stderr = d.log
 	ts.Check(process.Start())

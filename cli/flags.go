@@ -30,6 +30,19 @@ func (f flagSet) env(name, variable string) {
 	f.environment[name] = variable
 	flag := f.Lookup(name)
 	flag.Usage += " [$" + variable + "]"
+	flag.Annotations = map[string][]string{variableAnnotation: {variable}}
+}
+
+// variableAnnotation is where a flag has the name of its variable, for those who have the flag
+// alone.
+const variableAnnotation = "variable"
+
+// variableOf gives the variable of a flag; empty if it has none.
+func variableOf(flag *pflag.Flag) string {
+	if names := flag.Annotations[variableAnnotation]; len(names) > 0 {
+		return names[0]
+	}
+	return ""
 }
 
 // readEnvironment sets the flags that were not given from their variables. An empty variable

@@ -14,6 +14,8 @@ const programName = "k8s-sidecar-injector"
 
 // Process is what a command has of the process that it runs in.
 type Process struct {
+	// Name is what it was started by, which may be a path.
+	Name           string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Getenv gives the value of an environment variable; unset and empty are the same.
@@ -22,7 +24,11 @@ type Process struct {
 
 // System is the process itself.
 func System() Process {
-	return Process{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
+	process := Process{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
+	if len(os.Args) > 0 {
+		process.Name = os.Args[0]
+	}
+	return process
 }
 
 // Run executes the command that the arguments name and returns the exit code: 0, or 1 after
@@ -41,6 +47,9 @@ func Run(args []string, process Process) int {
 // newRoot builds the command tree. Without a command, the program serves.
 func newRoot(process Process) *cobra.Command {
 	root := newServe(process)
+	if process.likeEntrypoint() {
+		root = newEntrypoint(process)
+	}
 	root.SetIn(process.Stdin)
 	root.SetOut(process.Stdout)
 	root.SetErr(process.Stderr)
