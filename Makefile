@@ -81,3 +81,22 @@ cluster: cluster-bin ## run a cluster with the injector on this machine, to try 
 .PHONY: build
 build: ## build the static binary for this machine
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o k8s-sidecar-injector .
+
+# The image. BUILDER_FLAGS stand before the command build, BUILD_FLAGS after it.
+IMAGE ?= k8s-sidecar-injector
+PLATFORM ?=
+BUILDER ?= $(shell docker info >/dev/null 2>&1 && echo docker || basename "$$(command -v podman || command -v buildah)")
+BUILDER_FLAGS ?=
+BUILD_FLAGS ?=
+
+.PHONY: image
+image: ## build the container image with docker, podman or buildah, for this platform or PLATFORM=linux/arm64
+	@set -eu; builder='$(BUILDER)'; version='$(or $(VERSION),devel)'; revision=$$(git rev-parse HEAD 2>/dev/null || true); \
+	  [ -n "$$builder" ] || { echo 'make image: there is neither a docker whose daemon answers, nor podman, nor buildah: install one' >&2; exit 1; }; \
+	  echo "building $(IMAGE):$$version with $$builder"; \
+	  DOCKER_BUILDKIT=1 $$builder $(BUILDER_FLAGS) build $(if $(PLATFORM),--platform $(PLATFORM)) --build-arg "VERSION=$$version" \
+	    $${revision:+--label "org.opencontainers.image.revision=$$revision"} $(BUILD_FLAGS) --tag "$(IMAGE):$$version" .
+
+.PHONY: image-test
+image-test: ## build the image for two platforms and try it; for CI: needs root, and apt-get where there is no buildah
+	bash .ci/image
