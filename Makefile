@@ -33,6 +33,7 @@ cover: ## run the tests and print the statement coverage of each package
 .PHONY: lint
 lint: ## check style, imports and go.mod; builds golangci-lint from tools.mod the first time
 	go mod tidy -diff
+	$(HELM) lint --strict deploy/chart
 	go tool -modfile=tools.mod golangci-lint run ./...
 	cd e2e && go mod tidy -diff
 	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./cluster ./cmd/cluster
@@ -68,15 +69,24 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 	    awk -v program=$$program '/^(go:|#)|error|cannot|undefined/ {print} NR % 100 == 0 {printf "%s: %d packages compiled\n", program, NR; fflush()} \
 	      END {printf "%s: built\n", program}'; \
 	done
+	@CGO_ENABLED=0 go build -modfile=tools.mod -o e2e/.bin/ helm.sh/helm/v4/cmd/helm && echo 'helm: built'
 	@CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o e2e/.bin/ .
 
 .PHONY: e2e
 e2e: cluster-bin ## run the tests against a real API server, or those named by RUN
-	cd e2e && CGO_ENABLED=0 go test -count=1 -timeout 30m -run '$(RUN)' . ./cluster
+	cd e2e && CGO_ENABLED=0 go test -count=1 -parallel 4 -timeout 40m -run '$(RUN)' . ./cluster
 
 .PHONY: cluster
 cluster: cluster-bin ## run a cluster with the injector on this machine, to try it with kubectl
 	@cd e2e && CGO_ENABLED=0 go build -o .bin/ ./cmd/cluster && exec .bin/cluster
+
+HELM := CGO_ENABLED=0 go tool -modfile=tools.mod helm
+
+.PHONY: manifests
+manifests: ## render deploy/install.yaml from the chart
+	@{ printf '# Made of deploy/chart by make manifests. To change it, change the chart.\n'; cat deploy/namespace.yaml; \
+	  $(HELM) template sidecar-injector deploy/chart --namespace sidecar-injector --set sample=true; } > deploy/install.yaml.new
+	@mv deploy/install.yaml.new deploy/install.yaml
 
 .PHONY: build
 build: ## build the static binary for this machine

@@ -26,10 +26,6 @@ import (
 // startTimeout is how long each part of the cluster may take until it is ready.
 const startTimeout = 2 * time.Minute
 
-// serviceRange is where Services have their addresses: on loopback, where this process and the API
-// server reach them without a kube-proxy.
-const serviceRange = "127.10.0.0/24"
-
 // Cluster is a control plane. Its methods are not safe for concurrent use, but Client is.
 type Cluster struct {
 	// Kubeconfig is the path of the kubeconfig of an administrator.
@@ -166,7 +162,7 @@ func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
 		"--tls-cert-file="+c.file("apiserver.crt"), "--tls-private-key-file="+c.file("apiserver.key"), "--cert-dir="+c.dir,
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+c.file("accounts.key"), "--service-account-signing-key-file="+c.file("accounts.key"),
-		"--token-auth-file="+c.file("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range="+serviceRange,
+		"--token-auth-file="+c.file("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range="+c.serviceRange(),
 		"--enable-admission-plugins=NodeRestriction", "--shutdown-delay-duration=0s")
 	if err != nil {
 		return err
@@ -176,6 +172,12 @@ func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
 	return c.APIServer.await(ctx, "kube-apiserver", func(ctx context.Context) error {
 		return c.Client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 	})
+}
+
+// serviceRange is where Services have their addresses: on loopback, where this process and the API
+// server reach them without a kube-proxy, and apart from those of any other cluster on this machine.
+func (c *Cluster) serviceRange() string {
+	return fmt.Sprintf("127.%d.%d.0/24", c.port>>8, c.port&0xff)
 }
 
 // startControllers starts those that make pods and service accounts. The one that would evict

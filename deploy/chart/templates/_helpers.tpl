@@ -1,0 +1,77 @@
+{{- define "fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "labels" -}}
+{{ include "selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "definitionsNamespace" -}}
+{{- default .Release.Namespace .Values.configMaps.namespace -}}
+{{- end -}}
+
+{{- define "definitionsSelector" -}}
+{{- $pairs := list -}}
+{{- range $key, $value := .Values.configMaps.matchLabels -}}
+{{- $pairs = append $pairs (printf "%s=%s" $key $value) -}}
+{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
+
+{{- /* The Secret that has the certificate, in every mode. */ -}}
+{{- define "tlsSecret" -}}
+{{- $own := printf "%s-tls" (include "fullname" .) -}}
+{{- if eq .Values.tls.mode "selfManaged" -}}
+{{- default $own .Values.tls.selfManaged.secretName -}}
+{{- else if eq .Values.tls.mode "secret" -}}
+{{- required "tls.secret.name is needed with tls.mode secret: the Secret that has tls.crt and tls.key" .Values.tls.secret.name -}}
+{{- else -}}
+{{- $own -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "dnsName" -}}
+{{- printf "%s.%s.svc" (include "fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "webhookAnnotations" -}}
+{{- if eq .Values.tls.mode "certManager" }}
+  annotations:
+    cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "fullname" . }}
+{{- end }}
+{{- end -}}
+
+{{- define "clientConfig" -}}
+service:
+  namespace: {{ .root.Release.Namespace }}
+  name: {{ include "fullname" .root }}
+  path: {{ .path }}
+  port: {{ .root.Values.service.port }}
+{{- if eq .root.Values.tls.mode "secret" }}
+caBundle: {{ required "tls.secret.caBundle is needed with tls.mode secret: the CA, as PEM" .root.Values.tls.secret.caBundle | b64enc }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,158 @@
+package e2e_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// render gives what the chart makes of these values.
+func render(t *testing.T, values ...string) string {
+	t.Helper()
+	output, err := tryRender(t, values...)
+	if err != nil {
+		t.Fatalf("%q: %v\n%s", values, err, output)
+	}
+	return output
+}
+
+func tryRender(t *testing.T, values ...string) (string, error) {
+	t.Helper()
+	args := []string{"template", home, chart, "--namespace=" + home}
+	for _, value := range values {
+		args = append(args, "--set", value)
+	}
+	output, err := exec.CommandContext(t.Context(), filepath.Join(bin, "helm"), args...).CombinedOutput()
+	return string(output), err
+}
+
+// The API server takes every variant, with every field checked and without a warning.
+func TestChartVariants(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, startCluster(t))
+	s.kubectl("apply", "-f", "../deploy/namespace.yaml")
+	for name, values := range map[string][]string{
+		"defaults":      nil,
+		"sample":        {"sample=true"},
+		"sidecars":      {`sidecars.a\.yaml=name: a`},
+		"secret":        {"tls.mode=secret", "tls.secret.name=own", "tls.secret.caBundle=" + strings.ReplaceAll(string(s.ca(t)), ",", `\,`)},
+		"autoscaling":   {"autoscaling.enabled=true"},
+		"all off":       {"rbac.create=false", "validation.enabled=false", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false", "serviceAccount.create=false"},
+		"names":         {"fullnameOverride=other", "serviceAccount.name=own", "annotationNamespace=sidecars.example.com", "configMaps.namespace=default"},
+		"scheduling":    {"priorityClassName=system-cluster-critical", "nodeSelector.a=b", "tolerations[0].key=a", "tolerations[0].operator=Exists", "topologySpreadConstraints[0].maxSkew=1", "topologySpreadConstraints[0].topologyKey=z", "topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule", "topologySpreadConstraints[0].labelSelector.matchLabels.a=b"},
+		"more webhook":  {"webhook.failurePolicy=Fail", "webhook.objectSelector.matchLabels.a=b", "webhook.matchConditions[0].name=x", "webhook.matchConditions[0].expression=has(object.spec)", "webhook.namespaceSelector.matchExpressions[0].key=a", "webhook.namespaceSelector.matchExpressions[0].operator=Exists"},
+		"more of a pod": {"extraArgs[0]=--log-level=debug", "extraEnv[0].name=A", "extraEnv[0].value=b", "podLabels.a=b", "podAnnotations.a=b", "imagePullSecrets[0].name=a", "image.digest=sha256:" + strings.Repeat("0", 64)},
+		"peers":         {"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b"},
+	} {
+		file := filepath.Join(t.TempDir(), strings.ReplaceAll(name, " ", "-")+".yaml")
+		must(t, os.WriteFile(file, []byte(render(t, values...)), 0o600))
+		s.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", file)
+	}
+}
+
+// What depends on the resources of others, which this API server has not.
+func TestChartForOthers(t *testing.T) {
+	t.Parallel()
+	for value, wants := range map[string][]string{
+		"tls.mode=certManager": {
+			"kind: Issuer", "selfSigned: {}", "kind: Certificate", "secretName: sidecar-injector-tls", "dnsNames: [sidecar-injector.sidecar-injector.svc]",
+			"cert-manager.io/inject-ca-from: sidecar-injector/sidecar-injector", "--tls-cert-file=/tls/tls.crt", "mountPath: /tls",
+		},
+		"serviceMonitor.enabled=true": {"kind: ServiceMonitor", "port: lifecycle, path: /metrics"},
+		"podMonitor.enabled=true":     {"kind: PodMonitor", "podMetricsEndpoints:"},
+	} {
+		rendered := render(t, value)
+		for _, want := range wants {
+			if !strings.Contains(rendered, want) {
+				t.Errorf("%s: there is no %q in\n%s", value, want, rendered)
+			}
+		}
+	}
+	if rendered := render(t, "tls.mode=certManager"); strings.Contains(rendered, "kind: ClusterRole") || strings.Contains(rendered, "self-managed") {
+		t.Errorf("with cert-manager, rights to write are granted:\n%s", rendered)
+	}
+}
+
+// Wrong values are refused, by name.
+func TestChartRefuses(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"replica=3":                        "replica",
+		"webhook.failurePolicy=ignore":     "failurePolicy",
+		"webhook.timeoutSeconds=31":        "timeoutSeconds",
+		"tls.mode=files":                   "mode",
+		"tls.mode=secret":                  "is needed with tls.mode secret",
+		"tls.selfManaged.lifetime=90d":     "lifetime",
+		"log.level=loud":                   "level",
+		"annotationNamespace=A_B":          "annotationNamespace",
+		"image.digest=latest":              "digest",
+		"configMaps.matchLabels=null":      "matchLabels",
+		"sidecars.a=null,sidecars.b[0]=x":  "sidecars",
+		"terminationGracePeriodSeconds=-1": "terminationGracePeriodSeconds",
+	} {
+		if output, err := tryRender(t, value); err == nil || !strings.Contains(output, want) {
+			t.Errorf("%s: %v, %s", value, err, output)
+		}
+	}
+}
+
+// deploy/install.yaml is what make manifests makes of the chart.
+func TestManifestsAreCurrent(t *testing.T) {
+	t.Parallel()
+	namespace, err := os.ReadFile("../deploy/namespace.yaml")
+	must(t, err)
+	manifests, err := os.ReadFile("../deploy/install.yaml")
+	must(t, err)
+	_, rest, found := strings.Cut(string(manifests), string(namespace))
+	if !found {
+		t.Fatal("install.yaml does not have namespace.yaml in it: run make manifests")
+	}
+	if diff := cmp.Diff(render(t, "sample=true"), rest); diff != "" {
+		t.Errorf("install.yaml is not what the chart gives: run make manifests\n%s", diff)
+	}
+}
+
+// An upgrade changes what it should, and not the caBundle, which is the program's.
+func TestHelmUpgrade(t *testing.T) {
+	t.Parallel()
+	i := installChart(t, "sample=true")
+	i.pods(2)
+	i.setBundle(i.ca(t))
+	i.helm("upgrade", home, chart, "--namespace="+home, "--reuse-values", "--set=replicas=3", "--set=onUnknown=deny",
+		"--set=webhook.failurePolicy=Fail", "--set=resources.limits.memory=512Mi", "--set=validation.enabled=false", "--set=sample=false")
+	var deployment *appsv1.Deployment
+	deployment, err := i.client().AppsV1().Deployments(home).Get(t.Context(), home, metav1.GetOptions{})
+	must(t, err)
+	container := deployment.Spec.Template.Spec.Containers[0]
+	equal(t, "the number of replicas", *deployment.Spec.Replicas, 3)
+	equal(t, "the limit", container.Resources.Limits.Memory().String(), "512Mi")
+	if args := strings.Join(container.Args, " "); !strings.Contains(args, "--on-unknown=deny") {
+		t.Errorf("the arguments are %s", args)
+	}
+	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), home, metav1.GetOptions{})
+	must(t, err)
+	equal(t, "the failure policy", *configuration.Webhooks[0].FailurePolicy, admissionregistrationv1.Fail)
+	equal(t, "the caBundle", string(i.bundle()), string(i.ca(t)))
+	if left := i.kubectl("get", "validatingwebhookconfiguration,configmap", "--namespace="+home, "-o", "name"); strings.Contains(left, "injector") {
+		t.Errorf("what was turned off is still there: %s", left)
+	}
+	i.helm("uninstall", home, "--namespace="+home)
+	if left := i.kubectl("get", "all,secret,configmap,role,rolebinding,networkpolicy,pdb,serviceaccount,mutatingwebhookconfiguration,clusterrole", "--namespace="+home, "-o", "name"); strings.Contains(left, "/sidecar-injector") {
+		t.Errorf("left after the uninstallation: %s", left)
+	}
+}
+
+// ca is the cluster's own CA.
+func (s *scene) ca(t *testing.T) []byte {
+	t.Helper()
+	config, err := s.Config()
+	must(t, err)
+	return config.CAData
+}

@@ -1,0 +1,183 @@
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// What the docs say to do works, and is done twice without harm. The API server checks every field,
+// and the namespace enforces Pod Security restricted.
+func TestInstall(t *testing.T) {
+	t.Parallel()
+	i := installManifests(t)
+	again := i.kubectl("apply", "--validate=strict", "-f", "../deploy/install.yaml")
+	if strings.Contains(again, "created") {
+		t.Errorf("the second time makes something:\n%s", again)
+	}
+	i.start(i.pods(2))
+	i.awaitInjection()
+
+	// Every function works with the rights of the manifests.
+	must(t, i.define("good", sidecar("x", "one")))
+	i.awaitContainers("x", "app,one")
+	if err := i.define("bad", "name: bad\nnonsense: 1\n"); err == nil || !strings.Contains(err.Error(), "nonsense: Forbidden") {
+		t.Errorf("a bad definition is refused with %v", err)
+	}
+	i.setBundle(nil)
+	i.awaitInjection()
+	must(t, i.client().CoreV1().Secrets(home).Delete(t.Context(), home+"-tls", metav1.DeleteOptions{}))
+	i.await("the Secret to be made again", func() error {
+		secret, err := i.client().CoreV1().Secrets(home).Get(t.Context(), home+"-tls", metav1.GetOptions{})
+		if err == nil && len(secret.Data["tls.key"]) == 0 {
+			err = fmt.Errorf("it is empty")
+		}
+		return err
+	})
+	i.awaitInjection()
+
+	// The sample of the docs.
+	i.kubectl("apply", "--namespace="+i.namespace, "-f", "../deploy/sample.yaml")
+	equal(t, "the list of the sample's containers", containers(i.awaitPod()), "web,greeter")
+
+	// Nothing is left of what was installed.
+	i.kubectl("delete", "--namespace="+i.namespace, "-f", "../deploy/sample.yaml")
+	i.kubectl("delete", "--wait=false", "-f", "../deploy/install.yaml")
+	if left := i.kubectl("get", "clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration", "-o", "name"); strings.Contains(left, home) {
+		t.Errorf("left after the uninstallation:\n%s", left)
+	}
+}
+
+// define makes a ConfigMap in the namespace of the installation.
+func (i *installation) define(name, definition string) error {
+	there := &scene{T: i.T, Cluster: i.Cluster, namespace: home}
+	return there.apply(name, definition)
+}
+
+// setBundle overwrites the caBundle of the webhook about pods.
+func (i *installation) setBundle(bundle []byte) {
+	i.Helper()
+	configurations := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	configuration, err := configurations.Get(i.Context(), home, metav1.GetOptions{})
+	must(i.T, err)
+	configuration.Webhooks[0].ClientConfig.CABundle = bundle
+	_, err = configurations.Update(i.Context(), configuration, metav1.UpdateOptions{})
+	must(i.T, err)
+}
+
+// bundle is the caBundle of the webhook about pods.
+func (i *installation) bundle() []byte {
+	i.Helper()
+	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(i.Context(), home, metav1.GetOptions{})
+	must(i.T, err)
+	return bytes.Clone(configuration.Webhooks[0].ClientConfig.CABundle)
+}
+
+// The rights that the manifests grant, beyond those that every service account has, are these.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	i := installManifests(t)
+	configurations := "list,patch,watch mutatingwebhookconfigurations,validatingwebhookconfigurations.admissionregistration.k8s.io " + home
+	for namespace, want := range map[string][]string{
+		home: {
+			configurations,
+			"create,list,patch,update,watch secrets. " + home + "-tls",
+			"list,watch configmaps. ",
+		},
+		metav1.NamespaceSystem: {configurations},
+		i.namespace:            {configurations},
+	} {
+		must(t, ignoreExisting(i.AddAccount(t.Context(), namespace, "nobody")))
+		nobody, err := i.Identity(t.Context(), namespace, "nobody")
+		must(t, err)
+		granted := i.rights(i.identity.Kubeconfig, namespace)
+		for _, rule := range i.rights(nobody.Kubeconfig, namespace) {
+			granted = slices.DeleteFunc(granted, func(other string) bool { return other == rule })
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, granted); diff != "" {
+			t.Errorf("the rights in %s (-want +got):\n%s", namespace, diff)
+		}
+	}
+}
+
+// rights are what an identity may do in a namespace, as the API server says it.
+func (i *installation) rights(kubeconfig, namespace string) []string {
+	i.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	must(i.T, err)
+	client, err := kubernetes.NewForConfig(config)
+	must(i.T, err)
+	review, err := client.AuthorizationV1().SelfSubjectRulesReviews().Create(i.Context(), &authorizationv1.SelfSubjectRulesReview{
+		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace},
+	}, metav1.CreateOptions{})
+	must(i.T, err)
+	var rules []string
+	for _, r := range review.Status.ResourceRules {
+		slices.Sort(r.Verbs)
+		slices.Sort(r.Resources)
+		rules = append(rules, fmt.Sprintf("%s %s.%s %s", strings.Join(r.Verbs, ","), strings.Join(r.Resources, ","), strings.Join(r.APIGroups, ","), strings.Join(r.ResourceNames, ",")))
+	}
+	for _, r := range review.Status.NonResourceRules {
+		rules = append(rules, fmt.Sprintf("%s %s", strings.Join(r.Verbs, ","), strings.Join(r.NonResourceURLs, ",")))
+	}
+	slices.Sort(rules)
+	return slices.Compact(rules)
+}
+
+func ignoreExisting(err error) error {
+	if err != nil && strings.Contains(err.Error(), "already exists") {
+		return nil
+	}
+	return err
+}
+
+// What is refused: no other Secret and no other configuration can be written, and none made.
+func TestRightsRefused(t *testing.T) {
+	t.Parallel()
+	i := installManifests(t)
+	config, err := clientcmd.BuildConfigFromFlags("", i.identity.Kubeconfig)
+	must(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "other"}}
+	for what, try := range map[string]func() error{
+		"create a Secret": func() error {
+			_, err := client.CoreV1().Secrets(home).Create(t.Context(), secret, metav1.CreateOptions{})
+			return err
+		},
+		"list Secrets": func() error {
+			_, err := client.CoreV1().Secrets(home).List(t.Context(), metav1.ListOptions{})
+			return err
+		},
+		"read a Secret elsewhere": func() error {
+			_, err := client.CoreV1().Secrets(metav1.NamespaceSystem).Get(t.Context(), home+"-tls", metav1.GetOptions{})
+			return err
+		},
+		"write a ConfigMap": func() error {
+			_, err := client.CoreV1().ConfigMaps(home).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
+			return err
+		},
+		"list webhook configurations": func() error {
+			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{})
+			return err
+		},
+		"create a pod": func() error {
+			_, err := client.CoreV1().Pods(home).Create(t.Context(), pod("x", ""), metav1.CreateOptions{})
+			return err
+		},
+	} {
+		if err := try(); err == nil || !strings.Contains(err.Error(), "forbidden") {
+			t.Errorf("to %s gives %v", what, err)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package e2e_test
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Lifetimes of seconds: a CA is renewed after 48 seconds, a certificate after 16.
+const (
+	shortLife   = "tls.selfManaged.lifetime=24s"
+	shortCALife = "tls.selfManaged.caLifetime=72s"
+)
+
+// Three replicas that start at once agree. Under constant creation of pods, with failurePolicy Fail,
+// certificates and CAs are rotated, the caBundle is overwritten, and the Secret is deleted, emptied
+// and filled with rubbish: no creation fails.
+func TestSelfManagedTLS(t *testing.T) {
+	t.Parallel()
+	i := installChart(t, "replicas=3", "sample=true", "webhook.failurePolicy=Fail", shortLife, shortCALife)
+	i.start(i.pods(3))
+	i.awaitInjection()
+	for _, replica := range i.replicas {
+		equal(t, "the number of certificates that a replica took up at first", countLines(t, replica, "certificate loaded", ""), 1)
+	}
+	constant := i.createPods()
+	i.awaitCAs(2)
+	i.spoil("deleted", func(*corev1.Secret) *corev1.Secret { return nil })
+	i.spoil("emptied", func(s *corev1.Secret) *corev1.Secret {
+		s.Data = nil
+		return s
+	})
+	i.spoil("filled with rubbish", func(s *corev1.Secret) *corev1.Secret {
+		for key := range s.Data {
+			s.Data[key] = []byte("rubbish")
+		}
+		return s
+	})
+	constant.check()
+
+	// Who overwrites the caBundle breaks the webhook until it is repaired.
+	i.setBundle([]byte("-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n"))
+	i.await("the caBundle to be repaired", func() error {
+		if newestCA(i.bundle()) == "" {
+			return fmt.Errorf("it is not")
+		}
+		return nil
+	})
+	i.awaitInjection()
+}
+
+// awaitCAs waits until so many more CAs have signed what is served.
+func (i *installation) awaitCAs(count int) {
+	i.Helper()
+	seen := map[string]bool{newestCA(i.bundle()): true}
+	i.awaitFor(patience, "the CA to be rotated", func() error {
+		bundle := i.bundle()
+		if block, rest := pem.Decode(bundle); block != nil && len(rest) == 0 {
+			seen[newestCA(bundle)] = true // the only one: the rotation is over
+		}
+		if len(seen) <= count {
+			return fmt.Errorf("there were %d", len(seen))
+		}
+		return nil
+	})
+}
+
+// newestCA is the name of the first CA in a bundle, empty if there is none.
+func newestCA(bundle []byte) string {
+	if ca := decodeCertificate(bundle); ca != nil {
+		return ca.Subject.CommonName
+	}
+	return ""
+}
+
+// decodeCertificate gives the first certificate of a PEM, nil if there is none.
+func decodeCertificate(content []byte) *x509.Certificate {
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return nil
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return certificate
+}
+
+// spoil does something to the Secret, and waits until another CA than before is the only one that
+// is trusted.
+func (i *installation) spoil(what string, change func(*corev1.Secret) *corev1.Secret) {
+	i.Helper()
+	secrets := i.client().CoreV1().Secrets(home)
+	before := newestCA(i.bundle())                   // names have the second in which a CA was made
+	i.await("the Secret to be "+what, func() error { // somebody may write at the same time
+		secret, err := secrets.Get(i.Context(), home+"-tls", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if secret = change(secret); secret == nil {
+			return secrets.Delete(i.Context(), home+"-tls", metav1.DeleteOptions{})
+		}
+		_, err = secrets.Update(i.Context(), secret, metav1.UpdateOptions{})
+		return err
+	})
+	i.awaitFor(patience, "a Secret that was "+what+" to be made anew, and its CA to sign", func() error {
+		secret, err := secrets.Get(i.Context(), home+"-tls", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		ca, leaf := decodeCertificate(secret.Data["ca.crt"]), decodeCertificate(secret.Data["tls.crt"])
+		if ca == nil || leaf == nil || ca.Subject.CommonName == before || leaf.Issuer.CommonName != ca.Subject.CommonName {
+			return fmt.Errorf("before it was %q, now %v", before, ca)
+		}
+		return nil
+	})
+}
