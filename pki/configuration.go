@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -21,40 +22,37 @@ type configuration struct {
 }
 
 func (k *Keeper) mutating(name string) *configuration {
-	client := k.options.Mutating
-	return &configuration{
-		followed: follow("mutatingwebhookconfiguration "+name, name,
-			client, &admissionregistrationv1.MutatingWebhookConfiguration{}, k.options.Log),
-		webhooks: func(object any) (configs []admissionregistrationv1.WebhookClientConfig) {
-			if c, ok := object.(*admissionregistrationv1.MutatingWebhookConfiguration); ok {
-				for _, w := range c.Webhooks {
-					configs = append(configs, w.ClientConfig)
-				}
-			}
-			return configs
-		},
-		patch: func(ctx context.Context, patch []byte) error {
-			_, err := client.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-			return err
-		},
+	webhooks := func(c *admissionregistrationv1.MutatingWebhookConfiguration) (configs []admissionregistrationv1.WebhookClientConfig) {
+		for _, w := range c.Webhooks {
+			configs = append(configs, w.ClientConfig)
+		}
+		return configs
 	}
+	return keep("mutatingwebhookconfiguration", name, k.options.Mutating, new(admissionregistrationv1.MutatingWebhookConfiguration), webhooks, k.options.Log)
 }
 
 func (k *Keeper) validating(name string) *configuration {
-	client := k.options.Validating
+	webhooks := func(c *admissionregistrationv1.ValidatingWebhookConfiguration) (configs []admissionregistrationv1.WebhookClientConfig) {
+		for _, w := range c.Webhooks {
+			configs = append(configs, w.ClientConfig)
+		}
+		return configs
+	}
+	return keep("validatingwebhookconfiguration", name, k.options.Validating, new(admissionregistrationv1.ValidatingWebhookConfiguration), webhooks, k.options.Log)
+}
+
+// keep makes a configuration of any kind. The function gives what its webhooks have to be called by.
+func keep[T, L runtime.Object](kind, name string, c client[T, L], example T, webhooks func(T) []admissionregistrationv1.WebhookClientConfig, log zerolog.Logger) *configuration {
 	return &configuration{
-		followed: follow("validatingwebhookconfiguration "+name, name,
-			client, &admissionregistrationv1.ValidatingWebhookConfiguration{}, k.options.Log),
-		webhooks: func(object any) (configs []admissionregistrationv1.WebhookClientConfig) {
-			if c, ok := object.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok {
-				for _, w := range c.Webhooks {
-					configs = append(configs, w.ClientConfig)
-				}
+		followed: follow(kind+" "+name, name, c, example, log),
+		webhooks: func(object any) []admissionregistrationv1.WebhookClientConfig {
+			if found, ok := object.(T); ok {
+				return webhooks(found)
 			}
-			return configs
+			return nil
 		},
 		patch: func(ctx context.Context, patch []byte) error {
-			_, err := client.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+			_, err := c.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 			return err
 		},
 	}

@@ -39,8 +39,8 @@ func TestFirstStart(t *testing.T) {
 		secret := w.secret()
 		ca := decode(t, secret.Data["ca.crt"])
 		served := leaf(t, keeper)
-		within(t, "the CA's life", ca.NotAfter.Sub(time.Now()), caLife)
-		within(t, "the certificate's life", served.NotAfter.Sub(time.Now()), lifetime)
+		within(t, "the CA's life", time.Until(ca.NotAfter), caLife)
+		within(t, "the certificate's life", time.Until(served.NotAfter), lifetime)
 		if want := []time.Time{served.NotAfter}; !slices.EqualFunc(expiries, want, time.Time.Equal) {
 			t.Errorf("observed %v, want %v", expiries, want)
 		}
@@ -281,14 +281,14 @@ func TestBundleCannotBeWritten(t *testing.T) {
 		defer stop()
 		pass(time.Minute)
 		before := leaf(t, keeper)
-		w.client.PrependReactor("patch", "mutatingwebhookconfigurations", refusal)
+		w.refusing("mutatingwebhookconfigurations", errors.New("no"))
 		w.remove()
 		pass(time.Hour)
 		w.consistent(keeper)
 		if !leaf(t, keeper).Equal(before) {
 			t.Error("the certificate was replaced")
 		}
-		w.client.ReactionChain = w.client.ReactionChain[1:]
+		w.refusing("mutatingwebhookconfigurations", nil)
 		pass(time.Hour)
 		w.consistent(keeper)
 		if leaf(t, keeper).Equal(before) {
@@ -302,7 +302,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.refusing(apierrors.NewForbidden(corev1.Resource("secrets"), name, errors.New("no")))
+		w.refusing("secrets", apierrors.NewForbidden(corev1.Resource("secrets"), name, errors.New("no")))
 		keeper, stop := w.replica(nil)
 		defer stop()
 		pass(time.Minute)
@@ -313,7 +313,7 @@ func TestRefused(t *testing.T) {
 		if _, err := keeper.GetCertificate(&tls.ClientHelloInfo{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("a handshake gives %v", err)
 		}
-		w.refusing(nil)
+		w.refusing("secrets", nil)
 		pass(time.Minute)
 		w.consistent(keeper)
 		if reasons := keeper.Pending(); reasons != nil {

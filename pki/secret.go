@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/rs/zerolog"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,11 +47,11 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, next *state, 
 	if _, err = k.options.Secrets.Update(ctx, updated, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
 		return fmt.Errorf("updating secret %s: %w", k.options.Secret, explained(err))
 	}
-	event := k.options.Log.Info()
+	level := zerolog.InfoLevel
 	if fault != nil && !errors.Is(fault, errAbsent) && !errors.Is(fault, errEmpty) {
-		event = k.options.Log.Warn()
+		level = zerolog.WarnLevel
 	}
-	event.Stringer("secret", k.options.Secret).
+	k.options.Log.WithLevel(level).Stringer("secret", k.options.Secret).
 		AnErr("found", fault).
 		Time("not_after", next.leaf.Leaf.NotAfter).
 		Time("ca_not_after", next.trusted[0].NotAfter).

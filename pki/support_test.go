@@ -50,7 +50,7 @@ type world struct {
 
 	mu      sync.Mutex
 	version int
-	refuse  error // what writes are answered with, unless nil
+	refuse  map[string]error // what writes to a resource are answered with
 	writes  int
 	history []publication
 }
@@ -66,7 +66,7 @@ const lag = 50 * time.Second
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, client: fake.NewClientset(
+	w := &world{T: t, refuse: make(map[string]error), client: fake.NewClientset(
 		&admissionregistrationv1.MutatingWebhookConfiguration{
 			ObjectMeta: metav1.ObjectMeta{Name: "injector", ResourceVersion: "1"},
 			Webhooks:   []admissionregistrationv1.MutatingWebhook{{Name: "a"}, {Name: "b"}},
@@ -83,8 +83,8 @@ func newWorld(t *testing.T) *world {
 func (w *world) write(action clienttesting.Action) (handled bool, result runtime.Object, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.refuse != nil {
-		return true, nil, w.refuse
+	if err := w.refuse[action.GetResource().Resource]; err != nil {
+		return true, nil, err
 	}
 	w.writes++
 	var object runtime.Object
@@ -161,11 +161,11 @@ func (w *world) put(action clienttesting.Action, object runtime.Object) error {
 	return w.client.Tracker().Update(action.GetResource(), object, action.GetNamespace())
 }
 
-// refusing has every write answered so; nil ends it.
-func (w *world) refusing(err error) {
+// refusing has every write to a resource answered so; nil ends it.
+func (w *world) refusing(resource string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.refuse = err
+	w.refuse[resource] = err
 }
 
 func (w *world) written() int {
@@ -312,8 +312,4 @@ func foreignCA(curve elliptic.Curve, valid time.Duration) (certificate, key []by
 	der, _ := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	encoded, _ := x509.MarshalPKCS8PrivateKey(private)
 	return pemBlock("CERTIFICATE", der), pemBlock("PRIVATE KEY", encoded)
-}
-
-func refusal(clienttesting.Action) (bool, runtime.Object, error) {
-	return true, nil, apierrors.NewForbidden(admissionregistrationv1.Resource("mutatingwebhookconfigurations"), "injector", errors.New("no"))
 }

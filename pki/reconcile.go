@@ -1,0 +1,163 @@
+package pki
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+const (
+	// retryFirst and retryMost bound the time after which a failed write is tried again.
+	retryFirst = 50 * time.Millisecond
+	retryMost  = 30 * time.Second
+	// pollInterval is how often everything is looked at, whatever is or is not heard.
+	pollInterval = time.Hour
+	// writeTimeout is how long the API server may take for a write.
+	writeTimeout = 15 * time.Second
+)
+
+// work does what there is to do once somebody wakes it. It is false in the end.
+func (k *Keeper) work(ctx context.Context) bool {
+	item, shutDown := k.queue.Get()
+	if shutDown {
+		return false
+	}
+	defer k.queue.Done(item)
+	pause, err := k.reconcile(ctx)
+	if ctx.Err() != nil {
+		return false
+	}
+	k.note(err)
+	if err != nil {
+		k.queue.AddRateLimited(item)
+		return true
+	}
+	k.queue.Forget(item)
+	k.queue.AddAfter(item, pause)
+	return true
+}
+
+// note remembers how the latest work went, and says so when that is news. That another
+// replica was faster is nobody's concern.
+func (k *Keeper) note(err error) {
+	if apierrors.IsConflict(err) {
+		return
+	}
+	k.mu.Lock()
+	before := k.failure
+	k.failure = err
+	k.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		k.options.Log.Error().Err(err).Msg("certificates cannot be kept: what is served stays until this is mended")
+		k.observe(false)
+	case err == nil && before != nil:
+		k.options.Log.Info().Msg("certificates can be kept again")
+	}
+}
+
+// reconcile looks at everything and does the next thing. It tells after what time to look again,
+// should nothing be heard before.
+func (k *Keeper) reconcile(ctx context.Context) (pause time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	now := time.Now()
+	secret, held, fault := k.read(now)
+	next, why, err := k.wish.next(held, circumstances{now: now, spread: k.spread(held, now), last: k.serving.Load()})
+	if err != nil {
+		return 0, err
+	}
+	if next != nil {
+		return pollInterval, k.write(ctx, secret, next, why, fault) // which wakes us
+	}
+	k.serve(held)
+	if err := k.publish(ctx, held.bundle()); err != nil {
+		return 0, err
+	}
+	return k.pause(held, now), nil
+}
+
+// read gives the Secret as far as there is one, and what it holds, or why that cannot be used.
+func (k *Keeper) read(now time.Time) (secret *corev1.Secret, held *state, fault error) {
+	secret, found := k.secret.object().(*corev1.Secret)
+	if !found {
+		return nil, nil, errAbsent
+	}
+	held, fault = decode(secret.Data, now)
+	return secret, held, fault
+}
+
+// pause is how long nothing is to be done if nothing happens. A second is added because times in
+// certificates have no fractions.
+func (k *Keeper) pause(held *state, now time.Time) time.Duration {
+	next := k.wish.until(held).Add(time.Second)
+	if !held.settled() && !k.since.IsZero() {
+		next = k.since.Add(k.wish.spread())
+	}
+	return max(retryFirst, min(pollInterval, next.Sub(now)))
+}
+
+// spread tells whether all configurations have had the bundle for long enough.
+func (k *Keeper) spread(held *state, now time.Time) bool {
+	if held == nil {
+		return false
+	}
+	bundle := held.bundle()
+	for _, c := range k.configurations {
+		if !c.informer.HasSynced() || len(c.lacking(bundle)) > 0 {
+			k.spreading, k.since = "", time.Time{}
+			return false
+		}
+	}
+	if k.spreading != string(bundle) {
+		k.spreading, k.since = string(bundle), now
+	}
+	return now.Sub(k.since) >= k.wish.spread()
+}
+
+// serve takes up the certificate of the Secret.
+func (k *Keeper) serve(held *state) {
+	before := k.serving.Swap(held)
+	leaf := held.leaf.Leaf
+	switch {
+	case before == nil || !before.leaf.Leaf.Equal(leaf):
+		k.ordered.Store(false)
+		k.say(leaf, "certificate loaded")
+		k.observe(true)
+	case k.ordered.Swap(false):
+		k.say(leaf, "reloaded: the certificate is what it was")
+	}
+}
+
+// publish puts the bundle into every configuration that lacks it.
+func (k *Keeper) publish(ctx context.Context, bundle []byte) error {
+	synced := true
+	for _, c := range k.configurations {
+		if !c.informer.HasSynced() {
+			synced = false
+			continue
+		}
+		if err := c.publish(ctx, bundle, k.options.Log); err != nil {
+			return err
+		}
+	}
+	if synced {
+		k.mu.Lock()
+		k.published = true
+		k.mu.Unlock()
+	}
+	return nil
+}
+
+func (k *Keeper) observe(ok bool) {
+	if k.options.Observe == nil {
+		return
+	}
+	var notAfter time.Time
+	if s := k.serving.Load(); s != nil {
+		notAfter = s.leaf.Leaf.NotAfter
+	}
+	k.options.Observe(ok, notAfter)
+}
