@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,11 +63,9 @@ type Keeper struct {
 
 // New makes a keeper that does nothing before Run.
 func New(options Options) *Keeper {
-	names := slices.Clone(options.Names)
-	slices.Sort(names)
 	k := &Keeper{
 		options: options,
-		wish:    wish{names: slices.Compact(names), lifetime: options.Lifetime, caLifetime: options.CALifetime},
+		wish:    wish{names: normal(options.Names), lifetime: options.Lifetime, caLifetime: options.CALifetime},
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](retryFirst, retryMost)),
 	}
@@ -75,6 +74,19 @@ func New(options Options) *Keeper {
 		k.configurations = append(k.configurations, k.mutating(name), k.validating(name))
 	}
 	return k
+}
+
+// normal gives names as certificates give them back, sorted.
+func normal(names []string) []string {
+	normal := make([]string, len(names))
+	for i, name := range names {
+		normal[i] = name
+		if ip := net.ParseIP(name); ip != nil {
+			normal[i] = ip.String()
+		}
+	}
+	slices.Sort(normal)
+	return slices.Compact(normal)
 }
 
 // Run keeps the certificates until ctx ends, and then returns nil. What goes wrong with the API

@@ -346,3 +346,20 @@ func TestNamesChanged(t *testing.T) {
 		}
 	})
 }
+
+// However an address is written, it is the same: nothing is renewed for it.
+func TestAddressWrittenOtherwise(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		keeper, stop := w.replica(func(o *pki.Options) { o.Names = append(o.Names, "0:0:0:0:0:0:0:1", host) })
+		defer stop()
+		pass(time.Minute)
+		must(t, leaf(t, keeper).VerifyHostname("::1"))
+		before := w.written()
+		pass(time.Hour)
+		if now := w.written(); now != before {
+			t.Errorf("%d writes while nothing changed", now-before)
+		}
+	})
+}
