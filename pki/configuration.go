@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
 )
 
 // configuration is a webhook configuration whose caBundle is kept. There may be none of that
@@ -19,7 +20,14 @@ type configuration struct {
 	*followed
 	webhooks func(object any) []admissionregistrationv1.WebhookClientConfig
 	patch    func(ctx context.Context, patch []byte) error
+	writes   flowcontrol.RateLimiter
 }
+
+// A rotation takes two writes; somebody who writes the caBundle too would have us write without end.
+const (
+	writesPerSecond = 0.2
+	writesAtOnce    = 10
+)
 
 func (k *Keeper) mutating(name string) *configuration {
 	webhooks := func(c *admissionregistrationv1.MutatingWebhookConfiguration) (configs []admissionregistrationv1.WebhookClientConfig) {
@@ -55,6 +63,7 @@ func keep[T, L runtime.Object](kind, name string, c client[T, L], example T, web
 			_, err := c.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 			return err
 		},
+		writes: flowcontrol.NewTokenBucketRateLimiter(writesPerSecond, writesAtOnce),
 	}
 }
 
@@ -82,6 +91,9 @@ func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.
 	lacking := c.lacking(bundle)
 	if len(lacking) == 0 {
 		return nil
+	}
+	if !c.writes.TryAccept() {
+		return fmt.Errorf("the caBundle of %s is overwritten over and over: see its managedFields for who does it, and leave it to one of us", c.what)
 	}
 	object, _ := c.object().(metav1.Object)
 	operations := []operation{{"replace", "/metadata/resourceVersion", object.GetResourceVersion()}}

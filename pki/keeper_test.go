@@ -272,6 +272,33 @@ func TestBundleRepaired(t *testing.T) {
 	})
 }
 
+// Somebody else who writes the caBundle at every change does not get us to do the same.
+func TestBundleFight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		keeper, stop := w.replica(nil)
+		defer stop()
+		pass(time.Minute)
+		before := w.written()
+		const foreign = 600
+		configurations := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+		for range foreign {
+			c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
+			must(t, err)
+			c.Webhooks[0].ClientConfig.CABundle = []byte("theirs")
+			_, err = configurations.Update(t.Context(), c, metav1.UpdateOptions{})
+			must(t, err)
+			pass(100 * time.Millisecond)
+		}
+		if ours := w.written() - before - foreign; ours > 30 {
+			t.Errorf("%d writes in a minute", ours)
+		}
+		pass(time.Minute)
+		w.consistent(keeper)
+	})
+}
+
 // While the configurations cannot be told of a new CA, nobody serves a certificate by it.
 func TestBundleCannotBeWritten(t *testing.T) {
 	t.Parallel()
