@@ -48,7 +48,8 @@ type Reloader struct {
 type feed struct {
 	source    Source
 	documents []conf.Document
-	synced    bool
+	read      bool  // once at least; only the goroutine that reloads looks at it
+	synced    bool  // what was read is published, or something newer
 	failure   error // of the latest reading; nil when that was good
 }
 
@@ -137,9 +138,7 @@ func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
 	r.set = conf.Load(documents, r.set)
 	generation, published := r.publisher.Publish(r.set)
 	r.journal.rejections(r.set.Rejections)
-	r.mu.Lock()
-	r.published = true
-	r.mu.Unlock()
+	r.sync()
 	switch {
 	case published:
 		r.journal.published(generation, r.set)
@@ -148,6 +147,16 @@ func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
 	}
 	if r.observe != nil {
 		r.observe(complete && len(r.set.Rejections) == 0)
+	}
+}
+
+// sync notes that what was read is published.
+func (r *Reloader) sync() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.published = true
+	for _, f := range r.feeds {
+		f.synced = f.read
 	}
 }
 
@@ -184,7 +193,7 @@ func (r *Reloader) read(ctx context.Context, f *feed) error {
 	defer r.mu.Unlock()
 	f.failure = err
 	if err == nil {
-		f.documents, f.synced = documents, true
+		f.documents, f.read = documents, true
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/watcher"
 )
 
@@ -436,5 +437,45 @@ func TestTheObserverIsOptional(t *testing.T) {
 		background(t, r.Run)
 		synctest.Wait()
 		wantPending(t, r.Pending())
+	})
+}
+
+// nosy is a Publisher that looks whether anybody takes for ready what is only about to be published.
+type nosy struct {
+	shelf
+	pending func() []string
+	early   int
+}
+
+func (n *nosy) Publish(set *conf.Set) (uint64, bool) {
+	if len(n.pending()) == 0 {
+		n.early++
+	}
+	return n.shelf.Publish(set)
+}
+
+// A source that is read late is pending until what it holds is served, however long loading takes.
+func TestPendingUntilPublished(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		late := newFake("late")
+		late.fail(watcher.ErrNotSynced)
+		publisher := new(nosy)
+		reloader := watcher.NewReloader(watcher.Options{
+			Sources:   []watcher.Source{newFake("early", sidecar("a", "x")), late},
+			Publisher: publisher, Log: new(logbook).logger(),
+		})
+		publisher.pending = reloader.Pending
+		background(t, reloader.Run)
+		synctest.Wait()
+		late.hold(sidecar("b", "y"))
+		late.event()
+		elapse(time.Second)
+		if reasons := reloader.Pending(); reasons != nil || publisher.generations() != 2 {
+			t.Fatalf("pending are %q after %d generations", reasons, publisher.generations())
+		}
+		if publisher.early > 0 {
+			t.Errorf("nothing was pending %d times before it was published", publisher.early)
+		}
 	})
 }
