@@ -55,6 +55,7 @@ type Keeper struct {
 	// These belong to the goroutine that works.
 	spreading string // the bundle that all configurations had since
 	since     time.Time
+	absent    map[string]bool // the names of configurations of which there are none
 
 	mu        sync.Mutex
 	failure   error // of the latest work
@@ -65,6 +66,7 @@ type Keeper struct {
 func New(options Options) *Keeper {
 	k := &Keeper{
 		options: options,
+		absent:  make(map[string]bool),
 		wish:    wish{names: normal(options.Names), lifetime: options.Lifetime, caLifetime: options.CALifetime},
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](retryFirst, retryMost)),

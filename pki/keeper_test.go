@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -155,6 +156,7 @@ func TestSecretRepaired(t *testing.T) {
 		"a key of RSA":       func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(nil, 10*365*24*time.Hour) },
 		"cut in the middle":  func(s *corev1.Secret) { s.Data["tls.key"] = s.Data["tls.key"][:40] },
 		"a CA that is over":  func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(elliptic.P256(), -time.Second) },
+		"for clients only":   func(s *corev1.Secret) { s.Data = forClients() },
 		"unknown other keys": func(s *corev1.Secret) { s.Data = map[string][]byte{"other": []byte("kept")} },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -296,6 +298,42 @@ func TestBundleFight(t *testing.T) {
 		}
 		pass(time.Minute)
 		w.consistent(keeper)
+	})
+}
+
+// What cannot be written to one configuration does not keep the others from being written.
+func TestOneConfigurationRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.refusing("mutatingwebhookconfigurations", errors.New("no"))
+		keeper, stop := w.replica(nil)
+		defer stop()
+		pass(time.Minute)
+		trusted(t, keeper, w.bundles()[2])
+		if reasons := keeper.Pending(); len(reasons) != 1 || !strings.Contains(reasons[0], "caBundle not current yet") || !strings.Contains(reasons[0], "no") {
+			t.Errorf("pending: %q", reasons)
+		}
+		w.refusing("mutatingwebhookconfigurations", nil)
+		pass(time.Minute)
+		w.consistent(keeper)
+	})
+}
+
+// A name that is wrong is said, once.
+func TestNoConfiguration(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var log strings.Builder
+		keeper, stop := w.replica(func(o *pki.Options) {
+			o.Log, o.Configurations = zerolog.New(&log), []string{"typo", "injector"}
+		})
+		pass(3 * time.Hour)
+		stop()
+		if reasons := keeper.Pending(); reasons != nil || strings.Count(log.String(), `"name":"typo","message":"no webhook configuration has this name`) != 1 || strings.Contains(log.String(), `"name":"injector"`) {
+			t.Errorf("pending: %q; the log:\n%s", reasons, log.String())
+		}
 	})
 }
 

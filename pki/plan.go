@@ -101,7 +101,7 @@ func (w *wish) renewCA(s *state, now time.Time) (*state, error) {
 	}
 	others := s.trusted
 	if !s.settled() {
-		others = others[1:] // nobody ever served a certificate by the first
+		others = others[1:] // the first has not signed yet
 	}
 	others = others[:min(len(others), mostTrusted-1)]
 	return &state{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -92,6 +93,9 @@ func (k *Keeper) read(now time.Time) (secret *corev1.Secret, held *state, fault 
 // pause is how long nothing is to be done if nothing happens. A second is added because times in
 // certificates have no fractions.
 func (k *Keeper) pause(held *state, now time.Time) time.Duration {
+	if k.secret.trouble() != nil {
+		return retryMost
+	}
 	next := k.wish.until(held).Add(time.Second)
 	if !held.settled() && !k.since.IsZero() {
 		next = k.since.Add(k.wish.spread())
@@ -133,22 +137,41 @@ func (k *Keeper) serve(held *state) {
 
 // publish puts the bundle into every configuration that lacks it.
 func (k *Keeper) publish(ctx context.Context, bundle []byte) error {
+	if k.secret.trouble() != nil {
+		return nil // who cannot see the Secret may have an old bundle
+	}
+	var faults *multierror.Error
 	synced := true
 	for _, c := range k.configurations {
-		if !c.informer.HasSynced() {
+		if c.informer.HasSynced() {
+			faults = multierror.Append(faults, c.publish(ctx, bundle, k.options.Log))
+		} else {
 			synced = false
-			continue
-		}
-		if err := c.publish(ctx, bundle, k.options.Log); err != nil {
-			return err
 		}
 	}
 	if synced {
-		k.mu.Lock()
-		k.published = true
-		k.mu.Unlock()
+		k.missing()
 	}
+	if err := faults.ErrorOrNil(); err != nil || !synced {
+		return err
+	}
+	k.mu.Lock()
+	k.published = true
+	k.mu.Unlock()
 	return nil
+}
+
+// missing says which names are those of no configuration, once.
+func (k *Keeper) missing() {
+	for i, name := range k.options.Configurations {
+		mutating, validating := k.configurations[2*i], k.configurations[2*i+1]
+		absent := len(mutating.webhooks(mutating.object()))+len(validating.webhooks(validating.object())) == 0
+		if absent && !k.absent[name] {
+			k.options.Log.Warn().Str("name", name).
+				Msg("no webhook configuration has this name, mutating or validating, or it has no webhooks: the API server asks us nothing by it; is the name right?")
+		}
+		k.absent[name] = absent
+	}
 }
 
 func (k *Keeper) observe(ok bool) {

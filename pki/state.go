@@ -111,7 +111,22 @@ func decode(data map[string][]byte, now time.Time) (*state, error) {
 	if by < 0 {
 		return nil, fmt.Errorf("%s: signed by none of the CAs in %s", certKey, caCertKey)
 	}
+	if err := verify(leaf.Leaf, trusted[by], now); err != nil {
+		return nil, fmt.Errorf("%s: %w", certKey, err)
+	}
 	return &state{trusted: trusted, key: key, leaf: &leaf, by: by}, nil
+}
+
+// verify tells whether clients would take the certificate, at that time or, of one that has expired,
+// at its end.
+func verify(leaf, ca *x509.Certificate, now time.Time) error {
+	if now.After(leaf.NotAfter) {
+		now = leaf.NotAfter
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca)
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return err
 }
 
 // decodeCAs reads a bundle. The first must be valid; of the others, those that have expired

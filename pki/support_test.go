@@ -313,3 +313,17 @@ func foreignCA(curve elliptic.Curve, valid time.Duration) (certificate, key []by
 	encoded, _ := x509.MarshalPKCS8PrivateKey(private)
 	return pemBlock("CERTIFICATE", der), pemBlock("PRIVATE KEY", encoded)
 }
+
+// forClients makes a Secret that is right in all but what its certificate is for.
+func forClients() map[string][]byte {
+	ca, caKey := foreignCA(elliptic.P256(), 10*365*24*time.Hour)
+	pair, _ := tls.X509KeyPair(ca, caKey)
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{host}, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(lifetime),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, _ := x509.CreateCertificate(rand.Reader, template, pair.Leaf, key.Public(), pair.PrivateKey)
+	encoded, _ := x509.MarshalPKCS8PrivateKey(key)
+	return map[string][]byte{"ca.crt": ca, "ca.key": caKey, "tls.crt": pemBlock("CERTIFICATE", der), "tls.key": pemBlock("PRIVATE KEY", encoded)}
+}
