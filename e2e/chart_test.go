@@ -41,7 +41,7 @@ func TestChartVariants(t *testing.T) {
 	for name, values := range map[string][]string{
 		"defaults":      nil,
 		"sample":        {"sample=true"},
-		"sidecars":      {`sidecars.a\.yaml=name: a`},
+		"sidecars":      {"sample=true", `sidecars.a\.yaml=name: a`, `sidecars.greeter\.yaml=  name: greeter:v1  # "quoted"`},
 		"secret":        {"tls.mode=secret", "tls.secret.name=own", "tls.secret.caBundle=" + strings.ReplaceAll(string(s.ca(t)), ",", `\,`)},
 		"autoscaling":   {"autoscaling.enabled=true"},
 		"all off":       {"rbac.create=false", "validation.enabled=false", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false", "serviceAccount.create=false"},
@@ -62,7 +62,7 @@ func TestChartForOthers(t *testing.T) {
 	t.Parallel()
 	for value, wants := range map[string][]string{
 		"tls.mode=certManager": {
-			"kind: Issuer", "selfSigned: {}", "kind: Certificate", "secretName: sidecar-injector-tls", "dnsNames: [sidecar-injector.sidecar-injector.svc]",
+			"kind: Issuer", "selfSigned: {}", "kind: Certificate", "secretName: sidecar-injector-cert", "dnsNames: [sidecar-injector.sidecar-injector.svc]",
 			"cert-manager.io/inject-ca-from: sidecar-injector/sidecar-injector", "--tls-cert-file=/tls/tls.crt", "mountPath: /tls",
 		},
 		"serviceMonitor.enabled=true": {"kind: ServiceMonitor", "port: lifecycle, path: /metrics"},
@@ -84,18 +84,24 @@ func TestChartForOthers(t *testing.T) {
 func TestChartRefuses(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		"replica=3":                        "replica",
-		"webhook.failurePolicy=ignore":     "failurePolicy",
-		"webhook.timeoutSeconds=31":        "timeoutSeconds",
-		"tls.mode=files":                   "mode",
-		"tls.mode=secret":                  "is needed with tls.mode secret",
-		"tls.selfManaged.lifetime=90d":     "lifetime",
-		"log.level=loud":                   "level",
-		"annotationNamespace=A_B":          "annotationNamespace",
-		"image.digest=latest":              "digest",
-		"configMaps.matchLabels=null":      "matchLabels",
-		"sidecars.a=null,sidecars.b[0]=x":  "sidecars",
-		"terminationGracePeriodSeconds=-1": "terminationGracePeriodSeconds",
+		"replica=3":                         "replica",
+		"webhook.failurePolicy=ignore":      "failurePolicy",
+		"webhook.timeoutSeconds=31":         "timeoutSeconds",
+		"tls.mode=files":                    "mode",
+		"tls.mode=secret":                   "is needed with tls.mode secret",
+		"tls.selfManaged.lifetime=90d":      "lifetime",
+		"log.level=loud":                    "level",
+		"annotationNamespace=A_B":           "annotationNamespace",
+		"image.digest=latest":               "digest",
+		"configMaps.matchLabels=null":       "matchLabels",
+		"sidecars.b[0]=x":                   "sidecars",
+		"ignoredNamespaces=null":            "ignoredNamespaces",
+		"networkPolicy.apiServerPorts=null": "apiServerPorts",
+		"drainDelay=60s":                    "terminationGracePeriodSeconds is 30: want drainDelay, 60s, and 15 more",
+		"nameOverride=My_App":               "nameOverride",
+		"tls.selfManaged.secretName=a b":    "secretName",
+		"image.repository=a #b":             "repository",
+		"terminationGracePeriodSeconds=-1":  "terminationGracePeriodSeconds",
 	} {
 		if output, err := tryRender(t, value); err == nil || !strings.Contains(output, want) {
 			t.Errorf("%s: %v, %s", value, err, output)

@@ -11,6 +11,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -169,6 +170,14 @@ func TestRightsRefused(t *testing.T) {
 		},
 		"list webhook configurations": func() error {
 			_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{})
+			return err
+		},
+		"patch another Secret": func() error {
+			_, err := client.CoreV1().Secrets(home).Patch(t.Context(), "other", types.MergePatchType, []byte(`{}`), metav1.PatchOptions{})
+			return err
+		},
+		"patch another configuration": func() error {
+			_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), "other", types.MergePatchType, []byte(`{}`), metav1.PatchOptions{})
 			return err
 		},
 		"create a pod": func() error {

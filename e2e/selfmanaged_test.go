@@ -1,13 +1,19 @@
 package e2e_test
 
 import (
+	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"k8s-sidecar-injector/e2e/cluster"
 )
 
 // Lifetimes of seconds: a CA is renewed after 72 seconds, a certificate after 24. API servers have 2.4
@@ -28,7 +34,7 @@ func TestSelfManagedTLS(t *testing.T) {
 	for _, replica := range i.replicas {
 		equal(t, "the number of certificates that a replica took up at first", countLines(t, replica, "certificate loaded", ""), 1)
 	}
-	constant := i.createPods()
+	constant, handshakes := i.createPods(), i.shakeHands()
 	i.awaitCAs(1)
 	i.spoil("deleted", func(*corev1.Secret) *corev1.Secret { return nil })
 	i.spoil("emptied", func(s *corev1.Secret) *corev1.Secret {
@@ -42,6 +48,7 @@ func TestSelfManagedTLS(t *testing.T) {
 		return s
 	})
 	constant.check()
+	handshakes()
 
 	// Who overwrites the caBundle breaks the webhook until it is repaired.
 	i.setBundle([]byte("-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n"))
@@ -52,6 +59,54 @@ func TestSelfManagedTLS(t *testing.T) {
 		return nil
 	})
 	i.awaitInjection()
+}
+
+// shakeHands connects to every replica all the time, trusting what the webhook configuration said
+// half a second before, as an API server does that hears of it late: it keeps its own connections
+// for so long that it would miss most certificates. The function ends it, and wants that not one
+// handshake has failed.
+func (i *installation) shakeHands() (check func()) {
+	ctx, stop := context.WithCancel(i.Context())
+	var group sync.WaitGroup
+	made, failed := 0, make(map[string]bool)
+	group.Go(func() {
+		for bundle := i.bundle(); ctx.Err() == nil; {
+			next := i.bundle()
+			for range 5 {
+				<-time.After(100 * time.Millisecond)
+				for _, replica := range i.replicas {
+					made++
+					if err := handshake(replica, bundle); err != nil {
+						failed[err.Error()] = true
+					}
+				}
+			}
+			bundle = next
+		}
+	})
+	i.Cleanup(func() {
+		stop()
+		group.Wait()
+	})
+	return func() {
+		i.Helper()
+		stop()
+		group.Wait()
+		i.Logf("%d handshakes, and these errors: %v", made, failed)
+		if made < 300 || len(failed) > 0 {
+			i.Error("handshakes failed, or were too few")
+		}
+	}
+}
+
+func handshake(replica *cluster.Injector, bundle []byte) error {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	connection, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", replica.TLSPort), &tls.Config{RootCAs: roots, ServerName: home + "." + home + ".svc"})
+	if err != nil {
+		return err
+	}
+	return connection.Close()
 }
 
 // awaitCAs waits until so many more CAs have signed what is served.

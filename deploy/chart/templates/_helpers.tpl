@@ -50,7 +50,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else if eq .Values.tls.mode "secret" -}}
 {{- required "tls.secret.name is needed with tls.mode secret: the Secret that has tls.crt and tls.key" .Values.tls.secret.name -}}
 {{- else -}}
-{{- $own -}}
+{{- printf "%s-cert" (include "fullname" .) -}}
 {{- end -}}
 {{- end -}}
 
@@ -67,7 +67,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "clientConfig" -}}
 service:
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   name: {{ include "fullname" .root }}
   path: {{ .path }}
   port: {{ .root.Values.service.port }}
