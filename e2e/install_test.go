@@ -53,7 +53,7 @@ func TestInstall(t *testing.T) {
 	// Nothing is left of what was installed.
 	i.kubectl("delete", "--namespace="+i.namespace, "-f", "../deploy/sample.yaml")
 	i.kubectl("delete", "--wait=false", "-f", "../deploy/install.yaml")
-	if left := i.kubectl("get", "clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration", "-o", "name"); strings.Contains(left, home) {
+	if left := i.kubectl("get", "clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration,validatingadmissionpolicy,validatingadmissionpolicybinding", "-o", "name"); strings.Contains(left, home) {
 		t.Errorf("left after the uninstallation:\n%s", left)
 	}
 }
@@ -189,4 +189,48 @@ func TestRightsRefused(t *testing.T) {
 			t.Errorf("to %s gives %v", what, err)
 		}
 	}
+}
+
+// The right to patch the webhook configurations is one to patch their caBundle. Whoever has the token
+// of the injector cannot have the API server send it anything else, or send it elsewhere.
+func TestPatchesRefused(t *testing.T) {
+	t.Parallel()
+	i := installManifests(t)
+	config, err := clientcmd.BuildConfigFromFlags("", i.identity.Kubeconfig)
+	must(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	patch := func(patch string) error {
+		_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), home, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+		return err
+	}
+	const refusal = "may change nothing of a webhook configuration but the caBundle"
+	seconds := 0
+	i.await("the policy to hold", func() error { // the API server learns of a new one in a moment
+		seconds = seconds%29 + 1 // another than before
+		if err := patch(fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/timeoutSeconds","value":%d}]`, seconds)); err == nil || !strings.Contains(err.Error(), refusal) {
+			return fmt.Errorf("a patch gives %v", err) //nolint:errorlint // it may be nil
+		}
+		return nil
+	})
+	for what, operation := range map[string]string{
+		"rules":             `{"op":"replace","path":"/webhooks/0/rules","value":[{"apiGroups":["*"],"apiVersions":["*"],"resources":["secrets"],"operations":["*"]}]}`,
+		"conditions":        `{"op":"remove","path":"/webhooks/0/matchConditions"}`,
+		"namespaces":        `{"op":"replace","path":"/webhooks/0/namespaceSelector","value":{}}`,
+		"objects":           `{"op":"replace","path":"/webhooks/0/objectSelector","value":{"matchLabels":{"a":"b"}}}`,
+		"place":             `{"op":"replace","path":"/webhooks/0/clientConfig","value":{"url":"https://attacker.example.com/"}}`,
+		"service":           `{"op":"replace","path":"/webhooks/0/clientConfig/service/path","value":"/other"}`,
+		"policy":            `{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}`,
+		"match policy":      `{"op":"replace","path":"/webhooks/0/matchPolicy","value":"Exact"}`,
+		"reinvocation":      `{"op":"replace","path":"/webhooks/0/reinvocationPolicy","value":"Never"}`,
+		"review versions":   `{"op":"replace","path":"/webhooks/0/admissionReviewVersions","value":["v1"]}`,
+		"side effects":      `{"op":"replace","path":"/webhooks/0/sideEffects","value":"NoneOnDryRun"}`,
+		"name":              `{"op":"replace","path":"/webhooks/0/name","value":"other.example.com"}`,
+		"number of entries": `{"op":"remove","path":"/webhooks/0"}`,
+	} {
+		if err := patch("[" + operation + "]"); err == nil {
+			t.Errorf("a patch of the %s is let through", what)
+		}
+	}
+	must(t, patch(`[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":null}]`))
 }

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -66,14 +65,19 @@ func TestSelfManagedTLS(t *testing.T) {
 // for so long that it would miss most certificates. The function ends it, and wants that not one
 // handshake has failed.
 func (i *installation) shakeHands() (check func()) {
-	ctx, stop := context.WithCancel(i.Context())
+	over := make(chan struct{})
+	stop := sync.OnceFunc(func() { close(over) })
 	var group sync.WaitGroup
 	made, failed := 0, make(map[string]bool)
 	group.Go(func() {
-		for bundle := i.bundle(); ctx.Err() == nil; {
+		for bundle := i.bundle(); ; {
 			next := i.bundle()
 			for range 5 {
-				<-time.After(100 * time.Millisecond)
+				select {
+				case <-over:
+					return
+				case <-time.After(100 * time.Millisecond):
+				}
 				for _, replica := range i.replicas {
 					made++
 					if err := handshake(replica, bundle); err != nil {

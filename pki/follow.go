@@ -134,3 +134,6 @@ func (f *followed) trouble() error {
 	defer f.mu.Unlock()
 	return f.failure
 }
+
+// troubled tells that what the informer holds may be old.
+func (f *followed) troubled() bool { return f.trouble() != nil }

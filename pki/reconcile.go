@@ -93,7 +93,7 @@ func (k *Keeper) read(now time.Time) (secret *corev1.Secret, held *state, fault 
 // pause is how long nothing is to be done if nothing happens. A second is added because times in
 // certificates have no fractions.
 func (k *Keeper) pause(held *state, now time.Time) time.Duration {
-	if k.secret.trouble() != nil {
+	if k.secret.troubled() {
 		return retryMost
 	}
 	next := k.wish.until(held).Add(time.Second)
@@ -137,7 +137,7 @@ func (k *Keeper) serve(held *state) {
 
 // publish puts the bundle into every configuration that lacks it.
 func (k *Keeper) publish(ctx context.Context, bundle []byte) error {
-	if k.secret.trouble() != nil {
+	if k.secret.troubled() {
 		return nil // who cannot see the Secret may have an old bundle
 	}
 	var faults *multierror.Error
