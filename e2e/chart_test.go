@@ -132,13 +132,13 @@ func TestHelmUpgrade(t *testing.T) {
 	i.pods(2)
 	i.setBundle(i.ca(t))
 	i.helm("upgrade", home, chart, "--namespace="+home, "--reuse-values", "--set=replicas=3", "--set=onUnknown=deny",
-		"--set=webhook.failurePolicy=Fail", "--set=resources.limits.memory=512Mi", "--set=validation.enabled=false", "--set=sample=false")
+		"--set=webhook.failurePolicy=Fail", "--set=resources.limits.memory=768Mi", "--set=validation.enabled=false", "--set=sample=false")
 	var deployment *appsv1.Deployment
 	deployment, err := i.client().AppsV1().Deployments(home).Get(t.Context(), home, metav1.GetOptions{})
 	must(t, err)
 	container := deployment.Spec.Template.Spec.Containers[0]
 	equal(t, "the number of replicas", *deployment.Spec.Replicas, 3)
-	equal(t, "the limit", container.Resources.Limits.Memory().String(), "512Mi")
+	equal(t, "the limit", container.Resources.Limits.Memory().String(), "768Mi")
 	if args := strings.Join(container.Args, " "); !strings.Contains(args, "--on-unknown=deny") {
 		t.Errorf("the arguments are %s", args)
 	}

@@ -114,11 +114,7 @@ func TestRights(t *testing.T) {
 // rights are what an identity may do in a namespace, as the API server says it.
 func (i *installation) rights(kubeconfig, namespace string) []string {
 	i.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	must(i.T, err)
-	client, err := kubernetes.NewForConfig(config)
-	must(i.T, err)
-	review, err := client.AuthorizationV1().SelfSubjectRulesReviews().Create(i.Context(), &authorizationv1.SelfSubjectRulesReview{
+	review, err := i.clientOf(kubeconfig).AuthorizationV1().SelfSubjectRulesReviews().Create(i.Context(), &authorizationv1.SelfSubjectRulesReview{
 		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace},
 	}, metav1.CreateOptions{})
 	must(i.T, err)
@@ -135,6 +131,16 @@ func (i *installation) rights(kubeconfig, namespace string) []string {
 	return slices.Compact(rules)
 }
 
+// clientOf is the client of an identity.
+func (i *installation) clientOf(kubeconfig string) kubernetes.Interface {
+	i.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	must(i.T, err)
+	client, err := kubernetes.NewForConfig(config)
+	must(i.T, err)
+	return client
+}
+
 func ignoreExisting(err error) error {
 	if err != nil && strings.Contains(err.Error(), "already exists") {
 		return nil
@@ -146,10 +152,7 @@ func ignoreExisting(err error) error {
 func TestRightsRefused(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
-	config, err := clientcmd.BuildConfigFromFlags("", i.identity.Kubeconfig)
-	must(t, err)
-	client, err := kubernetes.NewForConfig(config)
-	must(t, err)
+	client := i.clientOf(i.identity.Kubeconfig)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "other"}}
 	for what, try := range map[string]func() error{
 		"create a Secret": func() error {
@@ -196,10 +199,7 @@ func TestRightsRefused(t *testing.T) {
 func TestPatchesRefused(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
-	config, err := clientcmd.BuildConfigFromFlags("", i.identity.Kubeconfig)
-	must(t, err)
-	client, err := kubernetes.NewForConfig(config)
-	must(t, err)
+	client := i.clientOf(i.identity.Kubeconfig)
 	patch := func(patch string) error {
 		_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), home, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 		return err

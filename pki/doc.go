@@ -7,7 +7,8 @@
 //
 // state.go reads and writes the content of the Secret, issue.go makes keys and certificates,
 // and plan.go is the pure function from what the Secret holds and the time to what it should
-// hold. [Keeper] runs it, in reconcile.go: secret.go and configuration.go are its dealings with the API server.
+// hold. [Keeper] runs it, in reconcile.go: secret.go and configuration.go are its dealings with
+// the API server, which follow.go watches.
 //
 // # A rotation that nobody notices
 //
