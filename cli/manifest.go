@@ -32,7 +32,7 @@ type kindOfItem struct {
 func newManifest(object []byte, item kindOfItem) (*manifest, error) {
 	m := new(manifest)
 	if err := jsonv2.Unmarshal(object, m); err != nil {
-		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefixed(m), mutate.Explain(err, ""))
+		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefixed(m), mutate.DecodeError(err, ""))
 	}
 	m.Kind, m.APIVersion = cmp.Or(m.Kind, item.kind), cmp.Or(m.APIVersion, item.apiVersion)
 	if m.Kind == "" || m.APIVersion == "" {

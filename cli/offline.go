@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/hashicorp/go-multierror"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
 )
@@ -105,7 +106,7 @@ func (o *offline) template(object []byte, path string, m *manifest) ([]byte, err
 		o.skipped(m, path, &decision)
 		return object, nil
 	}
-	o.say(m, "injected "+decision.Sidecars[0].Ref.String())
+	o.say(m, "injected "+strings.Join(refs(decision.Sidecars), ", "))
 	injected, err := apply(pod, decision.Patch)
 	if err != nil || path == "" {
 		return injected, err
@@ -124,7 +125,7 @@ func (o *offline) decide(pod []byte, path string, m *manifest) (mutate.Decision,
 		request.Namespace = o.namespace
 	}
 	if err := jsonv2.Unmarshal(pod, &request.Object); err != nil {
-		return mutate.Decision{}, fmt.Errorf("not a valid pod: %w", mutate.Explain(err, path))
+		return mutate.Decision{}, fmt.Errorf("not a valid pod: %w", mutate.DecodeError(err, path))
 	}
 	return mutate.Pod(o.snapshot, o.policy, &request), nil
 }
@@ -143,7 +144,7 @@ func at(object []byte, pointer string) ([]byte, error) {
 	for _, name := range strings.Split(pointer, "/")[1:] {
 		var members map[string]jsontext.Value
 		if err := jsonv2.Unmarshal(value, &members); err != nil {
-			return nil, fmt.Errorf("it has no %s: %w", field(pointer), mutate.Explain(err, walked))
+			return nil, fmt.Errorf("it has no %s: %w", field(pointer), mutate.DecodeError(err, walked))
 		}
 		walked += "/" + name
 		if value = members[name]; value == nil {
@@ -176,6 +177,14 @@ func (o *offline) skipped(m *manifest, path string, decision *mutate.Decision) {
 		what += fmt.Sprintf(": the annotation is on the %s itself: put it on %s.metadata", m.Kind, field(path))
 	}
 	o.say(m, what)
+}
+
+func refs(sidecars []*conf.Sidecar) []string {
+	list := make([]string, len(sidecars))
+	for i, s := range sidecars {
+		list[i] = s.Ref.String()
+	}
+	return list
 }
 
 // say reports what was done to an object.

@@ -225,10 +225,27 @@ func merge(base, child tree) tree {
 	for _, list := range namedLists() {
 		mergeNamed(merged, list, base, child)
 	}
-	if aliases := slices.Concat(elements(base, "hostAliases"), elements(child, "hostAliases")); len(aliases) > 0 {
-		merged["hostAliases"] = aliases
+	for _, list := range appendedLists() {
+		if both := slices.Concat(elements(base, list), elements(child, list)); len(both) > 0 {
+			merged[list] = both
+		}
+	}
+	for _, name := range overlaidMaps() {
+		if both := overlay(base[name], child[name]); len(both) > 0 {
+			merged[name] = both
+		}
 	}
 	return merged
+}
+
+// overlay gives the members of both objects; those of the second win.
+func overlay(base, child any) tree {
+	under, _ := base.(tree)
+	over, _ := child.(tree)
+	both := make(tree, len(under)+len(over))
+	maps.Copy(both, under)
+	maps.Copy(both, over)
+	return both
 }
 
 // mergeNamed puts the child's elements in the place of the base's of the same name, and

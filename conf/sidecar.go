@@ -11,16 +11,33 @@ type Sidecar struct {
 	// Stale tells that the origin has changed since to something that was rejected.
 	Stale bool
 
-	InitContainers     []Container
-	Containers         []Container
-	Volumes            []Element
-	VolumeMounts       []Mount
-	Env                []Element
-	EnvFiles           []EnvFile // those of Env that are read from a volume
-	HostAliases        [][]byte  // JSON
-	HostNetwork        bool
-	HostPID            bool
-	ServiceAccountName string // empty: the pod keeps its own
+	// PrependInitContainers and PrependContainers come before the pod's own, the other two
+	// behind them.
+	PrependInitContainers, InitContainers []Container
+	PrependContainers, Containers         []Container
+
+	Volumes []Element
+	// VolumeMounts, Env and EnvFrom go into every container that AppliesTo covers.
+	VolumeMounts []Mount
+	Env          []Env
+	EnvFrom      []EnvFrom
+	AppliesTo    *AppliesTo // nil: every container
+
+	Labels, Annotations, NodeSelector []Pair // by key
+
+	ImagePullSecrets      []Element
+	Tolerations           []Toleration
+	HostAliases           [][]byte // JSON
+	HostNetwork           bool
+	HostPID               bool
+	HostIPC               bool
+	ShareProcessNamespace bool
+	ServiceAccountName    string // empty: the pod keeps its own
+
+	// AllowedNamespaces are patterns of the namespaces that may have the sidecar; nil means all.
+	AllowedNamespaces []string
+	// SkipHostNetworkPods tells that pods with hostNetwork are not to get it.
+	SkipHostNetworkPods bool
 }
 
 // Element is one named element of a list with its JSON.
@@ -29,10 +46,56 @@ type Element struct {
 	JSON []byte
 }
 
-// EnvFile is a variable that is read from a file of a volume (KEP-3721).
-type EnvFile struct {
-	Name   string // of the variable
+// Env is a variable. Volume is the one that it is read from a file of (KEP-3721), or empty.
+type Env struct {
+	Element
 	Volume string
+}
+
+// EnvFrom is a source of variables with its JSON. One of ConfigMap and Secret is set.
+type EnvFrom struct {
+	EnvSource
+	JSON []byte
+}
+
+// EnvSource is what tells one source of variables from another. It is comparable.
+type EnvSource struct {
+	Prefix    string
+	ConfigMap string
+	Secret    string
+}
+
+// String gives `configMapRef settings` or `secretRef db, prefix DB_`.
+func (e EnvSource) String() string {
+	text := "configMapRef " + e.ConfigMap
+	if e.Secret != "" {
+		text = "secretRef " + e.Secret
+	}
+	if e.Prefix != "" {
+		text += ", prefix " + e.Prefix
+	}
+	return text
+}
+
+// Pair is a member of a map of strings.
+type Pair struct {
+	Key   string
+	Value string
+}
+
+// Toleration is a toleration with its JSON.
+type Toleration struct {
+	Tolerated
+	JSON []byte
+}
+
+// Tolerated is what a toleration matches. Two that match the same are one toleration, however
+// long they do so. It is comparable.
+type Tolerated struct {
+	Key      string `json:"key"`
+	Operator string `json:"operator"` // Equal where the author gave none
+	Value    string `json:"value"`
+	Effect   string `json:"effect"`
 }
 
 // Mount is an element of volumeMounts. Path is its mountPath as written.
@@ -42,10 +105,11 @@ type Mount struct {
 }
 
 // Container is a container apart from what merging adds to: JSON is the object without
-// env and volumeMounts, which stand beside it. The object is never empty.
+// env, envFrom and volumeMounts, which stand beside it. The object is never empty.
 type Container struct {
 	Element
-	Env          []Element
+	Env          []Env
+	EnvFrom      []EnvFrom
 	VolumeMounts []Mount
 	Devices      []Device
 	Ports        []Port

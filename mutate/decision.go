@@ -27,6 +27,9 @@ const (
 	ReasonOptedOut         Reason = "opted_out"
 	ReasonBadRequest       Reason = "bad_request_annotation"
 	ReasonUnknownSidecar   Reason = "unknown_sidecar"
+	ReasonNotAllowed       Reason = "not_allowed"
+	ReasonHostNetwork      Reason = "host_network"
+	ReasonBadParameter     Reason = "bad_parameter"
 	ReasonConflict         Reason = "conflict"
 	ReasonInjected         Reason = "injected"
 )
@@ -51,6 +54,11 @@ func Verdicts() []Verdict {
 		{Denied, ReasonBadRequest},
 		{Skipped, ReasonUnknownSidecar},
 		{Denied, ReasonUnknownSidecar},
+		{Skipped, ReasonNotAllowed},
+		{Denied, ReasonNotAllowed},
+		{Skipped, ReasonHostNetwork},
+		{Skipped, ReasonBadParameter},
+		{Denied, ReasonBadParameter},
 		{Skipped, ReasonConflict},
 		{Denied, ReasonConflict},
 		{Injected, ReasonInjected},
@@ -66,7 +74,8 @@ type Decision struct {
 	Message string
 	// Asked is the request annotation as the pod has it.
 	Asked string
-	// Sidecars are those that were injected, nil unless the outcome is Injected.
+	// Sidecars are those that were injected, in the order of the request, nil unless the
+	// outcome is Injected.
 	Sidecars []*conf.Sidecar
 	// Patch is the JSON Patch (RFC 6902), nil unless the outcome is Injected.
 	Patch []byte

@@ -64,6 +64,26 @@ func (o *Owners) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	})
 }
 
+// Sources is a list of sources of variables.
+type Sources []Source
+
+// UnmarshalJSONFrom reads the list.
+func (s *Sources) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return readList(decoder, (*[]Source)(s), func(_ int, e *Source) (bool, error) {
+		return *e != Source{}, nil
+	})
+}
+
+// Tolerated is what the tolerations of a pod match.
+type Tolerated []conf.Tolerated
+
+// UnmarshalJSONFrom reads the list.
+func (t *Tolerated) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return readList(decoder, (*[]conf.Tolerated)(t), func(_ int, e *conf.Tolerated) (bool, error) {
+		return *e != conf.Tolerated{}, nil
+	})
+}
+
 // Mounts is a list of mounts that are not empty. Each knows its place.
 type Mounts []Mount
 

@@ -45,7 +45,7 @@ func decodeReview(body []byte) (review, error) {
 	if err := json.Unmarshal(body, &r); err != nil {
 		r, err = decodeHead(body, err)
 		if err != nil {
-			return r, fmt.Errorf("the body is not an AdmissionReview of a pod: %w", mutate.Explain(err, ""))
+			return r, fmt.Errorf("the body is not an AdmissionReview of a pod: %w", mutate.DecodeError(err, ""))
 		}
 	}
 	return r, r.check()
