@@ -23,6 +23,7 @@ func (p *plan) encode(policy *Policy, sidecar *conf.Sidecar) []byte {
 	p.encodeInjected(w, p.spec.InitContainers != nil, initContainersList)
 	p.encodeInjected(w, p.spec.Containers != nil, containersList)
 	p.encodeHost(w, sidecar)
+	p.encodeMetadata(w)
 	encodeAnnotations(w, policy, sidecar)
 	return w.bytes()
 }

@@ -18,6 +18,7 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
 )
 
 // FuzzPod holds Pod against the oracle, over pods and sidecars made from the input.
@@ -34,35 +35,46 @@ func FuzzPod(f *testing.F) {
 			return // not a sidecar
 		}
 		again, _ := tryLoad(written)
-		c := &testCase{policy: usual(), object: pod, request: object{
-			"operation": "CREATE", "namespace": "default", "resource": object{"version": "v1", "resource": "pods"},
-		}}
-		decision := decide(t, snapshot, c.policy, c.with(t, pod))
-		unchanged(t, snapshot, again)
-
 		d := new(definition)
 		if err := json.Unmarshal(written, d); err != nil {
 			t.Fatal(err)
 		}
-		ref := conf.Ref{Name: "logger", Version: "v1"}
-		want, err := expect(pod, d, "logger:v1@"+snapshot.Sidecar(ref).Digest[:12])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if decision.Reason != want.reason {
-			t.Fatalf("got %s, want %s\nsidecar: %s\npod: %s", text(&decision), want.reason, written, pod)
-		}
-		if decision.Outcome != mutate.Injected {
-			return
-		}
-		injected := apply(t, pod, decision.Patch)
-		same(t, want, injected)
-		survives(t, want, pod, injected)
-		c.secondPass(t, snapshot, injected)
-		if t.Failed() {
-			t.Logf("sidecar: %s\npod: %s\npatch: %s", written, pod, decision.Patch)
+		for _, namespace := range []*string{nil, new("logger:v1")} {
+			c := &testCase{policy: usual(), namespace: namespace, object: pod, request: object{
+				"operation": "CREATE", "namespace": "default", "resource": object{"version": "v1", "resource": "pods"},
+			}}
+			c.againstOracle(t, snapshot, d)
+			unchanged(t, snapshot, again)
+			if t.Failed() {
+				t.Logf("sidecar: %s\npod: %s", written, pod)
+			}
 		}
 	})
+}
+
+// againstOracle decides, and wants what the oracle makes of the one sidecar.
+func (c *testCase) againstOracle(t *testing.T, snapshot *store.Snapshot, d *definition) {
+	t.Helper()
+	decision := decideIn(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
+	ref := conf.Ref{Name: "logger", Version: "v1"}
+	want, err := expect(c.object, c.namespace, d, "logger:v1@"+snapshot.Sidecar(ref).Digest[:12])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if decision.Reason != want.reason {
+		t.Errorf("got %s, want %s", text(&decision), want.reason)
+		return
+	}
+	if decision.Outcome != mutate.Injected {
+		return
+	}
+	injected := apply(t, c.object, decision.Patch)
+	same(t, want, injected)
+	survives(t, want, c.object, injected)
+	c.secondPass(t, snapshot, injected)
+	if t.Failed() {
+		t.Logf("patch: %s", decision.Patch)
+	}
 }
 
 // same compares the result with the oracle's pod.

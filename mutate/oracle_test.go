@@ -41,17 +41,21 @@ type expected struct {
 	before  map[string]bool // faults that the pod came with, without those of mounts that go
 }
 
-// expect decides about a pod in namespace default, when the snapshot has one sidecar.
-func expect(object []byte, d *definition, injected string) (*expected, error) {
+// expect decides about a pod in a namespace that may have a default, when the snapshot has one sidecar.
+func expect(object []byte, namespace *string, d *definition, injected string) (*expected, error) {
 	pod := new(corev1.Pod)
 	if err := json.Unmarshal(object, pod); err != nil {
 		return nil, err
 	}
-	if reason := expectReason(pod, d); reason != "" {
+	reason := expectReason(pod, namespace, d)
+	if reason != mutate.ReasonInjected && reason != mutate.ReasonNamespaceDefault {
 		return &expected{reason: reason}, nil
 	}
-	e := &expected{reason: mutate.ReasonInjected, pod: pod.DeepCopy(), dropped: map[string]bool{}}
+	e := &expected{reason: reason, pod: pod.DeepCopy(), dropped: map[string]bool{}}
 	e.merge(d, nulls(object))
+	if e.pod.Annotations == nil {
+		e.pod.Annotations = make(map[string]string)
+	}
 	e.pod.Annotations["injector.tumblr.com/status"] = "injected"
 	e.pod.Annotations["injector.tumblr.com/injected"] = injected
 	for fault := range faults(&e.pod.Spec) {
@@ -62,8 +66,12 @@ func expect(object []byte, d *definition, injected string) (*expected, error) {
 	return e, nil
 }
 
-func expectReason(pod *corev1.Pod, d *definition) mutate.Reason {
+func expectReason(pod *corev1.Pod, namespace *string, d *definition) mutate.Reason {
 	request, asked := pod.Annotations["injector.tumblr.com/request"]
+	met := mutate.ReasonInjected
+	if !asked && namespace != nil {
+		request, asked, met = *namespace, true, mutate.ReasonNamespaceDefault
+	}
 	request = strings.ToLower(strings.TrimSpace(request))
 	status := strings.ToLower(strings.TrimSpace(pod.Annotations["injector.tumblr.com/status"]))
 	_, mirror := pod.Annotations["kubernetes.io/config.mirror"]
@@ -81,7 +89,7 @@ func expectReason(pod *corev1.Pod, d *definition) mutate.Reason {
 	case request != d.Name:
 		return mutate.ReasonUnknownSidecar
 	}
-	return ""
+	return met
 }
 
 // nulls are the containers that are null: nothing can be added to them.

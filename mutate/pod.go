@@ -13,7 +13,7 @@ import (
 // them; the same arguments give the same bytes. It is safe for concurrent use.
 func Pod(snapshot *store.Snapshot, policy *Policy, request *Request) Decision {
 	decision := decide(snapshot, policy, request)
-	decision.Asked, _ = request.Object.Metadata.Annotations.find(policy.AnnotationNamespace, requestKey)
+	decision.attribute(policy, request)
 	decision.Generation = snapshot.Generation()
 	return decision
 }
@@ -22,16 +22,16 @@ func decide(snapshot *store.Snapshot, policy *Policy, request *Request) Decision
 	if reason, leave := leaveAlone(policy, request); leave {
 		return skip(reason)
 	}
-	asked, _ := request.Object.Metadata.Annotations.find(policy.AnnotationNamespace, requestKey)
+	asked, by := request.ask(policy)
 	ref, err := conf.ParseRef(asked)
 	if err != nil {
-		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("annotation %s: %s is not a sidecar: want name or name:version, of letters, digits, '-', '_' and '.', each up to 63",
-			policy.key(requestKey), quoted(asked)))
+		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("%s: %s is not a sidecar: want name or name:version, of letters, digits, '-', '_' and '.', each up to 63",
+			request.annotation(policy, by), quoted(asked)))
 	}
 	sidecar := snapshot.Sidecar(ref)
 	if sidecar == nil {
-		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("annotation %s: there is no sidecar %s%s",
-			policy.key(requestKey), quoted(ref.String()), alternatives(snapshot, ref)))
+		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("%s: there is no sidecar %s%s",
+			request.annotation(policy, by), quoted(ref.String()), alternatives(snapshot, ref)))
 	}
 	return inject(policy, request, sidecar)
 }
@@ -68,8 +68,8 @@ func leaveAlone(policy *Policy, request *Request) (Reason, bool) {
 	if status, _ := annotations.find(policy.AnnotationNamespace, statusKey); strings.EqualFold(strings.TrimSpace(status), statusInjected) {
 		return ReasonAlreadyInjected, true
 	}
-	asked, found := annotations.find(policy.AnnotationNamespace, requestKey)
-	if !found {
+	asked, by := request.ask(policy)
+	if by == ByNobody {
 		return ReasonNoAnnotation, true
 	}
 	asked = strings.TrimSpace(asked)

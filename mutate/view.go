@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -18,6 +19,10 @@ type Request struct {
 	Namespace   string   `json:"namespace"`
 	Operation   string   `json:"operation"`
 	Object      Object   `json:"object"`
+
+	// Default is the request annotation of the namespace. It counts where the pod has none; nil
+	// where the namespace has none either, or has nothing to say. It is no part of a review.
+	Default *string `json:"-"`
 }
 
 // Resource is a metav1.GroupVersionResource.
@@ -39,6 +44,17 @@ type Metadata struct {
 	GenerateName string      `json:"generateName"`
 	Annotations  Annotations `json:"annotations"`
 	Owners       Owners      `json:"ownerReferences"`
+
+	present bool // neither absent nor null
+}
+
+// UnmarshalJSONFrom reads the fields, and notes that they are there.
+func (m *Metadata) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	type fields Metadata
+	present := decoder.PeekKind() == '{'
+	err := json.UnmarshalDecode(decoder, (*fields)(m))
+	m.present = present
+	return err
 }
 
 // Owner is the view of an owner reference.
@@ -100,7 +116,8 @@ type Mount struct {
 // Annotations are those of the pod's annotations that this program may read; the others are
 // not kept.
 type Annotations struct {
-	kept []annotation
+	kept    []annotation
+	present bool // neither absent nor null
 }
 
 type annotation struct {
@@ -127,6 +144,7 @@ func (a *Annotations) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	if _, err := decoder.ReadToken(); err != nil {
 		return err
 	}
+	a.present = true
 	for decoder.PeekKind() == '"' {
 		if err := a.readOne(decoder); err != nil {
 			return err
