@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/hashicorp/go-multierror"
@@ -8,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/gentype"
 	"k8s.io/client-go/rest"
 
 	"k8s-sidecar-injector/mutate"
@@ -37,7 +39,7 @@ func (n *namespaceFlags) namespaces(cluster *clusterFlags, policy *mutate.Policy
 	if err := listed(multierror.Append(nil, err, cluster.check())); err != nil {
 		return nil, err
 	}
-	client, err := namespaceClient(config)
+	client, err := newNamespaceClient(config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cluster.named("kubeconfig"), err)
 	}
@@ -50,15 +52,36 @@ const (
 	questionsAtOnce    = 100
 )
 
-// asMetadata has the API server leave out all else. No other answer will do.
-const asMetadata = ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
 // namespaceClient is a client of the metadata of namespaces. The one of client-go/metadata is larger,
 // and takes whole objects for an answer.
-func namespaceClient(config *rest.Config) (watcher.NamespaceClient, error) {
+type namespaceClient struct {
+	*metadataClient
+	lister *metadataClient
+}
+
+type metadataClient = gentype.ClientWithList[*metav1.PartialObjectMetadata, *metav1.PartialObjectMetadataList]
+
+func newNamespaceClient(config *rest.Config) (client namespaceClient, err error) {
 	config = rest.CopyConfig(config)
-	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf" + asMetadata + ",application/json" + asMetadata
 	config.QPS, config.Burst = questionsPerSecond, questionsAtOnce
+	client.metadataClient, err = newMetadataClient(config, "PartialObjectMetadata")
+	if err != nil {
+		return client, err
+	}
+	client.lister, err = newMetadataClient(config, "PartialObjectMetadataList")
+	return client, err
+}
+
+// List asks for a list, which the API server gives to nobody who asks for an object.
+func (n namespaceClient) List(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	return n.lister.List(ctx, options)
+}
+
+// newMetadataClient makes a client that takes no other answer than this kind.
+func newMetadataClient(config *rest.Config, kind string) (*metadataClient, error) {
+	as := ";as=" + kind + ";g=meta.k8s.io;v=v1"
+	config = rest.CopyConfig(config)
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf" + as + ",application/json" + as
 	metadata := group{corev1.SchemeGroupVersion, func(scheme *runtime.Scheme) error {
 		metav1.AddToGroupVersion(scheme, corev1.SchemeGroupVersion)
 		return metav1.AddMetaToScheme(scheme)
