@@ -21,9 +21,9 @@ func encodeAnnotations(w *patch, policy *Policy, sidecar *conf.Sidecar) {
 func (p *plan) encodeMetadata(w *patch) {
 	metadata := &p.object.Metadata
 	if !metadata.present {
-		w.set(opAdd, "{}", "/metadata")
+		w.addObject("/metadata")
 	}
 	if !metadata.Annotations.present {
-		w.set(opAdd, "{}", "/metadata/annotations")
+		w.addObject("/metadata/annotations")
 	}
 }

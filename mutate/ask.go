@@ -37,10 +37,10 @@ func (d *Decision) attribute(policy *Policy, request *Request) {
 	if d.AskedBy != ByNamespace {
 		return
 	}
-	switch d.Reason {
-	case ReasonInjected:
+	if d.Reason == ReasonInjected {
 		d.Reason = ReasonNamespaceDefault
-	case ReasonConflict:
+	}
+	if d.Reason == ReasonConflict {
 		d.Message = fmt.Sprintf("%s: %s", request.annotation(policy, d.AskedBy), d.Message)
 	}
 }
