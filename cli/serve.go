@@ -29,6 +29,7 @@ type serveFlags struct {
 	flagSet
 	definitionFlags
 	configMapFlags
+	namespaceFlags
 	clusterFlags
 	logFlags
 	portFlags
@@ -49,6 +50,7 @@ func newServe(process Process) *cobra.Command {
 	f.flagSet = flags
 	f.definitionFlags.define(flags)
 	f.configMapFlags.define(flags)
+	f.namespaceFlags.define(flags)
 	f.clusterFlags.define(flags)
 	f.logFlags.define(flags)
 	f.portFlags.define(flags)
@@ -85,10 +87,11 @@ func (f *serveFlags) serve(ctx context.Context, process Process) error {
 
 // daemon is everything that runs.
 type daemon struct {
-	log      zerolog.Logger
-	reloader *watcher.Reloader
-	keyPair  keyPair
-	server   *server.Server
+	log        zerolog.Logger
+	reloader   *watcher.Reloader
+	namespaces *watcher.Namespaces // nil if they ask for nothing
+	keyPair    keyPair
+	server     *server.Server
 }
 
 // daemon checks all flags and puts the parts together. The ports are open afterwards.
@@ -115,13 +118,17 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	reloader := watcher.NewReloader(watcher.Options{
 		Sources: s.sources, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
 	})
+	checks := []server.Check{reloader.Pending, keyPair.Pending}
+	if s.namespaces != nil {
+		checks = append(checks, s.namespaces.Pending)
+	}
 	f.announce(s, process, webhookPort, lifecyclePort)
-	return &daemon{log: s.log, reloader: reloader, keyPair: keyPair, server: server.New(server.Options{
+	return &daemon{log: s.log, reloader: reloader, namespaces: s.namespaces, keyPair: keyPair, server: server.New(server.Options{
 		TLS: webhookPort, Lifecycle: lifecyclePort,
 		GetCertificate: keyPair.GetCertificate,
 		Handlers:       f.handlers(s, snapshots, metrics),
 		Gatherer:       registry,
-		Checks:         []server.Check{reloader.Pending, keyPair.Pending},
+		Checks:         checks,
 		DrainDelay:     f.delay(),
 		Log:            s.log,
 	})}, nil
@@ -133,6 +140,7 @@ type settings struct {
 	policy     *mutate.Policy
 	sources    []watcher.Source
 	configMaps *watcher.ConfigMaps // one of the sources; nil if they are turned off
+	namespaces *watcher.Namespaces // nil if they ask for nothing
 }
 
 // check reads the environment and reports everything that is wrong with the flags at once.
@@ -143,6 +151,8 @@ func (f *serveFlags) check(process Process) (s settings, err error) {
 	s.policy, err = f.policy()
 	faults = multierror.Append(faults, err)
 	s.sources, s.configMaps, err = f.sources(s.log)
+	faults = multierror.Append(faults, err)
+	s.namespaces, err = f.namespaces(&f.clusterFlags, s.policy, s.log)
 	faults = multierror.Append(faults, err, f.portFlags.check(s.log), f.tlsFlags.check())
 	if f.drainDelay < 0 {
 		faults = multierror.Append(faults, fmt.Errorf("%s: must not be negative", f.named("drain-delay")))
@@ -168,7 +178,11 @@ func (f *serveFlags) delay() time.Duration {
 }
 
 func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *server.Metrics) map[string]http.Handler {
-	webhook := server.NewWebhook(snapshots, s.policy, metrics, s.log)
+	var namespaces server.Namespaces
+	if s.namespaces != nil {
+		namespaces = s.namespaces
+	}
+	webhook := server.NewWebhook(snapshots, namespaces, s.policy, metrics, s.log)
 	handlers := map[string]http.Handler{"POST /mutate": webhook}
 	if s.configMaps != nil {
 		handlers["POST /validate"] = server.NewValidator(snapshots, s.configMaps, metrics, s.log)
@@ -200,6 +214,9 @@ func (f *serveFlags) announce(s settings, process Process, webhook, lifecycle ne
 func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.reloader.Run(ctx) })
+	if d.namespaces != nil {
+		group.Go(func() error { return d.namespaces.Run(ctx) })
+	}
 	group.Go(func() error { return d.keyPair.Run(ctx) })
 	group.Go(func() error { return d.server.Run(ctx) })
 	group.Go(func() error {

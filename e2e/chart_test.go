@@ -49,7 +49,16 @@ func TestChartVariants(t *testing.T) {
 		"scheduling":    {"priorityClassName=system-cluster-critical", "nodeSelector.a=b", "tolerations[0].key=a", "tolerations[0].operator=Exists", "topologySpreadConstraints[0].maxSkew=1", "topologySpreadConstraints[0].topologyKey=z", "topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule", "topologySpreadConstraints[0].labelSelector.matchLabels.a=b"},
 		"more webhook":  {"webhook.failurePolicy=Fail", "webhook.objectSelector.matchLabels.a=b", "webhook.matchConditions[0].name=x", "webhook.matchConditions[0].expression=has(object.spec)", "webhook.namespaceSelector.matchExpressions[0].key=a", "webhook.namespaceSelector.matchExpressions[0].operator=Exists"},
 		"more of a pod": {"extraArgs[0]=--log-level=debug", "extraEnv[0].name=A", "extraEnv[0].value=b", "podLabels.a=b", "podAnnotations.a=b", "imagePullSecrets[0].name=a", "image.digest=sha256:" + strings.Repeat("0", 64)},
-		"peers":         {"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b"},
+		"defaults of namespaces": {
+			"namespaceDefaults.enabled=true", "namespaceDefaults.failurePolicy=Fail", "webhook.objectSelector.matchLabels.a=b",
+			"webhook.matchConditions[0].name=x", "webhook.matchConditions[0].expression=has(object.spec)",
+			"webhook.namespaceSelector.matchExpressions[0].key=a", "webhook.namespaceSelector.matchExpressions[0].operator=Exists",
+		},
+		"defaults by expressions": {
+			"namespaceDefaults.enabled=true", "namespaceDefaults.namespaceSelector.matchLabels=null",
+			"namespaceDefaults.namespaceSelector.matchExpressions[0].key=team", "namespaceDefaults.namespaceSelector.matchExpressions[0].operator=Exists",
+		},
+		"peers": {"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b"},
 	} {
 		file := filepath.Join(t.TempDir(), strings.ReplaceAll(name, " ", "-")+".yaml")
 		must(t, os.WriteFile(file, []byte(render(t, values...)), 0o600))
@@ -87,6 +96,8 @@ func TestChartRefuses(t *testing.T) {
 		"replica=3":                         "replica",
 		"webhook.failurePolicy=ignore":      "failurePolicy",
 		"webhook.timeoutSeconds=31":         "timeoutSeconds",
+		"namespaceDefaults.failurePolicy=x": "failurePolicy",
+		"namespaceDefaults.enabled=true,namespaceDefaults.namespaceSelector.matchLabels=null": "namespaceDefaults.namespaceSelector is empty",
 		"tls.mode=files":                    "mode",
 		"tls.mode=secret":                   "is needed with tls.mode secret",
 		"tls.selfManaged.lifetime=90d":      "lifetime",

@@ -18,6 +18,7 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
 )
 
 // FuzzPod holds Pod against the oracle, over pods and sidecars made from the input.
@@ -35,32 +36,43 @@ func FuzzPod(f *testing.F) {
 			return err != nil || snapshot.Sidecar(ref) == nil // rejected
 		})
 		again, _ := tryLoad(written)
-		c := &testCase{policy: usual(), object: pod, request: creation()}
-		decision := decide(t, snapshot, c.policy, c.with(t, pod))
-		unchanged(t, snapshot, again)
-
 		digests := make(map[string]string)
 		for sidecar := range snapshot.Sidecars() {
 			digests[sidecar.Ref.String()] = sidecar.Digest[:12]
 		}
-		want, err := expect(pod, definitions, digests)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if decision.Reason != want.reason {
-			t.Fatalf("got %s, want %s\nsidecar: %s\npod: %s", text(&decision), want.reason, written, pod)
-		}
-		if decision.Outcome != mutate.Injected {
-			return
-		}
-		injected := apply(t, pod, decision.Patch)
-		same(t, want, injected)
-		survives(t, want, pod, injected)
-		c.secondPass(t, snapshot, injected)
-		if t.Failed() {
-			t.Logf("sidecar: %s\npod: %s\npatch: %s", written, pod, decision.Patch)
+		for _, namespace := range []*string{nil, new("logger:v1")} {
+			c := &testCase{policy: usual(), namespace: namespace, object: pod, request: creation()}
+			c.againstOracle(t, snapshot, definitions, digests)
+			unchanged(t, snapshot, again)
+			if t.Failed() {
+				t.Logf("sidecars: %s\npod: %s", written, pod)
+			}
 		}
 	})
+}
+
+// againstOracle decides, and wants what the oracle makes of the sidecars.
+func (c *testCase) againstOracle(t *testing.T, snapshot *store.Snapshot, definitions []*definition, digests map[string]string) {
+	t.Helper()
+	decision := decideIn(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
+	want, err := expect(c.object, c.namespace, definitions, digests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if decision.Reason != want.reason {
+		t.Errorf("got %s, want %s", text(&decision), want.reason)
+		return
+	}
+	if decision.Outcome != mutate.Injected {
+		return
+	}
+	injected := apply(t, c.object, decision.Patch)
+	same(t, want, injected)
+	survives(t, want, c.object, injected)
+	c.secondPass(t, snapshot, injected)
+	if t.Failed() {
+		t.Logf("patch: %s", decision.Patch)
+	}
 }
 
 // same compares the result with the oracle's pod.

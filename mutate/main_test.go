@@ -45,7 +45,14 @@ func unchanged(tb testing.TB, snapshot, again *store.Snapshot) {
 // decisions must be the same to the byte.
 func decide(tb testing.TB, snapshot *store.Snapshot, policy *mutate.Policy, request []byte) mutate.Decision {
 	tb.Helper()
+	return decideIn(tb, nil, snapshot, policy, request)
+}
+
+// decideIn is decide in a namespace with a default.
+func decideIn(tb testing.TB, namespace *string, snapshot *store.Snapshot, policy *mutate.Policy, request []byte) mutate.Decision {
+	tb.Helper()
 	r, before := decode(tb, request), decode(tb, request)
+	r.Default, before.Default = namespace, namespace
 	p := *policy
 	p.IgnoredNamespaces = slices.Clone(policy.IgnoredNamespaces)
 	decision := mutate.Pod(snapshot, policy, r)

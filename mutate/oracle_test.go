@@ -61,21 +61,25 @@ type expected struct {
 	conflict bool // two sidecars, or a sidecar and the pod, want different things
 }
 
-// expect decides about a pod in namespace default, when the snapshot has these sidecars.
-func expect(object []byte, all []*definition, digests map[string]string) (*expected, error) {
+// expect decides about a pod in namespace default, which may have a default of its own, when the
+// snapshot has these sidecars.
+func expect(object []byte, namespace *string, all []*definition, digests map[string]string) (*expected, error) {
 	pod := new(corev1.Pod)
 	if err := json.Unmarshal(object, pod); err != nil {
 		return nil, err
 	}
-	asked, reason := expectReason(pod, all)
-	if reason != "" {
+	asked, reason := expectReason(pod, namespace, all)
+	if reason != mutate.ReasonInjected && reason != mutate.ReasonNamespaceDefault {
 		return &expected{reason: reason}, nil
 	}
-	e := &expected{reason: mutate.ReasonInjected, pod: pod.DeepCopy(), dropped: map[string]bool{}, offset: map[string]int{}}
+	e := &expected{reason: reason, pod: pod.DeepCopy(), dropped: map[string]bool{}, offset: map[string]int{}}
 	e.merge(asked, nulls(object))
 	var injected []string
 	for _, d := range asked {
 		injected = append(injected, d.Name+"@"+digests[d.Name])
+	}
+	if e.pod.Annotations == nil {
+		e.pod.Annotations = make(map[string]string)
 	}
 	e.pod.Annotations["injector.tumblr.com/status"] = "injected"
 	e.pod.Annotations["injector.tumblr.com/injected"] = strings.Join(injected, ",")
@@ -89,8 +93,12 @@ func expect(object []byte, all []*definition, digests map[string]string) (*expec
 }
 
 // expectReason gives the sidecars that the pod asks for, or why it gets none.
-func expectReason(pod *corev1.Pod, all []*definition) ([]*definition, mutate.Reason) {
+func expectReason(pod *corev1.Pod, namespace *string, all []*definition) ([]*definition, mutate.Reason) {
 	request, asked := pod.Annotations["injector.tumblr.com/request"]
+	met := mutate.ReasonInjected
+	if !asked && namespace != nil {
+		request, asked, met = *namespace, true, mutate.ReasonNamespaceDefault
+	}
 	request = strings.ToLower(strings.TrimSpace(request))
 	status := strings.ToLower(strings.TrimSpace(pod.Annotations["injector.tumblr.com/status"]))
 	_, mirror := pod.Annotations["kubernetes.io/config.mirror"]
@@ -115,7 +123,7 @@ func expectReason(pod *corev1.Pod, all []*definition) ([]*definition, mutate.Rea
 			reason = mutate.ReasonHostNetwork
 		}
 	}
-	return found, reason
+	return found, cmp.Or(reason, met)
 }
 
 func expectFound(refs []string, all []*definition) (found []*definition, reason mutate.Reason) {

@@ -17,7 +17,7 @@ func Pod(snapshot *store.Snapshot, policy *Policy, request *Request) Decision {
 
 func pod(snapshot *store.Snapshot, policy *Policy, request *Request, note func(Considered)) Decision {
 	decision := decide(snapshot, policy, request, note)
-	decision.Asked, _ = asked(policy, request)
+	decision.attribute(policy, request)
 	decision.Generation = snapshot.Generation()
 	return decision
 }
@@ -26,24 +26,19 @@ func decide(snapshot *store.Snapshot, policy *Policy, request *Request, note fun
 	if reason, leave := leaveAlone(policy, request); leave {
 		return skip(reason)
 	}
-	text, _ := asked(policy, request)
-	refs, err := parseRequest(text)
+	asked, by := request.ask(policy)
+	refs, err := parseRequest(asked)
 	if err != nil {
-		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("annotation %s: %v", policy.key(requestKey), err))
+		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("%s: %v", request.annotation(policy, by), err))
 	}
 	sidecars, err := find(snapshot, refs)
 	if err != nil {
-		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("annotation %s: %v", policy.key(requestKey), err))
+		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("%s: %v", request.annotation(policy, by), err))
 	}
 	if decision, guarded := guard(policy, request, sidecars); guarded {
 		return decision
 	}
 	return inject(policy, request, sidecars, note)
-}
-
-// asked is the request of the pod, and whether it has one.
-func asked(policy *Policy, request *Request) (string, bool) {
-	return request.Object.metadata().Annotations.findIn(policy.AnnotationNamespace, requestKey)
 }
 
 // leaveAlone finds the pods that are none of our business, in the order in which the reasons
@@ -62,11 +57,11 @@ func leaveAlone(policy *Policy, request *Request) (Reason, bool) {
 	if status, _ := annotations.findIn(policy.AnnotationNamespace, statusKey); strings.EqualFold(strings.TrimSpace(status), statusInjected) {
 		return ReasonAlreadyInjected, true
 	}
-	text, found := asked(policy, request)
-	if !found {
+	asked, by := request.ask(policy)
+	if by == ByNobody {
 		return ReasonNoAnnotation, true
 	}
-	if optsOut(text) {
+	if optsOut(asked) {
 		return ReasonOptedOut, true
 	}
 	return "", false

@@ -45,6 +45,9 @@ const (
 // statusInjected is the value of the status annotation that says: this pod is done.
 const statusInjected = "injected"
 
+// RequestAnnotation is the key of the annotation by which a pod asks, or a namespace for its pods.
+func (p *Policy) RequestAnnotation() string { return p.key(requestKey) }
+
 func (p *Policy) key(name string) string {
 	return p.AnnotationNamespace + "/" + name
 }

@@ -16,6 +16,10 @@ type Request struct {
 	Namespace   string   `json:"namespace"`
 	Operation   string   `json:"operation"`
 	Object      Object   `json:"object"`
+
+	// Default is the request annotation of the namespace. It counts where the pod has none; nil
+	// where the namespace has none either, or has nothing to say. It is no part of a review.
+	Default *string `json:"-"`
 }
 
 // Resource is a metav1.GroupVersionResource.

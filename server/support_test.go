@@ -98,6 +98,12 @@ func newInjector(tb testing.TB, p *mutate.Policy) *injector {
 
 func newInjectorAt(tb testing.TB, p *mutate.Policy, level zerolog.Level) *injector {
 	tb.Helper()
+	return newInjectorIn(tb, nil, p, level)
+}
+
+// newInjectorIn makes one with defaults of namespaces.
+func newInjectorIn(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy, level zerolog.Level) *injector {
+	tb.Helper()
 	snapshots := load(tb, sidecars)
 	i := &injector{log: new(lines), registry: prometheus.NewRegistry()}
 	metrics, err := server.NewMetrics(i.registry, snapshots)
@@ -105,7 +111,7 @@ func newInjectorAt(tb testing.TB, p *mutate.Policy, level zerolog.Level) *inject
 		tb.Fatal(err)
 	}
 	i.metrics = metrics
-	i.Webhook = server.NewWebhook(snapshots, p, metrics, zerolog.New(i.log).Level(level))
+	i.Webhook = server.NewWebhook(snapshots, namespaces, p, metrics, zerolog.New(i.log).Level(level))
 	return i
 }
 

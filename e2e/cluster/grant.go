@@ -33,3 +33,22 @@ func (c *Cluster) Grant(ctx context.Context, namespace, accountNamespace, accoun
 	}, metav1.CreateOptions{})
 	return err
 }
+
+// GrantNamespaces gives a service account these rights to all namespaces: a ClusterRole and a
+// ClusterRoleBinding of the names of both.
+func (c *Cluster) GrantNamespaces(ctx context.Context, accountNamespace, account string, verbs ...string) error {
+	meta := metav1.ObjectMeta{Name: accountNamespace + "-" + account}
+	_, err := c.Client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{
+		ObjectMeta: meta,
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: verbs}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	_, err = c.Client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: meta.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: accountNamespace, Name: account}},
+	}, metav1.CreateOptions{})
+	return err
+}
