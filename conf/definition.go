@@ -31,6 +31,7 @@ type definition struct {
 	ServiceAccountName    string                        `json:"serviceAccountName,omitempty"`
 	AllowedNamespaces     []string                      `json:"allowedNamespaces,omitempty"`
 	SkipHostNetworkPods   bool                          `json:"skipHostNetworkPods,omitempty"`
+	Parameters            map[string]parameter          `json:"parameters,omitempty"`
 }
 
 // containerList is one of the four lists of containers of a definition.
@@ -69,5 +70,5 @@ func appendedLists() []string {
 
 // maps are the objects that a child overlays key by key.
 func overlaidMaps() []string {
-	return []string{"labels", "annotations", "nodeSelector"}
+	return []string{"labels", "annotations", "nodeSelector", "parameters"}
 }

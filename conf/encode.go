@@ -8,7 +8,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -16,30 +16,30 @@ import (
 // encode makes the sidecar of a flattened definition. The elements' JSON comes from what the
 // author wrote, not from Go types, so nothing is defaulted, reformatted or lost.
 func encode(p *parsed, flat tree) (*Sidecar, error) {
-	d, err := typed(flat)
+	e := encoder{flat: flat}
+	d, err := e.begin()
 	if err != nil {
 		return nil, err
 	}
-	e := encoder{}
 	s := &Sidecar{
 		Ref:                   p.ref,
 		Origin:                p.document.Origin,
 		Digest:                e.digest(p.ref, flat),
-		PrependInitContainers: e.containers(flat, "prependInitContainers", d.PrependInitContainers),
-		InitContainers:        e.containers(flat, "initContainers", d.InitContainers),
-		PrependContainers:     e.containers(flat, "prependContainers", d.PrependContainers),
-		Containers:            e.containers(flat, "containers", d.Containers),
-		Volumes:               e.elements(elements(flat, "volumes")),
-		VolumeMounts:          e.mounts(elements(flat, "volumeMounts")),
-		Env:                   e.env(elements(flat, "env"), d.Env),
-		EnvFrom:               e.envFrom(elements(flat, "envFrom"), d.EnvFrom),
+		PrependInitContainers: e.containers("prependInitContainers", d.PrependInitContainers),
+		InitContainers:        e.containers("initContainers", d.InitContainers),
+		PrependContainers:     e.containers("prependContainers", d.PrependContainers),
+		Containers:            e.containers("containers", d.Containers),
+		Volumes:               e.elements(".volumes", elements(flat, "volumes")),
+		VolumeMounts:          e.mounts(".volumeMounts", elements(flat, "volumeMounts"), d.VolumeMounts),
+		Env:                   e.env(".env", elements(flat, "env"), d.Env),
+		EnvFrom:               e.envFrom(".envFrom", elements(flat, "envFrom"), d.EnvFrom),
 		AppliesTo:             d.AppliesTo,
-		Labels:                pairs(d.Labels),
-		Annotations:           pairs(d.Annotations),
-		NodeSelector:          pairs(d.NodeSelector),
-		ImagePullSecrets:      e.elements(elements(flat, "imagePullSecrets")),
-		Tolerations:           e.tolerations(elements(flat, "tolerations"), d.Tolerations),
-		HostAliases:           e.jsons(elements(flat, "hostAliases")),
+		Labels:                e.pairs("labels", d.Labels),
+		Annotations:           e.pairs("annotations", d.Annotations),
+		NodeSelector:          e.pairs("nodeSelector", d.NodeSelector),
+		ImagePullSecrets:      e.elements(".imagePullSecrets", elements(flat, "imagePullSecrets")),
+		Tolerations:           e.tolerations(d.Tolerations),
+		HostAliases:           e.texts(".hostAliases", elements(flat, "hostAliases")),
 		HostNetwork:           d.HostNetwork,
 		HostPID:               d.HostPID,
 		HostIPC:               d.HostIPC,
@@ -48,12 +48,48 @@ func encode(p *parsed, flat tree) (*Sidecar, error) {
 		AllowedNamespaces:     d.AllowedNamespaces,
 		SkipHostNetworkPods:   d.SkipHostNetworkPods,
 	}
+	if e.sample.holds() {
+		s.Parameters, s.PodFields, s.uses = e.sample.needs.parameters, e.sample.needs.fields, e.sample.needs.uses
+	}
 	return s, e.err
 }
 
 // encoder keeps the first error, so that what uses it reads straight.
 type encoder struct {
-	err error
+	flat   tree
+	sample *sample
+	stands []string // what stands in the holes
+	err    error
+}
+
+// begin decodes the definition, with something in its holes.
+func (e *encoder) begin() (*definition, error) {
+	e.sample = newSample(e.flat)
+	if !e.sample.holds() {
+		return typed(e.flat)
+	}
+	kept, _ := e.sample.kept()
+	needs := e.sample.needs
+	for i := range needs.uses {
+		value, _ := needs.stand(i)
+		e.stands = append(e.stands, value)
+		needs.uses[i] = 0
+	}
+	return typed(kept)
+}
+
+// text encodes what stands at a path.
+func (e *encoder) text(path string, value any) Text {
+	if e.stands == nil {
+		return Text{JSON: e.json(value)}
+	}
+	w := templateWriter{encoder: e, needs: e.sample.needs, bare: e.sample.bare}
+	w.write(path, value)
+	made := w.done()
+	if made == nil {
+		return Text{JSON: w.text}
+	}
+	return Text{JSON: made.fill(e.stands), template: made}
 }
 
 // json gives compact JSON with sorted keys and without HTML escapes.
@@ -75,98 +111,118 @@ func (e *encoder) digest(ref Ref, flat tree) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (e *encoder) elements(list []any) []Element {
-	encoded := make([]Element, len(list))
+func (e *encoder) texts(path string, list []any) []Text {
+	encoded := make([]Text, len(list))
 	for i, element := range list {
-		encoded[i] = Element{Name: nameOf(element), JSON: e.json(element)}
+		encoded[i] = e.text(indexed(path, i), element)
 	}
 	return encoded
 }
 
-func (e *encoder) mounts(list []any) []Mount {
+func indexed(path string, i int) string {
+	return path + "." + strconv.Itoa(i)
+}
+
+func (e *encoder) elements(path string, list []any) []Element {
+	encoded := make([]Element, len(list))
+	for i, text := range e.texts(path, list) {
+		encoded[i] = Element{Name: nameOf(list[i]), Text: text}
+	}
+	return encoded
+}
+
+// mounts, like the functions below, takes a list as it was written and the same one decoded.
+func (e *encoder) mounts(path string, list []any, decoded []corev1.VolumeMount) []Mount {
 	encoded := make([]Mount, len(list))
-	for i, element := range e.elements(list) {
-		mountPath, _ := list[i].(tree)["mountPath"].(string)
-		encoded[i] = Mount{Element: element, Path: mountPath}
+	for i, element := range e.elements(path, list) {
+		encoded[i] = Mount{Element: element, Path: decoded[i].MountPath}
 	}
 	return encoded
 }
 
-// env, like the functions below, takes a list as it was written and the same one decoded.
-func (e *encoder) env(list []any, decoded []corev1.EnvVar) []Env {
+func (e *encoder) env(path string, list []any, decoded []corev1.EnvVar) []Env {
 	encoded := make([]Env, len(list))
-	for i, element := range e.elements(list) {
+	for i, element := range e.elements(path, list) {
 		encoded[i] = Env{Element: element, Volume: fileVolume(&decoded[i])}
 	}
 	return encoded
 }
 
-func (e *encoder) envFrom(list []any, decoded []corev1.EnvFromSource) []EnvFrom {
+func (e *encoder) envFrom(path string, list []any, decoded []corev1.EnvFromSource) []EnvFrom {
 	encoded := make([]EnvFrom, len(list))
-	for i, text := range e.jsons(list) {
-		encoded[i] = EnvFrom{EnvSource: EnvSource{Prefix: decoded[i].Prefix}, JSON: text}
-		if ref := decoded[i].ConfigMapRef; ref != nil {
-			encoded[i].ConfigMap = ref.Name
-		}
-		if ref := decoded[i].SecretRef; ref != nil {
-			encoded[i].Secret = ref.Name
-		}
+	for i, text := range e.texts(path, list) {
+		encoded[i] = EnvFrom{EnvSource: sourceOf(&decoded[i]), Text: text}
 	}
 	return encoded
 }
 
-func (e *encoder) tolerations(list []any, decoded []corev1.Toleration) []Toleration {
-	encoded := make([]Toleration, len(list))
-	for i, text := range e.jsons(list) {
-		t := &decoded[i]
-		encoded[i] = Toleration{JSON: text, Tolerated: Tolerated{
-			Key: t.Key, Operator: cmp.Or(string(t.Operator), string(corev1.TolerationOpEqual)), Value: t.Value, Effect: string(t.Effect),
-		}}
+func sourceOf(from *corev1.EnvFromSource) EnvSource {
+	source := EnvSource{Prefix: from.Prefix}
+	if ref := from.ConfigMapRef; ref != nil {
+		source.ConfigMap = ref.Name
+	}
+	if ref := from.SecretRef; ref != nil {
+		source.Secret = ref.Name
+	}
+	return source
+}
+
+func (e *encoder) tolerations(decoded []corev1.Toleration) []Toleration {
+	encoded := make([]Toleration, len(decoded))
+	for i, text := range e.texts(".tolerations", elements(e.flat, "tolerations")) {
+		encoded[i] = Toleration{Tolerated: toleratedBy(&decoded[i]), Text: text}
 	}
 	return encoded
 }
 
-func (e *encoder) jsons(list []any) [][]byte {
-	encoded := make([][]byte, len(list))
-	for i, element := range list {
-		encoded[i] = e.json(element)
+func toleratedBy(t *corev1.Toleration) Tolerated {
+	return Tolerated{
+		Key: t.Key, Operator: cmp.Or(string(t.Operator), string(corev1.TolerationOpEqual)), Value: t.Value, Effect: string(t.Effect),
 	}
-	return encoded
 }
 
-// pairs gives the members in the order of their keys.
-func pairs(members map[string]string) []Pair {
-	list := make([]Pair, 0, len(members))
-	for _, key := range slices.Sorted(maps.Keys(members)) {
-		list = append(list, Pair{Key: key, Value: members[key]})
+// pairs gives the members of a map in the order of their keys.
+func (e *encoder) pairs(name string, decoded map[string]string) []Pair {
+	written, _ := e.flat[name].(tree)
+	list := make([]Pair, 0, len(decoded))
+	for _, key := range slices.Sorted(maps.Keys(decoded)) {
+		list = append(list, Pair{Key: key, Value: decoded[key], Text: e.text("."+name+"."+key, written[key])})
 	}
 	return list
 }
 
-func (e *encoder) containers(flat tree, list string, decoded []corev1.Container) []Container {
+func (e *encoder) containers(list string, decoded []corev1.Container) []Container {
 	encoded := make([]Container, len(decoded))
-	for i, element := range elements(flat, list) {
+	for i, element := range elements(e.flat, list) {
 		written, _ := element.(tree)
-		encoded[i] = e.container(written, &decoded[i])
-		if !strings.HasSuffix(strings.ToLower(list), "initcontainers") || native(&decoded[i]) {
-			encoded[i].Ports = ports(&decoded[i])
-		}
+		encoded[i] = e.container(indexed("."+list, i), written, &decoded[i])
+		encoded[i].derive(&decoded[i], isInit(list))
 	}
 	return encoded
 }
 
-func (e *encoder) container(written tree, decoded *corev1.Container) Container {
+func isInit(list string) bool {
+	return list == "initContainers" || list == "prependInitContainers"
+}
+
+func (e *encoder) container(path string, written tree, decoded *corev1.Container) Container {
 	rest := maps.Clone(written)
 	for _, list := range addedTo() {
 		delete(rest, list)
 	}
 	return Container{
-		Element:      Element{Name: decoded.Name, JSON: e.json(rest)},
-		Env:          e.env(elements(written, "env"), decoded.Env),
-		EnvFrom:      e.envFrom(elements(written, "envFrom"), decoded.EnvFrom),
-		VolumeMounts: e.mounts(elements(written, "volumeMounts")),
-		Devices:      devices(decoded.VolumeDevices),
-		Demands:      demandsOf(decoded),
+		Element:      Element{Name: decoded.Name, Text: e.text(path, rest)},
+		Env:          e.env(path+".env", elements(written, "env"), decoded.Env),
+		EnvFrom:      e.envFrom(path+".envFrom", elements(written, "envFrom"), decoded.EnvFrom),
+		VolumeMounts: e.mounts(path+".volumeMounts", elements(written, "volumeMounts"), decoded.VolumeMounts),
+	}
+}
+
+// derive takes from the container what merging wants to know of it.
+func (c *Container) derive(decoded *corev1.Container, init bool) {
+	c.Devices, c.Demands, c.Ports = devices(decoded.VolumeDevices), demandsOf(decoded), nil
+	if !init || native(decoded) {
+		c.Ports = ports(decoded)
 	}
 }
 

@@ -39,6 +39,8 @@ func enum(t reflect.Type) []string {
 		return values(corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
 	case reflect.TypeFor[corev1.TolerationOperator]():
 		return values(corev1.TolerationOpExists, corev1.TolerationOpEqual)
+	case reflect.TypeFor[ParameterType]():
+		return values(StringParameter, IntParameter, BoolParameter, QuantityParameter)
 	case reflect.TypeFor[corev1.Signal]():
 		return signals()
 	default:

@@ -64,8 +64,8 @@ func checkJSON(t *testing.T, set *conf.Set) {
 	t.Helper()
 	for _, s := range set.Sidecars {
 		for _, alias := range s.HostAliases {
-			if !json.Valid(alias) {
-				t.Errorf("%s: not JSON: %s", s.Ref, alias)
+			if !json.Valid(alias.JSON) {
+				t.Errorf("%s: not JSON: %s", s.Ref, alias.JSON)
 			}
 		}
 		for _, e := range elementsOf(s) {

@@ -108,7 +108,7 @@ func showPod(text *strings.Builder, s *conf.Sidecar) {
 		fmt.Fprintf(text, "  toleration %+v %s\n", t.Tolerated, t.JSON)
 	}
 	for _, alias := range s.HostAliases {
-		fmt.Fprintf(text, "  hostAlias %s\n", alias)
+		fmt.Fprintf(text, "  hostAlias %s\n", alias.JSON)
 	}
 	for _, flag := range []struct {
 		name string
@@ -120,6 +120,16 @@ func showPod(text *strings.Builder, s *conf.Sidecar) {
 		if flag.on {
 			fmt.Fprintf(text, "  %s\n", flag.name)
 		}
+	}
+	for _, p := range s.Parameters {
+		fmt.Fprintf(text, "  parameter %s %s from %q, pattern %q, enum %q, min %q, max %q", p.Name, p.Type, p.From, p.Pattern, p.Enum, p.Min, p.Max)
+		if p.Default != nil {
+			fmt.Fprintf(text, ", default %q", *p.Default)
+		}
+		text.WriteString("\n")
+	}
+	for _, f := range s.PodFields {
+		fmt.Fprintf(text, "  uses %s\n", f)
 	}
 	if s.AllowedNamespaces != nil {
 		fmt.Fprintf(text, "  allowedNamespaces %q\n", s.AllowedNamespaces)

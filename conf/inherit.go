@@ -112,19 +112,36 @@ func (p *parsed) broken(why string) flattened {
 }
 
 // checkMerged finds what only the combination of base and child has: two lists that now
-// share a name, or two mounts a path.
+// share a name, or two mounts a path, and what is wrong where a parameter of one stands in the
+// other.
 func (p *parsed) checkMerged(merged tree) *Error {
-	d, err := typed(merged)
-	if err == nil {
-		if faults := validateLists(d); len(faults) > 0 {
-			err = faults.ToAggregate()
-		}
+	faults, err := mergedFaults(merged)
+	if err == nil && len(faults) > 0 {
+		err = faults.ToAggregate()
 	}
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("with what it inherits from %q: %w", p.inherits, err)
 	return &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: err}
+}
+
+func mergedFaults(merged tree) (field.ErrorList, error) {
+	s := newSample(merged)
+	if !s.holds() {
+		d, err := typed(merged)
+		if err != nil {
+			return nil, err
+		}
+		return validateLists(d), nil
+	}
+	kept, faults := s.kept()
+	faults = append(faults, s.faults...)
+	d, err := typed(kept)
+	if err != nil {
+		return nil, err
+	}
+	return append(faults, unlessBelow(faults, s.known(validate(d)))...), nil
 }
 
 // base finds the document that inherits names.

@@ -122,16 +122,18 @@ func (p *parsed) inspect(value any, lines outline) {
 		p.reject(lines.line("kind"), fmt.Errorf("a Kubernetes %s is not a sidecar definition, which begins with its name", kind))
 		return
 	}
-	var check shape
-	kept, _ := check.check(nil, reflect.TypeFor[definition](), object).(tree)
+	s := newSample(object)
+	check := shape{bare: s.bare}
+	kept, _ := check.check(nil, reflect.TypeFor[definition](), s.tree).(tree)
 	p.readNames(object, kept, &check)
 	faults := lines.duplicates()
-	faults.add(check.faults.first...)
+	faults.add(s.faults...)
+	faults.add(s.known(check.faults.first)...)
 	faults.more += check.faults.more
 	if d, err := typed(kept); err != nil {
 		p.reject(p.document.Line, err)
 	} else {
-		faults.add(unlessBelow(faults.first, validate(d))...)
+		faults.add(unlessBelow(faults.first, s.known(validate(d)))...)
 	}
 	p.rejectAll(faults, lines)
 	p.tree = object

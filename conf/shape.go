@@ -20,6 +20,8 @@ import (
 // it returns, so that this one always decodes.
 type shape struct {
 	faults findings
+	// bare takes the leaves with holes that become a number or a boolean, by path.
+	bare map[string]bool
 }
 
 // check returns the value without its faulty parts, or nil if it is faulty itself.
@@ -32,6 +34,9 @@ func (s *shape) check(path *field.Path, want reflect.Type, value any) any {
 		if allowed := enum(want); value == "" && len(allowed) > 0 && !emptyAllowed(want) {
 			return s.fault(field.NotSupported(path, "", allowed))
 		}
+	}
+	if stand, ok := value.(standIn); ok {
+		return s.checkStandIn(path, want, stand)
 	}
 	if reflect.PointerTo(want).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return s.checkUnmarshaler(path, want, value)
@@ -46,6 +51,31 @@ func (s *shape) check(path *field.Path, want reflect.Type, value any) any {
 	default:
 		return s.checkScalar(path, want, value)
 	}
+}
+
+// checkStandIn gives a leaf with holes the type that its field wants, if the parameter has it.
+func (s *shape) checkStandIn(path *field.Path, want reflect.Type, stand standIn) any {
+	value := any(stand.text)
+	number := want.Kind() >= reflect.Int && want.Kind() <= reflect.Uint64 || want == reflect.TypeFor[intstr.IntOrString]()
+	switch {
+	case stand.whole == nil:
+	case want.Kind() == reflect.Bool && stand.whole.Type == BoolParameter:
+		value = stand.text == "true"
+		s.bare[leafPath(path.String())] = true
+	case number && stand.whole.Type == IntParameter:
+		value = json.Number(stand.text)
+		s.bare[leafPath(path.String())] = true
+	}
+	if allowed := enum(want); want.Kind() == reflect.String && allowed != nil && !stand.within(allowed) {
+		return s.fault(field.Forbidden(path, "only a parameter with an enum can stand here, and nothing beside it, of: "+strings.Join(allowed, ", ")))
+	}
+	return s.check(path, want, value)
+}
+
+// within tells whether the leaf is nothing but a parameter all values of which are allowed.
+func (s *standIn) within(allowed []string) bool {
+	return s.whole != nil && s.whole.Enum != nil &&
+		!slices.ContainsFunc(s.whole.Enum, func(value string) bool { return !slices.Contains(allowed, value) })
 }
 
 // checkUnmarshaler covers the types that decode themselves, such as quantities.
@@ -236,7 +266,7 @@ func shown(value any) any {
 
 func kindOf(value any) string {
 	switch value.(type) {
-	case string:
+	case string, standIn:
 		return article(reflect.String)
 	case bool:
 		return article(reflect.Bool)

@@ -27,7 +27,7 @@ type Sidecar struct {
 
 	ImagePullSecrets      []Element
 	Tolerations           []Toleration
-	HostAliases           [][]byte // JSON
+	HostAliases           []Text
 	HostNetwork           bool
 	HostPID               bool
 	HostIPC               bool
@@ -38,12 +38,18 @@ type Sidecar struct {
 	AllowedNamespaces []string
 	// SkipHostNetworkPods tells that pods with hostNetwork are not to get it.
 	SkipHostNetworkPods bool
+
+	// Parameters and PodFields are the values that Fill wants, in this order.
+	Parameters []Parameter
+	PodFields  []PodField
+
+	uses []int // how many holes there are for each of them
 }
 
 // Element is one named element of a list with its JSON.
 type Element struct {
 	Name string
-	JSON []byte
+	Text
 }
 
 // Env is a variable. Volume is the one that it is read from a file of (KEP-3721), or empty.
@@ -55,7 +61,7 @@ type Env struct {
 // EnvFrom is a source of variables with its JSON. One of ConfigMap and Secret is set.
 type EnvFrom struct {
 	EnvSource
-	JSON []byte
+	Text
 }
 
 // EnvSource is what tells one source of variables from another. It is comparable.
@@ -77,16 +83,17 @@ func (e EnvSource) String() string {
 	return text
 }
 
-// Pair is a member of a map of strings.
+// Pair is a member of a map of strings. The text is that of its value.
 type Pair struct {
 	Key   string
 	Value string
+	Text
 }
 
 // Toleration is a toleration with its JSON.
 type Toleration struct {
 	Tolerated
-	JSON []byte
+	Text
 }
 
 // Tolerated is what a toleration matches. Two that match the same are one toleration, however

@@ -52,6 +52,7 @@ func validatePod(d *definition) field.ErrorList {
 	faults = append(faults, validateLabels(field.NewPath("labels"), d.Labels)...)
 	faults = append(faults, validateLabels(field.NewPath("nodeSelector"), d.NodeSelector)...)
 	faults = append(faults, validateAnnotations(field.NewPath("annotations"), d.Annotations)...)
+	faults = append(faults, validateParameters(field.NewPath("parameters"), d.Parameters)...)
 	faults = append(faults, validateAppliesTo(field.NewPath("appliesTo"), d.AppliesTo)...)
 	return append(faults, validatePatterns(field.NewPath("allowedNamespaces"), d.AllowedNamespaces)...)
 }

@@ -114,7 +114,7 @@ func writeMember[E any](w *patch, name string, a, b []E, write func(*patch, *E))
 
 // encodePod writes what concerns the pod as a whole.
 func (p *plan) encodePod(w *patch) {
-	addAll(w, p.spec.HostAliases != nil, nil, p.hostAliases, writeJSON, "/spec/hostAliases")
+	addAll(w, p.spec.HostAliases != nil, nil, p.hostAliases, writeText, "/spec/hostAliases")
 	addAll(w, p.spec.ImagePullSecrets != nil, nil, p.pullSecrets, writeElement, "/spec/imagePullSecrets")
 	addAll(w, p.spec.Tolerations != nil, nil, p.tolerations, writeToleration, "/spec/tolerations")
 	addPairs(w, p.spec.NodeSelector.present, p.nodeSelector, "/spec/nodeSelector")

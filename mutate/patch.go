@@ -125,22 +125,21 @@ func writeList[E any](w *patch, a, b []E, write func(*patch, *E)) {
 	w.buffer[len(w.buffer)-1] = ']'
 }
 
-// writeJSON appends what is JSON already.
-func writeJSON(w *patch, value *[]byte) {
-	w.buffer = append(w.buffer, *value...)
+func writeText(w *patch, t *conf.Text) {
+	w.buffer = append(w.buffer, t.JSON...)
 }
 
-func writeElement(w *patch, e *conf.Element) { writeJSON(w, &e.JSON) }
+func writeElement(w *patch, e *conf.Element) { writeText(w, &e.Text) }
 
-func writeVolume(w *patch, v *volume) { writeJSON(w, &v.JSON) }
+func writeVolume(w *patch, v *volume) { writeText(w, &v.Text) }
 
-func writeEnv(w *patch, e *conf.Env) { writeJSON(w, &e.JSON) }
+func writeEnv(w *patch, e *conf.Env) { writeText(w, &e.Text) }
 
-func writeSource(w *patch, e *conf.EnvFrom) { writeJSON(w, &e.JSON) }
+func writeSource(w *patch, e *conf.EnvFrom) { writeText(w, &e.Text) }
 
-func writeMount(w *patch, m *conf.Mount) { writeJSON(w, &m.JSON) }
+func writeMount(w *patch, m *conf.Mount) { writeText(w, &m.Text) }
 
-func writeToleration(w *patch, t *conf.Toleration) { writeJSON(w, &t.JSON) }
+func writeToleration(w *patch, t *conf.Toleration) { writeText(w, &t.Text) }
 
 // escape makes a key part of a JSON Pointer (RFC 6901, section 3).
 func escape(key string) string {

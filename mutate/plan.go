@@ -27,7 +27,7 @@ type plan struct {
 	labels, annotations, nodeSelector []pair // added
 	pullSecrets                       []conf.Element
 	tolerations                       []conf.Toleration
-	hostAliases                       [][]byte
+	hostAliases                       []conf.Text
 
 	// note is told of each element that is considered; nil where nobody asks.
 	note func(Considered)

@@ -38,7 +38,11 @@ func decide(snapshot *store.Snapshot, policy *Policy, request *Request, note fun
 	if decision, guarded := guard(policy, request, sidecars); guarded {
 		return decision
 	}
-	return inject(policy, request, sidecars, note)
+	filled, err := fillAll(policy, request, sidecars)
+	if err != nil {
+		return refuse(policy.OnConflict, ReasonBadParameter, err.Error())
+	}
+	return inject(policy, request, filled, note)
 }
 
 // leaveAlone finds the pods that are none of our business, in the order in which the reasons

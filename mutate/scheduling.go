@@ -14,9 +14,9 @@ func (p *plan) addScheduling(s *conf.Sidecar) {
 	p.addTolerations(s)
 	p.addPullSecrets(s)
 	for _, alias := range s.HostAliases {
-		present := slices.ContainsFunc(p.hostAliases, func(earlier []byte) bool { return string(earlier) == string(alias) })
+		present := slices.ContainsFunc(p.hostAliases, func(earlier conf.Text) bool { return string(earlier.JSON) == string(alias.JSON) })
 		if p.note != nil {
-			p.notePresent(s, "hostAliases", string(alias), present)
+			p.notePresent(s, "hostAliases", string(alias.JSON), present)
 		}
 		if !present {
 			p.hostAliases = append(p.hostAliases, alias)

@@ -37,7 +37,7 @@ func ownSize(s *conf.Sidecar) int {
 		size += operationSize + len(s.Tolerations[i].JSON)
 	}
 	for _, alias := range s.HostAliases {
-		size += operationSize + len(alias)
+		size += operationSize + len(alias.JSON)
 	}
 	return size
 }

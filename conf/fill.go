@@ -1,0 +1,267 @@
+package conf
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// mostFilled is how many bytes the values may take in all holes together.
+const mostFilled = 4 << 20
+
+// Fill gives the sidecar with its holes filled. The values are those of Parameters, which must
+// have passed their Check, and then of PodFields. The sidecar itself is not changed, and is given
+// back where there is nothing to fill that its defaults have not filled. An error tells the
+// parameters and the field that they make invalid, but no value.
+func (s *Sidecar) Fill(values []string) (*Sidecar, error) {
+	if s.filledBy(values) {
+		return s, nil
+	}
+	size := 0
+	for i, value := range values {
+		size += s.uses[i] * len(value)
+	}
+	if size > mostFilled {
+		return nil, fmt.Errorf("the values would take %d bytes in all places where they are used", size)
+	}
+	f := &filler{sidecar: s, values: values}
+	filled := *s
+	filled.PrependInitContainers = f.containers("prependInitContainers", s.PrependInitContainers)
+	filled.InitContainers = f.containers("initContainers", s.InitContainers)
+	filled.PrependContainers = f.containers("prependContainers", s.PrependContainers)
+	filled.Containers = f.containers("containers", s.Containers)
+	filled.Volumes = fillList(f, "volumes", s.Volumes, (*filler).volume)
+	filled.VolumeMounts = fillList(f, "volumeMounts", s.VolumeMounts, (*filler).mount)
+	filled.Env = fillList(f, "env", s.Env, (*filler).env)
+	filled.EnvFrom = fillList(f, "envFrom", s.EnvFrom, (*filler).envFrom)
+	filled.Labels = fillList(f, "labels", s.Labels, (*filler).label)
+	filled.NodeSelector = fillList(f, "nodeSelector", s.NodeSelector, (*filler).label)
+	filled.Annotations = fillList(f, "annotations", s.Annotations, (*filler).annotation)
+	filled.Tolerations = fillList(f, "tolerations", s.Tolerations, (*filler).toleration)
+	filled.HostAliases = fillList(f, "hostAliases", s.HostAliases, (*filler).hostAlias)
+	if slices.ContainsFunc(s.VolumeMounts, func(m Mount) bool { return m.holed() }) {
+		f.mountPaths("volumeMounts", filled.VolumeMounts, nil)
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return &filled, nil
+}
+
+// filledBy tells whether the values are those that stand in the holes already.
+func (s *Sidecar) filledBy(values []string) bool {
+	for i := range s.Parameters {
+		if d := s.Parameters[i].Default; d == nil || *d != values[i] {
+			return false
+		}
+	}
+	return len(s.PodFields) == 0
+}
+
+// filler fills, and keeps the first error.
+type filler struct {
+	sidecar *Sidecar
+	values  []string
+	err     error
+}
+
+// place is an element of a list, as a field path.
+type place struct {
+	list string
+	at   int
+}
+
+func (p place) String() string {
+	return fmt.Sprintf("%s[%d]", p.list, p.at)
+}
+
+func (p place) path() *field.Path {
+	return field.NewPath(p.list).Index(p.at)
+}
+
+// holed tells whether there are holes.
+func (t *Text) holed() bool {
+	return t.template != nil
+}
+
+// fillList gives the list with its holes filled. What it was given is not changed.
+func fillList[E any, P interface {
+	*E
+	holed() bool
+}](f *filler, path string, list []E, fill func(*filler, place, P)) []E {
+	filled := list
+	for i := range list {
+		if !P(&list[i]).holed() {
+			continue
+		}
+		if &filled[0] == &list[0] {
+			filled = slices.Clone(list)
+		}
+		fill(f, place{path, i}, &filled[i])
+	}
+	return filled
+}
+
+// fill fills one text. It tells whether that must be checked.
+func (f *filler) fill(t *Text) bool {
+	if f.err != nil {
+		return false
+	}
+	t.JSON = t.template.fill(f.values)
+	return t.template.checked
+}
+
+// decode reads a text that was filled.
+func (f *filler) decode(at place, t *Text, into any) bool {
+	if err := json.Unmarshal(t.JSON, into); err != nil {
+		f.fail(t, fmt.Errorf("%s: a value does not fit the type of a field", at))
+	}
+	return f.err == nil
+}
+
+// judge takes what a validator found.
+func (f *filler) judge(t *Text, faults field.ErrorList) {
+	if len(faults) > 0 && f.err == nil {
+		// A validator of a list has put the index of its only element behind ours.
+		at := strings.Replace(faults[0].Field, "][0]", "]", 1)
+		f.fail(t, fmt.Errorf("%s: %s", at, cmp.Or(faults[0].Detail, faults[0].Type.String())))
+	}
+}
+
+// fail names what has a hole in the text.
+func (f *filler) fail(t *Text, err error) {
+	if f.err != nil {
+		return
+	}
+	var names []string
+	for _, p := range t.template.parts {
+		if p.need < 0 {
+			continue
+		}
+		if name := f.name(p.need); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	f.err = fmt.Errorf("%s: %w", strings.Join(names, ", "), err)
+}
+
+func (f *filler) name(need int) string {
+	if declared := len(f.sidecar.Parameters); need >= declared {
+		return f.sidecar.PodFields[need-declared].String()
+	}
+	return "parameter " + f.sidecar.Parameters[need].Name
+}
+
+func (f *filler) containers(list string, containers []Container) []Container {
+	filled := slices.Clone(containers)
+	for i := range filled {
+		c, at := &filled[i], place{list, i}
+		if c.holed() && f.fill(&c.Text) {
+			f.container(at, c, isInit(list))
+		}
+		within := func(name string) string { return at.String() + "." + name }
+		if slices.ContainsFunc(c.VolumeMounts, func(m Mount) bool { return m.holed() }) {
+			c.VolumeMounts = fillList(f, within("volumeMounts"), c.VolumeMounts, (*filler).mount)
+			f.mountPaths(within("volumeMounts"), c.VolumeMounts, c.Devices)
+		}
+		if slices.ContainsFunc(c.Env, func(e Env) bool { return e.holed() }) {
+			c.Env = fillList(f, within("env"), c.Env, (*filler).env)
+		}
+		if slices.ContainsFunc(c.EnvFrom, func(e EnvFrom) bool { return e.holed() }) {
+			c.EnvFrom = fillList(f, within("envFrom"), c.EnvFrom, (*filler).envFrom)
+		}
+	}
+	return filled
+}
+
+// container checks a container without the lists that stand beside its text.
+func (f *filler) container(at place, c *Container, init bool) {
+	var decoded corev1.Container
+	if !f.decode(at, &c.Text, &decoded) {
+		return
+	}
+	faults := validateContainer(at.path(), &decoded)
+	if init {
+		faults = append(faults, validateInit(at.path(), &decoded)...)
+	}
+	f.judge(&c.Text, faults)
+	c.derive(&decoded, init)
+}
+
+func (f *filler) volume(at place, e *Element) {
+	var decoded corev1.Volume
+	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded) {
+		f.judge(&e.Text, validateVolume(at.path(), &decoded))
+	}
+}
+
+func (f *filler) mount(at place, m *Mount) {
+	var decoded [1]corev1.VolumeMount
+	if f.fill(&m.Text) && f.decode(at, &m.Text, &decoded[0]) {
+		f.judge(&m.Text, validateMounts(at.path(), decoded[:]))
+		m.Path = decoded[0].MountPath
+	}
+}
+
+// mountPaths finds a mount that has come to have the path of another, or of a device.
+func (f *filler) mountPaths(path string, mounts []Mount, devices []Device) {
+	for i := range mounts {
+		m := &mounts[i]
+		if !m.holed() {
+			continue
+		}
+		clean := cleanMount(m.Path)
+		other := slices.IndexFunc(mounts, func(other Mount) bool { return cleanMount(other.Path) == clean })
+		device := slices.ContainsFunc(devices, func(d Device) bool { return cleanMount(d.Path) == clean })
+		if other != i || device || slices.ContainsFunc(mounts[i+1:], func(other Mount) bool { return cleanMount(other.Path) == clean }) {
+			f.fail(&m.Text, fmt.Errorf("%s.mountPath: the path is in use by another mount", place{path, i}))
+		}
+	}
+}
+
+func (f *filler) env(at place, e *Env) {
+	var decoded [1]corev1.EnvVar
+	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded[0]) {
+		f.judge(&e.Text, validateEnv(at.path(), decoded[:]))
+	}
+}
+
+func (f *filler) envFrom(at place, e *EnvFrom) {
+	var decoded [1]corev1.EnvFromSource
+	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded[0]) {
+		f.judge(&e.Text, validateEnvFrom(at.path(), decoded[:]))
+		e.EnvSource = sourceOf(&decoded[0])
+	}
+}
+
+func (f *filler) label(at place, p *Pair) {
+	if f.annotation(at, p); f.err == nil {
+		f.judge(&p.Text, validateLabels(field.NewPath(at.list), map[string]string{p.Key: p.Value}))
+	}
+}
+
+// annotation fills the value of any pair: every text is good for an annotation.
+func (f *filler) annotation(at place, p *Pair) {
+	f.fill(&p.Text)
+	f.decode(at, &p.Text, &p.Value)
+}
+
+func (f *filler) toleration(at place, t *Toleration) {
+	var decoded corev1.Toleration
+	if f.fill(&t.Text) && f.decode(at, &t.Text, &decoded) {
+		f.judge(&t.Text, validateToleration(at.path(), &decoded))
+		t.Tolerated = toleratedBy(&decoded)
+	}
+}
+
+func (f *filler) hostAlias(at place, t *Text) {
+	var decoded corev1.HostAlias
+	if f.fill(t) && f.decode(at, t, &decoded) {
+		f.judge(t, validateHostAlias(at.path(), &decoded))
+	}
+}
