@@ -17,6 +17,7 @@ type Request struct {
 	Name        string   `json:"name"`
 	Namespace   string   `json:"namespace"`
 	Operation   string   `json:"operation"`
+	DryRun      bool     `json:"dryRun"`
 	Object      Object   `json:"object"`
 }
 
@@ -43,8 +44,10 @@ type Metadata struct {
 
 // Owner is the view of an owner reference.
 type Owner struct {
+	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
+	UID        string `json:"uid"`
 	Controller bool   `json:"controller"`
 }
 
@@ -203,12 +206,21 @@ func (r *Request) DisplayName() string {
 	return ""
 }
 
+// Controller is the controller that made the pod; nil if there is none. Nothing of it was
+// validated yet.
+func (r *Request) Controller() *Owner {
+	for i := range r.Object.Metadata.Owners {
+		if owner := &r.Object.Metadata.Owners[i]; owner.Controller {
+			return owner
+		}
+	}
+	return nil
+}
+
 // Owner is Kind/name of the controller that made the pod; empty if there is none.
 func (r *Request) Owner() string {
-	for _, owner := range r.Object.Metadata.Owners {
-		if owner.Controller {
-			return owner.Kind + "/" + owner.Name
-		}
+	if owner := r.Controller(); owner != nil {
+		return owner.Kind + "/" + owner.Name
 	}
 	return ""
 }
