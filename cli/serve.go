@@ -33,6 +33,7 @@ type serveFlags struct {
 	logFlags
 	portFlags
 	tlsFlags
+	eventFlags
 	drainDelay time.Duration
 }
 
@@ -53,6 +54,7 @@ func newServe(process Process) *cobra.Command {
 	f.logFlags.define(flags)
 	f.portFlags.define(flags)
 	f.tlsFlags.define(flags)
+	f.eventFlags.define(flags)
 	flags.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long reviews are served after SIGTERM, while /readyz fails already")
 	flags.env("drain-delay", "DRAIN_DELAY")
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -89,6 +91,7 @@ type daemon struct {
 	reloader *watcher.Reloader
 	keyPair  keyPair
 	server   *server.Server
+	recorder *recorder // nil if no events are recorded
 }
 
 // daemon checks all flags and puts the parts together. The ports are open afterwards.
@@ -116,7 +119,7 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 		Sources: s.sources, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
 	})
 	f.announce(s, process, webhookPort, lifecyclePort)
-	return &daemon{log: s.log, reloader: reloader, keyPair: keyPair, server: server.New(server.Options{
+	return &daemon{log: s.log, reloader: reloader, keyPair: keyPair, recorder: s.recorder, server: server.New(server.Options{
 		TLS: webhookPort, Lifecycle: lifecyclePort,
 		GetCertificate: keyPair.GetCertificate,
 		Handlers:       f.handlers(s, snapshots, metrics),
@@ -133,6 +136,7 @@ type settings struct {
 	policy     *mutate.Policy
 	sources    []watcher.Source
 	configMaps *watcher.ConfigMaps // one of the sources; nil if they are turned off
+	recorder   *recorder           // nil if no events are recorded
 }
 
 // check reads the environment and reports everything that is wrong with the flags at once.
@@ -144,6 +148,8 @@ func (f *serveFlags) check(process Process) (s settings, err error) {
 	faults = multierror.Append(faults, err)
 	s.sources, s.configMaps, err = f.sources(s.log)
 	faults = multierror.Append(faults, err, f.portFlags.check(s.log), f.tlsFlags.check())
+	s.recorder, err = f.newRecorder(&f.clusterFlags, s.log)
+	faults = multierror.Append(faults, err)
 	if f.drainDelay < 0 {
 		faults = multierror.Append(faults, fmt.Errorf("%s: must not be negative", f.named("drain-delay")))
 	}
@@ -168,7 +174,11 @@ func (f *serveFlags) delay() time.Duration {
 }
 
 func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *server.Metrics) map[string]http.Handler {
-	webhook := server.NewWebhook(snapshots, s.policy, metrics, s.log)
+	var recorder server.Recorder
+	if s.recorder != nil {
+		recorder = s.recorder
+	}
+	webhook := server.NewWebhook(snapshots, s.policy, recorder, metrics, s.log)
 	handlers := map[string]http.Handler{"POST /mutate": webhook}
 	if s.configMaps != nil {
 		handlers["POST /validate"] = server.NewValidator(snapshots, s.configMaps, metrics, s.log)
@@ -199,9 +209,17 @@ func (f *serveFlags) announce(s settings, process Process, webhook, lifecycle ne
 // run joins all that runs. Whatever ends first ends the others.
 func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
 	group, ctx := errgroup.WithContext(ctx)
+	// Reviews are answered for a while after the end, and their events are recorded.
+	serving, served := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return d.reloader.Run(ctx) })
 	group.Go(func() error { return d.keyPair.Run(ctx) })
-	group.Go(func() error { return d.server.Run(ctx) })
+	group.Go(func() error {
+		defer served()
+		return d.server.Run(ctx)
+	})
+	if d.recorder != nil {
+		group.Go(func() error { return d.recorder.Run(serving) })
+	}
 	group.Go(func() error {
 		d.reloadOn(ctx, hangups)
 		return nil
