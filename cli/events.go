@@ -29,6 +29,7 @@ func (e *eventFlags) newRecorder(cluster *clusterFlags, log zerolog.Logger) (*re
 	if err := listed(faults); err != nil {
 		return nil, err
 	}
+	config.QPS, config.Burst = mostWrites, mostAtOnce
 	client, _, err := newRESTClient(config, core())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cluster.named("kubeconfig"), err)

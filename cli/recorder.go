@@ -20,6 +20,10 @@ import (
 const (
 	// mostQueued is how many events may wait to be written; 2 MB of them at most.
 	mostQueued = 1000
+	// mostWrites is how many events are written in a second, and mostAtOnce after a pause, however
+	// many owners there are: a user can make up as many as they like.
+	mostWrites = 5
+	mostAtOnce = 30
 	// writeTime is how long an API server may take for one event.
 	writeTime = 5 * time.Second
 	// flushTime is how long events are written on after the end.
