@@ -34,6 +34,7 @@ type serveFlags struct {
 	logFlags
 	portFlags
 	tlsFlags
+	eventFlags
 	drainDelay time.Duration
 }
 
@@ -55,6 +56,7 @@ func newServe(process Process) *cobra.Command {
 	f.logFlags.define(flags)
 	f.portFlags.define(flags)
 	f.tlsFlags.define(flags)
+	f.eventFlags.define(flags)
 	flags.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long reviews are served after SIGTERM, while /readyz fails already")
 	flags.env("drain-delay", "DRAIN_DELAY")
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -92,6 +94,7 @@ type daemon struct {
 	namespaces *watcher.Namespaces // nil if they ask for nothing
 	keyPair    keyPair
 	server     *server.Server
+	recorder   *recorder // nil if no events are recorded
 }
 
 // daemon checks all flags and puts the parts together. The ports are open afterwards.
@@ -123,7 +126,7 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 		checks = append(checks, s.namespaces.Pending)
 	}
 	f.announce(s, process, webhookPort, lifecyclePort)
-	return &daemon{log: s.log, reloader: reloader, namespaces: s.namespaces, keyPair: keyPair, server: server.New(server.Options{
+	return &daemon{log: s.log, reloader: reloader, namespaces: s.namespaces, keyPair: keyPair, recorder: s.recorder, server: server.New(server.Options{
 		TLS: webhookPort, Lifecycle: lifecyclePort,
 		GetCertificate: keyPair.GetCertificate,
 		Handlers:       f.handlers(s, snapshots, metrics),
@@ -141,6 +144,7 @@ type settings struct {
 	sources    []watcher.Source
 	configMaps *watcher.ConfigMaps // one of the sources; nil if they are turned off
 	namespaces *watcher.Namespaces // nil if they ask for nothing
+	recorder   *recorder           // nil if no events are recorded
 }
 
 // check reads the environment and reports everything that is wrong with the flags at once.
@@ -154,6 +158,8 @@ func (f *serveFlags) check(process Process) (s settings, err error) {
 	faults = multierror.Append(faults, err)
 	s.namespaces, err = f.namespaces(&f.clusterFlags, s.policy, s.log)
 	faults = multierror.Append(faults, err, f.portFlags.check(s.log), f.tlsFlags.check())
+	s.recorder, err = f.newRecorder(&f.clusterFlags, s.log)
+	faults = multierror.Append(faults, err)
 	if f.drainDelay < 0 {
 		faults = multierror.Append(faults, fmt.Errorf("%s: must not be negative", f.named("drain-delay")))
 	}
@@ -182,7 +188,11 @@ func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *serve
 	if s.namespaces != nil {
 		namespaces = s.namespaces
 	}
-	webhook := server.NewWebhook(snapshots, namespaces, s.policy, metrics, s.log)
+	var recorder server.Recorder
+	if s.recorder != nil {
+		recorder = s.recorder
+	}
+	webhook := server.NewWebhook(snapshots, namespaces, s.policy, recorder, metrics, s.log)
 	handlers := map[string]http.Handler{"POST /mutate": webhook}
 	if s.configMaps != nil {
 		handlers["POST /validate"] = server.NewValidator(snapshots, s.configMaps, metrics, s.log)
@@ -213,12 +223,20 @@ func (f *serveFlags) announce(s settings, process Process, webhook, lifecycle ne
 // run joins all that runs. Whatever ends first ends the others.
 func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
 	group, ctx := errgroup.WithContext(ctx)
+	// Reviews are answered for a while after the end, and their events are recorded.
+	serving, served := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return d.reloader.Run(ctx) })
 	if d.namespaces != nil {
 		group.Go(func() error { return d.namespaces.Run(ctx) })
 	}
 	group.Go(func() error { return d.keyPair.Run(ctx) })
-	group.Go(func() error { return d.server.Run(ctx) })
+	group.Go(func() error {
+		defer served()
+		return d.server.Run(ctx)
+	})
+	if d.recorder != nil {
+		group.Go(func() error { return d.recorder.Run(serving) })
+	}
 	group.Go(func() error {
 		d.reloadOn(ctx, hangups)
 		return nil

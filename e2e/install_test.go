@@ -104,18 +104,24 @@ func (i *installation) checkRights(wanted map[string][]string) {
 	i.Helper()
 	t := i.T
 	for namespace, want := range wanted {
-		must(t, ignoreExisting(i.AddAccount(t.Context(), namespace, "nobody")))
-		nobody, err := i.Identity(t.Context(), namespace, "nobody")
-		must(t, err)
-		granted := i.rights(i.identity.Kubeconfig, namespace)
-		for _, rule := range i.rights(nobody.Kubeconfig, namespace) {
-			granted = slices.DeleteFunc(granted, func(other string) bool { return other == rule })
-		}
 		slices.Sort(want)
-		if diff := cmp.Diff(want, granted); diff != "" {
+		if diff := cmp.Diff(want, i.granted(namespace)); diff != "" {
 			t.Errorf("the rights in %s (-want +got):\n%s", namespace, diff)
 		}
 	}
+}
+
+// granted are the rights of the injector in a namespace, beyond those of every service account.
+func (i *installation) granted(namespace string) []string {
+	i.Helper()
+	must(i.T, ignoreExisting(i.AddAccount(i.Context(), namespace, "nobody")))
+	nobody, err := i.Identity(i.Context(), namespace, "nobody")
+	must(i.T, err)
+	granted := i.rights(i.identity.Kubeconfig, namespace)
+	for _, rule := range i.rights(nobody.Kubeconfig, namespace) {
+		granted = slices.DeleteFunc(granted, func(other string) bool { return other == rule })
+	}
+	return granted
 }
 
 // rights are what an identity may do in a namespace, as the API server says it.

@@ -15,6 +15,7 @@ type Request struct {
 	Name        string   `json:"name"`
 	Namespace   string   `json:"namespace"`
 	Operation   string   `json:"operation"`
+	DryRun      bool     `json:"dryRun"`
 	Object      Object   `json:"object"`
 
 	// Default is the request annotation of the namespace. It counts where the pod has none; nil
@@ -54,8 +55,10 @@ type Metadata struct {
 
 // Owner is the view of an owner reference.
 type Owner struct {
+	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
+	UID        string `json:"uid"`
 	Controller bool   `json:"controller"`
 }
 
@@ -142,12 +145,22 @@ func (r *Request) DisplayName() string {
 	return ""
 }
 
+// Controller is the controller that made the pod; nil if there is none. Nothing of it was
+// validated yet.
+func (r *Request) Controller() *Owner {
+	owners := r.Object.metadata().Owners
+	for i := range owners {
+		if owner := &owners[i]; owner.Controller {
+			return owner
+		}
+	}
+	return nil
+}
+
 // Owner is Kind/name of the controller that made the pod; empty if there is none.
 func (r *Request) Owner() string {
-	for _, owner := range r.Object.metadata().Owners {
-		if owner.Controller {
-			return owner.Kind + "/" + owner.Name
-		}
+	if owner := r.Controller(); owner != nil {
+		return owner.Kind + "/" + owner.Name
 	}
 	return ""
 }

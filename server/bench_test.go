@@ -110,7 +110,7 @@ func benchWebhook(tb testing.TB) *server.Webhook {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return server.NewWebhook(snapshots, nil, policy(), metrics, zerolog.New(io.Discard).Level(zerolog.InfoLevel))
+	return server.NewWebhook(snapshots, nil, policy(), nil, metrics, zerolog.New(io.Discard).Level(zerolog.InfoLevel))
 }
 
 // discard is the least possible http.ResponseWriter.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -35,6 +36,7 @@ type head struct {
 		Name        string          `json:"name"`
 		Namespace   string          `json:"namespace"`
 		Operation   string          `json:"operation"`
+		DryRun      bool            `json:"dryRun"`
 	} `json:"request"`
 }
 
@@ -63,6 +65,7 @@ func decodeHead(body []byte, cause error) (review, error) {
 	r.Request = &mutate.Request{
 		UID: h.Request.UID, Resource: h.Request.Resource, SubResource: h.Request.SubResource,
 		Name: h.Request.Name, Namespace: h.Request.Namespace, Operation: h.Request.Operation,
+		DryRun: h.Request.DryRun,
 	}
 	if err != nil || r.Request.PodCreate() {
 		return r, cause
@@ -120,8 +123,10 @@ type response struct {
 // audit goes into the API server's audit log, where the keys are prefixed with the name of
 // the webhook.
 type audit struct {
-	Outcome mutate.Outcome `json:"outcome"`
-	Reason  mutate.Reason  `json:"reason,omitempty"`
+	Outcome    mutate.Outcome `json:"outcome"`
+	Reason     mutate.Reason  `json:"reason,omitempty"`
+	Sidecars   string         `json:"sidecars,omitempty"`
+	Generation string         `json:"generation,omitempty"` // the API has strings only
 }
 
 // status is the part of a metav1.Status that a denial shows to the user.
@@ -156,7 +161,10 @@ func rejection(r *review, d *mutate.Decision) answer {
 
 // answer is the one to the review, without what depends on the outcome.
 func (r *review) answer(d *mutate.Decision) answer {
-	return newAnswer(r.APIVersion, r.Request.UID, d.Outcome != mutate.Denied, audit{Outcome: d.Outcome, Reason: d.Reason})
+	return newAnswer(r.APIVersion, r.Request.UID, d.Outcome != mutate.Denied, audit{
+		Outcome: d.Outcome, Reason: d.Reason,
+		Sidecars: mutate.Injections(d.Sidecars), Generation: strconv.FormatUint(d.Generation, 10),
+	})
 }
 
 // newAnswer has the version and uid of the question. A version that we do not know is answered

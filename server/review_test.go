@@ -97,8 +97,8 @@ func TestRecordedReviews(t *testing.T) {
 			w := review(t, newInjector(t, policy()), string(question))
 			a := answered(t, w.Body.Bytes())
 			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s","response":{"uid":%q,"allowed":true,`+
-				`"patch":%q,"patchType":"JSONPatch","auditAnnotations":{"outcome":"injected","reason":"injected"}}}`,
-				c.version, c.uid, base64.StdEncoding.EncodeToString(a.Response.Patch))
+				`"patch":%q,"patchType":"JSONPatch","auditAnnotations":{"outcome":"injected","reason":"injected","sidecars":%q,"generation":"1"}}}`,
+				c.version, c.uid, base64.StdEncoding.EncodeToString(a.Response.Patch), patched(t, object(t, question), a.Response.Patch).Annotations["injector.tumblr.com/injected"])
 			if got := w.Body.String(); got != want {
 				t.Errorf("answer:\n%s", cmp.Diff(want, got))
 			}
@@ -196,7 +196,7 @@ func TestSkipped(t *testing.T) {
 			w := review(t, i, c.body)
 			a := answered(t, w.Body.Bytes())
 			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true,`+
-				`"auditAnnotations":{"outcome":"skipped","reason":%q}}}`, a.Response.UID, c.reason)
+				`"auditAnnotations":{"outcome":"skipped","reason":%q,"generation":"1"}}}`, a.Response.UID, c.reason)
 			if got := w.Body.String(); got != want || a.Response.UID == "" {
 				t.Errorf("answer:\n%s", cmp.Diff(want, got))
 			}
@@ -240,10 +240,10 @@ func TestDeniedOrWarned(t *testing.T) {
 			for p, want := range map[*mutate.Policy]string{
 				denying: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":false,`+
 					`"status":{"status":"Failure","message":%q,"reason":"Forbidden","code":403},`+
-					`"auditAnnotations":{"outcome":"denied","reason":%q},"warnings":[%q]}}`,
+					`"auditAnnotations":{"outcome":"denied","reason":%q,"generation":"1"},"warnings":[%q]}}`,
 					message(t, denying, create(c.pod)), c.reason, "sidecar injector: "+message(t, denying, create(c.pod))),
 				admitting: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":true,`+
-					`"auditAnnotations":{"outcome":"skipped","reason":%q},`+
+					`"auditAnnotations":{"outcome":"skipped","reason":%q,"generation":"1"},`+
 					`"warnings":[%q]}}`, c.reason, "sidecar injector: the pod is admitted without sidecars: "+message(t, admitting, create(c.pod))),
 			} {
 				w := review(t, newInjector(t, p), create(c.pod))

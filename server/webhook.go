@@ -20,16 +20,17 @@ type Snapshots interface {
 type Webhook struct {
 	intake
 	snapshots  Snapshots
-	namespaces Namespaces
+	namespaces Namespaces // nil if pods have nothing but their own requests
 	policy     *mutate.Policy
+	recorder   Recorder // nil if nobody is to be told
 	metrics    *Metrics
 }
 
-// NewWebhook makes the handler. Nothing may be nil but the namespaces: then pods have nothing but
-// their own requests.
-func NewWebhook(snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, metrics *Metrics, log zerolog.Logger) *Webhook {
+// NewWebhook makes the handler. The namespaces are nil where pods have nothing but their own
+// requests, and the recorder where no events are wanted; nothing else may be.
+func NewWebhook(snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, recorder Recorder, metrics *Metrics, log zerolog.Logger) *Webhook {
 	refused := func() { metrics.reviewed(mutate.Denied, mutate.ReasonBadReview) }
-	return &Webhook{intake: newIntake(refused, log), snapshots: snapshots, namespaces: namespaces, policy: policy, metrics: metrics}
+	return &Webhook{intake: newIntake(refused, log), snapshots: snapshots, namespaces: namespaces, policy: policy, recorder: recorder, metrics: metrics}
 }
 
 // ServeHTTP answers one review. The answer is 200 with an AdmissionReview whenever the uid of
@@ -73,9 +74,11 @@ func (h *Webhook) reject(w http.ResponseWriter, r *http.Request, buffer *bytes.B
 	h.record(question.Request, &decision, time.Since(start))
 }
 
-// record counts and logs one review that was answered in its own terms.
+// record counts and logs one review that was answered in its own terms, and tells the owner of
+// the pod.
 func (h *Webhook) record(request *mutate.Request, d *mutate.Decision, duration time.Duration) {
 	h.metrics.decided(d, duration)
+	h.tell(request, d)
 	event := h.log.WithLevel(levelOf(d))
 	if !event.Enabled() {
 		return
