@@ -136,6 +136,10 @@ func (e *encoder) mounts(path string, list []any, decoded []corev1.VolumeMount) 
 	encoded := make([]Mount, len(list))
 	for i, element := range e.elements(path, list) {
 		encoded[i] = Mount{Element: element, Path: decoded[i].MountPath}
+		if element.holed() {
+			written, _ := list[i].(tree)["mountPath"].(string)
+			encoded[i].path = e.text(indexed(path, i)+".mountPath", written).template
+		}
 	}
 	return encoded
 }

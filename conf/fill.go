@@ -2,11 +2,12 @@ package conf
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -200,11 +201,21 @@ func (f *filler) volume(at place, e *Element) {
 	}
 }
 
+// mount is decoded only if more than its path has holes: paths are common, and need no more than
+// to be there.
 func (f *filler) mount(at place, m *Mount) {
-	var decoded [1]corev1.VolumeMount
-	if f.fill(&m.Text) && f.decode(at, &m.Text, &decoded[0]) {
-		f.judge(&m.Text, validateMounts(at.path(), decoded[:]))
-		m.Path = decoded[0].MountPath
+	if f.fill(&m.Text) {
+		var decoded [1]corev1.VolumeMount
+		if f.decode(at, &m.Text, &decoded[0]) {
+			f.judge(&m.Text, validateMounts(at.path(), decoded[:]))
+		}
+	}
+	if m.path == nil || f.err != nil {
+		return
+	}
+	path, _ := jsontext.AppendUnquote(nil, m.path.fill(f.values))
+	if m.Path = string(path); strings.TrimSpace(m.Path) == "" {
+		f.fail(&m.Text, fmt.Errorf("%s.mountPath: %s", at, field.ErrorTypeRequired))
 	}
 }
 

@@ -180,9 +180,10 @@ func tellingName(steps []string) bool {
 	return len(steps) == 5 && slices.Contains([]string{"env", "volumeMounts", "volumeDevices"}, steps[2])
 }
 
-// free tells a leaf for which every text is good.
+// free tells a leaf for which every text is good, or whose text is looked at where it is filled.
 func free(path string) bool {
 	steps := strings.Split(path[1:], ".")
 	behind := func(n int, name string) bool { return len(steps) > n && steps[len(steps)-1-n] == name }
-	return steps[0] == "annotations" || behind(1, "args") || behind(1, "command") || behind(0, "value") && behind(2, "env")
+	return steps[0] == "annotations" || behind(1, "args") || behind(1, "command") || behind(0, "value") && behind(2, "env") ||
+		behind(0, "mountPath") && behind(2, "volumeMounts")
 }

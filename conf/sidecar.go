@@ -109,6 +109,8 @@ type Tolerated struct {
 type Mount struct {
 	Element
 	Path string
+
+	path *template // of the path as JSON; nil: there are no holes
 }
 
 // Container is a container apart from what merging adds to: JSON is the object without

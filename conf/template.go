@@ -37,7 +37,15 @@ type part struct {
 
 // fill gives the JSON with these values. Whatever a value holds, it stays inside its string.
 func (t *template) fill(values []string) []byte {
-	var text []byte
+	size := 0
+	for i := range t.parts {
+		if p := &t.parts[i]; p.need < 0 {
+			size += len(p.text)
+		} else {
+			size += len(values[p.need]) + 2
+		}
+	}
+	text := make([]byte, 0, size)
 	for i := range t.parts {
 		switch p := &t.parts[i]; {
 		case p.need < 0:

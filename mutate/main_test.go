@@ -38,7 +38,9 @@ func tryLoad(content []byte) (*store.Snapshot, []conf.Rejection) {
 func unchanged(tb testing.TB, snapshot, again *store.Snapshot) {
 	tb.Helper()
 	whole := cmp.Exporter(func(reflect.Type) bool { return true })
-	patterns := cmp.Comparer(func(a, b *regexp.Regexp) bool { return (a == nil) == (b == nil) && (a == nil || a.String() == b.String()) })
+	patterns := cmp.Comparer(func(a, b *regexp.Regexp) bool {
+		return (a == nil) == (b == nil) && (a == nil || a.String() == b.String())
+	})
 	if diff := cmp.Diff(slices.Collect(again.Sidecars()), slices.Collect(snapshot.Sidecars()), whole, patterns); diff != "" {
 		tb.Errorf("the snapshot was changed (-before +after):\n%s", diff)
 	}

@@ -114,12 +114,13 @@ func fill(policy *Policy, request *Request, settings []setting, s *conf.Sidecar,
 	values := make([]string, 0, len(s.Parameters)+len(s.PodFields))
 	for i := range s.Parameters {
 		p := &s.Parameters[i]
-		value, from, found := valueOf(policy, request, settings, s, p, all)
+		set := findSetting(settings, s, p)
+		value, found := valueOf(request, set, p, all)
 		if !found {
 			return nil, fmt.Errorf("parameter %s has no default: set annotation %s%s", p.Name, policy.key(parameterKey+p.Name), orFrom(p))
 		}
 		if err := p.Check(value); err != nil {
-			return nil, fmt.Errorf("parameter %s: %s, by %s, %w", p.Name, quoted(value), from, err)
+			return nil, fmt.Errorf("parameter %s: %s, by %s, %w", p.Name, quoted(value), source(policy, set, p), err)
 		}
 		values = append(values, value)
 	}
@@ -148,25 +149,45 @@ func nameLater(f conf.PodField) string {
 	return ""
 }
 
-// valueOf finds what a parameter is set to, and by what: its annotation for this sidecar, that
-// for all, something of the pod, or its default.
-func valueOf(policy *Policy, request *Request, settings []setting, s *conf.Sidecar, p *conf.Parameter, all []*conf.Sidecar) (value, from string, found bool) {
-	for _, sidecar := range []string{s.Ref.Name, ""} {
-		for i := range settings {
-			if settings[i].sidecar == sidecar && settings[i].name == p.Name {
-				return settings[i].value, "annotation " + settings[i].key(policy), true
-			}
+// findSetting gives the annotation that sets a parameter, that for this sidecar before that for all; nil
+// if there is none.
+func findSetting(settings []setting, s *conf.Sidecar, p *conf.Parameter) *setting {
+	var all *setting
+	for i := range settings {
+		switch set := &settings[i]; {
+		case set.name != p.Name:
+		case set.sidecar == s.Ref.Name:
+			return set
+		case set.sidecar == "":
+			all = set
 		}
+	}
+	return all
+}
+
+// valueOf is what a parameter is set to: by an annotation, by something of the pod, or by its
+// default.
+func valueOf(request *Request, set *setting, p *conf.Parameter, all []*conf.Sidecar) (string, bool) {
+	if set != nil {
+		return set.value, true
 	}
 	if p.From != (conf.PodField{}) {
 		if value, found := request.podField(p.From, all); found {
-			return value, p.From.String(), true
+			return value, true
 		}
 	}
 	if p.Default != nil {
-		return *p.Default, "default", true
+		return *p.Default, true
 	}
-	return "", "", false
+	return "", false
+}
+
+// source tells what a value that is not allowed came from. Defaults are allowed.
+func source(policy *Policy, set *setting, p *conf.Parameter) string {
+	if set != nil {
+		return "annotation " + set.key(policy)
+	}
+	return p.From.String()
 }
 
 // podField is something of the pod. Its service account is the one that it will have.
