@@ -1,7 +1,7 @@
 package conf
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -50,7 +50,7 @@ func parsePodField(text string) (PodField, error) {
 		found = false
 	}
 	if !found {
-		return PodField{}, fmt.Errorf("%q is nothing of a pod that can be had: want pod.name, pod.namespace, pod.serviceAccountName, pod.labels.KEY or pod.annotations.KEY", text)
+		return PodField{}, errors.New("want pod.name, pod.namespace, pod.serviceAccountName, pod.labels.KEY or pod.annotations.KEY")
 	}
 	return f, nil
 }

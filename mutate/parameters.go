@@ -138,7 +138,7 @@ func orFrom(p *conf.Parameter) string {
 	if p.From == (conf.PodField{}) {
 		return ""
 	}
-	return fmt.Sprintf(", or give the pod %s%s", p.From, nameLater(p.From))
+	return fmt.Sprintf(", or give the pod what %s stands for%s", p.From, nameLater(p.From))
 }
 
 // nameLater explains why a pod may have no name.

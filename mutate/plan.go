@@ -150,7 +150,7 @@ func (c *container) takesFrom(s *conf.Sidecar) bool {
 // who is the sidecar in a message that begins with the names of all.
 func (p *plan) who(s *conf.Sidecar) string {
 	if len(p.sidecars) == 1 {
-		return "it"
+		return "the sidecar"
 	}
 	return "sidecar " + s.Ref.String()
 }

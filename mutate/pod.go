@@ -80,7 +80,7 @@ func (r *Request) PodCreate() bool {
 // inject merges sidecars into the pod, all or none.
 func inject(policy *Policy, request *Request, sidecars []*conf.Sidecar, note func(Considered)) Decision {
 	if size := addedSize(request.Object.Spec, sidecars); size > mostAdded {
-		return conflicting(policy, sidecars, fmt.Sprintf("the env and mounts would add some %d bytes to the pod's containers, more than an API server takes", size))
+		return conflicting(policy, sidecars, fmt.Sprintf("they would add some %d bytes to the pod, more than an API server takes", size))
 	}
 	p := newPlan(&request.Object, sidecars)
 	p.note = note

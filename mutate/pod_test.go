@@ -171,7 +171,7 @@ func TestTooMuch(t *testing.T) {
 	snapshot := load(t, []byte("name: logger:v1\nenv: [{name: BIG, value: "+strings.Repeat("x", 1000)+"}]\n"))
 	request := decode(t, []byte(`{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},`+head[1:]+repeat(`{}`, 4000)+`]}}}`))
 	decision := mutate.Pod(snapshot, usual(), request)
-	want := "sidecar logger:v1 does not fit this pod: the env and mounts would add some 4356000 bytes to the pod's containers, more than an API server takes"
+	want := "sidecar logger:v1 does not fit this pod: they would add some 4356000 bytes to the pod, more than an API server takes"
 	if decision.Reason != mutate.ReasonConflict || decision.Message != want {
 		t.Errorf("4000 containers: %s: %s", decision.Reason, decision.Message)
 	}
