@@ -99,6 +99,7 @@ const defaultConfigDirectory = "conf/"
 // the offline commands have in common.
 type definitionFlags struct {
 	flagSet
+	ruleFlags
 	configDirectory     string
 	annotationNamespace string
 	ignoredNamespaces   []string
@@ -108,6 +109,7 @@ type definitionFlags struct {
 
 func (d *definitionFlags) define(flags flagSet) {
 	d.flagSet = flags
+	d.ruleFlags.define(flags)
 	flags.StringVar(&d.configDirectory, "config-directory", defaultConfigDirectory, "directory of the sidecar definitions, *.yaml and *.yml")
 	flags.env("config-directory", "CONFIG_DIR")
 	flags.StringVar(&d.annotationNamespace, "annotation-namespace", "injector.tumblr.com", "what stands before the slash in the annotations request, status and injected")

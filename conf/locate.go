@@ -16,7 +16,8 @@ func (s *standards) locate(t tree, needs []need) []place {
 		return nil
 	}
 	l := locating{standards: s}
-	l.in(part{value: t, within: func(value any) tree { return value.(tree) }}, needs)
+	whole := part{value: t, within: func(value any) tree { return value.(tree) }}
+	l.below(whole, needs)
 	return l.found
 }
 
@@ -36,21 +37,31 @@ type part struct {
 func (l *locating) in(p part, needs []need) []need {
 	found := l.among(needs, p.within(p.value))
 	deeper := found
-	if _, object := p.value.(tree); object && p.path != nil {
+	if _, object := p.value.(tree); object && len(found) > 0 {
 		// What an empty object has is of the object itself: `hostPath: {path: /}`.
-		deeper = without(found, l.among(found, p.within(tree{})))
+		here := l.among(found, p.within(tree{}))
+		l.note(p, here)
+		deeper = without(found, here)
 	}
-	here := without(found, deeper)
+	l.below(p, deeper)
+	return found
+}
+
+// below looks for needs that a part has in smaller ones.
+func (l *locating) below(p part, needs []need) {
 	for _, smaller := range p.parts() {
-		if len(deeper) == 0 {
-			break
+		if len(needs) == 0 {
+			return
 		}
-		deeper = without(deeper, l.in(smaller, deeper))
+		needs = without(needs, l.in(smaller, needs))
 	}
-	for _, n := range append(here, deeper...) {
+	l.note(p, needs)
+}
+
+func (l *locating) note(p part, needs []need) {
+	for _, n := range needs {
 		l.found = append(l.found, place{need: n, path: p.path})
 	}
-	return found
 }
 
 // among gives those of the needs that a definition has, whoever it names for them.
