@@ -49,6 +49,7 @@ func TestChartVariants(t *testing.T) {
 		"scheduling":    {"priorityClassName=system-cluster-critical", "nodeSelector.a=b", "tolerations[0].key=a", "tolerations[0].operator=Exists", "topologySpreadConstraints[0].maxSkew=1", "topologySpreadConstraints[0].topologyKey=z", "topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule", "topologySpreadConstraints[0].labelSelector.matchLabels.a=b"},
 		"more webhook":  {"webhook.failurePolicy=Fail", "webhook.objectSelector.matchLabels.a=b", "webhook.matchConditions[0].name=x", "webhook.matchConditions[0].expression=has(object.spec)", "webhook.namespaceSelector.matchExpressions[0].key=a", "webhook.namespaceSelector.matchExpressions[0].operator=Exists"},
 		"more of a pod": {"extraArgs[0]=--log-level=debug", "extraEnv[0].name=A", "extraEnv[0].value=b", "podLabels.a=b", "podAnnotations.a=b", "imagePullSecrets[0].name=a", "image.digest=sha256:" + strings.Repeat("0", 64)},
+		"power":         {"privilegedSources[0]=files", "privilegedSources[1]=configmaps"},
 		"peers":         {"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b"},
 	} {
 		file := filepath.Join(t.TempDir(), strings.ReplaceAll(name, " ", "-")+".yaml")
@@ -80,6 +81,19 @@ func TestChartForOthers(t *testing.T) {
 	}
 }
 
+// Whose definitions may need power is said in any case: an empty list is nobody's.
+func TestChartPrivilegedSources(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]string{"[]": "", "[files]": "files", "[files, configmaps]": "files,configmaps"} {
+		values := filepath.Join(t.TempDir(), "values.yaml")
+		must(t, os.WriteFile(values, []byte("privilegedSources: "+list+"\n"), 0o600))
+		output, err := exec.CommandContext(t.Context(), filepath.Join(bin, "helm"), "template", home, chart, "--values", values).CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "- --privileged-sources="+want+"\n") {
+			t.Errorf("%s: %v, there is no %q in\n%s", list, err, want, output)
+		}
+	}
+}
+
 // Wrong values are refused, by name.
 func TestChartRefuses(t *testing.T) {
 	t.Parallel()
@@ -97,6 +111,7 @@ func TestChartRefuses(t *testing.T) {
 		"sidecars.b[0]=x":                   "sidecars",
 		"ignoredNamespaces=null":            "ignoredNamespaces",
 		"networkPolicy.apiServerPorts=null": "apiServerPorts",
+		"privilegedSources[0]=pods":         "privilegedSources",
 		"drainDelay=60s":                    "terminationGracePeriodSeconds is 30: want drainDelay, 60s, and 15 more",
 		"nameOverride=My_App":               "nameOverride",
 		"tls.selfManaged.secretName=a b":    "secretName",
