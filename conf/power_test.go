@@ -149,7 +149,7 @@ func fieldNamed(t reflect.Type, name string) int {
 
 // fill gives a value that is not the zero one.
 func fill(v reflect.Value) {
-	switch v.Kind() { //nolint:exhaustive // the format has no others
+	switch v.Kind() {
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.String:
