@@ -59,11 +59,11 @@ func newInject(process Process) *cobra.Command {
 }
 
 func (f *injectFlags) run(ctx context.Context, process Process) error {
-	policy, err := f.check(process)
+	policy, rules, err := f.check(process)
 	if err != nil {
 		return err
 	}
-	snapshot, err := f.snapshot(ctx, process.Stderr)
+	snapshot, err := f.snapshot(ctx, rules, process.Stderr)
 	if err != nil {
 		return err
 	}
@@ -81,9 +81,11 @@ func (f *injectFlags) run(ctx context.Context, process Process) error {
 }
 
 // check reads the environment and reports everything that is wrong with the flags at once.
-func (f *injectFlags) check(process Process) (*mutate.Policy, error) {
+func (f *injectFlags) check(process Process) (*mutate.Policy, conf.Rules, error) {
 	faults := multierror.Append(nil, f.readEnvironment(process.Getenv))
 	policy, err := f.policy()
+	faults = multierror.Append(faults, err)
+	rules, err := f.rules()
 	faults = multierror.Append(faults, err)
 	if len(f.files) == 0 || slices.Contains(f.files, "") {
 		faults = multierror.Append(faults, errors.New("--filename (-f) is needed: a file of manifests, or - for standard input"))
@@ -94,12 +96,12 @@ func (f *injectFlags) check(process Process) (*mutate.Policy, error) {
 	if why := validation.IsDNS1123Label(f.namespace); len(why) > 0 {
 		faults = multierror.Append(faults, fmt.Errorf("--namespace: %q: %s", f.namespace, strings.Join(why, "; ")))
 	}
-	return policy, listed(faults)
+	return policy, rules, listed(faults)
 }
 
 // snapshot loads the sidecars once. Rejected documents are reported and passed over, as the
 // daemon would.
-func (f *injectFlags) snapshot(ctx context.Context, report io.Writer) (*store.Snapshot, error) {
+func (f *injectFlags) snapshot(ctx context.Context, rules conf.Rules, report io.Writer) (*store.Snapshot, error) {
 	source := f.directory(zerolog.Nop())
 	if source == nil {
 		source = samples{}
@@ -110,7 +112,7 @@ func (f *injectFlags) snapshot(ctx context.Context, report io.Writer) (*store.Sn
 		return nil, err
 	}
 	snapshots := new(store.Store)
-	snapshots.Publish(conf.Load(documents, nil))
+	snapshots.Publish(rules.Load(documents, nil))
 	for rejection := range snapshots.Current().Rejections() {
 		for _, fault := range rejection.Errors.Errors {
 			fmt.Fprintf(report, "rejected: %v\n", fault)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/server"
 	"k8s-sidecar-injector/store"
@@ -119,7 +120,7 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	}
 	klog.SetLogger(zerologr.New(&s.log)) // client-go has no other way to take a logger
 	reloader := watcher.NewReloader(watcher.Options{
-		Sources: s.sources, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
+		Sources: s.sources, Rules: s.rules, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
 	})
 	checks := []server.Check{reloader.Pending, keyPair.Pending}
 	if s.namespaces != nil {
@@ -141,6 +142,7 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 type settings struct {
 	log        zerolog.Logger
 	policy     *mutate.Policy
+	rules      conf.Rules
 	sources    []watcher.Source
 	configMaps *watcher.ConfigMaps // one of the sources; nil if they are turned off
 	namespaces *watcher.Namespaces // nil if they ask for nothing
@@ -153,6 +155,8 @@ func (f *serveFlags) check(process Process) (s settings, err error) {
 	s.log, err = f.logger(process.Stderr, f.dev)
 	faults = multierror.Append(faults, err)
 	s.policy, err = f.policy()
+	faults = multierror.Append(faults, err)
+	s.rules, err = f.rules()
 	faults = multierror.Append(faults, err)
 	s.sources, s.configMaps, err = f.sources(s.log)
 	faults = multierror.Append(faults, err)

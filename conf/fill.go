@@ -71,17 +71,17 @@ type filler struct {
 	err     error
 }
 
-// place is an element of a list, as a field path.
-type place struct {
+// slot is an element of a list, as a field path.
+type slot struct {
 	list string
 	at   int
 }
 
-func (p place) String() string {
+func (p slot) String() string {
 	return fmt.Sprintf("%s[%d]", p.list, p.at)
 }
 
-func (p place) path() *field.Path {
+func (p slot) path() *field.Path {
 	return field.NewPath(p.list).Index(p.at)
 }
 
@@ -94,7 +94,7 @@ func (t *Text) holed() bool {
 func fillList[E any, P interface {
 	*E
 	holed() bool
-}](f *filler, path string, list []E, fill func(*filler, place, P)) []E {
+}](f *filler, path string, list []E, fill func(*filler, slot, P)) []E {
 	filled := list
 	for i := range list {
 		if !P(&list[i]).holed() {
@@ -103,7 +103,7 @@ func fillList[E any, P interface {
 		if &filled[0] == &list[0] {
 			filled = slices.Clone(list)
 		}
-		fill(f, place{path, i}, &filled[i])
+		fill(f, slot{path, i}, &filled[i])
 	}
 	return filled
 }
@@ -118,7 +118,7 @@ func (f *filler) fill(t *Text) bool {
 }
 
 // decode reads a text that was filled.
-func (f *filler) decode(at place, t *Text, into any) bool {
+func (f *filler) decode(at slot, t *Text, into any) bool {
 	if err := json.Unmarshal(t.JSON, into); err != nil {
 		f.fail(t, fmt.Errorf("%s: a value does not fit the type of a field", at))
 	}
@@ -161,7 +161,7 @@ func (f *filler) name(need int) string {
 func (f *filler) containers(list string, containers []Container) []Container {
 	filled := slices.Clone(containers)
 	for i := range filled {
-		c, at := &filled[i], place{list, i}
+		c, at := &filled[i], slot{list, i}
 		if c.holed() && f.fill(&c.Text) {
 			f.container(at, c, isInit(list))
 		}
@@ -181,7 +181,7 @@ func (f *filler) containers(list string, containers []Container) []Container {
 }
 
 // container checks a container without the lists that stand beside its text.
-func (f *filler) container(at place, c *Container, init bool) {
+func (f *filler) container(at slot, c *Container, init bool) {
 	var decoded corev1.Container
 	if !f.decode(at, &c.Text, &decoded) {
 		return
@@ -194,7 +194,7 @@ func (f *filler) container(at place, c *Container, init bool) {
 	c.derive(&decoded, init)
 }
 
-func (f *filler) volume(at place, e *Element) {
+func (f *filler) volume(at slot, e *Element) {
 	var decoded corev1.Volume
 	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded) {
 		f.judge(&e.Text, validateVolume(at.path(), &decoded))
@@ -203,7 +203,7 @@ func (f *filler) volume(at place, e *Element) {
 
 // mount is decoded only if more than its path has holes: paths are common, and need no more than
 // to be there.
-func (f *filler) mount(at place, m *Mount) {
+func (f *filler) mount(at slot, m *Mount) {
 	if f.fill(&m.Text) {
 		var decoded [1]corev1.VolumeMount
 		if f.decode(at, &m.Text, &decoded[0]) {
@@ -230,19 +230,19 @@ func (f *filler) mountPaths(path string, mounts []Mount, devices []Device) {
 		other := slices.IndexFunc(mounts, func(other Mount) bool { return cleanMount(other.Path) == clean })
 		device := slices.ContainsFunc(devices, func(d Device) bool { return cleanMount(d.Path) == clean })
 		if other != i || device || slices.ContainsFunc(mounts[i+1:], func(other Mount) bool { return cleanMount(other.Path) == clean }) {
-			f.fail(&m.Text, fmt.Errorf("%s.mountPath: the path is in use by another mount", place{path, i}))
+			f.fail(&m.Text, fmt.Errorf("%s.mountPath: the path is in use by another mount", slot{path, i}))
 		}
 	}
 }
 
-func (f *filler) env(at place, e *Env) {
+func (f *filler) env(at slot, e *Env) {
 	var decoded [1]corev1.EnvVar
 	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded[0]) {
 		f.judge(&e.Text, validateEnv(at.path(), decoded[:]))
 	}
 }
 
-func (f *filler) envFrom(at place, e *EnvFrom) {
+func (f *filler) envFrom(at slot, e *EnvFrom) {
 	var decoded [1]corev1.EnvFromSource
 	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded[0]) {
 		f.judge(&e.Text, validateEnvFrom(at.path(), decoded[:]))
@@ -250,19 +250,19 @@ func (f *filler) envFrom(at place, e *EnvFrom) {
 	}
 }
 
-func (f *filler) label(at place, p *Pair) {
+func (f *filler) label(at slot, p *Pair) {
 	if f.annotation(at, p); f.err == nil {
 		f.judge(&p.Text, validateLabels(field.NewPath(at.list), map[string]string{p.Key: p.Value}))
 	}
 }
 
 // annotation fills the value of any pair: every text is good for an annotation.
-func (f *filler) annotation(at place, p *Pair) {
+func (f *filler) annotation(at slot, p *Pair) {
 	f.fill(&p.Text)
 	f.decode(at, &p.Text, &p.Value)
 }
 
-func (f *filler) toleration(at place, t *Toleration) {
+func (f *filler) toleration(at slot, t *Toleration) {
 	var decoded corev1.Toleration
 	if f.fill(&t.Text) && f.decode(at, &t.Text, &decoded) {
 		f.judge(&t.Text, validateToleration(at.path(), &decoded))
@@ -270,7 +270,7 @@ func (f *filler) toleration(at place, t *Toleration) {
 	}
 }
 
-func (f *filler) hostAlias(at place, t *Text) {
+func (f *filler) hostAlias(at slot, t *Text) {
 	var decoded corev1.HostAlias
 	if f.fill(t) && f.decode(at, t, &decoded) {
 		f.judge(t, validateHostAlias(at.path(), &decoded))

@@ -10,6 +10,8 @@ type Sidecar struct {
 	Digest string
 	// Stale tells that the origin has changed since to something that was rejected.
 	Stale bool
+	// Level is how much power over the node the definition needs.
+	Level Level
 
 	// PrependInitContainers and PrependContainers come before the pod's own, the other two
 	// behind them.

@@ -21,13 +21,13 @@ type Text struct {
 
 // template is JSON with holes, cut into pieces.
 type template struct {
-	parts []part
+	parts []segment
 	// checked tells that not every value makes a valid element.
 	checked bool
 }
 
-// part is a piece of JSON or, if need is not negative, a hole for the value of that number.
-type part struct {
+// segment is a piece of JSON or, if need is not negative, a hole for the value of that number.
+type segment struct {
 	text []byte
 	need int
 	// bare tells that the value, of type int or bool, is the whole leaf. Otherwise it is a piece
@@ -228,14 +228,14 @@ func (w *templateWriter) leaf(path, text string) {
 			w.text = append(w.text, unquoted(w.encoder.json(p.literal))...)
 			continue
 		}
-		w.hole(part{need: p.need, bare: bare})
+		w.hole(segment{need: p.need, bare: bare})
 		w.made.checked = w.made.checked || !free(path)
 	}
 	quote()
 }
 
-func (w *templateWriter) hole(hole part) {
-	w.made.parts = append(w.made.parts, part{text: w.text, need: -1}, hole)
+func (w *templateWriter) hole(hole segment) {
+	w.made.parts = append(w.made.parts, segment{text: w.text, need: -1}, hole)
 	w.needs.uses[hole.need]++
 	w.text = nil
 }
@@ -245,7 +245,7 @@ func (w *templateWriter) done() *template {
 	if w.made.parts == nil {
 		return nil
 	}
-	w.made.parts = append(w.made.parts, part{text: w.text, need: -1})
+	w.made.parts = append(w.made.parts, segment{text: w.text, need: -1})
 	return &w.made
 }
 

@@ -51,6 +51,21 @@ func validateAnnotations(path *field.Path, annotations map[string]string) field.
 	return faults
 }
 
+// ownKeys finds labels and annotations of the injector itself: a pod that came with its status
+// would not be injected, and one with its request would ask for what it did not.
+func (l *loading) ownKeys(d *definition) field.ErrorList {
+	var faults field.ErrorList
+	for name, members := range map[string]map[string]string{"labels": d.Labels, "annotations": d.Annotations} {
+		for key := range members {
+			if l.rules.AnnotationNamespace != "" && strings.HasPrefix(key, l.rules.AnnotationNamespace+"/") {
+				faults = append(faults, field.Forbidden(field.NewPath(name).Key(key), l.rules.AnnotationNamespace+" is the injector's own"))
+			}
+		}
+	}
+	sortFaults(faults)
+	return faults
+}
+
 // reservedAnnotation tells why an annotation cannot be had: the API server reads it, and would
 // refuse the pod or change what it is.
 func reservedAnnotation(key string) string {

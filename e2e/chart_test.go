@@ -59,6 +59,7 @@ func TestChartVariants(t *testing.T) {
 			"namespaceDefaults.enabled=true", "namespaceDefaults.namespaceSelector.matchLabels=null",
 			"namespaceDefaults.namespaceSelector.matchExpressions[0].key=team", "namespaceDefaults.namespaceSelector.matchExpressions[0].operator=Exists",
 		},
+		"power": {"privilegedSources[0]=files", "privilegedSources[1]=configmaps"},
 		"peers": {"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b"},
 	} {
 		file := filepath.Join(t.TempDir(), strings.ReplaceAll(name, " ", "-")+".yaml")
@@ -90,6 +91,19 @@ func TestChartForOthers(t *testing.T) {
 	}
 }
 
+// Whose definitions may need power is said in any case: an empty list is nobody's.
+func TestChartPrivilegedSources(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]string{"[]": "", "[files]": "files", "[files, configmaps]": "files,configmaps"} {
+		values := filepath.Join(t.TempDir(), "values.yaml")
+		must(t, os.WriteFile(values, []byte("privilegedSources: "+list+"\n"), 0o600))
+		output, err := exec.CommandContext(t.Context(), filepath.Join(bin, "helm"), "template", home, chart, "--values", values).CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "- --privileged-sources="+want+"\n") {
+			t.Errorf("%s: %v, there is no %q in\n%s", list, err, want, output)
+		}
+	}
+}
+
 // Wrong values are refused, by name.
 func TestChartRefuses(t *testing.T) {
 	t.Parallel()
@@ -110,6 +124,7 @@ func TestChartRefuses(t *testing.T) {
 		"sidecars.b[0]=x":                   "sidecars",
 		"ignoredNamespaces=null":            "ignoredNamespaces",
 		"networkPolicy.apiServerPorts=null": "apiServerPorts",
+		"privilegedSources[0]=pods":         "privilegedSources",
 		"drainDelay=60s":                    "terminationGracePeriodSeconds is 30: want drainDelay, 60s, and 15 more",
 		"nameOverride=My_App":               "nameOverride",
 		"tls.selfManaged.secretName=a b":    "secretName",
