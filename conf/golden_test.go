@@ -114,8 +114,11 @@ func showPod(text *strings.Builder, s *conf.Sidecar) {
 		name string
 		on   bool
 	}{
-		{"hostNetwork", s.HostNetwork}, {"hostPID", s.HostPID}, {"hostIPC", s.HostIPC},
-		{"shareProcessNamespace", s.ShareProcessNamespace}, {"skipHostNetworkPods", s.SkipHostNetworkPods},
+		{"hostNetwork", s.HostNetwork},
+		{"hostPID", s.HostPID},
+		{"hostIPC", s.HostIPC},
+		{"shareProcessNamespace", s.ShareProcessNamespace},
+		{"skipHostNetworkPods", s.SkipHostNetworkPods},
 	} {
 		if flag.on {
 			fmt.Fprintf(text, "  %s\n", flag.name)

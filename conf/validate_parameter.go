@@ -26,16 +26,7 @@ func validateParameters(path *field.Path, parameters map[string]parameter) field
 
 // validate checks the parameter; made is what compiled has made of it.
 func (p *parameter) validate(path *field.Path, made Parameter) field.ErrorList {
-	var faults field.ErrorList
-	bounded := made.Type == IntParameter || made.Type == QuantityParameter
-	if p.Pattern != "" {
-		if made.Type != StringParameter {
-			faults = append(faults, field.Forbidden(path.Child("pattern"), "only with type string"))
-		}
-		if _, err := regexp.Compile(p.Pattern); err != nil {
-			faults = append(faults, field.Invalid(path.Child("pattern"), p.Pattern, err.Error()))
-		}
-	}
+	faults := p.validatePattern(path.Child("pattern"), made.Type)
 	if p.From != "" {
 		if _, err := parsePodField(unwrapped(p.From)); err != nil {
 			faults = append(faults, field.Invalid(path.Child("from"), p.From, err.Error()))
@@ -44,26 +35,44 @@ func (p *parameter) validate(path *field.Path, made Parameter) field.ErrorList {
 	if p.Enum != nil && len(p.Enum) == 0 {
 		faults = append(faults, field.Required(path.Child("enum"), "no value is allowed: leave it out to allow all"))
 	}
-	for _, bound := range []struct {
-		name, value string
-	}{{"min", made.Min}, {"max", made.Max}} {
-		if bound.value == "" {
-			continue
-		}
-		if !bounded {
-			faults = append(faults, field.Forbidden(path.Child(bound.name), "only with type int or quantity"))
-		} else if err := made.Type.check(bound.value); err != nil {
-			faults = append(faults, field.Invalid(path.Child(bound.name), bound.value, err.Error()))
-		}
-	}
+	faults = append(faults, made.Type.validateBound(path.Child("min"), made.Min)...)
+	faults = append(faults, made.Type.validateBound(path.Child("max"), made.Max)...)
 	if faults != nil {
 		return faults
 	}
-	return p.validateValues(path, made)
+	return validateValues(path, made)
+}
+
+func (p *parameter) validatePattern(path *field.Path, t ParameterType) field.ErrorList {
+	if p.Pattern == "" {
+		return nil
+	}
+	var faults field.ErrorList
+	if t != StringParameter {
+		faults = append(faults, field.Forbidden(path, "only with type string"))
+	}
+	if _, err := regexp.Compile(p.Pattern); err != nil {
+		faults = append(faults, field.Invalid(path, p.Pattern, err.Error()))
+	}
+	return faults
+}
+
+// validateBound checks min or max, which is empty if there is none.
+func (t ParameterType) validateBound(path *field.Path, bound string) field.ErrorList {
+	if bound == "" {
+		return nil
+	}
+	if t != IntParameter && t != QuantityParameter {
+		return field.ErrorList{field.Forbidden(path, "only with type int or quantity")}
+	}
+	if err := t.check(bound); err != nil {
+		return field.ErrorList{field.Invalid(path, bound, err.Error())}
+	}
+	return nil
 }
 
 // validateValues checks the values that the definition has itself.
-func (p *parameter) validateValues(path *field.Path, made Parameter) field.ErrorList {
+func validateValues(path *field.Path, made Parameter) field.ErrorList {
 	var faults field.ErrorList
 	if made.Min != "" && made.Max != "" && made.Type.compare(made.Min, made.Max) > 0 {
 		faults = append(faults, field.Invalid(path.Child("max"), made.Max, "is less than min"))

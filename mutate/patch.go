@@ -70,13 +70,6 @@ func (w *patch) set(op, value string, path ...string) {
 	w.end()
 }
 
-// addObject puts an empty object where there is none.
-func (w *patch) addObject(path string) {
-	w.begin(opAdd, path)
-	w.buffer = append(w.buffer, "{}"...)
-	w.end()
-}
-
 // quote appends text as a JSON string. The text is valid UTF-8: it came out of JSON or was
 // validated when it was loaded.
 func (w *patch) quote(text string) {
