@@ -104,8 +104,9 @@ func showPod(text *strings.Builder, s *conf.Sidecar) {
 	showPairs(text, "annotation", s.Annotations)
 	showPairs(text, "nodeSelector", s.NodeSelector)
 	showElements(text, "  imagePullSecret", s.ImagePullSecrets)
+	type fields conf.Tolerated // without its String
 	for _, t := range s.Tolerations {
-		fmt.Fprintf(text, "  toleration %+v %s\n", t.Tolerated, t.JSON)
+		fmt.Fprintf(text, "  toleration %+v %s\n", fields(t.Tolerated), t.JSON)
 	}
 	for _, alias := range s.HostAliases {
 		fmt.Fprintf(text, "  hostAlias %s\n", alias.JSON)

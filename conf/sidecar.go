@@ -1,5 +1,11 @@
 package conf
 
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
 // Sidecar is one definition with all that it inherits, encoded once so that a review only
 // copies bytes. It is immutable and safe for concurrent use.
 type Sidecar struct {
@@ -105,6 +111,22 @@ type Tolerated struct {
 	Operator string `json:"operator"` // Equal where the author gave none
 	Value    string `json:"value"`
 	Effect   string `json:"effect"`
+}
+
+// String gives it as kubectl describe does: `dedicated=gpu:NoSchedule` or
+// `dedicated:NoSchedule op=Exists`.
+func (t Tolerated) String() string {
+	text := t.Key
+	if t.Value != "" {
+		text += "=" + t.Value
+	}
+	if t.Effect != "" {
+		text += ":" + t.Effect
+	}
+	if t.Operator != string(corev1.TolerationOpEqual) {
+		text += " op=" + t.Operator
+	}
+	return strings.TrimSpace(text)
 }
 
 // Mount is an element of volumeMounts. Path is its mountPath as written.

@@ -27,8 +27,8 @@ func (p *plan) inject(s *conf.Sidecar, list string, first bool, injected []conf.
 		} else {
 			p.findOther(other, &next)
 		}
-		if p.note != nil {
-			p.noteContainer(s, &next, other)
+		if p.notes != nil {
+			p.notes.container(s, &next, other)
 		}
 	}
 }

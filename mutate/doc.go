@@ -8,7 +8,8 @@
 // Each rule of merging has a file of its own: serviceaccount.go, containers.go, volumes.go,
 // mounts.go, env.go, host.go, annotations.go. They fill a plan; what would make the pod
 // invalid is found in conflict.go, ports.go and demands.go, before anything is answered;
-// encode.go and patch.go write the operations. Two files keep a hostile pod from taking
+// encode.go and patch.go write the operations. [Explain] tells of each element what became of it:
+// the rules call notes.go where somebody asks. Two files keep a hostile pod from taking
 // memory: lists.go while it is decoded, size.go before anything is made of it.
 //
 // Nothing here does I/O, knows the time, or keeps state.

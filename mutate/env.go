@@ -14,8 +14,8 @@ func (p *plan) addEnv(s *conf.Sidecar) {
 	}
 	for i := range p.containers {
 		c := &p.containers[i]
-		if p.note != nil {
-			p.noteEnv(s, c)
+		if p.notes != nil {
+			p.notes.env(s, c)
 		}
 		if c.takesFrom(s) {
 			c.env = join(c.env, without(s.Env, c.hasEnv))

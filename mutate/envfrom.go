@@ -16,8 +16,8 @@ func (p *plan) addEnvFrom(s *conf.Sidecar) {
 	}
 	for i := range p.containers {
 		c := &p.containers[i]
-		if p.note != nil {
-			p.noteEnvFrom(s, c)
+		if p.notes != nil {
+			p.notes.envFrom(s, c)
 		}
 		if c.takesFrom(s) {
 			c.sources = append(slices.Clip(without(s.EnvFrom, c.hasSource)), c.sources...)

@@ -63,6 +63,7 @@ func (c *testCase) againstOracle(t *testing.T, snapshot *store.Snapshot, definit
 		t.Errorf("got %s, want %s", text(&decision), want.reason)
 		return
 	}
+	c.explained(t, snapshot, &decision)
 	if decision.Outcome != mutate.Injected {
 		return
 	}

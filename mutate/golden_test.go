@@ -133,6 +133,7 @@ func (c *testCase) outputs(t *testing.T, snapshot *store.Snapshot) map[string]st
 	t.Helper()
 	decision := decideIn(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
 	files := map[string]string{"decision.txt": text(&decision)}
+	c.explained(t, snapshot, &decision)
 	if decision.Outcome != mutate.Injected {
 		if decision.Patch != nil {
 			t.Errorf("%s with a patch", decision.Outcome)

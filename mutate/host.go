@@ -17,8 +17,8 @@ func (p *plan) turnOn(s *conf.Sidecar, name string, wanted, present bool, by **c
 	if !wanted {
 		return
 	}
-	if p.note != nil {
-		p.notePod(s, name, "true", present, *by)
+	if p.notes != nil {
+		p.notes.ofPod(s, name, "true", present)
 	}
 	if !present && *by == nil {
 		*by = s

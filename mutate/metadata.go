@@ -23,8 +23,12 @@ func (p *plan) addPairs(s *conf.Sidecar, field string, added []pair, present *Pa
 	for _, next := range pairs {
 		earlier := findPair(added, next.Key)
 		received := present.has(next.Key)
-		if p.note != nil {
-			p.notePod(s, field, next.Key, received, by(earlier))
+		switch {
+		case p.notes == nil:
+		case field == nodeSelector:
+			p.notes.selector(s, next, present, earlier)
+		default:
+			p.notes.ofPod(s, field, next.Key, received)
 		}
 		if !received && earlier == nil {
 			added = append(added, pair{Pair: next, by: s})
@@ -39,14 +43,6 @@ func findPair(list []pair, key string) *pair {
 		return nil
 	}
 	return &list[at]
-}
-
-// by is who added the pair, nil if there is none.
-func by(p *pair) *conf.Sidecar {
-	if p == nil {
-		return nil
-	}
-	return p.by
 }
 
 // setDefaultContainer keeps kubectl at the pod's own first container where one of ours is put

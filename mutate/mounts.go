@@ -15,8 +15,8 @@ func (p *plan) addMounts(s *conf.Sidecar) {
 	}
 	for i := range p.containers {
 		c := &p.containers[i]
-		if p.note != nil {
-			p.noteMounts(s, c)
+		if p.notes != nil {
+			p.notes.mounts(s, c)
 		}
 		if c.takesFrom(s) {
 			c.mounts = join(c.mounts, without(s.VolumeMounts, c.hasMount))

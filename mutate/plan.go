@@ -29,8 +29,7 @@ type plan struct {
 	tolerations                       []conf.Toleration
 	hostAliases                       []conf.Text
 
-	// note is told of each element that is considered; nil where nobody asks.
-	note func(Considered)
+	notes *notes // of each element that is considered; nil where nobody asks
 
 	conflicts     []string
 	moreConflicts int // beyond those

@@ -15,14 +15,14 @@ func Pod(snapshot *store.Snapshot, policy *Policy, request *Request) Decision {
 	return pod(snapshot, policy, request, nil)
 }
 
-func pod(snapshot *store.Snapshot, policy *Policy, request *Request, note func(Considered)) Decision {
-	decision := decide(snapshot, policy, request, note)
+func pod(snapshot *store.Snapshot, policy *Policy, request *Request, notes *notes) Decision {
+	decision := decide(snapshot, policy, request, notes)
 	decision.attribute(policy, request)
 	decision.Generation = snapshot.Generation()
 	return decision
 }
 
-func decide(snapshot *store.Snapshot, policy *Policy, request *Request, note func(Considered)) Decision {
+func decide(snapshot *store.Snapshot, policy *Policy, request *Request, notes *notes) Decision {
 	if reason, leave := leaveAlone(policy, request); leave {
 		return skip(reason)
 	}
@@ -42,7 +42,7 @@ func decide(snapshot *store.Snapshot, policy *Policy, request *Request, note fun
 	if err != nil {
 		return refuse(policy.OnConflict, ReasonBadParameter, err.Error())
 	}
-	return inject(policy, request, filled, note)
+	return inject(policy, request, filled, notes)
 }
 
 // leaveAlone finds the pods that are none of our business, in the order in which the reasons
@@ -78,12 +78,12 @@ func (r *Request) PodCreate() bool {
 }
 
 // inject merges sidecars into the pod, all or none.
-func inject(policy *Policy, request *Request, sidecars []*conf.Sidecar, note func(Considered)) Decision {
+func inject(policy *Policy, request *Request, sidecars []*conf.Sidecar, notes *notes) Decision {
 	if size := addedSize(request.Object.Spec, sidecars); size > mostAdded {
 		return conflicting(policy, sidecars, fmt.Sprintf("they would add some %d bytes to the pod, more than an API server takes", size))
 	}
 	p := newPlan(&request.Object, sidecars)
-	p.note = note
+	p.notes = notes
 	p.fill()
 	if len(p.conflicts) > 0 {
 		return conflicting(policy, sidecars, p.conflictText())

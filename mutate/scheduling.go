@@ -7,6 +7,8 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
+const nodeSelector = "nodeSelector"
+
 // addScheduling adds what concerns the choice of the node and the pull of images. Host aliases
 // are appended, each once.
 func (p *plan) addScheduling(s *conf.Sidecar) {
@@ -15,8 +17,8 @@ func (p *plan) addScheduling(s *conf.Sidecar) {
 	p.addPullSecrets(s)
 	for _, alias := range s.HostAliases {
 		present := slices.ContainsFunc(p.hostAliases, func(earlier conf.Text) bool { return string(earlier.JSON) == string(alias.JSON) })
-		if p.note != nil {
-			p.notePresent(s, "hostAliases", string(alias.JSON), present)
+		if p.notes != nil {
+			p.notes.ofPod(s, "hostAliases", string(alias.JSON), false)
 		}
 		if !present {
 			p.hostAliases = append(p.hostAliases, alias)
@@ -28,7 +30,7 @@ func (p *plan) addScheduling(s *conf.Sidecar) {
 // another value of the pod or of an earlier sidecar is a conflict.
 func (p *plan) addNodeSelector(s *conf.Sidecar) {
 	p.findOtherSelector(s)
-	p.nodeSelector = p.addPairs(s, "nodeSelector", p.nodeSelector, &p.spec.NodeSelector, s.NodeSelector)
+	p.nodeSelector = p.addPairs(s, nodeSelector, p.nodeSelector, &p.spec.NodeSelector, s.NodeSelector)
 }
 
 func (p *plan) findOtherSelector(s *conf.Sidecar) {
@@ -46,12 +48,13 @@ func (p *plan) findOtherSelector(s *conf.Sidecar) {
 // addTolerations adds those of which the pod has none that matches the same.
 func (p *plan) addTolerations(s *conf.Sidecar) {
 	for _, next := range s.Tolerations {
-		present := slices.ContainsFunc(p.spec.Tolerations, func(t conf.Tolerated) bool {
+		own := slices.ContainsFunc(p.spec.Tolerations, func(t conf.Tolerated) bool {
 			t.Operator = cmp.Or(t.Operator, "Equal")
 			return t == next.Tolerated
-		}) || slices.ContainsFunc(p.tolerations, func(t conf.Toleration) bool { return t.Tolerated == next.Tolerated })
-		if p.note != nil {
-			p.notePresent(s, "tolerations", string(next.JSON), present)
+		})
+		present := own || slices.ContainsFunc(p.tolerations, func(t conf.Toleration) bool { return t.Tolerated == next.Tolerated })
+		if p.notes != nil {
+			p.notes.ofPod(s, "tolerations", next.String(), own)
 		}
 		if !present {
 			p.tolerations = append(p.tolerations, next)
@@ -61,10 +64,10 @@ func (p *plan) addTolerations(s *conf.Sidecar) {
 
 func (p *plan) addPullSecrets(s *conf.Sidecar) {
 	for _, next := range s.ImagePullSecrets {
-		present := slices.Contains(p.spec.ImagePullSecrets, Named{Name: next.Name}) ||
-			slices.ContainsFunc(p.pullSecrets, func(e conf.Element) bool { return e.Name == next.Name })
-		if p.note != nil {
-			p.notePresent(s, "imagePullSecrets", next.Name, present)
+		own := slices.Contains(p.spec.ImagePullSecrets, Named{Name: next.Name})
+		present := own || slices.ContainsFunc(p.pullSecrets, func(e conf.Element) bool { return e.Name == next.Name })
+		if p.notes != nil {
+			p.notes.ofPod(s, "imagePullSecrets", next.Name, own)
 		}
 		if !present {
 			p.pullSecrets = append(p.pullSecrets, next)

@@ -21,13 +21,13 @@ const (
 // there is the author's own and stays.
 func (p *plan) setServiceAccount(s *conf.Sidecar) {
 	wanted := s.ServiceAccountName
+	if p.notes != nil && wanted != "" {
+		p.notes.account(s, p)
+	}
 	if wanted == "" || wanted == defaultAccount {
 		return
 	}
 	own := p.spec.account() != defaultAccount
-	if p.note != nil {
-		p.notePod(s, "serviceAccountName", wanted, own, p.account.by)
-	}
 	switch {
 	case own || p.account.name == wanted:
 	case p.account.by != nil:

@@ -19,8 +19,8 @@ func (p *plan) addVolumes(s *conf.Sidecar) {
 		default:
 			p.findOtherVolume(earlier, s, v)
 		}
-		if p.note != nil {
-			p.noteVolume(s, v, earlier)
+		if p.notes != nil {
+			p.notes.volume(s, v, p.received(v.Name), earlier)
 		}
 	}
 }

@@ -8,8 +8,10 @@ import (
 
 	"github.com/rs/zerolog"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
@@ -82,6 +84,22 @@ func (c *ConfigMaps) Documents(context.Context) ([]conf.Document, error) {
 		}
 	}
 	return documents, nil
+}
+
+// Once asks the API server for the documents, without Run and in 30 seconds at most. Nothing is kept.
+func (c *ConfigMaps) Once(ctx context.Context) ([]conf.Document, error) {
+	list, err := c.follower.once(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var documents []conf.Document
+	err = meta.EachListItem(list, func(object runtime.Object) error {
+		if configMap, ok := object.(*corev1.ConfigMap); ok {
+			documents = append(documents, conf.OfConfigMap(configMap)...)
+		}
+		return nil
+	})
+	return documents, err
 }
 
 // Trouble is why the ConfigMaps cannot be followed now. Before they were read for the first time,

@@ -78,18 +78,38 @@ func (plain) IsWatchListSemanticsUnSupported() bool { return true }
 func (f *follower) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errSilent)
 	defer cancel()
-	options.LabelSelector = f.selector
-	list, err := f.lister(ctx, options)
-	if runtime.IsNotRegisteredError(err) || (err == nil && list.GetResourceVersion() == "") {
-		// Any JSON object without a kind decodes as an empty list.
-		err = fmt.Errorf("the answer is no list of %s: is this an API server?", f.followed.kind)
-	}
+	list, err := f.ask(ctx, options)
 	if err != nil {
 		f.failed(ctx, verbList, err)
 		return nil, err
 	}
 	f.report(verbList, nil)
 	return list, nil
+}
+
+// once lists on behalf of nobody but the caller, in no more time than an informer gives. The error
+// is for the user.
+func (f *follower) once(ctx context.Context) (runtime.Object, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errSilent)
+	defer cancel()
+	list, err := f.ask(ctx, metav1.ListOptions{})
+	switch {
+	case err == nil:
+		return list, nil
+	case errors.Is(context.Cause(ctx), errSilent):
+		err = errSilent
+	}
+	return nil, f.followed.cannot(verbList, f.followed.what, err)
+}
+
+func (f *follower) ask(ctx context.Context, options metav1.ListOptions) (apiList, error) {
+	options.LabelSelector = f.selector
+	list, err := f.lister(ctx, options)
+	if runtime.IsNotRegisteredError(err) || (err == nil && list.GetResourceVersion() == "") {
+		// Any JSON object without a kind decodes as an empty list.
+		return nil, fmt.Errorf("the answer is no list of %s: is this an API server?", f.followed.kind)
+	}
+	return list, err
 }
 
 // watch opens a watch. Nothing is missed from here on, until it ends.
