@@ -17,8 +17,7 @@ const mostFilled = 4 << 20
 
 // Fill gives the sidecar with its holes filled. The values are those of Parameters, which must
 // have passed their Check, and then of PodFields. The sidecar itself is not changed, and is given
-// back where there is nothing to fill that its defaults have not filled. An error tells the
-// parameters and the field that they make invalid, but no value.
+// back where there is nothing to fill that its defaults have not filled. An error is an *Unfit.
 func (s *Sidecar) Fill(values []string) (*Sidecar, error) {
 	if s.filledBy(values) {
 		return s, nil
@@ -28,7 +27,7 @@ func (s *Sidecar) Fill(values []string) (*Sidecar, error) {
 		size += s.uses[i] * len(value)
 	}
 	if size > mostFilled {
-		return nil, fmt.Errorf("the values would take %d bytes in all places where they are used", size)
+		return nil, &Unfit{Why: fmt.Sprintf("the values would take %d bytes in all places where they are used", size)}
 	}
 	f := &filler{sidecar: s, values: values}
 	filled := *s
@@ -48,10 +47,29 @@ func (s *Sidecar) Fill(values []string) (*Sidecar, error) {
 	if slices.ContainsFunc(s.VolumeMounts, func(m Mount) bool { return m.holed() }) {
 		f.mountPaths("volumeMounts", filled.VolumeMounts, nil)
 	}
-	if f.err != nil {
-		return nil, f.err
+	if f.unfit != nil {
+		return nil, f.unfit
 	}
 	return &filled, nil
+}
+
+// Unfit tells that values make a field invalid.
+type Unfit struct {
+	// Values are the numbers of those that stand in the field or, where a rule is about several
+	// fields, near it; none where it is about the sidecar as a whole.
+	Values []int
+	// Field is the path; empty where it is about the sidecar as a whole.
+	Field string
+	// Why is what is wrong, without the values.
+	Why string
+}
+
+// Error gives the field and what is wrong with it.
+func (u *Unfit) Error() string {
+	if u.Field == "" {
+		return u.Why
+	}
+	return u.Field + ": " + u.Why
 }
 
 // filledBy tells whether the values are those that stand in the holes already.
@@ -64,11 +82,11 @@ func (s *Sidecar) filledBy(values []string) bool {
 	return len(s.PodFields) == 0
 }
 
-// filler fills, and keeps the first error.
+// filler fills, and keeps the first thing that is wrong.
 type filler struct {
 	sidecar *Sidecar
 	values  []string
-	err     error
+	unfit   *Unfit
 }
 
 // slot is an element of a list, as a field path.
@@ -110,7 +128,7 @@ func fillList[E any, P interface {
 
 // fill fills one text. It tells whether that must be checked.
 func (f *filler) fill(t *Text) bool {
-	if f.err != nil {
+	if f.unfit != nil {
 		return false
 	}
 	t.JSON = t.template.fill(f.values)
@@ -120,42 +138,29 @@ func (f *filler) fill(t *Text) bool {
 // decode reads a text that was filled.
 func (f *filler) decode(at slot, t *Text, into any) bool {
 	if err := json.Unmarshal(t.JSON, into); err != nil {
-		f.fail(t, fmt.Errorf("%s: a value does not fit the type of a field", at))
+		f.fail(t, at.String(), "a value does not fit the type of a field")
 	}
-	return f.err == nil
+	return f.unfit == nil
 }
 
 // judge takes what a validator found.
 func (f *filler) judge(t *Text, faults field.ErrorList) {
-	if len(faults) > 0 && f.err == nil {
+	if len(faults) > 0 {
 		// A validator of a list has put the index of its only element behind ours.
 		at := strings.Replace(faults[0].Field, "][0]", "]", 1)
-		f.fail(t, fmt.Errorf("%s: %s", at, cmp.Or(faults[0].Detail, faults[0].Type.String())))
+		f.fail(t, at, cmp.Or(faults[0].Detail, faults[0].Type.String()))
 	}
 }
 
-// fail names what has a hole in the text.
-func (f *filler) fail(t *Text, err error) {
-	if f.err != nil {
+// fail blames the values in the field or, if there are none, all of the text.
+func (f *filler) fail(t *Text, at, why string) {
+	if f.unfit != nil {
 		return
 	}
-	var names []string
-	for _, p := range t.template.parts {
-		if p.need < 0 {
-			continue
-		}
-		if name := f.name(p.need); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
+	f.unfit = &Unfit{Values: t.template.needs(leafPath(at)), Field: at, Why: why}
+	if f.unfit.Values == nil {
+		f.unfit.Values = t.template.needs("")
 	}
-	f.err = fmt.Errorf("%s: %w", strings.Join(names, ", "), err)
-}
-
-func (f *filler) name(need int) string {
-	if declared := len(f.sidecar.Parameters); need >= declared {
-		return f.sidecar.PodFields[need-declared].String()
-	}
-	return "parameter " + f.sidecar.Parameters[need].Name
 }
 
 func (f *filler) containers(list string, containers []Container) []Container {
@@ -210,12 +215,12 @@ func (f *filler) mount(at slot, m *Mount) {
 			f.judge(&m.Text, validateMounts(at.path(), decoded[:]))
 		}
 	}
-	if m.path == nil || f.err != nil {
+	if m.path == nil || f.unfit != nil {
 		return
 	}
 	path, _ := jsontext.AppendUnquote(nil, m.path.fill(f.values))
 	if m.Path = string(path); strings.TrimSpace(m.Path) == "" {
-		f.fail(&m.Text, fmt.Errorf("%s.mountPath: %s", at, field.ErrorTypeRequired))
+		f.fail(&m.Text, at.String()+".mountPath", "must not be empty")
 	}
 }
 
@@ -230,7 +235,7 @@ func (f *filler) mountPaths(path string, mounts []Mount, devices []Device) {
 		other := slices.IndexFunc(mounts, func(other Mount) bool { return cleanMount(other.Path) == clean })
 		device := slices.ContainsFunc(devices, func(d Device) bool { return cleanMount(d.Path) == clean })
 		if other != i || device || slices.ContainsFunc(mounts[i+1:], func(other Mount) bool { return cleanMount(other.Path) == clean }) {
-			f.fail(&m.Text, fmt.Errorf("%s.mountPath: the path is in use by another mount", slot{path, i}))
+			f.fail(&m.Text, slot{path, i}.String()+".mountPath", "the path is in use by another mount")
 		}
 	}
 }
@@ -251,7 +256,7 @@ func (f *filler) envFrom(at slot, e *EnvFrom) {
 }
 
 func (f *filler) label(at slot, p *Pair) {
-	if f.annotation(at, p); f.err == nil {
+	if f.annotation(at, p); f.unfit == nil {
 		f.judge(&p.Text, validateLabels(field.NewPath(at.list), map[string]string{p.Key: p.Value}))
 	}
 }

@@ -51,19 +51,26 @@ func (p *Parameter) Check(value string) error {
 	if err := p.Type.check(value); err != nil {
 		return err
 	}
-	if p.Enum != nil && !slices.Contains(p.Enum, value) {
+	if p.Enum != nil && !slices.ContainsFunc(p.Enum, func(allowed string) bool { return p.Type.same(value, allowed) }) {
 		return fmt.Errorf("is none of %s", strings.Join(p.Enum, ", "))
 	}
 	if p.pattern != nil && !p.pattern.MatchString(value) {
 		return fmt.Errorf("does not match the pattern %s", p.Pattern)
 	}
 	if p.Min != "" && p.Type.compare(value, p.Min) < 0 {
-		return fmt.Errorf("is less than %s", p.Min)
+		return fmt.Errorf("is less than %s%s", p.Min, otherBound("at most", p.Max))
 	}
 	if p.Max != "" && p.Type.compare(value, p.Max) > 0 {
-		return fmt.Errorf("is more than %s", p.Max)
+		return fmt.Errorf("is more than %s%s", p.Max, otherBound("at least", p.Min))
 	}
 	return nil
+}
+
+func otherBound(which, bound string) string {
+	if bound == "" {
+		return ""
+	}
+	return fmt.Sprintf(", and must be %s %s", which, bound)
 }
 
 // check wants a text of the type, spelled as JSON does, because it may become a number there.
@@ -85,6 +92,11 @@ func (t ParameterType) check(value string) error {
 	case StringParameter:
 	}
 	return nil
+}
+
+// same tells whether two texts are one value: 1000m is 1.
+func (t ParameterType) same(a, b string) bool {
+	return a == b || t == QuantityParameter && t.compare(a, b) == 0
 }
 
 // compare compares two values of the type that have one.
@@ -119,7 +131,8 @@ type parameter struct {
 
 // scalar is the text of a string, a number or a boolean.
 type scalar struct {
-	text string
+	text   string
+	quoted bool // it was a string
 }
 
 // UnmarshalJSON reads it.
@@ -127,6 +140,7 @@ func (s *scalar) UnmarshalJSON(content []byte) error {
 	content = bytes.TrimSpace(content)
 	switch {
 	case len(content) > 0 && content[0] == '"':
+		s.quoted = true
 		return json.Unmarshal(content, &s.text)
 	case len(content) > 0 && (content[0] == '{' || content[0] == '['):
 		return errors.New("want a string, a number, true or false")

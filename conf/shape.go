@@ -56,20 +56,35 @@ func (s *shape) check(path *field.Path, want reflect.Type, value any) any {
 // checkStandIn gives a leaf with holes the type that its field wants, if the parameter has it.
 func (s *shape) checkStandIn(path *field.Path, want reflect.Type, stand standIn) any {
 	value := any(stand.text)
-	number := want.Kind() >= reflect.Int && want.Kind() <= reflect.Uint64 || want == reflect.TypeFor[intstr.IntOrString]()
+	either := want == reflect.TypeFor[intstr.IntOrString]()
+	number := want.Kind() >= reflect.Int && want.Kind() <= reflect.Uint64
 	switch {
-	case stand.whole == nil:
-	case want.Kind() == reflect.Bool && stand.whole.Type == BoolParameter:
+	case want.Kind() == reflect.Bool && stand.isOf(BoolParameter):
 		value = stand.text == "true"
 		s.bare[leafPath(path.String())] = true
-	case number && stand.whole.Type == IntParameter:
+	case (number || either) && stand.isOf(IntParameter):
 		value = json.Number(stand.text)
 		s.bare[leafPath(path.String())] = true
+	case number, want.Kind() == reflect.Bool:
+		return s.fault(field.Forbidden(path, wholeOnly(want.Kind())))
 	}
 	if allowed := enum(want); want.Kind() == reflect.String && allowed != nil && !stand.within(allowed) {
 		return s.fault(field.Forbidden(path, "only a parameter with an enum can stand here, and nothing beside it, of: "+strings.Join(allowed, ", ")))
 	}
 	return s.check(path, want, value)
+}
+
+func (s *standIn) isOf(t ParameterType) bool {
+	return s.whole != nil && s.whole.Type == t
+}
+
+// wholeOnly tells what can stand in a field that is no string.
+func wholeOnly(kind reflect.Kind) string {
+	t := IntParameter
+	if kind == reflect.Bool {
+		t = BoolParameter
+	}
+	return fmt.Sprintf("only a parameter of type %s can stand here, and nothing beside it", t)
 }
 
 // within tells whether the leaf is nothing but a parameter all values of which are allowed.
@@ -210,6 +225,9 @@ func (s *shape) mistyped(path *field.Path, want string, value any) any {
 		case bool, json.Number:
 			detail += ": put it in quotes"
 		}
+	}
+	if text, ok := value.(string); ok && strings.HasPrefix(text, "${") {
+		detail += fmt.Sprintf(": there is no parameter %s", strings.Trim(text, "${}"))
 	}
 	return s.fault(field.TypeInvalid(path, field.OmitValueType{}, detail))
 }

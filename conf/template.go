@@ -33,6 +33,8 @@ type segment struct {
 	// bare tells that the value, of type int or bool, is the whole leaf. Otherwise it is a piece
 	// of a string.
 	bare bool
+	// path is that of the leaf with the hole.
+	path string
 }
 
 // fill gives the JSON with these values. Whatever a value holds, it stays inside its string.
@@ -57,6 +59,18 @@ func (t *template) fill(values []string) []byte {
 		}
 	}
 	return text
+}
+
+// needs are the values that stand in the leaf at a path, or anywhere if it is empty.
+func (t *template) needs(path string) []int {
+	var found []int
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.need >= 0 && (path == "" || p.path == path) && !slices.Contains(found, p.need) {
+			found = append(found, p.need)
+		}
+	}
+	return found
 }
 
 // appendEscaped appends what stands between the quotes of a JSON string.
@@ -228,7 +242,7 @@ func (w *templateWriter) leaf(path, text string) {
 			w.text = append(w.text, unquoted(w.encoder.json(p.literal))...)
 			continue
 		}
-		w.hole(segment{need: p.need, bare: bare})
+		w.hole(segment{need: p.need, bare: bare, path: path})
 		w.made.checked = w.made.checked || !free(path)
 	}
 	quote()

@@ -26,7 +26,8 @@ func validateParameters(path *field.Path, parameters map[string]parameter) field
 
 // validate checks the parameter; made is what compiled has made of it.
 func (p *parameter) validate(path *field.Path, made Parameter) field.ErrorList {
-	faults := p.validatePattern(path.Child("pattern"), made.Type)
+	faults := p.validateQuotes(path, made.Type)
+	faults = append(faults, p.validatePattern(path.Child("pattern"), made.Type)...)
 	if p.From != "" {
 		if _, err := parsePodField(unwrapped(p.From)); err != nil {
 			faults = append(faults, field.Invalid(path.Child("from"), p.From, err.Error()))
@@ -41,6 +42,27 @@ func (p *parameter) validate(path *field.Path, made Parameter) field.ErrorList {
 		return faults
 	}
 	return validateValues(path, made)
+}
+
+// validateQuotes wants the values of a string in quotes where YAML takes them for something else,
+// and would spell it differently: no is false, and 007 is 7.
+func (p *parameter) validateQuotes(path *field.Path, t ParameterType) field.ErrorList {
+	if t != StringParameter {
+		return nil
+	}
+	var faults field.ErrorList
+	check := func(at *field.Path, value *scalar) {
+		if !value.quoted {
+			faults = append(faults, field.Invalid(at, value.text, "is not a string to YAML: put it in quotes, or give the parameter another type"))
+		}
+	}
+	if p.Default != nil {
+		check(path.Child("default"), p.Default)
+	}
+	for i := range p.Enum {
+		check(path.Child("enum").Index(i), &p.Enum[i])
+	}
+	return faults
 }
 
 func (p *parameter) validatePattern(path *field.Path, t ParameterType) field.ErrorList {

@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,10 +21,18 @@ type setting struct {
 	value   string
 }
 
+// filling is what the values of parameters are taken from.
+type filling struct {
+	policy   *Policy
+	request  *Request
+	settings []setting
+	sidecars []*conf.Sidecar
+}
+
 // fillAll gives the sidecars with the values of their parameters. The error is for the user.
 func fillAll(policy *Policy, request *Request, sidecars []*conf.Sidecar) ([]*conf.Sidecar, error) {
-	settings := settingsOf(policy, request)
-	if err := declared(policy, settings, sidecars); err != nil {
+	f := &filling{policy: policy, request: request, settings: settingsOf(policy, request), sidecars: sidecars}
+	if err := declared(policy, f.settings, sidecars); err != nil {
 		return nil, err
 	}
 	filled := sidecars
@@ -31,7 +40,7 @@ func fillAll(policy *Policy, request *Request, sidecars []*conf.Sidecar) ([]*con
 		if len(s.Parameters)+len(s.PodFields) == 0 {
 			continue
 		}
-		next, err := fill(policy, request, settings, s, sidecars)
+		next, err := f.fill(s)
 		if err != nil {
 			return nil, fmt.Errorf("sidecar %s: %w", s.Ref, err)
 		}
@@ -109,29 +118,62 @@ func (s *setting) alternatives(sidecars []*conf.Sidecar) string {
 	return "no sidecar of the request has this parameter: there is " + strings.Join(have, ", ")
 }
 
-// fill gives one sidecar with its values.
-func fill(policy *Policy, request *Request, settings []setting, s *conf.Sidecar, all []*conf.Sidecar) (*conf.Sidecar, error) {
+// fill gives one sidecar with its values. The error has all values that are not allowed or
+// missing.
+func (f *filling) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 	values := make([]string, 0, len(s.Parameters)+len(s.PodFields))
+	var wrong []string
 	for i := range s.Parameters {
 		p := &s.Parameters[i]
-		set := findSetting(settings, s, p)
-		value, found := valueOf(request, set, p, all)
+		set := findSetting(f.settings, s, p)
+		value, found := f.valueOf(set, p)
 		if !found {
-			return nil, fmt.Errorf("parameter %s has no default: set annotation %s%s", p.Name, policy.key(parameterKey+p.Name), orFrom(p))
-		}
-		if err := p.Check(value); err != nil {
-			return nil, fmt.Errorf("parameter %s: %s, by %s, %w", p.Name, quoted(value), source(policy, set, p), err)
+			wrong = append(wrong, fmt.Sprintf("parameter %s has no default: set annotation %s%s", p.Name, f.policy.key(parameterKey+p.Name), orFrom(p)))
+		} else if err := p.Check(value); err != nil {
+			wrong = append(wrong, fmt.Sprintf("%s: %s %v", f.source(set, p), briefly(value), err))
 		}
 		values = append(values, value)
 	}
-	for _, f := range s.PodFields {
-		value, found := request.podField(f, all)
+	for _, field := range s.PodFields {
+		value, found := f.request.podField(field, f.sidecars)
 		if !found {
-			return nil, fmt.Errorf("it uses %s, which the pod does not have%s", f, nameLater(f))
+			wrong = append(wrong, fmt.Sprintf("it uses %s, which the pod does not have%s", field, nameLater(field)))
 		}
 		values = append(values, value)
 	}
-	return s.Fill(values)
+	if wrong != nil {
+		return nil, errors.New(strings.Join(wrong, "; "))
+	}
+	filled, err := s.Fill(values)
+	if unfit, ok := errors.AsType[*conf.Unfit](err); ok {
+		return nil, f.explain(s, values, unfit)
+	}
+	return filled, err
+}
+
+// explain names the values that do not fit, and what they came from.
+func (f *filling) explain(s *conf.Sidecar, values []string, unfit *conf.Unfit) error {
+	var text strings.Builder
+	for _, number := range unfit.Values {
+		var from string
+		if declared := len(s.Parameters); number >= declared {
+			from = s.PodFields[number-declared].String()
+		} else {
+			p := &s.Parameters[number]
+			from = f.source(findSetting(f.settings, s, p), p)
+		}
+		fmt.Fprintf(&text, "%s: %s; ", from, briefly(values[number]))
+	}
+	return fmt.Errorf("%s%w", text.String(), unfit)
+}
+
+// briefly quotes a value so that what is said behind it is not lost where messages are cut.
+func briefly(value string) string {
+	const most = 40
+	if len(value) > most {
+		value = strings.ToValidUTF8(value[:most], "") + "…"
+	}
+	return quoted(value)
 }
 
 func orFrom(p *conf.Parameter) string {
@@ -167,12 +209,12 @@ func findSetting(settings []setting, s *conf.Sidecar, p *conf.Parameter) *settin
 
 // valueOf is what a parameter is set to: by an annotation, by something of the pod, or by its
 // default.
-func valueOf(request *Request, set *setting, p *conf.Parameter, all []*conf.Sidecar) (string, bool) {
+func (f *filling) valueOf(set *setting, p *conf.Parameter) (string, bool) {
 	if set != nil {
 		return set.value, true
 	}
 	if p.From != (conf.PodField{}) {
-		if value, found := request.podField(p.From, all); found {
+		if value, found := f.request.podField(p.From, f.sidecars); found {
 			return value, true
 		}
 	}
@@ -182,12 +224,17 @@ func valueOf(request *Request, set *setting, p *conf.Parameter, all []*conf.Side
 	return "", false
 }
 
-// source tells what a value that is not allowed came from. Defaults are allowed.
-func source(policy *Policy, set *setting, p *conf.Parameter) string {
+// source tells what the value of a parameter came from.
+func (f *filling) source(set *setting, p *conf.Parameter) string {
 	if set != nil {
-		return "annotation " + set.key(policy)
+		return "annotation " + set.key(f.policy)
 	}
-	return p.From.String()
+	if p.From != (conf.PodField{}) {
+		if _, found := f.request.podField(p.From, f.sidecars); found {
+			return fmt.Sprintf("parameter %s, from %s", p.Name, p.From)
+		}
+	}
+	return fmt.Sprintf("parameter %s, by default", p.Name)
 }
 
 // podField is something of the pod. Its service account is the one that it will have.
