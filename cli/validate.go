@@ -89,6 +89,9 @@ func (d *directory) validate(rules conf.Rules, stdout, stderr io.Writer) (reject
 	for _, sidecar := range set.Sidecars {
 		if d.wanted[sidecar.Origin] {
 			fmt.Fprintf(stdout, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
+			for _, name := range sidecar.Unused() {
+				fmt.Fprintf(stdout, "%s: %s has a parameter %s, but ${%s} stands nowhere in it\n", sidecar.Origin, sidecar.Ref, name, name)
+			}
 		}
 	}
 	asked := func(r conf.Rejection) bool { return d.wanted[r.Origin] }

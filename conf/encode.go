@@ -190,7 +190,7 @@ func (e *encoder) pairs(name string, decoded map[string]string) []Pair {
 	written, _ := e.flat[name].(tree)
 	list := make([]Pair, 0, len(decoded))
 	for _, key := range slices.Sorted(maps.Keys(decoded)) {
-		list = append(list, Pair{Key: key, Value: decoded[key], Text: e.text("."+name+"."+key, written[key])})
+		list = append(list, Pair{Key: key, Value: decoded[key], Text: e.text("."+name+step(key), written[key])})
 	}
 	return list
 }

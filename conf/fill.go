@@ -12,8 +12,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// mostFilled is how many bytes the values may take in all holes together.
-const mostFilled = 4 << 20
+// FilledSize is how many bytes of JSON the values take in all holes together. Whoever calls Fill
+// with values of strangers looks at it before.
+func (s *Sidecar) FilledSize(values []string) int {
+	size := 0
+	var escaped []byte
+	for i, value := range values {
+		escaped = appendEscaped(escaped[:0], value)
+		size += s.uses[i] * len(escaped)
+	}
+	return size
+}
 
 // Fill gives the sidecar with its holes filled. The values are those of Parameters, which must
 // have passed their Check, and then of PodFields. The sidecar itself is not changed, and is given
@@ -21,13 +30,6 @@ const mostFilled = 4 << 20
 func (s *Sidecar) Fill(values []string) (*Sidecar, error) {
 	if s.filledBy(values) {
 		return s, nil
-	}
-	size := 0
-	for i, value := range values {
-		size += s.uses[i] * len(value)
-	}
-	if size > mostFilled {
-		return nil, &Unfit{Why: fmt.Sprintf("the values would take %d bytes in all places where they are used", size)}
 	}
 	f := &filler{sidecar: s, values: values}
 	filled := *s
@@ -175,6 +177,9 @@ func (f *filler) containers(list string, containers []Container) []Container {
 			c.VolumeMounts = fillList(f, within("volumeMounts"), c.VolumeMounts, (*filler).mount)
 			f.mountPaths(within("volumeMounts"), c.VolumeMounts, c.Devices)
 		}
+		if c.holed() {
+			f.devicePaths(at, c)
+		}
 		if slices.ContainsFunc(c.Env, func(e Env) bool { return e.holed() }) {
 			c.Env = fillList(f, within("env"), c.Env, (*filler).env)
 		}
@@ -213,6 +218,8 @@ func (f *filler) mount(at slot, m *Mount) {
 		var decoded [1]corev1.VolumeMount
 		if f.decode(at, &m.Text, &decoded[0]) {
 			f.judge(&m.Text, validateMounts(at.path(), decoded[:]))
+			f.subPath(at.String()+".subPath", m, decoded[0].SubPath)
+			f.subPath(at.String()+".subPathExpr", m, decoded[0].SubPathExpr)
 		}
 	}
 	if m.path == nil || f.unfit != nil {
@@ -221,6 +228,13 @@ func (f *filler) mount(at slot, m *Mount) {
 	path, _ := jsontext.AppendUnquote(nil, m.path.fill(f.values))
 	if m.Path = string(path); strings.TrimSpace(m.Path) == "" {
 		f.fail(&m.Text, at.String()+".mountPath", "must not be empty")
+	}
+}
+
+// subPath refuses one that has come to be empty: that would be the whole volume.
+func (f *filler) subPath(at string, m *Mount, value string) {
+	if value == "" && m.template.needs(leafPath(at)) != nil {
+		f.fail(&m.Text, at, "must not be empty")
 	}
 }
 
@@ -236,6 +250,16 @@ func (f *filler) mountPaths(path string, mounts []Mount, devices []Device) {
 		device := slices.ContainsFunc(devices, func(d Device) bool { return cleanMount(d.Path) == clean })
 		if other != i || device || slices.ContainsFunc(mounts[i+1:], func(other Mount) bool { return cleanMount(other.Path) == clean }) {
 			f.fail(&m.Text, slot{path, i}.String()+".mountPath", "the path is in use by another mount")
+		}
+	}
+}
+
+// devicePaths finds a device that has come to have the path of a mount.
+func (f *filler) devicePaths(at slot, c *Container) {
+	for i := range c.Devices {
+		clean := cleanMount(c.Devices[i].Path)
+		if slices.ContainsFunc(c.VolumeMounts, func(m Mount) bool { return cleanMount(m.Path) == clean }) {
+			f.fail(&c.Text, fmt.Sprintf("%s.volumeDevices[%d].devicePath", at, i), "the path is in use by a mount")
 		}
 	}
 }

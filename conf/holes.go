@@ -40,7 +40,7 @@ func newSample(written tree) *sample {
 	for _, key := range slices.Sorted(maps.Keys(written)) {
 		s.tree[key] = written[key]
 		if key != "parameters" {
-			s.tree[key] = s.stand(field.NewPath(key), "."+key, written[key])
+			s.tree[key] = s.stand(field.NewPath(key), step(key), written[key])
 		}
 	}
 	sortFaults(s.faults)
@@ -88,7 +88,10 @@ func (s *sample) stand(at *field.Path, path string, value any) any {
 	case tree:
 		filled := make(tree, len(value))
 		for _, key := range slices.Sorted(maps.Keys(value)) {
-			filled[key] = s.stand(at.Child(key), path+"."+key, value[key])
+			filled[key] = s.stand(at.Child(key), path+step(key), value[key])
+		}
+		if _, holed := filled["value"].(standIn); holed && value["valueFrom"] != nil {
+			s.faults = append(s.faults, field.Forbidden(at.Child("value"), "not together with valueFrom"))
 		}
 		return filled
 	case []any:
@@ -113,6 +116,9 @@ func (s *sample) standLeaf(at *field.Path, path, text string) any {
 	if pieces == nil {
 		return text
 	}
+	if strings.HasSuffix(path, ".hostPath.path") && !s.bounded(pieces) {
+		s.faults = append(s.faults, field.Invalid(at, text, "only parameters with a pattern or an enum can stand in a path of the node"))
+	}
 	if why := closed(path); why != "" && slices.ContainsFunc(pieces, func(p piece) bool { return p.need >= 0 }) {
 		s.faults = append(s.faults, field.Invalid(at, text, "no parameter and nothing of the pod can stand here: "+why))
 	}
@@ -132,6 +138,13 @@ func (s *sample) standLeaf(at *field.Path, path, text string) any {
 	return made
 }
 
+// bounded tells whether the author has bounded all that stands in a text.
+func (s *sample) bounded(pieces []piece) bool {
+	return !slices.ContainsFunc(pieces, func(p piece) bool {
+		return p.need >= len(s.needs.parameters) || p.need >= 0 && s.needs.parameters[p.need].Pattern == "" && s.needs.parameters[p.need].Enum == nil
+	})
+}
+
 // kept is what the shape leaves of the tree, which always decodes, and the faults of what it
 // does not know yet are not among those that it finds.
 func (s *sample) kept() (tree, field.ErrorList) {
@@ -144,13 +157,39 @@ func (s *sample) kept() (tree, field.ErrorList) {
 // value.
 func (s *sample) known(faults field.ErrorList) field.ErrorList {
 	return slices.DeleteFunc(faults, func(fault *field.Error) bool {
-		return fault.Type != field.ErrorTypeForbidden && s.stands[leafPath(fault.Field)]
+		return fault.Type != field.ErrorTypeForbidden && s.unknown(leafPath(fault.Field))
 	})
+}
+
+// unknown tells whether a fault at a path may be one of a value that is not known: of the leaf
+// itself or, as a request is held to its limit, of that.
+func (s *sample) unknown(path string) bool {
+	return s.stands[path] || s.stands[strings.Replace(path, ".resources.requests.", ".resources.limits.", 1)]
+}
+
+// step is a key as a part of the path of a leaf. A dot in it is none between steps.
+func step(key string) string {
+	return "." + strings.ReplaceAll(key, ".", "\x00")
 }
 
 // leafPath spells a field path as holes are looked up: a dot before each step.
 func leafPath(path string) string {
-	return "." + strings.NewReplacer("[", ".", "]", "").Replace(path)
+	var steps strings.Builder
+	for path != "" {
+		if key, rest, closed := strings.Cut(strings.TrimPrefix(path, "["), "]"); closed && path[0] == '[' {
+			steps.WriteString(step(key))
+			path = rest
+			continue
+		}
+		name := strings.TrimPrefix(path, ".")
+		end := strings.IndexAny(name, ".[")
+		if end < 0 {
+			end = len(name)
+		}
+		steps.WriteString(step(name[:end]))
+		path = name[end:]
+	}
+	return steps.String()
 }
 
 // closed tells why a leaf can have no holes: what merging tells elements by, and what gives power

@@ -43,11 +43,18 @@ const (
 	QuantityParameter ParameterType = "quantity"
 )
 
-// mostQuantity is far beyond the length of any quantity.
-const mostQuantity = 64
+// mostQuantity is far beyond the length of any quantity, and mostValue of any parameter: a value
+// may come from anybody, and patterns take time.
+const (
+	mostQuantity = 64
+	mostValue    = 16 << 10
+)
 
 // Check tells what is wrong with a value, and what is allowed. The value is not in the error.
 func (p *Parameter) Check(value string) error {
+	if len(value) > mostValue {
+		return fmt.Errorf("is longer than %d bytes", mostValue)
+	}
 	if err := p.Type.check(value); err != nil {
 		return err
 	}
@@ -112,10 +119,17 @@ func (t ParameterType) compare(a, b string) int {
 }
 
 func parseQuantity(value string) (resource.Quantity, error) {
-	if len(value) > mostQuantity {
+	if !plausibleQuantity(value) {
 		return resource.Quantity{}, resource.ErrFormatWrong
 	}
 	return resource.ParseQuantity(value)
+}
+
+// plausibleQuantity keeps from the parser what it would take minutes for: it calculates with every
+// digit of 1e10000000.
+func plausibleQuantity(value string) bool {
+	at := strings.LastIndexAny(value, "eE")
+	return len(value) <= mostQuantity && (at < 0 || len(strings.TrimLeft(value[at+1:], "+-")) <= 2)
 }
 
 // parameter is a parameter as it is written.

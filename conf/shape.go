@@ -67,6 +67,8 @@ func (s *shape) checkStandIn(path *field.Path, want reflect.Type, stand standIn)
 		s.bare[leafPath(path.String())] = true
 	case number, want.Kind() == reflect.Bool:
 		return s.fault(field.Forbidden(path, wholeOnly(want.Kind())))
+	case want == reflect.TypeFor[resource.Quantity]() && !stand.isOf(QuantityParameter) && !stand.isOf(IntParameter):
+		return s.fault(field.Forbidden(path, "only a parameter of type quantity or int can stand here, and nothing beside it"))
 	}
 	if allowed := enum(want); want.Kind() == reflect.String && allowed != nil && !stand.within(allowed) {
 		return s.fault(field.Forbidden(path, "only a parameter with an enum can stand here, and nothing beside it, of: "+strings.Join(allowed, ", ")))
@@ -99,6 +101,9 @@ func (s *shape) checkUnmarshaler(path *field.Path, want reflect.Type, value any)
 		return s.checkIntOrString(path, value)
 	}
 	text, err := json.Marshal(value)
+	if err == nil && want == reflect.TypeFor[resource.Quantity]() && !plausibleQuantity(strings.Trim(string(text), `"`)) {
+		err = resource.ErrFormatWrong
+	}
 	if err == nil {
 		err = reflect.New(want).Interface().(json.Unmarshaler).UnmarshalJSON(text)
 	}

@@ -54,6 +54,17 @@ type Sidecar struct {
 	uses []int // how many holes there are for each of them
 }
 
+// Unused are the parameters that stand nowhere in the definition.
+func (s *Sidecar) Unused() []string {
+	var names []string
+	for i := range s.Parameters {
+		if s.uses[i] == 0 {
+			names = append(names, s.Parameters[i].Name)
+		}
+	}
+	return names
+}
+
 // Element is one named element of a list with its JSON.
 type Element struct {
 	Name string

@@ -85,16 +85,18 @@ func appendEscaped(text []byte, value string) []byte {
 type needs struct {
 	parameters []Parameter // by name
 	fields     []PodField
-	uses       []int // how many holes there are for each
+	uses       []int          // how many holes there are for each
+	numbers    map[string]int // by what stands between the braces
 }
 
 // newNeeds takes the parameters of a definition that has been found right.
 func newNeeds(parameters map[string]parameter) *needs {
-	n := new(needs)
-	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+	n := &needs{numbers: make(map[string]int)}
+	for i, name := range slices.Sorted(maps.Keys(parameters)) {
 		p := parameters[name]
 		n.parameters = append(n.parameters, p.compiled(name))
 		n.uses = append(n.uses, 0)
+		n.numbers[name] = i
 	}
 	return n
 }
@@ -102,24 +104,17 @@ func newNeeds(parameters map[string]parameter) *needs {
 // number tells which value stands for a name between braces, if any. It is not ok for a name
 // that begins as a field of the pod and is none.
 func (n *needs) number(name string) (number int, found, ok bool) {
-	at := slices.IndexFunc(n.parameters, func(p Parameter) bool { return p.Name == name })
-	if at >= 0 {
-		return at, true, true
-	}
-	if !strings.HasPrefix(name, podPrefix) {
-		return 0, false, true
+	if number, found = n.numbers[name]; found || !strings.HasPrefix(name, podPrefix) {
+		return number, found, true
 	}
 	f, err := parsePodField(name)
 	if err != nil {
 		return 0, false, false
 	}
-	at = slices.Index(n.fields, f)
-	if at < 0 {
-		at = len(n.fields)
-		n.fields = append(n.fields, f)
-		n.uses = append(n.uses, 0)
-	}
-	return len(n.parameters) + at, true, true
+	number = len(n.parameters) + len(n.fields)
+	n.fields, n.uses = append(n.fields, f), append(n.uses, 0)
+	n.numbers[name] = number
+	return number, true, true
 }
 
 // stand gives what stands in a hole while nobody has filled it, and whether an author's default
@@ -205,7 +200,7 @@ func (w *templateWriter) write(path string, value any) {
 				w.text = append(w.text, ',')
 			}
 			w.text = append(append(w.text, w.encoder.json(key)...), ':')
-			w.write(path+"."+key, value[key])
+			w.write(path+step(key), value[key])
 		}
 		w.text = append(w.text, '}')
 	case []any:

@@ -11,7 +11,13 @@ import (
 // mostParameterName leaves room for `param.` in the name of an annotation, which has 63.
 const mostParameterName = 63 - len("param.")
 
+// mostParameters is how many a definition may have.
+const mostParameters = 100
+
 func validateParameters(path *field.Path, parameters map[string]parameter) field.ErrorList {
+	if len(parameters) > mostParameters {
+		return field.ErrorList{field.TooMany(path, len(parameters), mostParameters)}
+	}
 	var faults field.ErrorList
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		p := parameters[name]

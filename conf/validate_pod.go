@@ -24,7 +24,7 @@ func validateTogether(d *definition) field.ErrorList {
 func validateLabels(path *field.Path, labels map[string]string) field.ErrorList {
 	var faults field.ErrorList
 	for key, value := range labels {
-		faults = append(faults, checked(path.Key(key), key, validation.IsQualifiedName(key))...)
+		faults = append(faults, checked(path, key, validation.IsQualifiedName(key))...)
 		faults = append(faults, checked(path.Key(key), value, validation.IsValidLabelValue(value))...)
 	}
 	sortFaults(faults)
@@ -39,7 +39,7 @@ func validateAnnotations(path *field.Path, annotations map[string]string) field.
 	size := 0
 	for key, value := range annotations {
 		size += len(key) + len(value)
-		faults = append(faults, checked(path.Key(key), key, validation.IsQualifiedName(strings.ToLower(key)))...)
+		faults = append(faults, checked(path, key, validation.IsQualifiedName(strings.ToLower(key)))...)
 		if why := reservedAnnotation(key); why != "" {
 			faults = append(faults, field.Forbidden(path.Key(key), why))
 		}

@@ -85,7 +85,7 @@ func (p *plan) findTooLarge() {
 	for _, added := range p.annotations {
 		size += len(added.Key) + len(added.Value)
 	}
-	if len(p.annotations) > 0 && size > mostAnnotations && own <= mostAnnotations {
+	if size > mostAnnotations && own <= mostAnnotations {
 		p.conflict("the annotations would have %d bytes, and an API server takes %d", size, mostAnnotations)
 	}
 }

@@ -15,10 +15,17 @@ func difference(a, b []byte) (path string, differ bool) {
 		return "", false
 	}
 	var before, after any
-	if json.Unmarshal(a, &before) != nil || json.Unmarshal(b, &after) != nil {
+	if !decodeExactly(a, &before) || !decodeExactly(b, &after) {
 		return "its JSON", true // load has encoded both
 	}
 	return differing("", before, after)
+}
+
+// decodeExactly keeps large numbers apart.
+func decodeExactly(text []byte, into *any) bool {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	return decoder.Decode(into) == nil
 }
 
 func differing(path string, a, b any) (string, bool) {

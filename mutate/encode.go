@@ -9,7 +9,7 @@ import (
 
 // encode writes the plan as a patch. What is taken away comes first, and from the end of
 // each list, so that no index moves before it is used.
-func (p *plan) encode(policy *Policy) []byte {
+func (p *plan) encode() []byte {
 	w := &patch{buffer: make([]byte, 0, 4096)}
 	if p.object.Spec == nil {
 		w.set(opAdd, "{}", "/spec")
@@ -23,7 +23,7 @@ func (p *plan) encode(policy *Policy) []byte {
 	p.encodeInjected(w, p.spec.InitContainers != nil, initContainersList)
 	p.encodeInjected(w, p.spec.Containers != nil, containersList)
 	p.encodePod(w)
-	p.encodeMetadata(w, policy)
+	p.encodeMetadata(w)
 	return w.bytes()
 }
 
@@ -133,18 +133,22 @@ func (p *plan) encodePod(w *patch) {
 	}
 }
 
-// encodeMetadata also notes on the pod that it is done, and with what. The status keeps a second
-// review, such as one by reinvocationPolicy IfNeeded, from injecting again.
-func (p *plan) encodeMetadata(w *patch, policy *Policy) {
+// encodeMetadata writes labels and annotations, of which there always are some.
+func (p *plan) encodeMetadata(w *patch) {
 	metadata := p.object.metadata()
 	if p.object.Metadata == nil {
 		w.set(opAdd, "{}", "/metadata")
 	}
 	addPairs(w, metadata.Labels.present, p.labels, "/metadata/labels")
-	annotations := append(p.annotations,
-		pair{Pair: conf.Pair{Key: policy.key(injectedKey), Value: Injections(p.sidecars)}},
-		pair{Pair: conf.Pair{Key: policy.key(statusKey), Value: statusInjected}})
-	addPairs(w, metadata.Annotations.present, annotations, "/metadata/annotations")
+	addPairs(w, metadata.Annotations.present, p.annotations, "/metadata/annotations")
+}
+
+// addOwn notes on the pod that it is done, and with what. The status keeps a second review, such as
+// one by reinvocationPolicy IfNeeded, from injecting again.
+func (p *plan) addOwn() {
+	p.annotations = append(p.annotations,
+		pair{Pair: conf.Pair{Key: p.policy.key(injectedKey), Value: Injections(p.sidecars)}},
+		pair{Pair: conf.Pair{Key: p.policy.key(statusKey), Value: statusInjected}})
 }
 
 // addPairs adds members to a map, which it makes where there is none.

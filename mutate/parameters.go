@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ const parameterKey = "param."
 
 // setting is an annotation that sets a parameter.
 type setting struct {
+	written string // behind param.
 	sidecar string // empty: of all
 	name    string
 	value   string
@@ -27,7 +29,11 @@ type filling struct {
 	request  *Request
 	settings []setting
 	sidecars []*conf.Sidecar
+	size     int // of what is filled in, so far
 }
+
+// nobody is the sidecar of an annotation that names an empty one.
+const nobody = "."
 
 // fillAll gives the sidecars with the values of their parameters. The error is for the user.
 func fillAll(policy *Policy, request *Request, sidecars []*conf.Sidecar) ([]*conf.Sidecar, error) {
@@ -66,9 +72,9 @@ func settingsOf(policy *Policy, request *Request) []setting {
 		if !found {
 			continue
 		}
-		next := setting{name: string(name), value: string(value)}
+		next := setting{written: string(name), name: string(name), value: string(value)}
 		if at := strings.LastIndexByte(next.name, '.'); at >= 0 { // names of sidecars may have dots, those of parameters have none
-			next.sidecar, next.name = strings.ToLower(next.name[:at]), next.name[at+1:]
+			next.sidecar, next.name = cmp.Or(strings.ToLower(next.name[:at]), nobody), next.name[at+1:]
 		}
 		all = append(all, next)
 	}
@@ -79,6 +85,9 @@ func settingsOf(policy *Policy, request *Request) []setting {
 func declared(policy *Policy, settings []setting, sidecars []*conf.Sidecar) error {
 	for i := range settings {
 		s := &settings[i]
+		if slices.ContainsFunc(settings[:i], func(other setting) bool { return other.sidecar == s.sidecar && other.name == s.name }) {
+			return fmt.Errorf("annotation %s: it is there twice, in other letter case", s.key(policy))
+		}
 		if !slices.ContainsFunc(sidecars, s.isOf) {
 			return fmt.Errorf("annotation %s: %s", s.key(policy), s.alternatives(sidecars))
 		}
@@ -93,11 +102,7 @@ func (s *setting) isOf(sidecar *conf.Sidecar) bool {
 }
 
 func (s *setting) key(policy *Policy) string {
-	name := parameterKey + s.name
-	if s.sidecar != "" {
-		name = parameterKey + s.sidecar + "." + s.name
-	}
-	return quoted(policy.key(name))
+	return quoted(policy.key(parameterKey + s.written))
 }
 
 // alternatives tells which parameters there are.
@@ -143,6 +148,9 @@ func (f *filling) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 	}
 	if wrong != nil {
 		return nil, errors.New(strings.Join(wrong, "; "))
+	}
+	if f.size += s.FilledSize(values); f.size > mostAdded {
+		return nil, fmt.Errorf("the values of parameters would take %d bytes in all places where they stand, more than an API server takes", f.size)
 	}
 	filled, err := s.Fill(values)
 	if unfit, ok := errors.AsType[*conf.Unfit](err); ok {

@@ -11,6 +11,7 @@ import (
 // The rules fill it in one after the other, each for all sidecars in their order, so that each
 // sees what the earlier ones added.
 type plan struct {
+	policy     *Policy
 	object     *Object
 	spec       *Spec // never nil
 	sidecars   []*conf.Sidecar
@@ -77,7 +78,7 @@ const (
 
 // newPlan takes up the pod as received. Null elements of its lists are no containers: there
 // is nothing that could be added to them.
-func newPlan(object *Object, sidecars []*conf.Sidecar) *plan {
+func newPlan(policy *Policy, object *Object, sidecars []*conf.Sidecar) *plan {
 	spec := object.Spec
 	if spec == nil {
 		spec = new(Spec)
@@ -86,7 +87,7 @@ func newPlan(object *Object, sidecars []*conf.Sidecar) *plan {
 	for _, s := range sidecars {
 		most += containersOf(s)
 	}
-	p := &plan{object: object, spec: spec, sidecars: sidecars, containers: make([]container, 0, most)}
+	p := &plan{policy: policy, object: object, spec: spec, sidecars: sidecars, containers: make([]container, 0, most)}
 	p.receive(initContainersList, spec.InitContainers)
 	p.receive(containersList, spec.Containers)
 	return p
@@ -119,6 +120,7 @@ func (p *plan) fill() {
 	p.each((*plan).addMetadata)
 	p.each((*plan).addScheduling)
 	p.setDefaultContainer()
+	p.addOwn()
 	p.findConflicts()
 }
 

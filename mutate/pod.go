@@ -82,7 +82,7 @@ func inject(policy *Policy, request *Request, sidecars []*conf.Sidecar, notes *n
 	if size := addedSize(request.Object.Spec, sidecars); size > mostAdded {
 		return conflicting(policy, sidecars, fmt.Sprintf("they would add some %d bytes to the pod, more than an API server takes", size))
 	}
-	p := newPlan(&request.Object, sidecars)
+	p := newPlan(policy, &request.Object, sidecars)
 	p.notes = notes
 	p.fill()
 	if len(p.conflicts) > 0 {
@@ -92,7 +92,7 @@ func inject(policy *Policy, request *Request, sidecars []*conf.Sidecar, notes *n
 		Outcome:  Injected,
 		Reason:   ReasonInjected,
 		Sidecars: sidecars,
-		Patch:    p.encode(policy),
+		Patch:    p.encode(),
 	}
 }
 

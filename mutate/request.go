@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,7 +22,12 @@ func parseRequest(asked string) ([]conf.Ref, error) {
 	var refs []conf.Ref
 	for part := range strings.SplitSeq(asked, ",") {
 		ref, err := conf.ParseRef(part)
-		if err != nil || ref.Name == optOut {
+		switch {
+		case strings.TrimSpace(part) == "":
+			return nil, errors.New("there is nothing before or behind a comma")
+		case ref.Name == optOut:
+			return nil, fmt.Errorf("%s stands alone: it asks for no sidecar", optOut)
+		case err != nil:
 			return nil, fmt.Errorf("%s is not a sidecar: want name or name:version, of letters, digits, '-', '_' and '.', each up to 63, "+
 				"and commas between several", quoted(strings.TrimSpace(part)))
 		}
@@ -55,7 +61,7 @@ func find(snapshot *store.Snapshot, refs []conf.Ref) ([]*conf.Sidecar, error) {
 		}
 	}
 	if missing != nil {
-		return nil, fmt.Errorf("%s", strings.Join(missing, "; "))
+		return nil, errors.New(strings.Join(missing, "; "))
 	}
 	return sidecars, nil
 }

@@ -50,7 +50,7 @@ func (h *Webhook) tell(request *mutate.Request, d *mutate.Decision) {
 	}
 	h.recorder.Record(Event{
 		Namespace: request.Namespace, Owner: *owner,
-		Reason: reason, Message: clipped(string(d.Reason)+": "+d.Message, maxEventMessage),
+		Reason: reason, Message: clipped(told(d), maxEventMessage),
 	})
 }
 

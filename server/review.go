@@ -142,12 +142,12 @@ func answerTo(r *review, d *mutate.Decision) answer {
 	a := r.answer(d)
 	switch {
 	case d.Outcome == mutate.Denied:
-		a.Response.Status = failure(http.StatusForbidden, "Forbidden", d.Message)
-		a.Response.Warnings = []string{warning(d.Message)}
+		a.Response.Status = failure(http.StatusForbidden, "Forbidden", told(d))
+		a.Response.Warnings = []string{warning(told(d))}
 	case d.Patch != nil:
 		a.Response.Patch, a.Response.PatchType = d.Patch, "JSONPatch"
 	case d.Message != "":
-		a.Response.Warnings = []string{warning("the pod is admitted without sidecars: " + d.Message)}
+		a.Response.Warnings = []string{warning("the pod is admitted without sidecars: " + told(d))}
 	}
 	return a
 }
@@ -184,9 +184,15 @@ func failure(code int, reason, message string) *status {
 // pod, of which nothing was validated yet.
 const maxMessage = 1024
 
-// warning keeps within the 256 bytes that the API server lets through of each.
+// told is what a user is told, with the reason's own word, by which the docs can be searched.
+func told(d *mutate.Decision) string {
+	return string(d.Reason) + ": " + d.Message
+}
+
+// warning is the text of a warning. The API server lets 4096 characters of all warnings through;
+// where several webhooks have more than that to say, 256 of each.
 func warning(message string) string {
-	return clipped("sidecar injector: "+message, 256)
+	return clipped("sidecar injector: "+message, maxMessage)
 }
 
 // clipped is the text, cut to at most so many bytes.

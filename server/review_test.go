@@ -241,10 +241,10 @@ func TestDeniedOrWarned(t *testing.T) {
 				denying: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":false,`+
 					`"status":{"status":"Failure","message":%q,"reason":"Forbidden","code":403},`+
 					`"auditAnnotations":{"outcome":"denied","reason":%q,"generation":"1"},"warnings":[%q]}}`,
-					message(t, denying, create(c.pod)), c.reason, "sidecar injector: "+message(t, denying, create(c.pod))),
+					c.reason+": "+message(t, denying, create(c.pod)), c.reason, "sidecar injector: "+c.reason+": "+message(t, denying, create(c.pod))),
 				admitting: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":true,`+
 					`"auditAnnotations":{"outcome":"skipped","reason":%q,"generation":"1"},`+
-					`"warnings":[%q]}}`, c.reason, "sidecar injector: the pod is admitted without sidecars: "+message(t, admitting, create(c.pod))),
+					`"warnings":[%q]}}`, c.reason, "sidecar injector: the pod is admitted without sidecars: "+c.reason+": "+message(t, admitting, create(c.pod))),
 			} {
 				w := review(t, newInjector(t, p), create(c.pod))
 				answered(t, w.Body.Bytes())
@@ -281,7 +281,7 @@ func TestHostileTexts(t *testing.T) {
 				r := answered(t, w.Body.Bytes()).Response
 				text, most := "", 1024
 				if action == mutate.Admit && len(r.Warnings) == 1 {
-					text, most = r.Warnings[0], 256
+					text, most = r.Warnings[0], 1024
 				}
 				if action == mutate.Deny && r.Result != nil {
 					text = r.Result.Message
