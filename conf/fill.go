@@ -26,7 +26,7 @@ func (s *Sidecar) FilledSize(values []string) int {
 
 // Fill gives the sidecar with its holes filled. The values are those of Parameters, which must
 // have passed their Check, and then of PodFields. The sidecar itself is not changed, and is given
-// back where there is nothing to fill that its defaults have not filled. An error is an *Unfit.
+// back where there is nothing to fill that its defaults have not filled. An error is a *FillError.
 func (s *Sidecar) Fill(values []string) (*Sidecar, error) {
 	if s.filledBy(values) {
 		return s, nil
@@ -55,8 +55,8 @@ func (s *Sidecar) Fill(values []string) (*Sidecar, error) {
 	return &filled, nil
 }
 
-// Unfit tells that values make a field invalid.
-type Unfit struct {
+// FillError tells that values make a field invalid.
+type FillError struct {
 	// Values are the numbers of those that stand in the field or, where a rule is about several
 	// fields, near it; none where it is about the sidecar as a whole.
 	Values []int
@@ -67,7 +67,7 @@ type Unfit struct {
 }
 
 // Error gives the field and what is wrong with it.
-func (u *Unfit) Error() string {
+func (u *FillError) Error() string {
 	if u.Field == "" {
 		return u.Why
 	}
@@ -88,7 +88,7 @@ func (s *Sidecar) filledBy(values []string) bool {
 type filler struct {
 	sidecar *Sidecar
 	values  []string
-	unfit   *Unfit
+	unfit   *FillError
 }
 
 // slot is an element of a list, as a field path.
@@ -159,7 +159,7 @@ func (f *filler) fail(t *Text, at, why string) {
 	if f.unfit != nil {
 		return
 	}
-	f.unfit = &Unfit{Values: t.template.needs(leafPath(at)), Field: at, Why: why}
+	f.unfit = &FillError{Values: t.template.needs(leafPath(at)), Field: at, Why: why}
 	if f.unfit.Values == nil {
 		f.unfit.Values = t.template.needs("")
 	}

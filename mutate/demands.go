@@ -16,6 +16,17 @@ func (p *plan) findUnmetDemands() {
 		p.findUnmaskedProc(c.injected)
 		p.findOtherSystem(c.injected)
 		p.findMissingClaims(c.injected)
+		p.findPlainDevices(c.injected)
+	}
+}
+
+// findPlainDevices finds a block device of a volume that somebody else has brought and that is
+// none of a claim.
+func (p *plan) findPlainDevices(c *conf.Container) {
+	for i := range c.Devices {
+		if volume := c.Devices[i].Name; p.isPlain(volume) {
+			p.conflict("container %q has volume %q as a block device, which only a persistentVolumeClaim or ephemeral volume can be", c.Name, volume)
+		}
 	}
 }
 

@@ -28,11 +28,11 @@ func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 }
 
 // Volumes is a list of at most mostElements.
-type Volumes []Named
+type Volumes []Volume
 
 // UnmarshalJSONFrom reads the list.
 func (v *Volumes) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Named)(v), func(at int, _ *Named) (bool, error) {
+	return readList(decoder, (*[]Volume)(v), func(at int, _ *Volume) (bool, error) {
 		return true, withinBounds(at, "volumes")
 	})
 }

@@ -570,6 +570,13 @@ func hasNetworkSysctl(spec *corev1.PodSpec) bool {
 
 // demandFaults lists what a container asks of its pod in vain.
 func demandFaults(found map[string]bool, spec *corev1.PodSpec, at string, c *corev1.Container) {
+	for _, d := range c.VolumeDevices {
+		for _, v := range spec.Volumes {
+			if v.Name == d.Name && v.PersistentVolumeClaim == nil && v.Ephemeral == nil {
+				found[at+" mounts missing volume "+d.Name] = true // not one that can be a device
+			}
+		}
+	}
 	for _, e := range c.Env {
 		if e.ValueFrom != nil && e.ValueFrom.FileKeyRef != nil && !hasVolume(spec, e.ValueFrom.FileKeyRef.VolumeName) {
 			found[at+" reads from missing volume "+e.ValueFrom.FileKeyRef.VolumeName] = true

@@ -153,14 +153,14 @@ func (f *filling) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 		return nil, fmt.Errorf("the values of parameters would take %d bytes in all places where they stand, more than an API server takes", f.size)
 	}
 	filled, err := s.Fill(values)
-	if unfit, ok := errors.AsType[*conf.Unfit](err); ok {
+	if unfit, ok := errors.AsType[*conf.FillError](err); ok {
 		return nil, f.explain(s, values, unfit)
 	}
 	return filled, err
 }
 
 // explain names the values that do not fit, and what they came from.
-func (f *filling) explain(s *conf.Sidecar, values []string, unfit *conf.Unfit) error {
+func (f *filling) explain(s *conf.Sidecar, values []string, unfit *conf.FillError) error {
 	var text strings.Builder
 	for _, number := range unfit.Values {
 		var from string

@@ -110,6 +110,13 @@ type Source struct {
 	Secret    Named  `json:"secretRef"`
 }
 
+// Volume is the view of a volume. Only the last two can be a block device.
+type Volume struct {
+	Name      string    `json:"name"`
+	Claim     *struct{} `json:"persistentVolumeClaim"`
+	Ephemeral *struct{} `json:"ephemeral"`
+}
+
 // Named is the view of anything of which only the name matters.
 type Named struct {
 	Name string `json:"name"`

@@ -3,6 +3,8 @@ package mutate
 import (
 	"slices"
 
+	"github.com/go-json-experiment/json"
+
 	"k8s-sidecar-injector/conf"
 )
 
@@ -32,7 +34,7 @@ func (p *plan) findOtherVolume(earlier *volume, s *conf.Sidecar, v *conf.Element
 }
 
 func (p *plan) received(volume string) bool {
-	return slices.Contains(p.spec.Volumes, Named{Name: volume})
+	return slices.ContainsFunc(p.spec.Volumes, func(v Volume) bool { return v.Name == volume })
 }
 
 // addedVolume is the one of the name that a sidecar adds, or nil.
@@ -49,4 +51,19 @@ func (p *plan) addedVolume(name string) *volume {
 // counts too: nothing mounts it, so only env from a file can still ask for it, see drops.
 func (p *plan) hasVolume(name string) bool {
 	return p.received(name) || p.addedVolume(name) != nil
+}
+
+// isPlain tells whether the volume is there and is one that cannot be a block device.
+func (p *plan) isPlain(name string) bool {
+	at := slices.IndexFunc(p.spec.Volumes, func(v Volume) bool { return v.Name == name })
+	if at >= 0 {
+		v := &p.spec.Volumes[at]
+		return v.Claim == nil && v.Ephemeral == nil
+	}
+	added := p.addedVolume(name)
+	if added == nil {
+		return false
+	}
+	var v Volume
+	return json.Unmarshal(added.JSON, &v) == nil && v.Claim == nil && v.Ephemeral == nil
 }
