@@ -2,10 +2,12 @@ package e2e_test
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -24,6 +26,31 @@ func TestAuditLog(t *testing.T) {
 	} {
 		if diff := cmp.Diff(want, s.audited(name)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Several sidecars stand there in the order of the request, as the pod has them, and it shows when the
+// namespace asked.
+func TestAuditLogOfSeveral(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.annotate(new("one"))
+	must(t, s.startDefaults("get", "list", "watch").AwaitReady(t.Context()))
+	for _, c := range []struct {
+		pod              *corev1.Pod
+		reason, sidecars string
+	}{
+		{pod("several", "two,one"), "injected", `^two:latest@[0-9a-f]{12},one:latest@[0-9a-f]{12}$`},
+		{silent("default"), "namespace_default", `^one:latest@[0-9a-f]{12}$`},
+	} {
+		injected := s.create(c.pod).Annotations["injector.tumblr.com/injected"]
+		if !regexp.MustCompile(c.sidecars).MatchString(injected) {
+			t.Errorf("what %s has is said to be %q", c.pod.Name, injected)
+		}
+		want := map[string]any{"outcome": "injected", "reason": c.reason, "sidecars": injected, "generation": "1"}
+		if diff := cmp.Diff(want, s.audited(c.pod.Name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.pod.Name, diff)
 		}
 	}
 }

@@ -8,7 +8,9 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // The ReplicaSet whose pods are denied says why, in few events however many there are, and a dry run
@@ -53,6 +55,73 @@ func TestEvents(t *testing.T) {
 	}
 	if lost := countLines(t, i, "events could not be recorded", ""); lost != 0 {
 		t.Errorf("%d lines tell of lost events", lost)
+	}
+}
+
+// Who owns a pod that did not get what it asked for is told, whether the pod was denied or admitted.
+func TestEventsOfPolicies(t *testing.T) {
+	t.Parallel()
+	const (
+		unknown = `unknown_sidecar: annotation injector.tumblr.com/request: there is no sidecar "nobody:v1"`
+		wrong   = `bad_parameter: sidecar logger:v1: annotation "injector.tumblr.com/param.level": "trace" is none of debug, info`
+	)
+	for _, c := range []struct {
+		policy string
+		want   map[string]string // by owner: the event's reason, and how its message begins
+	}{
+		{"admit", map[string]string{"unknown": "SidecarNotInjected " + unknown, "parameter": "SidecarNotInjected " + wrong}},
+		{"deny", map[string]string{"unknown": "PodDenied " + unknown, "parameter": "PodDenied " + wrong}},
+	} {
+		t.Run(c.policy, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, shared)
+			id := s.identity()
+			must(t, s.GrantEvents(t.Context(), s.namespace, s.namespace, "injector"))
+			i := s.inject(levelled, "--on-unknown="+c.policy, "--on-conflict="+c.policy, "--events", "--kubeconfig="+id.Kubeconfig)
+			for _, p := range []*corev1.Pod{owned("fine", "logger:v1", "debug"), owned("unknown", "nobody:v1", "debug"), owned("parameter", "logger:v1", "trace")} {
+				stored, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), p, metav1.CreateOptions{})
+				switch {
+				case p.Name == "fine":
+					must(t, err)
+					equal(t, "the list of containers of "+p.Name, containers(stored), "app,logger")
+				case c.policy == "admit":
+					must(t, err)
+					equal(t, "the list of containers of "+p.Name, containers(stored), "app")
+				case !apierrors.IsForbidden(err):
+					t.Errorf("the error of %s is %v", p.Name, err)
+				}
+			}
+			must(t, i.Stop()) // it writes what waits
+			s.checkEvents(c.want)
+		})
+	}
+}
+
+// levelled is a sidecar that pods give a parameter.
+const levelled = `name: logger:v1
+parameters: {level: {default: info, enum: [debug, info]}}
+containers: [{name: logger, image: 'logger:1', args: ['${level}']}]
+`
+
+// owned is a pod with a level and with a controller of its own name.
+func owned(name, asks, level string) *corev1.Pod {
+	p := pod(name, asks)
+	p.Annotations["injector.tumblr.com/param.level"] = level
+	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name, UID: types.UID(name), Controller: new(true)}}
+	return p
+}
+
+// checkEvents checks that these owners have an event each, and no other has one.
+func (s *scene) checkEvents(want map[string]string) {
+	s.Helper()
+	events := s.ourEvents()
+	equal(s.T, "the number of events", len(events), len(want))
+	for _, e := range events {
+		text, begin := e.Reason+" "+e.Message, want[e.InvolvedObject.Name]
+		if begin == "" || !strings.HasPrefix(text, begin) {
+			s.Errorf("the event of %s is %q, want it to begin with %q", e.InvolvedObject.Name, text, begin)
+		}
+		equal(s.T, "the type of the event", e.Type, corev1.EventTypeWarning)
 	}
 }
 
