@@ -25,9 +25,18 @@ type group struct {
 // newClient does what the typed clients of client-go do, whose packages would link the types of
 // every API group that there is: 10 MB. The namespace is empty for what has none.
 func newClient[T object, L runtime.Object](config *rest.Config, group group, resource, namespace string, one func() T, list func() L) (*gentype.ClientWithList[T, L], error) {
+	client, scheme, err := newRESTClient(config, group)
+	if err != nil {
+		return nil, err
+	}
+	return gentype.NewClientWithList(resource, client, runtime.NewParameterCodec(scheme), namespace, one, list), nil
+}
+
+// newRESTClient gives a client for all of a group, with the scheme that has its types.
+func newRESTClient(config *rest.Config, group group) (*rest.RESTClient, *runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := group.learn(scheme); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config = rest.CopyConfig(config)
 	config.APIPath = "/apis"
@@ -37,10 +46,7 @@ func newClient[T object, L runtime.Object](config *rest.Config, group group, res
 	config.GroupVersion = &group.version
 	config.NegotiatedSerializer = rest.CodecFactoryForGeneratedClient(scheme, serializer.NewCodecFactory(scheme)).WithoutConversion()
 	client, err := rest.RESTClientFor(config)
-	if err != nil {
-		return nil, err
-	}
-	return gentype.NewClientWithList(resource, client, runtime.NewParameterCodec(scheme), namespace, one, list), nil
+	return client, scheme, err
 }
 
 // core is the group without a name.

@@ -30,7 +30,7 @@ type clusterFlags struct {
 
 func (c *clusterFlags) define(flags flagSet) {
 	c.flagSet = flags
-	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig for the API server that has the ConfigMaps and the Secret; a pod needs none")
+	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig for the API server that has the ConfigMaps, the Secret and the namespaces; a pod needs none")
 	flags.env("kubeconfig", "KUBECONFIG")
 	flags.StringVar(&c.masterURL, "master-url", "", "URL of that API server, in place of the one in the kubeconfig")
 }

@@ -99,19 +99,18 @@ const defaultConfigDirectory = "conf/"
 // the offline commands have in common.
 type definitionFlags struct {
 	flagSet
-	configDirectory     string
-	annotationNamespace string
-	ignoredNamespaces   []string
-	onUnknown           string
-	onConflict          string
+	ruleFlags
+	configDirectory   string
+	ignoredNamespaces []string
+	onUnknown         string
+	onConflict        string
 }
 
 func (d *definitionFlags) define(flags flagSet) {
 	d.flagSet = flags
+	d.ruleFlags.define(flags)
 	flags.StringVar(&d.configDirectory, "config-directory", defaultConfigDirectory, "directory of the sidecar definitions, *.yaml and *.yml")
 	flags.env("config-directory", "CONFIG_DIR")
-	flags.StringVar(&d.annotationNamespace, "annotation-namespace", "injector.tumblr.com", "what stands before the slash in the annotations request, status and injected")
-	flags.env("annotation-namespace", "ANNOTATION_NAMESPACE")
 	flags.StringSliceVar(&d.ignoredNamespaces, "ignored-namespaces", []string{"kube-system", "kube-public", "kube-node-lease"}, "namespaces whose pods are left alone")
 	flags.env("ignored-namespaces", "IGNORED_NAMESPACES")
 	flags.StringVar(&d.onUnknown, "on-unknown", string(mutate.Admit), "admit or deny a pod that asks for a sidecar that does not exist")
@@ -123,9 +122,6 @@ func (d *definitionFlags) define(flags flagSet) {
 // policy checks the flags that make the policy.
 func (d *definitionFlags) policy() (*mutate.Policy, error) {
 	var faults *multierror.Error
-	if why := validation.IsDNS1123Subdomain(d.annotationNamespace); len(why) > 0 {
-		faults = multierror.Append(faults, fmt.Errorf("%s: %q: %s", d.named("annotation-namespace"), d.annotationNamespace, strings.Join(why, "; ")))
-	}
 	ignored := slices.DeleteFunc(slices.Clone(d.ignoredNamespaces), func(name string) bool { return name == "" })
 	for i, name := range ignored {
 		ignored[i] = strings.TrimSpace(name)

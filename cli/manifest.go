@@ -3,7 +3,10 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,7 +35,7 @@ type kindOfItem struct {
 func newManifest(object []byte, item kindOfItem) (*manifest, error) {
 	m := new(manifest)
 	if err := jsonv2.Unmarshal(object, m); err != nil {
-		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefixed(m), mutate.Explain(err, ""))
+		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefixed(m), mutate.DecodeError(err, ""))
 	}
 	m.Kind, m.APIVersion = cmp.Or(m.Kind, item.kind), cmp.Or(m.APIVersion, item.apiVersion)
 	if m.Kind == "" || m.APIVersion == "" {
@@ -67,11 +70,24 @@ func (m *manifest) item() kindOfItem {
 
 // title names an object as kubectl does, deployment/web, or by as much of that as it has.
 func title(m *manifest) string {
-	kind, name := strings.ToLower(m.Kind), m.Metadata.Name
-	if name == "" && m.Metadata.GenerateName != "" {
-		name = m.Metadata.GenerateName + "*"
+	return printable(strings.Trim(strings.ToLower(m.Kind)+"/"+m.name(), "/"))
+}
+
+// name is that of the object or, while the API server has not made one yet, the prefix of it
+// followed by `*`.
+func (m *manifest) name() string {
+	if m.Metadata.Name == "" && m.Metadata.GenerateName != "" {
+		return m.Metadata.GenerateName + "*"
 	}
-	return strings.Trim(kind+"/"+name, "/")
+	return m.Metadata.Name
+}
+
+// printable quotes text that would do something else to a terminal, or a table, than to be seen.
+func printable(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // prefixed is the title for an error about an object, as far as it could be read.

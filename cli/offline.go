@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/hashicorp/go-multierror"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
 )
@@ -24,25 +26,30 @@ type offline struct {
 	report    io.Writer
 }
 
-// object gives the object with sidecars, or the same bytes where nothing is injected.
-func (o *offline) object(object []byte, item kindOfItem) ([]byte, error) {
+// visitor looks at a pod or pod template, which is at the path of the object that the manifest is
+// of. It gives what is to stand there, or nil where that is what stands there already.
+type visitor func(pod []byte, path string, m *manifest) ([]byte, error)
+
+// object visits the pods in an object, and gives the object with what came of it, or the same bytes
+// where that is nothing.
+func (o *offline) object(object []byte, item kindOfItem, visit visitor) ([]byte, error) {
 	m, err := newManifest(object, item)
 	if err != nil {
 		return nil, err
 	}
 	if items, ok := m.list(); ok {
-		return o.list(object, items, m.item())
+		return o.list(object, items, m.item(), visit)
 	}
 	path, found := templatePath(m.APIVersion, m.Kind)
 	if !found {
 		o.say(m, "left alone: it has no pod template that the injector knows")
 		return object, nil
 	}
-	injected, err := o.template(object, path, m)
+	after, err := template(object, path, m, visit)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", title(m), err)
 	}
-	return injected, nil
+	return after, nil
 }
 
 // templatePath is where an object of the kind has its pod: the pointer to the pod or the pod
@@ -69,17 +76,17 @@ func templatePath(apiVersion, kind string) (string, bool) {
 }
 
 // list looks into each item, and reports what is wrong with any.
-func (o *offline) list(object []byte, items []jsontext.Value, kind kindOfItem) ([]byte, error) {
+func (o *offline) list(object []byte, items []jsontext.Value, kind kindOfItem, visit visitor) ([]byte, error) {
 	patch := jsonpatch.Patch{}
 	var faults *multierror.Error
 	for i, item := range items {
-		injected, err := o.object(item, kind)
+		after, err := o.object(item, kind, visit)
 		if err != nil {
 			faults = multierror.Append(faults, fmt.Errorf("items[%d]: %w", i, err))
 			continue
 		}
-		if string(injected) != string(item) {
-			patch = append(patch, replacement(fmt.Sprintf("/items/%d", i), injected))
+		if string(after) != string(item) {
+			patch = append(patch, replacement(fmt.Sprintf("/items/%d", i), after))
 		}
 	}
 	if len(patch) == 0 || faults != nil {
@@ -88,45 +95,53 @@ func (o *offline) list(object []byte, items []jsontext.Value, kind kindOfItem) (
 	return patch.Apply(object)
 }
 
-// template injects into the pod at the path.
-func (o *offline) template(object []byte, path string, m *manifest) ([]byte, error) {
+// template visits the pod at the path.
+func template(object []byte, path string, m *manifest, visit visitor) ([]byte, error) {
 	pod, err := at(object, path)
 	if err != nil {
 		return nil, err
 	}
-	decision, err := o.decide(pod, path, m)
+	after, err := visit(pod, path, m)
+	switch {
+	case err != nil:
+		return nil, err
+	case after == nil:
+		return object, nil
+	case path == "":
+		return after, nil
+	}
+	return jsonpatch.Patch{replacement(path, after)}.Apply(object)
+}
+
+// inject is the visitor that injects, and says what it did.
+func (o *offline) inject(pod []byte, path string, m *manifest) ([]byte, error) {
+	request, err := o.request(pod, path, m)
 	if err != nil {
 		return nil, err
 	}
+	decision := mutate.Pod(o.snapshot, o.policy, request)
 	if decision.Outcome == mutate.Denied {
 		return nil, fmt.Errorf("denied, %s: %s", decision.Reason, decision.Message)
 	}
 	if decision.Patch == nil {
 		o.skipped(m, path, &decision)
-		return object, nil
+		return nil, nil
 	}
-	o.say(m, "injected "+decision.Sidecars[0].Ref.String())
-	injected, err := apply(pod, decision.Patch)
-	if err != nil || path == "" {
-		return injected, err
-	}
-	return jsonpatch.Patch{replacement(path, injected)}.Apply(object)
+	o.say(m, "injected "+strings.Join(refs(decision.Sidecars), ", "))
+	return apply(pod, decision.Patch)
 }
 
-// decide asks the engine as the webhook does when the pod is created.
-func (o *offline) decide(pod []byte, path string, m *manifest) (mutate.Decision, error) {
-	request := mutate.Request{
+// request is what the webhook is asked when the pod is created.
+func (o *offline) request(pod []byte, path string, m *manifest) (*mutate.Request, error) {
+	request := &mutate.Request{
 		Operation: "CREATE",
 		Resource:  mutate.Resource{Version: "v1", Resource: "pods"},
-		Namespace: m.Metadata.Namespace,
-	}
-	if request.Namespace == "" {
-		request.Namespace = o.namespace
+		Namespace: cmp.Or(m.Metadata.Namespace, o.namespace),
 	}
 	if err := jsonv2.Unmarshal(pod, &request.Object); err != nil {
-		return mutate.Decision{}, fmt.Errorf("not a valid pod: %w", mutate.Explain(err, path))
+		return nil, fmt.Errorf("not a valid pod: %w", mutate.DecodeError(err, path))
 	}
-	return mutate.Pod(o.snapshot, o.policy, &request), nil
+	return request, nil
 }
 
 func apply(object, patch []byte) ([]byte, error) {
@@ -143,7 +158,7 @@ func at(object []byte, pointer string) ([]byte, error) {
 	for _, name := range strings.Split(pointer, "/")[1:] {
 		var members map[string]jsontext.Value
 		if err := jsonv2.Unmarshal(value, &members); err != nil {
-			return nil, fmt.Errorf("it has no %s: %w", field(pointer), mutate.Explain(err, walked))
+			return nil, fmt.Errorf("it has no %s: %w", field(pointer), mutate.DecodeError(err, walked))
 		}
 		walked += "/" + name
 		if value = members[name]; value == nil {
@@ -164,18 +179,31 @@ func field(pointer string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(pointer, "/"), "/", ".")
 }
 
-// skipped reports why nothing was injected. To annotate the workload in place of its pods is
-// the usual mistake.
+// skipped reports why nothing was injected.
 func (o *offline) skipped(m *manifest, path string, decision *mutate.Decision) {
 	what := "skipped, " + string(decision.Reason)
-	if decision.Message != "" {
-		what += ": " + decision.Message
-	}
-	_, misplaced := m.Metadata.Annotations[o.policy.AnnotationNamespace+"/request"]
-	if misplaced && path != "" && decision.Reason == mutate.ReasonNoAnnotation {
-		what += fmt.Sprintf(": the annotation is on the %s itself: put it on %s.metadata", m.Kind, field(path))
+	if message := o.message(m, path, decision); message != "" {
+		what += ": " + message
 	}
 	o.say(m, what)
+}
+
+// message is that of a decision. To annotate the workload in place of its pods is the usual
+// mistake.
+func (o *offline) message(m *manifest, path string, decision *mutate.Decision) string {
+	_, misplaced := m.Metadata.Annotations[o.policy.RequestAnnotation()]
+	if misplaced && path != "" && decision.Reason == mutate.ReasonNoAnnotation {
+		return fmt.Sprintf("the annotation is on the %s itself: put it on %s.metadata", m.Kind, field(path))
+	}
+	return decision.Message
+}
+
+func refs(sidecars []*conf.Sidecar) []string {
+	list := make([]string, len(sidecars))
+	for i, s := range sidecars {
+		list[i] = s.Ref.String()
+	}
+	return list
 }
 
 // say reports what was done to an object.

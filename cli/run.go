@@ -59,6 +59,6 @@ func newRoot(process Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})
-	root.AddCommand(newInject(process), newValidate(), newReload(), newVersion())
+	root.AddCommand(newInject(process), newExplain(process), newValidate(process), newReload(), newVersion())
 	return root
 }

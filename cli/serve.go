@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/server"
 	"k8s-sidecar-injector/store"
@@ -29,10 +30,12 @@ type serveFlags struct {
 	flagSet
 	definitionFlags
 	configMapFlags
+	namespaceFlags
 	clusterFlags
 	logFlags
 	portFlags
 	tlsFlags
+	eventFlags
 	drainDelay time.Duration
 }
 
@@ -49,10 +52,12 @@ func newServe(process Process) *cobra.Command {
 	f.flagSet = flags
 	f.definitionFlags.define(flags)
 	f.configMapFlags.define(flags)
+	f.namespaceFlags.define(flags)
 	f.clusterFlags.define(flags)
 	f.logFlags.define(flags)
 	f.portFlags.define(flags)
 	f.tlsFlags.define(flags)
+	f.eventFlags.define(flags)
 	flags.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long reviews are served after SIGTERM, while /readyz fails already")
 	flags.env("drain-delay", "DRAIN_DELAY")
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -85,10 +90,12 @@ func (f *serveFlags) serve(ctx context.Context, process Process) error {
 
 // daemon is everything that runs.
 type daemon struct {
-	log      zerolog.Logger
-	reloader *watcher.Reloader
-	keyPair  keyPair
-	server   *server.Server
+	log        zerolog.Logger
+	reloader   *watcher.Reloader
+	namespaces *watcher.Namespaces // nil if they ask for nothing
+	keyPair    keyPair
+	server     *server.Server
+	recorder   *recorder // nil if no events are recorded
 }
 
 // daemon checks all flags and puts the parts together. The ports are open afterwards.
@@ -113,15 +120,19 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	}
 	klog.SetLogger(zerologr.New(&s.log)) // client-go has no other way to take a logger
 	reloader := watcher.NewReloader(watcher.Options{
-		Sources: s.sources, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
+		Sources: s.sources, Rules: s.rules, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
 	})
+	checks := []server.Check{reloader.Pending, keyPair.Pending}
+	if s.namespaces != nil {
+		checks = append(checks, s.namespaces.Pending)
+	}
 	f.announce(s, process, webhookPort, lifecyclePort)
-	return &daemon{log: s.log, reloader: reloader, keyPair: keyPair, server: server.New(server.Options{
+	return &daemon{log: s.log, reloader: reloader, namespaces: s.namespaces, keyPair: keyPair, recorder: s.recorder, server: server.New(server.Options{
 		TLS: webhookPort, Lifecycle: lifecyclePort,
 		GetCertificate: keyPair.GetCertificate,
 		Handlers:       f.handlers(s, snapshots, metrics),
 		Gatherer:       registry,
-		Checks:         []server.Check{reloader.Pending, keyPair.Pending},
+		Checks:         checks,
 		DrainDelay:     f.delay(),
 		Log:            s.log,
 	})}, nil
@@ -131,8 +142,11 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 type settings struct {
 	log        zerolog.Logger
 	policy     *mutate.Policy
+	rules      conf.Rules
 	sources    []watcher.Source
 	configMaps *watcher.ConfigMaps // one of the sources; nil if they are turned off
+	namespaces *watcher.Namespaces // nil if they ask for nothing
+	recorder   *recorder           // nil if no events are recorded
 }
 
 // check reads the environment and reports everything that is wrong with the flags at once.
@@ -142,8 +156,14 @@ func (f *serveFlags) check(process Process) (s settings, err error) {
 	faults = multierror.Append(faults, err)
 	s.policy, err = f.policy()
 	faults = multierror.Append(faults, err)
+	s.rules, err = f.rules()
+	faults = multierror.Append(faults, err)
 	s.sources, s.configMaps, err = f.sources(s.log)
+	faults = multierror.Append(faults, err)
+	s.namespaces, err = f.namespaces(&f.clusterFlags, s.policy, s.log)
 	faults = multierror.Append(faults, err, f.portFlags.check(s.log), f.tlsFlags.check())
+	s.recorder, err = f.newRecorder(&f.clusterFlags, s.log)
+	faults = multierror.Append(faults, err)
 	if f.drainDelay < 0 {
 		faults = multierror.Append(faults, fmt.Errorf("%s: must not be negative", f.named("drain-delay")))
 	}
@@ -168,7 +188,15 @@ func (f *serveFlags) delay() time.Duration {
 }
 
 func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *server.Metrics) map[string]http.Handler {
-	webhook := server.NewWebhook(snapshots, s.policy, metrics, s.log)
+	var namespaces server.Namespaces
+	if s.namespaces != nil {
+		namespaces = s.namespaces
+	}
+	var recorder server.Recorder
+	if s.recorder != nil {
+		recorder = s.recorder
+	}
+	webhook := server.NewWebhook(snapshots, namespaces, s.policy, recorder, metrics, s.log)
 	handlers := map[string]http.Handler{"POST /mutate": webhook}
 	if s.configMaps != nil {
 		handlers["POST /validate"] = server.NewValidator(snapshots, s.configMaps, metrics, s.log)
@@ -199,9 +227,20 @@ func (f *serveFlags) announce(s settings, process Process, webhook, lifecycle ne
 // run joins all that runs. Whatever ends first ends the others.
 func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
 	group, ctx := errgroup.WithContext(ctx)
+	// Reviews are answered for a while after the end, and their events are recorded.
+	serving, served := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return d.reloader.Run(ctx) })
+	if d.namespaces != nil {
+		group.Go(func() error { return d.namespaces.Run(ctx) })
+	}
 	group.Go(func() error { return d.keyPair.Run(ctx) })
-	group.Go(func() error { return d.server.Run(ctx) })
+	group.Go(func() error {
+		defer served()
+		return d.server.Run(ctx)
+	})
+	if d.recorder != nil {
+		group.Go(func() error { return d.recorder.Run(serving) })
+	}
 	group.Go(func() error {
 		d.reloadOn(ctx, hangups)
 		return nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
@@ -16,33 +17,55 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
-func newValidate() *cobra.Command {
-	return &cobra.Command{
+// validateFlags are those of the validate command.
+type validateFlags struct {
+	ruleFlags
+	source string
+}
+
+func newValidate(process Process) *cobra.Command {
+	command := &cobra.Command{
 		Use:   "validate PATH...",
 		Short: "Check sidecar definitions and print every error",
 		Long: "Checks definitions as the daemon would load them. A PATH is a config directory, or a file in one:\n" +
 			"a file is checked together with its directory, so that what it inherits is found, but only its own\n" +
-			"errors are printed, and those of bases in subdirectories. Exits with 1 if there is any.",
+			"errors are printed, and those of bases in subdirectories. Exits with 1 if there is any. With\n" +
+			"--source=configmaps, each directory is checked as a ConfigMap that has its files as keys.",
 		Args: func(_ *cobra.Command, paths []string) error {
 			if len(paths) == 0 {
 				return errors.New("give a config directory or a file of it")
 			}
 			return nil
 		},
-		RunE: func(command *cobra.Command, paths []string) error {
-			return validate(command, paths)
-		},
 	}
+	var f validateFlags
+	flags := newFlagSet(command.Flags())
+	f.define(flags)
+	flags.StringVar(&f.source, "source", "files", "what the definitions are to be served from: files or configmaps")
+	command.RunE = func(command *cobra.Command, paths []string) error {
+		return f.run(command.Context(), process, paths)
+	}
+	return command
 }
 
-func validate(command *cobra.Command, paths []string) error {
-	all, err := gather(command.Context(), paths)
+func (f *validateFlags) run(ctx context.Context, process Process, paths []string) error {
+	faults := multierror.Append(nil, f.readEnvironment(process.Getenv))
+	rules, err := f.rules()
+	faults = multierror.Append(faults, err)
+	source, err := conf.ParseKind(f.source)
+	if err != nil {
+		faults = multierror.Append(faults, fmt.Errorf("--source: %w", err))
+	}
+	if err := listed(faults); err != nil {
+		return err
+	}
+	all, err := gather(ctx, source, paths)
 	if err != nil {
 		return err
 	}
 	rejected, total := 0, 0
 	for _, d := range all {
-		bad, asked := d.validate(command.OutOrStdout(), command.ErrOrStderr())
+		bad, asked := d.validate(rules, process.Stdout, process.Stderr)
 		rejected += bad
 		total += asked
 	}
@@ -61,11 +84,14 @@ type directory struct {
 
 // validate loads the directory as a daemon would, by itself, and reports what was asked for: how
 // many documents would be rejected, and of how many.
-func (d *directory) validate(stdout, stderr io.Writer) (rejected, total int) {
-	set := conf.Load(d.documents, nil)
+func (d *directory) validate(rules conf.Rules, stdout, stderr io.Writer) (rejected, total int) {
+	set := rules.Load(d.documents, nil)
 	for _, sidecar := range set.Sidecars {
 		if d.wanted[sidecar.Origin] {
-			fmt.Fprintf(stdout, "%s: %s is valid\n", sidecar.Origin, sidecar.Ref)
+			fmt.Fprintf(stdout, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
+			for _, name := range sidecar.Unused() {
+				fmt.Fprintf(stdout, "%s: %s has a parameter %s, but ${%s} stands nowhere in it\n", sidecar.Origin, sidecar.Ref, name, name)
+			}
 		}
 	}
 	asked := func(r conf.Rejection) bool { return d.wanted[r.Origin] }
@@ -96,7 +122,7 @@ func (d *directory) onlyBase(origin conf.Origin) bool {
 }
 
 // gather reads the directories of all paths, each once, and notes which documents were asked for.
-func gather(ctx context.Context, paths []string) ([]*directory, error) {
+func gather(ctx context.Context, source conf.Kind, paths []string) ([]*directory, error) {
 	var all []*directory
 	for _, path := range paths {
 		place, file, err := locate(path)
@@ -109,6 +135,9 @@ func gather(ctx context.Context, paths []string) ([]*directory, error) {
 			if err != nil {
 				return nil, err
 			}
+			if source == conf.ConfigMap {
+				inConfigMap(documents)
+			}
 			at = len(all)
 			all = append(all, &directory{path: place, documents: documents, wanted: make(map[conf.Origin]bool)})
 		}
@@ -117,6 +146,14 @@ func gather(ctx context.Context, paths []string) ([]*directory, error) {
 		}
 	}
 	return all, nil
+}
+
+// inConfigMap makes the files of a directory the keys of a ConfigMap.
+func inConfigMap(documents []conf.Document) {
+	for i := range documents {
+		documents[i].Origin.Kind = conf.ConfigMap
+		documents[i].Files = nil
+	}
 }
 
 // locate splits a path into directory and file; the file is empty for a directory.

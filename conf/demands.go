@@ -19,12 +19,10 @@ type Demands struct {
 	LinuxOnly, WindowsOnly bool
 	// Claims are the resource claims that it uses.
 	Claims []string
-	// EnvFiles are the volumes that its own env is read from.
-	EnvFiles []string
 }
 
 func demandsOf(c *corev1.Container) Demands {
-	d := Demands{EnvFiles: envFiles(c.Env)}
+	var d Demands
 	if c.Lifecycle != nil {
 		d.Sleep = max(sleepOf(c.Lifecycle.PostStart), sleepOf(c.Lifecycle.PreStop))
 	}
@@ -53,27 +51,4 @@ func sleepOf(hook *corev1.LifecycleHandler) int64 {
 		return 0
 	}
 	return hook.Sleep.Seconds
-}
-
-// envFiles are the volumes that variables are read from.
-func envFiles(list []corev1.EnvVar) []string {
-	var volumes []string
-	for _, e := range list {
-		if e.ValueFrom != nil && e.ValueFrom.FileKeyRef != nil {
-			volumes = append(volumes, e.ValueFrom.FileKeyRef.VolumeName)
-		}
-	}
-	return volumes
-}
-
-// sharedEnvFiles are the variables that are read from volumes. Unlike those of one container
-// they have names here, because a container that has the variable does not get it.
-func sharedEnvFiles(list []corev1.EnvVar) []EnvFile {
-	var files []EnvFile
-	for i := range list {
-		for _, volume := range envFiles(list[i : i+1]) {
-			files = append(files, EnvFile{Name: list[i].Name, Volume: volume})
-		}
-	}
-	return files
 }

@@ -5,6 +5,9 @@
 // values, which hold every element as the JSON that a patch needs. What is not good
 // becomes a [Rejection], and what its origin served before stays in service.
 //
+// A sidecar may have parameters. Then its JSON has holes, cut when it is loaded, which
+// [Sidecar.Fill] fills for one pod.
+//
 // Kubernetes calls an init container with restartPolicy Always a sidecar too. Here a
 // sidecar is our unit of injection, and the other is a "native sidecar".
 //

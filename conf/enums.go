@@ -35,6 +35,12 @@ func enum(t reflect.Type) []string {
 		return values(corev1.HTTPProtocolHTTP1, corev1.HTTPProtocolHTTP2)
 	case reflect.TypeFor[corev1.GRPCProbeMode]():
 		return values(corev1.GRPCProbeModePlaintext, corev1.GRPCProbeModeTLS)
+	case reflect.TypeFor[corev1.TaintEffect]():
+		return values(corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
+	case reflect.TypeFor[corev1.TolerationOperator]():
+		return values(corev1.TolerationOpExists, corev1.TolerationOpEqual)
+	case reflect.TypeFor[ParameterType]():
+		return values(StringParameter, IntParameter, BoolParameter, QuantityParameter)
 	case reflect.TypeFor[corev1.Signal]():
 		return signals()
 	default:

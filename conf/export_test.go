@@ -1,10 +1,22 @@
 package conf
 
-import "reflect"
+import (
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // Format is the Go type of a sidecar definition.
 func Format() reflect.Type {
 	return reflect.TypeFor[definition]()
+}
+
+// Pod is the pod that is judged of a definition, which is empty but for what fill makes of it.
+func Pod(fill func(definition reflect.Value)) (*metav1.ObjectMeta, *corev1.PodSpec) {
+	d := new(definition)
+	fill(reflect.ValueOf(d).Elem())
+	return d.pod()
 }
 
 // Enum is what the format allows for a string type; nil means free text.

@@ -64,8 +64,8 @@ func checkJSON(t *testing.T, set *conf.Set) {
 	t.Helper()
 	for _, s := range set.Sidecars {
 		for _, alias := range s.HostAliases {
-			if !json.Valid(alias) {
-				t.Errorf("%s: not JSON: %s", s.Ref, alias)
+			if !json.Valid(alias.JSON) {
+				t.Errorf("%s: not JSON: %s", s.Ref, alias.JSON)
 			}
 		}
 		for _, e := range elementsOf(s) {
@@ -80,11 +80,15 @@ func checkJSON(t *testing.T, set *conf.Set) {
 }
 
 func elementsOf(s *conf.Sidecar) []conf.Element {
-	list := slices.Concat(s.Volumes, s.Env)
-	mounts := slices.Clone(s.VolumeMounts)
-	for _, c := range slices.Concat(s.Containers, s.InitContainers) {
-		list = append(append(list, c.Element), c.Env...)
+	list := slices.Concat(s.Volumes, s.ImagePullSecrets)
+	mounts, env := slices.Clone(s.VolumeMounts), slices.Clone(s.Env)
+	for _, c := range slices.Concat(s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers) {
+		list = append(list, c.Element)
+		env = append(env, c.Env...)
 		mounts = append(mounts, c.VolumeMounts...)
+	}
+	for _, e := range env {
+		list = append(list, e.Element)
 	}
 	for _, m := range mounts {
 		list = append(list, m.Element)

@@ -85,22 +85,58 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 		text.WriteString(", stale")
 	}
 	text.WriteString("\n")
+	showContainers(text, "prependInitContainer", s.PrependInitContainers)
 	showContainers(text, "initContainer", s.InitContainers)
+	showContainers(text, "prependContainer", s.PrependContainers)
 	showContainers(text, "container", s.Containers)
 	showElements(text, "  volume", s.Volumes)
 	showMounts(text, "  volumeMount", s.VolumeMounts)
-	showElements(text, "  env", s.Env)
-	for _, f := range s.EnvFiles {
-		fmt.Fprintf(text, "  env %q from volume %q\n", f.Name, f.Volume)
+	showEnv(text, "  env", s.Env)
+	showEnvFrom(text, "  envFrom", s.EnvFrom)
+	if s.AppliesTo != nil {
+		fmt.Fprintf(text, "  appliesTo containers %q, initContainers %q\n", s.AppliesTo.Containers, s.AppliesTo.InitContainers)
+	}
+	showPod(text, s)
+}
+
+func showPod(text *strings.Builder, s *conf.Sidecar) {
+	showPairs(text, "label", s.Labels)
+	showPairs(text, "annotation", s.Annotations)
+	showPairs(text, "nodeSelector", s.NodeSelector)
+	showElements(text, "  imagePullSecret", s.ImagePullSecrets)
+	type fields conf.Tolerated // without its String
+	for _, t := range s.Tolerations {
+		fmt.Fprintf(text, "  toleration %+v %s\n", fields(t.Tolerated), t.JSON)
 	}
 	for _, alias := range s.HostAliases {
-		fmt.Fprintf(text, "  hostAlias %s\n", alias)
+		fmt.Fprintf(text, "  hostAlias %s\n", alias.JSON)
 	}
-	if s.HostNetwork {
-		text.WriteString("  hostNetwork\n")
+	for _, flag := range []struct {
+		name string
+		on   bool
+	}{
+		{"hostNetwork", s.HostNetwork},
+		{"hostPID", s.HostPID},
+		{"hostIPC", s.HostIPC},
+		{"shareProcessNamespace", s.ShareProcessNamespace},
+		{"skipHostNetworkPods", s.SkipHostNetworkPods},
+	} {
+		if flag.on {
+			fmt.Fprintf(text, "  %s\n", flag.name)
+		}
 	}
-	if s.HostPID {
-		text.WriteString("  hostPID\n")
+	for _, p := range s.Parameters {
+		fmt.Fprintf(text, "  parameter %s %s from %q, pattern %q, enum %q, min %q, max %q", p.Name, p.Type, p.From, p.Pattern, p.Enum, p.Min, p.Max)
+		if p.Default != nil {
+			fmt.Fprintf(text, ", default %q", *p.Default)
+		}
+		text.WriteString("\n")
+	}
+	for _, f := range s.PodFields {
+		fmt.Fprintf(text, "  uses %s\n", f)
+	}
+	if s.AllowedNamespaces != nil {
+		fmt.Fprintf(text, "  allowedNamespaces %q\n", s.AllowedNamespaces)
 	}
 	if s.ServiceAccountName != "" {
 		fmt.Fprintf(text, "  serviceAccountName %s\n", s.ServiceAccountName)
@@ -110,7 +146,8 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 func showContainers(text *strings.Builder, what string, list []conf.Container) {
 	for _, c := range list {
 		fmt.Fprintf(text, "  %s %q %s\n", what, c.Name, c.JSON)
-		showElements(text, "    env", c.Env)
+		showEnv(text, "    env", c.Env)
+		showEnvFrom(text, "    envFrom", c.EnvFrom)
 		showMounts(text, "    volumeMount", c.VolumeMounts)
 		for _, d := range c.Devices {
 			fmt.Fprintf(text, "    device %q at %q\n", d.Name, d.Path)
@@ -123,9 +160,6 @@ func showContainers(text *strings.Builder, what string, list []conf.Container) {
 }
 
 func showDemands(text *strings.Builder, d *conf.Demands) {
-	for _, volume := range d.EnvFiles {
-		fmt.Fprintf(text, "    env from volume %q\n", volume)
-	}
 	if d.Sleep != 0 {
 		fmt.Fprintf(text, "    sleeps %d s\n", d.Sleep)
 	}
@@ -143,6 +177,27 @@ func showDemands(text *strings.Builder, d *conf.Demands) {
 func showElements(text *strings.Builder, what string, list []conf.Element) {
 	for _, e := range list {
 		fmt.Fprintf(text, "%s %q %s\n", what, e.Name, e.JSON)
+	}
+}
+
+func showEnv(text *strings.Builder, what string, list []conf.Env) {
+	for _, e := range list {
+		fmt.Fprintf(text, "%s %q %s\n", what, e.Name, e.JSON)
+		if e.Volume != "" {
+			fmt.Fprintf(text, "%s %q from volume %q\n", what, e.Name, e.Volume)
+		}
+	}
+}
+
+func showEnvFrom(text *strings.Builder, what string, list []conf.EnvFrom) {
+	for _, e := range list {
+		fmt.Fprintf(text, "%s %+v %s\n", what, e.EnvSource, e.JSON)
+	}
+}
+
+func showPairs(text *strings.Builder, what string, list []conf.Pair) {
+	for _, p := range list {
+		fmt.Fprintf(text, "  %s %s=%q\n", what, p.Key, p.Value)
 	}
 }
 

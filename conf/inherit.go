@@ -26,6 +26,9 @@ type flattened struct {
 	size  int    // in bytes of JSON, with what was replaced
 	depth int    // the number of bases, one below the other
 	err   *Error // why there is none
+	power power
+	// unconsented says that the document may not need that power.
+	unconsented []error
 }
 
 // link leads from a document to its base. It has neither where nothing is inherited.
@@ -74,10 +77,10 @@ func (l *loading) flattenOver(p *parsed, to link) flattened {
 		return p.broken(to.err.Error())
 	}
 	if to.base == nil {
-		return flattened{tree: p.tree, size: p.size}
+		return flattened{tree: p.tree, size: p.size, power: p.power, unconsented: l.unconsented(p, p.power)}
 	}
 	under := l.flat[to.base]
-	if len(l.faults(to.base)) > 0 || under.err != nil {
+	if len(l.wrong(to.base)) > 0 {
 		return p.broken(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, to.base.document.Origin))
 	}
 	if len(p.faults) > 0 {
@@ -87,7 +90,15 @@ func (l *loading) flattenOver(p *parsed, to link) flattened {
 		return p.broken(why)
 	}
 	merged := merge(under.tree, p.tree)
-	return flattened{tree: merged, size: under.size + p.size, depth: under.depth + 1, err: p.checkMerged(merged)}
+	flat := flattened{tree: merged, size: under.size + p.size, depth: under.depth + 1}
+	d, err := p.checkMerged(merged)
+	if err != nil {
+		flat.err = err
+		return flat
+	}
+	flat.power = l.standards.weigh(d)
+	flat.unconsented = l.unconsented(p, flat.power)
+	return flat
 }
 
 // overLimit tells why a document may not inherit that much, before any work is done for it. What
@@ -112,19 +123,36 @@ func (p *parsed) broken(why string) flattened {
 }
 
 // checkMerged finds what only the combination of base and child has: two lists that now
-// share a name, or two mounts a path.
-func (p *parsed) checkMerged(merged tree) *Error {
-	d, err := typed(merged)
-	if err == nil {
-		if faults := validateLists(d); len(faults) > 0 {
-			err = faults.ToAggregate()
-		}
+// share a name, or two mounts a path, and what is wrong where a parameter of one stands in the
+// other. It gives the combination as Go types.
+func (p *parsed) checkMerged(merged tree) (*definition, *Error) {
+	d, faults, err := mergedFaults(merged)
+	if err == nil && len(faults) > 0 {
+		err = faults.ToAggregate()
 	}
 	if err == nil {
-		return nil
+		return d, nil
 	}
 	err = fmt.Errorf("with what it inherits from %q: %w", p.inherits, err)
-	return &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: err}
+	return nil, &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: err}
+}
+
+func mergedFaults(merged tree) (*definition, field.ErrorList, error) {
+	s := newSample(merged)
+	if !s.holds() {
+		d, err := typed(merged)
+		if err != nil {
+			return nil, nil, err
+		}
+		return d, validateLists(d), nil
+	}
+	kept, faults := s.kept()
+	faults = append(faults, s.faults...)
+	d, err := typed(kept)
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, append(faults, unlessBelow(faults, s.known(validate(d)))...), nil
 }
 
 // base finds the document that inherits names.
@@ -225,10 +253,27 @@ func merge(base, child tree) tree {
 	for _, list := range namedLists() {
 		mergeNamed(merged, list, base, child)
 	}
-	if aliases := slices.Concat(elements(base, "hostAliases"), elements(child, "hostAliases")); len(aliases) > 0 {
-		merged["hostAliases"] = aliases
+	for _, list := range appendedLists() {
+		if both := slices.Concat(elements(base, list), elements(child, list)); len(both) > 0 {
+			merged[list] = both
+		}
+	}
+	for _, name := range overlaidMaps() {
+		if both := overlay(base[name], child[name]); len(both) > 0 {
+			merged[name] = both
+		}
 	}
 	return merged
+}
+
+// overlay gives the members of both objects; those of the second win.
+func overlay(base, child any) tree {
+	under, _ := base.(tree)
+	over, _ := child.(tree)
+	both := make(tree, len(under)+len(over))
+	maps.Copy(both, under)
+	maps.Copy(both, over)
+	return both
 }
 
 // mergeNamed puts the child's elements in the place of the base's of the same name, and

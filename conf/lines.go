@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,6 +64,9 @@ func (f *findings) duplicateKeys(path *field.Path, node *yaml.Node) {
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			key := resolved(node.Content[i]).Value
 			at := child(path, key)
+			if !text(resolved(node.Content[i])) {
+				f.unquoted(at, key)
+			}
 			if seen[key] && node.Content[i].Tag != "!!merge" {
 				f.duplicate(at, key)
 			}
@@ -74,6 +78,24 @@ func (f *findings) duplicateKeys(path *field.Path, node *yaml.Node) {
 			f.duplicateKeys(index(path, i), element)
 		}
 	}
+}
+
+// text tells whether a key is a string for every parser: in YAML 1.1, which Kubernetes reads,
+// y and on are true, and 0x10 is 16.
+func text(key *yaml.Node) bool {
+	if key.Kind != yaml.ScalarNode || key.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 || key.Tag == "!!merge" {
+		return true
+	}
+	words := []string{"y", "yes", "on", "n", "no", "off"}
+	return key.Tag == "!!str" && !slices.Contains(words, strings.ToLower(key.Value))
+}
+
+func (f *findings) unquoted(path *field.Path, key string) {
+	if len(f.first) == mostFaults {
+		f.more++
+		return
+	}
+	f.add(field.Invalid(path, key, "a key that YAML takes for a number or for true or false: put it in quotes"))
 }
 
 // duplicate spells the path, which may be long, only of faults that are reported.

@@ -12,19 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Load makes a set of all documents of all sources, in any order. A document that is
-// invalid, or whose base is, becomes a rejection and does not disturb the others; what its
-// origin served in the previous set is served further, marked stale. Only documents whose
-// bytes differ from those in the previous set are parsed. The previous set is nil at the
-// first load, and is not changed.
-func Load(documents []Document, previous *Set) *Set {
-	if previous == nil {
-		previous = &Set{}
-	}
-	if previous.madeOf(documents) {
-		return previous
-	}
-	l := newLoading(previous, len(documents))
+// load makes the set of documents that are in any order.
+func (l *loading) load(documents []Document) *Set {
 	documents = slices.Clone(documents)
 	slices.SortStableFunc(documents, func(a, b Document) int { return a.Origin.Compare(b.Origin) })
 	for _, document := range documents {
@@ -56,9 +45,11 @@ func (s *Set) madeOf(documents []Document) bool {
 
 // loading is the state of one Load.
 type loading struct {
-	previous *Set
-	past     map[entry]*Sidecar  // what each file gave when it was good last
-	files    map[Origin][]Origin // those files, by their holder
+	rules     Rules
+	standards *standards
+	previous  *Set
+	past      map[entry]*Sidecar  // what each file gave when it was good last
+	files     map[Origin][]Origin // those files, by their holder
 
 	order   []*parsed // by origin; bases that were read on the way come last
 	parsed  map[Origin]*parsed
@@ -85,8 +76,10 @@ type entry struct {
 	ref  Ref
 }
 
-func newLoading(previous *Set, documents int) *loading {
+func newLoading(rules Rules, previous *Set, documents int) *loading {
 	l := &loading{
+		rules:     rules,
+		standards: previous.standards,
 		previous:  previous,
 		past:      make(map[entry]*Sidecar, len(previous.good)),
 		files:     make(map[Origin][]Origin),
@@ -101,6 +94,9 @@ func newLoading(previous *Set, documents int) *loading {
 		good:      make(map[Origin][]*Sidecar, documents),
 		kept:      make(map[entry]bool, documents),
 	}
+	if l.standards == nil {
+		l.standards = newStandards()
+	}
 	for file, sidecars := range previous.good {
 		l.files[file.holder()] = append(l.files[file.holder()], file)
 		for _, old := range sidecars {
@@ -112,7 +108,7 @@ func newLoading(previous *Set, documents int) *loading {
 
 // add parses a document unless the previous load did.
 func (l *loading) add(document Document) {
-	p := parseAgain(l.previous.parsed[document.Origin], document)
+	p := l.parseAgain(l.previous.parsed[document.Origin], document)
 	l.parsed[document.Origin] = p
 	l.order = append(l.order, p)
 	l.defined[entry{document.Origin.whole(), p.ref}] = true
@@ -120,9 +116,9 @@ func (l *loading) add(document Document) {
 }
 
 // parseAgain takes over an earlier result for the same bytes, which may be nil.
-func parseAgain(earlier *parsed, document Document) *parsed {
-	if earlier == nil || !earlier.still(document) {
-		return parse(document)
+func (l *loading) parseAgain(earlier *parsed, document Document) *parsed {
+	if earlier == nil || l.previous.rules != l.rules || !earlier.still(document) {
+		return parse(document, l)
 	}
 	same := *earlier
 	same.document = document
@@ -199,16 +195,23 @@ func (l *loading) faults(p *parsed) []error {
 	return p.faults
 }
 
-// serve encodes a document that is right, or rejects it.
-func (l *loading) serve(p *parsed) {
-	flat := l.flatten(p)
-	faults := l.faults(p)
+// wrong is all that keeps a document, which is flattened, from being served.
+func (l *loading) wrong(p *parsed) []error {
+	faults, flat := l.faults(p), l.flat[p]
 	if flat.err != nil {
 		faults = append(slices.Clone(faults), flat.err)
 	}
+	return slices.Concat(faults, flat.unconsented)
+}
+
+// serve encodes a document that is right, or rejects it.
+func (l *loading) serve(p *parsed) {
+	flat := l.flatten(p)
+	faults := l.wrong(p)
 	if len(faults) == 0 {
 		sidecar, err := encode(p, flat.tree)
 		if err == nil {
+			sidecar.Level = flat.power.level
 			l.served[p.ref] = sidecar
 			l.keep(sidecar)
 			return
@@ -222,11 +225,7 @@ func (l *loading) serve(p *parsed) {
 // them say no more than where to look.
 func (l *loading) rejectBases(listed []*parsed) {
 	for _, p := range l.order[len(listed):] {
-		faults := p.faults
-		if flat := l.flat[p]; flat.err != nil {
-			faults = append(slices.Clone(faults), flat.err)
-		}
-		if len(faults) > 0 {
+		if faults := l.wrong(p); len(faults) > 0 {
 			l.rejections = append(l.rejections, Rejection{Origin: p.document.Origin, Errors: joined(faults)})
 		}
 	}
@@ -277,7 +276,10 @@ func (l *loading) keep(s *Sidecar) {
 }
 
 func (l *loading) set() *Set {
-	s := &Set{Rejections: l.rejections, parsed: l.parsed, good: l.good, followsPaths: l.followsPaths}
+	s := &Set{
+		Rejections: l.rejections, rules: l.rules, standards: l.standards,
+		parsed: l.parsed, good: l.good, followsPaths: l.followsPaths,
+	}
 	for _, sidecar := range l.served {
 		s.Sidecars = append(s.Sidecars, sidecar)
 	}

@@ -29,12 +29,16 @@ type parsed struct {
 	tree     tree
 	size     int // of tree, in bytes of JSON
 	faults   []error
+	// power is what the document needs without its base, and places say why. Both are empty where
+	// there are faults.
+	power  power
+	places []place
 	// nameLine and inheritsLine are for the faults that only Load can find.
 	nameLine, inheritsLine int
 }
 
-// parse decodes and validates one document on its own.
-func parse(document Document) *parsed {
+// parse decodes, validates and weighs one document on its own.
+func parse(document Document, l *loading) *parsed {
 	p := &parsed{document: document}
 	if document.Err != nil {
 		p.reject(0, document.Err)
@@ -51,7 +55,7 @@ func parse(document Document) *parsed {
 	}
 	p.size = len(text)
 	p.nameLine, p.inheritsLine = lines.line("name"), lines.line("inherits")
-	p.inspect(value, lines)
+	p.inspect(value, lines, l)
 	slices.SortStableFunc(p.faults, func(a, b error) int { return cmp.Compare(lineOf(a), lineOf(b)) })
 	return p
 }
@@ -112,7 +116,7 @@ func decodeJSON(text []byte) (any, error) {
 }
 
 // inspect checks the decoded value and takes from it what Load needs to know.
-func (p *parsed) inspect(value any, lines outline) {
+func (p *parsed) inspect(value any, lines outline, l *loading) {
 	object, ok := value.(tree)
 	if !ok {
 		p.reject(p.document.Line, errors.New("a sidecar definition must be an object, not "+kindOf(value)))
@@ -122,19 +126,26 @@ func (p *parsed) inspect(value any, lines outline) {
 		p.reject(lines.line("kind"), fmt.Errorf("a Kubernetes %s is not a sidecar definition, which begins with its name", kind))
 		return
 	}
-	var check shape
-	kept, _ := check.check(nil, reflect.TypeFor[definition](), object).(tree)
+	s := newSample(object)
+	check := shape{bare: s.bare}
+	kept, _ := check.check(nil, reflect.TypeFor[definition](), s.tree).(tree)
 	p.readNames(object, kept, &check)
 	faults := lines.duplicates()
-	faults.add(check.faults.first...)
+	faults.add(s.faults...)
+	faults.add(s.known(check.faults.first)...)
 	faults.more += check.faults.more
-	if d, err := typed(kept); err != nil {
+	d, err := typed(kept)
+	if err != nil {
 		p.reject(p.document.Line, err)
 	} else {
-		faults.add(unlessBelow(faults.first, validate(d))...)
+		faults.add(unlessBelow(faults.first, s.known(validate(d)))...)
+		faults.add(l.ownKeys(d)...)
 	}
 	p.rejectAll(faults, lines)
 	p.tree = object
+	if len(p.faults) == 0 {
+		p.weigh(l.standards, d, kept, lines)
+	}
 }
 
 func (p *parsed) rejectAll(faults findings, lines outline) {

@@ -17,6 +17,10 @@ type Set struct {
 	// replicas that serve the same have the same.
 	Digest string
 
+	// rules are those that the set was loaded by.
+	rules Rules
+	// standards are kept for the next Load, as it takes a while to make them.
+	standards *standards
 	// documents are what the set was made of, by origin, without the files read on the way.
 	documents []Document
 	// parsed lets the next Load pass over what did not change.

@@ -20,6 +20,8 @@ import (
 // it returns, so that this one always decodes.
 type shape struct {
 	faults findings
+	// bare takes the leaves with holes that become a number or a boolean, by path.
+	bare map[string]bool
 }
 
 // check returns the value without its faulty parts, or nil if it is faulty itself.
@@ -32,6 +34,9 @@ func (s *shape) check(path *field.Path, want reflect.Type, value any) any {
 		if allowed := enum(want); value == "" && len(allowed) > 0 && !emptyAllowed(want) {
 			return s.fault(field.NotSupported(path, "", allowed))
 		}
+	}
+	if stand, ok := value.(standIn); ok {
+		return s.checkStandIn(path, want, stand)
 	}
 	if reflect.PointerTo(want).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return s.checkUnmarshaler(path, want, value)
@@ -48,12 +53,57 @@ func (s *shape) check(path *field.Path, want reflect.Type, value any) any {
 	}
 }
 
+// checkStandIn gives a leaf with holes the type that its field wants, if the parameter has it.
+func (s *shape) checkStandIn(path *field.Path, want reflect.Type, stand standIn) any {
+	value := any(stand.text)
+	either := want == reflect.TypeFor[intstr.IntOrString]()
+	number := want.Kind() >= reflect.Int && want.Kind() <= reflect.Uint64
+	switch {
+	case want.Kind() == reflect.Bool && stand.isOf(BoolParameter):
+		value = stand.text == "true"
+		s.bare[leafPath(path.String())] = true
+	case (number || either) && stand.isOf(IntParameter):
+		value = json.Number(stand.text)
+		s.bare[leafPath(path.String())] = true
+	case number, want.Kind() == reflect.Bool:
+		return s.fault(field.Forbidden(path, wholeOnly(want.Kind())))
+	case want == reflect.TypeFor[resource.Quantity]() && !stand.isOf(QuantityParameter) && !stand.isOf(IntParameter):
+		return s.fault(field.Forbidden(path, "only a parameter of type quantity or int can stand here, and nothing beside it"))
+	}
+	if allowed := enum(want); want.Kind() == reflect.String && allowed != nil && !stand.within(allowed) {
+		return s.fault(field.Forbidden(path, "only a parameter with an enum can stand here, and nothing beside it, of: "+strings.Join(allowed, ", ")))
+	}
+	return s.check(path, want, value)
+}
+
+func (s *standIn) isOf(t ParameterType) bool {
+	return s.whole != nil && s.whole.Type == t
+}
+
+// wholeOnly tells what can stand in a field that is no string.
+func wholeOnly(kind reflect.Kind) string {
+	t := IntParameter
+	if kind == reflect.Bool {
+		t = BoolParameter
+	}
+	return fmt.Sprintf("only a parameter of type %s can stand here, and nothing beside it", t)
+}
+
+// within tells whether the leaf is nothing but a parameter all values of which are allowed.
+func (s *standIn) within(allowed []string) bool {
+	return s.whole != nil && s.whole.Enum != nil &&
+		!slices.ContainsFunc(s.whole.Enum, func(value string) bool { return !slices.Contains(allowed, value) })
+}
+
 // checkUnmarshaler covers the types that decode themselves, such as quantities.
 func (s *shape) checkUnmarshaler(path *field.Path, want reflect.Type, value any) any {
 	if want == reflect.TypeFor[intstr.IntOrString]() {
 		return s.checkIntOrString(path, value)
 	}
 	text, err := json.Marshal(value)
+	if err == nil && want == reflect.TypeFor[resource.Quantity]() && !plausibleQuantity(strings.Trim(string(text), `"`)) {
+		err = resource.ErrFormatWrong
+	}
 	if err == nil {
 		err = reflect.New(want).Interface().(json.Unmarshaler).UnmarshalJSON(text)
 	}
@@ -181,6 +231,9 @@ func (s *shape) mistyped(path *field.Path, want string, value any) any {
 			detail += ": put it in quotes"
 		}
 	}
+	if text, ok := value.(string); ok && strings.HasPrefix(text, "${") {
+		detail += fmt.Sprintf(": there is no parameter %s", strings.Trim(text, "${}"))
+	}
 	return s.fault(field.TypeInvalid(path, field.OmitValueType{}, detail))
 }
 
@@ -236,7 +289,7 @@ func shown(value any) any {
 
 func kindOf(value any) string {
 	switch value.(type) {
-	case string:
+	case string, standIn:
 		return article(reflect.String)
 	case bool:
 		return article(reflect.Bool)

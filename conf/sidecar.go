@@ -1,5 +1,11 @@
 package conf
 
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
 // Sidecar is one definition with all that it inherits, encoded once so that a review only
 // copies bytes. It is immutable and safe for concurrent use.
 type Sidecar struct {
@@ -10,42 +16,144 @@ type Sidecar struct {
 	Digest string
 	// Stale tells that the origin has changed since to something that was rejected.
 	Stale bool
+	// Level is how much power over the node the definition needs.
+	Level Level
 
-	InitContainers     []Container
-	Containers         []Container
-	Volumes            []Element
-	VolumeMounts       []Mount
-	Env                []Element
-	EnvFiles           []EnvFile // those of Env that are read from a volume
-	HostAliases        [][]byte  // JSON
-	HostNetwork        bool
-	HostPID            bool
-	ServiceAccountName string // empty: the pod keeps its own
+	// PrependInitContainers and PrependContainers come before the pod's own, the other two
+	// behind them.
+	PrependInitContainers, InitContainers []Container
+	PrependContainers, Containers         []Container
+
+	Volumes []Element
+	// VolumeMounts, Env and EnvFrom go into every container that AppliesTo covers.
+	VolumeMounts []Mount
+	Env          []Env
+	EnvFrom      []EnvFrom
+	AppliesTo    *AppliesTo // nil: every container
+
+	Labels, Annotations, NodeSelector []Pair // by key
+
+	ImagePullSecrets      []Element
+	Tolerations           []Toleration
+	HostAliases           []Text
+	HostNetwork           bool
+	HostPID               bool
+	HostIPC               bool
+	ShareProcessNamespace bool
+	ServiceAccountName    string // empty: the pod keeps its own
+
+	// AllowedNamespaces are patterns of the namespaces that may have the sidecar; nil means all.
+	AllowedNamespaces []string
+	// SkipHostNetworkPods tells that pods with hostNetwork are not to get it.
+	SkipHostNetworkPods bool
+
+	// Parameters and PodFields are the values that Fill wants, in this order.
+	Parameters []Parameter
+	PodFields  []PodField
+
+	uses []int // how many holes there are for each of them
+}
+
+// Unused are the parameters that stand nowhere in the definition.
+func (s *Sidecar) Unused() []string {
+	var names []string
+	for i := range s.Parameters {
+		if s.uses[i] == 0 {
+			names = append(names, s.Parameters[i].Name)
+		}
+	}
+	return names
 }
 
 // Element is one named element of a list with its JSON.
 type Element struct {
 	Name string
-	JSON []byte
+	Text
 }
 
-// EnvFile is a variable that is read from a file of a volume (KEP-3721).
-type EnvFile struct {
-	Name   string // of the variable
+// Env is a variable. Volume is the one that it is read from a file of (KEP-3721), or empty.
+type Env struct {
+	Element
 	Volume string
+}
+
+// EnvFrom is a source of variables with its JSON. One of ConfigMap and Secret is set.
+type EnvFrom struct {
+	EnvSource
+	Text
+}
+
+// EnvSource is what tells one source of variables from another. It is comparable.
+type EnvSource struct {
+	Prefix    string
+	ConfigMap string
+	Secret    string
+}
+
+// String gives `configMapRef settings` or `secretRef db, prefix DB_`.
+func (e EnvSource) String() string {
+	text := "configMapRef " + e.ConfigMap
+	if e.Secret != "" {
+		text = "secretRef " + e.Secret
+	}
+	if e.Prefix != "" {
+		text += ", prefix " + e.Prefix
+	}
+	return text
+}
+
+// Pair is a member of a map of strings. The text is that of its value.
+type Pair struct {
+	Key   string
+	Value string
+	Text
+}
+
+// Toleration is a toleration with its JSON.
+type Toleration struct {
+	Tolerated
+	Text
+}
+
+// Tolerated is what a toleration matches. Two that match the same are one toleration, however
+// long they do so. It is comparable.
+type Tolerated struct {
+	Key      string `json:"key"`
+	Operator string `json:"operator"` // Equal where the author gave none
+	Value    string `json:"value"`
+	Effect   string `json:"effect"`
+}
+
+// String gives it as kubectl describe does: `dedicated=gpu:NoSchedule` or
+// `dedicated:NoSchedule op=Exists`.
+func (t Tolerated) String() string {
+	text := t.Key
+	if t.Value != "" {
+		text += "=" + t.Value
+	}
+	if t.Effect != "" {
+		text += ":" + t.Effect
+	}
+	if t.Operator != string(corev1.TolerationOpEqual) {
+		text += " op=" + t.Operator
+	}
+	return strings.TrimSpace(text)
 }
 
 // Mount is an element of volumeMounts. Path is its mountPath as written.
 type Mount struct {
 	Element
 	Path string
+
+	path *template // of the path as JSON; nil: there are no holes
 }
 
 // Container is a container apart from what merging adds to: JSON is the object without
-// env and volumeMounts, which stand beside it. The object is never empty.
+// env, envFrom and volumeMounts, which stand beside it. The object is never empty.
 type Container struct {
 	Element
-	Env          []Element
+	Env          []Env
+	EnvFrom      []EnvFrom
 	VolumeMounts []Mount
 	Devices      []Device
 	Ports        []Port

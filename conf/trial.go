@@ -27,7 +27,7 @@ func (s *Set) Try(namespace, name string, documents []Document) Trial {
 	place := placeOf(namespace, name)
 	mine := func(o Origin) bool { return o.Kind == ConfigMap && o.Place == place }
 	all := slices.DeleteFunc(slices.Clone(s.documents), func(d Document) bool { return mine(d.Origin) })
-	next := Load(append(all, documents...), s)
+	next := s.rules.Load(append(all, documents...), s)
 	trial := Trial{Rejected: s.taken(next, mine)}
 	rejected := s.rejected()
 	for _, rejection := range next.Rejections {

@@ -15,13 +15,14 @@ import (
 // have, are not its business.
 func validate(d *definition) field.ErrorList {
 	faults := validateLists(d)
-	for i := range d.Containers {
-		faults = append(faults, validateContainer(field.NewPath("containers").Index(i), &d.Containers[i])...)
-	}
-	for i := range d.InitContainers {
-		path := field.NewPath("initContainers").Index(i)
-		faults = append(faults, validateContainer(path, &d.InitContainers[i])...)
-		faults = append(faults, validateInit(path, &d.InitContainers[i])...)
+	for _, list := range d.containerLists() {
+		for i := range list.containers {
+			path, c := field.NewPath(list.name).Index(i), &list.containers[i]
+			faults = append(faults, validateContainer(path, c)...)
+			if list.init {
+				faults = append(faults, validateInit(path, c)...)
+			}
+		}
 	}
 	for i := range d.Volumes {
 		faults = append(faults, validateVolume(field.NewPath("volumes").Index(i), &d.Volumes[i])...)
@@ -29,13 +30,31 @@ func validate(d *definition) field.ErrorList {
 	faults = append(faults, validateMounts(field.NewPath("volumeMounts"), d.VolumeMounts)...)
 	faults = append(faults, validateShared(field.NewPath("volumeMounts"), d.VolumeMounts)...)
 	faults = append(faults, validateEnv(field.NewPath("env"), d.Env)...)
+	faults = append(faults, validateEnvFrom(field.NewPath("envFrom"), d.EnvFrom)...)
+	return append(faults, validatePod(d)...)
+}
+
+// validatePod checks what goes into the pod and not into its containers.
+func validatePod(d *definition) field.ErrorList {
+	var faults field.ErrorList
 	for i := range d.HostAliases {
 		faults = append(faults, validateHostAlias(field.NewPath("hostAliases").Index(i), &d.HostAliases[i])...)
 	}
 	if d.ServiceAccountName != "" {
 		faults = append(faults, subdomain(field.NewPath("serviceAccountName"), d.ServiceAccountName)...)
 	}
-	return faults
+	for i, secret := range d.ImagePullSecrets {
+		faults = append(faults, subdomain(field.NewPath("imagePullSecrets").Index(i).Child("name"), secret.Name)...)
+	}
+	for i := range d.Tolerations {
+		faults = append(faults, validateToleration(field.NewPath("tolerations").Index(i), &d.Tolerations[i])...)
+	}
+	faults = append(faults, validateLabels(field.NewPath("labels"), d.Labels)...)
+	faults = append(faults, validateLabels(field.NewPath("nodeSelector"), d.NodeSelector)...)
+	faults = append(faults, validateAnnotations(field.NewPath("annotations"), d.Annotations)...)
+	faults = append(faults, validateParameters(field.NewPath("parameters"), d.Parameters)...)
+	faults = append(faults, validateAppliesTo(field.NewPath("appliesTo"), d.AppliesTo)...)
+	return append(faults, validatePatterns(field.NewPath("allowedNamespaces"), d.AllowedNamespaces)...)
 }
 
 // validateDevices checks the block devices of the definition's own volumes: only a claim can
@@ -55,11 +74,10 @@ func validateDevices(d *definition) field.ErrorList {
 			}
 		}
 	}
-	for i := range d.Containers {
-		check(field.NewPath("containers").Index(i), &d.Containers[i])
-	}
-	for i := range d.InitContainers {
-		check(field.NewPath("initContainers").Index(i), &d.InitContainers[i])
+	for _, list := range d.containerLists() {
+		for i := range list.containers {
+			check(field.NewPath(list.name).Index(i), &list.containers[i])
+		}
 	}
 	return faults
 }
@@ -82,11 +100,10 @@ func validateShared(path *field.Path, mounts []corev1.VolumeMount) field.ErrorLi
 func validateLists(d *definition) field.ErrorList {
 	var faults field.ErrorList
 	names := make(map[string]bool)
-	for i, c := range d.Containers {
-		faults = append(faults, unique(names, field.NewPath("containers").Index(i).Child("name"), c.Name)...)
-	}
-	for i, c := range d.InitContainers {
-		faults = append(faults, unique(names, field.NewPath("initContainers").Index(i).Child("name"), c.Name)...)
+	for _, list := range d.containerLists() {
+		for i := range list.containers {
+			faults = append(faults, unique(names, field.NewPath(list.name).Index(i).Child("name"), list.containers[i].Name)...)
+		}
 	}
 	clear(names)
 	for i, v := range d.Volumes {
@@ -103,6 +120,11 @@ func validateLists(d *definition) field.ErrorList {
 	for i, e := range d.Env {
 		faults = append(faults, unique(names, field.NewPath("env").Index(i).Child("name"), e.Name)...)
 	}
+	clear(names)
+	for i, secret := range d.ImagePullSecrets {
+		faults = append(faults, unique(names, field.NewPath("imagePullSecrets").Index(i).Child("name"), secret.Name)...)
+	}
+	faults = append(faults, validateTogether(d)...)
 	faults = append(faults, validateDevices(d)...)
 	faults = append(faults, validateEnvFiles(d)...)
 	return append(faults, validateHostPorts(d)...)
@@ -114,15 +136,14 @@ func validateLists(d *definition) field.ErrorList {
 func validateHostPorts(d *definition) field.ErrorList {
 	var faults field.ErrorList
 	taken := make(map[Port]bool)
-	for i := range d.Containers {
-		faults = append(faults, takePorts(taken, field.NewPath("containers").Index(i), &d.Containers[i], d.HostNetwork)...)
-	}
-	for i := range d.InitContainers {
-		among := taken
-		if !native(&d.InitContainers[i]) {
-			among = make(map[Port]bool)
+	for _, list := range d.containerLists() {
+		for i := range list.containers {
+			among, c := taken, &list.containers[i]
+			if list.init && !native(c) {
+				among = make(map[Port]bool)
+			}
+			faults = append(faults, takePorts(among, field.NewPath(list.name).Index(i), c, d.HostNetwork)...)
 		}
-		faults = append(faults, takePorts(among, field.NewPath("initContainers").Index(i), &d.InitContainers[i], d.HostNetwork)...)
 	}
 	return faults
 }

@@ -111,7 +111,10 @@ func keyed(fieldPath string) bool {
 	for _, list := range []string{"metadata.labels", "metadata.annotations"} {
 		rest, found := strings.CutPrefix(fieldPath, list+"['")
 		if key, closed := strings.CutSuffix(rest, "']"); found && closed {
-			return len(validation.IsQualifiedName(strings.ToLower(key))) == 0
+			if list == "metadata.annotations" {
+				key = strings.ToLower(key)
+			}
+			return len(validation.IsQualifiedName(key)) == 0
 		}
 	}
 	return false

@@ -13,11 +13,10 @@ func validateEnvFiles(d *definition) field.ErrorList {
 		other[d.Volumes[i].Name] = d.Volumes[i].EmptyDir == nil
 	}
 	faults := validateEnvFilesOf(other, field.NewPath("env"), d.Env)
-	for i := range d.Containers {
-		faults = append(faults, validateEnvFilesOf(other, field.NewPath("containers").Index(i).Child("env"), d.Containers[i].Env)...)
-	}
-	for i := range d.InitContainers {
-		faults = append(faults, validateEnvFilesOf(other, field.NewPath("initContainers").Index(i).Child("env"), d.InitContainers[i].Env)...)
+	for _, list := range d.containerLists() {
+		for i := range list.containers {
+			faults = append(faults, validateEnvFilesOf(other, field.NewPath(list.name).Index(i).Child("env"), list.containers[i].Env)...)
+		}
 	}
 	return faults
 }
@@ -25,12 +24,18 @@ func validateEnvFiles(d *definition) field.ErrorList {
 func validateEnvFilesOf(other map[string]bool, path *field.Path, list []corev1.EnvVar) field.ErrorList {
 	var faults field.ErrorList
 	for i := range list {
-		for _, volume := range envFiles(list[i : i+1]) {
-			if other[volume] {
-				at := path.Index(i).Child("valueFrom", "fileKeyRef", "volumeName")
-				faults = append(faults, field.Invalid(at, volume, "only an emptyDir can have the file"))
-			}
+		if volume := fileVolume(&list[i]); volume != "" && other[volume] {
+			at := path.Index(i).Child("valueFrom", "fileKeyRef", "volumeName")
+			faults = append(faults, field.Invalid(at, volume, "only an emptyDir can have the file"))
 		}
 	}
 	return faults
+}
+
+// fileVolume is the volume that a variable is read from a file of, or empty.
+func fileVolume(e *corev1.EnvVar) string {
+	if e.ValueFrom == nil || e.ValueFrom.FileKeyRef == nil {
+		return ""
+	}
+	return e.ValueFrom.FileKeyRef.VolumeName
 }

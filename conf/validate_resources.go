@@ -60,7 +60,20 @@ func validateQuantity(path *field.Path, name corev1.ResourceName, quantity *reso
 	if extended(name) && quantity.MilliValue()%1000 != 0 {
 		faults = append(faults, field.Invalid(path, quantity.String(), "must be an integer"))
 	}
+	if page := pageSize(name); page > 0 && quantity.Value()%page != 0 {
+		faults = append(faults, field.Invalid(path, quantity.String(), "must be a multiple of the size of the pages"))
+	}
 	return faults
+}
+
+// pageSize is that of huge pages, in bytes; 0 for what is none.
+func pageSize(name corev1.ResourceName) int64 {
+	text, huge := strings.CutPrefix(string(name), corev1.ResourceHugePagesPrefix)
+	size, err := parseQuantity(text)
+	if !huge || err != nil {
+		return 0
+	}
+	return size.Value()
 }
 
 // validateLimited checks a request against the limit of the same name. What a node cannot

@@ -43,13 +43,24 @@ func TestChartVariants(t *testing.T) {
 		"sample":        {"sample=true"},
 		"sidecars":      {"sample=true", `sidecars.a\.yaml=name: a`, `sidecars.greeter\.yaml=  name: greeter:v1  # "quoted"`},
 		"secret":        {"tls.mode=secret", "tls.secret.name=own", "tls.secret.caBundle=" + strings.ReplaceAll(string(s.ca(t)), ",", `\,`)},
+		"events":        {"events.enabled=true"},
 		"autoscaling":   {"autoscaling.enabled=true"},
 		"all off":       {"rbac.create=false", "validation.enabled=false", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false", "serviceAccount.create=false"},
 		"names":         {"fullnameOverride=other", "serviceAccount.name=own", "annotationNamespace=sidecars.example.com", "configMaps.namespace=default"},
 		"scheduling":    {"priorityClassName=system-cluster-critical", "nodeSelector.a=b", "tolerations[0].key=a", "tolerations[0].operator=Exists", "topologySpreadConstraints[0].maxSkew=1", "topologySpreadConstraints[0].topologyKey=z", "topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule", "topologySpreadConstraints[0].labelSelector.matchLabels.a=b"},
 		"more webhook":  {"webhook.failurePolicy=Fail", "webhook.objectSelector.matchLabels.a=b", "webhook.matchConditions[0].name=x", "webhook.matchConditions[0].expression=has(object.spec)", "webhook.namespaceSelector.matchExpressions[0].key=a", "webhook.namespaceSelector.matchExpressions[0].operator=Exists"},
 		"more of a pod": {"extraArgs[0]=--log-level=debug", "extraEnv[0].name=A", "extraEnv[0].value=b", "podLabels.a=b", "podAnnotations.a=b", "imagePullSecrets[0].name=a", "image.digest=sha256:" + strings.Repeat("0", 64)},
-		"peers":         {"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b"},
+		"defaults of namespaces": {
+			"namespaceDefaults.enabled=true", "namespaceDefaults.failurePolicy=Fail", "webhook.objectSelector.matchLabels.a=b",
+			"webhook.matchConditions[0].name=x", "webhook.matchConditions[0].expression=has(object.spec)",
+			"webhook.namespaceSelector.matchExpressions[0].key=a", "webhook.namespaceSelector.matchExpressions[0].operator=Exists",
+		},
+		"defaults by expressions": {
+			"namespaceDefaults.enabled=true", "namespaceDefaults.namespaceSelector.matchLabels=null",
+			"namespaceDefaults.namespaceSelector.matchExpressions[0].key=team", "namespaceDefaults.namespaceSelector.matchExpressions[0].operator=Exists",
+		},
+		"power": {"privilegedSources[0]=files", "privilegedSources[1]=configmaps"},
+		"peers": {"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b"},
 	} {
 		file := filepath.Join(t.TempDir(), strings.ReplaceAll(name, " ", "-")+".yaml")
 		must(t, os.WriteFile(file, []byte(render(t, values...)), 0o600))
@@ -80,6 +91,19 @@ func TestChartForOthers(t *testing.T) {
 	}
 }
 
+// Whose definitions may need power is said in any case: an empty list is nobody's.
+func TestChartPrivilegedSources(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]string{"[]": "", "[files]": "files", "[files, configmaps]": "files,configmaps"} {
+		values := filepath.Join(t.TempDir(), "values.yaml")
+		must(t, os.WriteFile(values, []byte("privilegedSources: "+list+"\n"), 0o600))
+		output, err := exec.CommandContext(t.Context(), filepath.Join(bin, "helm"), "template", home, chart, "--values", values).CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "- --privileged-sources="+want+"\n") {
+			t.Errorf("%s: %v, there is no %q in\n%s", list, err, want, output)
+		}
+	}
+}
+
 // Wrong values are refused, by name.
 func TestChartRefuses(t *testing.T) {
 	t.Parallel()
@@ -87,16 +111,20 @@ func TestChartRefuses(t *testing.T) {
 		"replica=3":                         "replica",
 		"webhook.failurePolicy=ignore":      "failurePolicy",
 		"webhook.timeoutSeconds=31":         "timeoutSeconds",
+		"namespaceDefaults.failurePolicy=x": "failurePolicy",
+		"namespaceDefaults.enabled=true,namespaceDefaults.namespaceSelector.matchLabels=null": "namespaceDefaults.namespaceSelector is empty",
 		"tls.mode=files":                    "mode",
 		"tls.mode=secret":                   "is needed with tls.mode secret",
 		"tls.selfManaged.lifetime=90d":      "lifetime",
 		"log.level=loud":                    "level",
+		"events.enabled=on":                 "enabled",
 		"annotationNamespace=A_B":           "annotationNamespace",
 		"image.digest=latest":               "digest",
 		"configMaps.matchLabels=null":       "matchLabels",
 		"sidecars.b[0]=x":                   "sidecars",
 		"ignoredNamespaces=null":            "ignoredNamespaces",
 		"networkPolicy.apiServerPorts=null": "apiServerPorts",
+		"privilegedSources[0]=pods":         "privilegedSources",
 		"drainDelay=60s":                    "terminationGracePeriodSeconds is 30: want drainDelay, 60s, and 15 more",
 		"nameOverride=My_App":               "nameOverride",
 		"tls.selfManaged.secretName=a b":    "secretName",

@@ -88,7 +88,7 @@ func TestRights(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
 	configurations := "list,patch,watch mutatingwebhookconfigurations,validatingwebhookconfigurations.admissionregistration.k8s.io " + home
-	for namespace, want := range map[string][]string{
+	i.checkRights(map[string][]string{
 		home: {
 			configurations,
 			"create,list,patch,update,watch secrets. " + home + "-tls",
@@ -96,19 +96,32 @@ func TestRights(t *testing.T) {
 		},
 		metav1.NamespaceSystem: {configurations},
 		i.namespace:            {configurations},
-	} {
-		must(t, ignoreExisting(i.AddAccount(t.Context(), namespace, "nobody")))
-		nobody, err := i.Identity(t.Context(), namespace, "nobody")
-		must(t, err)
-		granted := i.rights(i.identity.Kubeconfig, namespace)
-		for _, rule := range i.rights(nobody.Kubeconfig, namespace) {
-			granted = slices.DeleteFunc(granted, func(other string) bool { return other == rule })
-		}
+	})
+}
+
+// checkRights wants these rights by namespace, beyond those that every service account has.
+func (i *installation) checkRights(wanted map[string][]string) {
+	i.Helper()
+	t := i.T
+	for namespace, want := range wanted {
 		slices.Sort(want)
-		if diff := cmp.Diff(want, granted); diff != "" {
+		if diff := cmp.Diff(want, i.granted(namespace)); diff != "" {
 			t.Errorf("the rights in %s (-want +got):\n%s", namespace, diff)
 		}
 	}
+}
+
+// granted are the rights of the injector in a namespace, beyond those of every service account.
+func (i *installation) granted(namespace string) []string {
+	i.Helper()
+	must(i.T, ignoreExisting(i.AddAccount(i.Context(), namespace, "nobody")))
+	nobody, err := i.Identity(i.Context(), namespace, "nobody")
+	must(i.T, err)
+	granted := i.rights(i.identity.Kubeconfig, namespace)
+	for _, rule := range i.rights(nobody.Kubeconfig, namespace) {
+		granted = slices.DeleteFunc(granted, func(other string) bool { return other == rule })
+	}
+	return granted
 }
 
 // rights are what an identity may do in a namespace, as the API server says it.
@@ -198,7 +211,13 @@ func TestRightsRefused(t *testing.T) {
 // of the injector cannot have the API server send it anything else, or send it elsewhere.
 func TestPatchesRefused(t *testing.T) {
 	t.Parallel()
-	i := installManifests(t)
+	installManifests(t).checkGuard(1)
+}
+
+// checkGuard wants that nothing but the caBundle of so many webhooks can be patched.
+func (i *installation) checkGuard(webhooks int) {
+	i.Helper()
+	t := i.T
 	client := i.clientOf(i.identity.Kubeconfig)
 	patch := func(patch string) error {
 		_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), home, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
@@ -213,7 +232,22 @@ func TestPatchesRefused(t *testing.T) {
 		}
 		return nil
 	})
-	for what, operation := range map[string]string{
+	for what, operation := range guarded() {
+		for n := range webhooks {
+			operation := strings.ReplaceAll(operation, "/webhooks/0", fmt.Sprintf("/webhooks/%d", n))
+			if err := patch("[" + operation + "]"); err == nil {
+				t.Errorf("a patch of the %s of webhook %d is let through", what, n)
+			}
+		}
+	}
+	for n := range webhooks {
+		must(t, patch(fmt.Sprintf(`[{"op":"add","path":"/webhooks/%d/clientConfig/caBundle","value":null}]`, n)))
+	}
+}
+
+// guarded are patches of all that is not the caBundle of the first webhook.
+func guarded() map[string]string {
+	return map[string]string{
 		"rules":             `{"op":"replace","path":"/webhooks/0/rules","value":[{"apiGroups":["*"],"apiVersions":["*"],"resources":["secrets"],"operations":["*"]}]}`,
 		"conditions":        `{"op":"remove","path":"/webhooks/0/matchConditions"}`,
 		"namespaces":        `{"op":"replace","path":"/webhooks/0/namespaceSelector","value":{}}`,
@@ -227,10 +261,5 @@ func TestPatchesRefused(t *testing.T) {
 		"side effects":      `{"op":"replace","path":"/webhooks/0/sideEffects","value":"NoneOnDryRun"}`,
 		"name":              `{"op":"replace","path":"/webhooks/0/name","value":"other.example.com"}`,
 		"number of entries": `{"op":"remove","path":"/webhooks/0"}`,
-	} {
-		if err := patch("[" + operation + "]"); err == nil {
-			t.Errorf("a patch of the %s is let through", what)
-		}
 	}
-	must(t, patch(`[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":null}]`))
 }

@@ -33,34 +33,37 @@ func (p *plan) conflictText() string {
 // findConflicts looks for what would make the API server refuse the resulting pod, as far as
 // the sidecar causes it. A fault that the pod came with is the API server's to name.
 // Containers of a name that is taken were found when they were added.
-func (p *plan) findConflicts(sidecar *conf.Sidecar) {
-	p.findMissingVolumes(sidecar)
-	p.findPortConflicts(sidecar)
-	p.findNodeConflicts()
-	p.findUnmetDemands(sidecar)
+func (p *plan) findConflicts() {
+	p.findMissingVolumes()
+	p.findPortConflicts()
+	p.findHostConflicts()
+	p.findUnmetDemands()
+	p.findTooLarge()
 }
 
 // findMissingVolumes finds mounts that we add of volumes that nobody has. Each volume is
 // named once, however many containers mount it.
-func (p *plan) findMissingVolumes(sidecar *conf.Sidecar) {
+func (p *plan) findMissingVolumes() {
 	var named []string
-	check := func(volume string) {
+	check := func(s *conf.Sidecar, volume string) {
 		if !p.hasVolume(volume) && !slices.Contains(named, volume) {
 			named = append(named, volume)
-			p.conflict("it mounts volume %q, which neither the pod nor the sidecar has: add it to one of them", volume)
+			p.conflict("%s mounts volume %q, which %s", p.who(s), volume, p.neither())
 		}
 	}
 	for _, c := range p.ours() {
 		for i := range c.injected.VolumeMounts {
-			check(c.injected.VolumeMounts[i].Name)
+			check(c.by, c.injected.VolumeMounts[i].Name)
 		}
 		for i := range c.injected.Devices {
-			check(c.injected.Devices[i].Name)
+			check(c.by, c.injected.Devices[i].Name)
 		}
 	}
-	for i := range sidecar.VolumeMounts {
-		if volume := sidecar.VolumeMounts[i].Name; !p.hasVolume(volume) && p.added(volume) {
-			check(volume)
+	for _, s := range p.sidecars {
+		for i := range s.VolumeMounts {
+			if volume := s.VolumeMounts[i].Name; !p.hasVolume(volume) && p.added(volume) {
+				check(s, volume)
+			}
 		}
 	}
 }
@@ -72,32 +75,17 @@ func (p *plan) added(volume string) bool {
 	})
 }
 
-// findNodeConflicts finds what the pod has that cannot be had together with what the
-// sidecar wants of the node.
-func (p *plan) findNodeConflicts() {
-	if p.spec.HostUsers != nil && !*p.spec.HostUsers {
-		p.rulesOut("hostUsers: false", p.hostNetwork, "hostNetwork")
-		p.rulesOut("hostUsers: false", p.hostPID, "hostPID")
-		p.rulesOut("hostUsers: false", p.injectsDevice(), "volumeDevices")
+// mostAnnotations is what an API server takes of all annotations of an object, in bytes.
+const mostAnnotations = 256 << 10
+
+// findTooLarge finds annotations that grow beyond what an API server takes.
+func (p *plan) findTooLarge() {
+	own := len(p.object.metadata().Annotations.text)
+	size := own
+	for _, added := range p.annotations {
+		size += len(added.Key) + len(added.Value)
 	}
-	p.rulesOut("shareProcessNamespace: true", p.hostPID && p.spec.ShareProcessNamespace, "hostPID")
-	p.rulesOut("os.name: windows", p.hostPID && p.spec.OS.Name == "windows", "hostPID")
-	p.rulesOut("hostnameOverride", p.hostNetwork && p.spec.HostnameOverride != nil, "hostNetwork")
-	p.rulesOut("a sysctl of the network", p.hostNetwork && slices.ContainsFunc(p.spec.SecurityContext.Sysctls, networked), "hostNetwork")
-}
-
-// networked tells a sysctl of the network namespace. Slashes may stand for the dots.
-func networked(sysctl Named) bool {
-	return strings.HasPrefix(sysctl.Name, "net.") || strings.HasPrefix(sysctl.Name, "net/")
-}
-
-// rulesOut notes what the pod has that cannot be had with what the sidecar wants.
-func (p *plan) rulesOut(has string, both bool, wanted string) {
-	if both {
-		p.conflict("the pod has %s, which rules out the sidecar's %s", has, wanted)
+	if size > mostAnnotations && own <= mostAnnotations {
+		p.conflict("the annotations would have %d bytes, and an API server takes %d", size, mostAnnotations)
 	}
-}
-
-func (p *plan) injectsDevice() bool {
-	return slices.ContainsFunc(p.ours(), func(c container) bool { return len(c.injected.Devices) > 0 })
 }

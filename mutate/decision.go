@@ -15,20 +15,25 @@ const (
 // Reason is why. The set is closed; log, metric and answer use the same words.
 type Reason string
 
-// The reasons, in the order in which they are looked for. ReasonBadReview is the only one
-// that Pod does not give: there was no pod to decide about.
+// The reasons, in the order in which they are looked for. Pod gives all but two: ReasonBadReview,
+// where there was no pod to decide about, and ReasonNamespaceUnavailable, which Unavailable gives.
 const (
-	ReasonBadReview        Reason = "bad_review"
-	ReasonNotAPodCreate    Reason = "not_a_pod_create"
-	ReasonMirrorPod        Reason = "mirror_pod"
-	ReasonIgnoredNamespace Reason = "ignored_namespace"
-	ReasonAlreadyInjected  Reason = "already_injected"
-	ReasonNoAnnotation     Reason = "no_annotation"
-	ReasonOptedOut         Reason = "opted_out"
-	ReasonBadRequest       Reason = "bad_request_annotation"
-	ReasonUnknownSidecar   Reason = "unknown_sidecar"
-	ReasonConflict         Reason = "conflict"
-	ReasonInjected         Reason = "injected"
+	ReasonBadReview            Reason = "bad_review"
+	ReasonNotAPodCreate        Reason = "not_a_pod_create"
+	ReasonMirrorPod            Reason = "mirror_pod"
+	ReasonIgnoredNamespace     Reason = "ignored_namespace"
+	ReasonAlreadyInjected      Reason = "already_injected"
+	ReasonNamespaceUnavailable Reason = "namespace_unavailable"
+	ReasonNoAnnotation         Reason = "no_annotation"
+	ReasonOptedOut             Reason = "opted_out"
+	ReasonBadRequest           Reason = "bad_request_annotation"
+	ReasonUnknownSidecar       Reason = "unknown_sidecar"
+	ReasonNotAllowed           Reason = "not_allowed"
+	ReasonHostNetwork          Reason = "host_network"
+	ReasonBadParameter         Reason = "bad_parameter"
+	ReasonConflict             Reason = "conflict"
+	ReasonInjected             Reason = "injected"
+	ReasonNamespaceDefault     Reason = "namespace_default" // injected, by the request of the namespace
 )
 
 // Verdict is an outcome with its reason.
@@ -45,15 +50,22 @@ func Verdicts() []Verdict {
 		{Skipped, ReasonMirrorPod},
 		{Skipped, ReasonIgnoredNamespace},
 		{Skipped, ReasonAlreadyInjected},
+		{Skipped, ReasonNamespaceUnavailable},
 		{Skipped, ReasonNoAnnotation},
 		{Skipped, ReasonOptedOut},
 		{Skipped, ReasonBadRequest},
 		{Denied, ReasonBadRequest},
 		{Skipped, ReasonUnknownSidecar},
 		{Denied, ReasonUnknownSidecar},
+		{Skipped, ReasonNotAllowed},
+		{Denied, ReasonNotAllowed},
+		{Skipped, ReasonHostNetwork},
+		{Skipped, ReasonBadParameter},
+		{Denied, ReasonBadParameter},
 		{Skipped, ReasonConflict},
 		{Denied, ReasonConflict},
 		{Injected, ReasonInjected},
+		{Injected, ReasonNamespaceDefault},
 	}
 }
 
@@ -64,9 +76,12 @@ type Decision struct {
 	// Message tells a user what is the matter and what to do. It is empty where nobody needs
 	// telling; a skip with a message is worth a warning.
 	Message string
-	// Asked is the request annotation as the pod has it.
+	// Asked is the request annotation as the pod has it, or else its namespace.
 	Asked string
-	// Sidecars are those that were injected, nil unless the outcome is Injected.
+	// AskedBy tells which of them.
+	AskedBy Asker
+	// Sidecars are those that were injected, in the order of the request, nil unless the
+	// outcome is Injected.
 	Sidecars []*conf.Sidecar
 	// Patch is the JSON Patch (RFC 6902), nil unless the outcome is Injected.
 	Patch []byte

@@ -8,43 +8,54 @@ import (
 
 // findUnmetDemands finds what the injected containers ask of the pod and the pod does not
 // give: one function a demand.
-func (p *plan) findUnmetDemands(sidecar *conf.Sidecar) {
-	p.findMissingEnvFiles(sidecar)
+func (p *plan) findUnmetDemands() {
+	p.findMissingEnvFiles()
 	for _, c := range p.ours() {
 		p.findLongSleep(c.injected)
 		p.findResizeRestart(c.injected)
 		p.findUnmaskedProc(c.injected)
 		p.findOtherSystem(c.injected)
 		p.findMissingClaims(c.injected)
+		p.findPlainDevices(c.injected)
+	}
+}
+
+// findPlainDevices finds a block device of a volume that somebody else has brought and that is
+// none of a claim.
+func (p *plan) findPlainDevices(c *conf.Container) {
+	for i := range c.Devices {
+		if volume := c.Devices[i].Name; p.isPlain(volume) {
+			p.conflict("container %q has volume %q as a block device, which only a persistentVolumeClaim or ephemeral volume can be", c.Name, volume)
+		}
 	}
 }
 
 // findMissingEnvFiles finds variables that we add and that are read from volumes that nobody
-// has.
-func (p *plan) findMissingEnvFiles(sidecar *conf.Sidecar) {
-	for _, file := range sidecar.EnvFiles {
-		if p.addsEnv(file.Name) {
-			p.findMissingEnvFile(file.Volume)
+// has. Each volume is named once.
+func (p *plan) findMissingEnvFiles() {
+	var named []string
+	for i := range p.containers {
+		c := &p.containers[i]
+		for j := range c.env {
+			named = p.findMissingEnvFile(&c.env[j], named)
 		}
-	}
-	for _, c := range p.ours() {
-		for _, volume := range c.injected.Demands.EnvFiles {
-			p.findMissingEnvFile(volume)
+		if c.injected != nil {
+			for j := range c.injected.Env {
+				named = p.findMissingEnvFile(&c.injected.Env[j], named)
+			}
 		}
 	}
 }
 
-func (p *plan) findMissingEnvFile(volume string) {
-	if !p.hasVolume(volume) || p.drops(volume) {
-		p.conflict("it reads env from volume %q, which neither the pod nor the sidecar has: add it to one of them", volume)
+// findMissingEnvFile takes the volumes that were named, and gives them with the one that it
+// names.
+func (p *plan) findMissingEnvFile(e *conf.Env, named []string) []string {
+	v := e.Volume
+	if v == "" || slices.Contains(named, v) || p.hasVolume(v) && !p.drops(v) {
+		return named
 	}
-}
-
-// addsEnv tells whether any container gets the sidecar's variable.
-func (p *plan) addsEnv(name string) bool {
-	return slices.ContainsFunc(p.containers, func(c container) bool {
-		return slices.ContainsFunc(c.env, func(e conf.Element) bool { return e.Name == name })
-	})
+	p.conflict("env %s is read from volume %q, which %s", e.Name, v, p.neither())
+	return append(named, v)
 }
 
 // drops tells a received volume that is taken away.

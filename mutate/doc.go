@@ -5,11 +5,16 @@
 // object as it was received, never of a re-encoded pod: what the API types here do not know
 // survives.
 //
+// What is asked, and by whom, is in ask.go and request.go; who may have it in guard.go; the
+// values of parameters in parameters.go.
+//
 // Each rule of merging has a file of its own: serviceaccount.go, containers.go, volumes.go,
-// mounts.go, env.go, host.go, annotations.go. They fill a plan; what would make the pod
-// invalid is found in conflict.go, ports.go and demands.go, before anything is answered;
-// encode.go and patch.go write the operations. Two files keep a hostile pod from taking
-// memory: lists.go while it is decoded, size.go before anything is made of it.
+// mounts.go, env.go, envfrom.go, host.go, metadata.go, scheduling.go. They fill a plan, each for
+// all sidecars before the next; what would make the pod invalid is found in conflict.go,
+// hostconflicts.go, ports.go and demands.go, before anything is answered; encode.go and patch.go
+// write the operations. [Explain] has the rules tell what they did, see consider.go. Two files
+// keep a hostile pod from taking memory: lists.go while it is decoded, size.go before anything is
+// made of it.
 //
 // Nothing here does I/O, knows the time, or keeps state.
 package mutate

@@ -9,28 +9,28 @@ import (
 
 // encode writes the plan as a patch. What is taken away comes first, and from the end of
 // each list, so that no index moves before it is used.
-func (p *plan) encode(policy *Policy, sidecar *conf.Sidecar) []byte {
+func (p *plan) encode() []byte {
 	w := &patch{buffer: make([]byte, 0, 4096)}
 	if p.object.Spec == nil {
 		w.set(opAdd, "{}", "/spec")
 	}
 	p.encodeServiceAccount(w)
-	addAll(w, p.spec.Volumes != nil, p.volumes, writeElement, "/spec/volumes")
+	addAll(w, p.spec.Volumes != nil, nil, p.volumes, writeVolume, "/spec/volumes")
 	received := len(p.containers) - p.injected
 	for i := range p.containers[:received] {
 		p.containers[i].encodeAdditions(w)
 	}
 	p.encodeInjected(w, p.spec.InitContainers != nil, initContainersList)
 	p.encodeInjected(w, p.spec.Containers != nil, containersList)
-	p.encodeHost(w, sidecar)
-	encodeAnnotations(w, policy, sidecar)
+	p.encodePod(w)
+	p.encodeMetadata(w)
 	return w.bytes()
 }
 
 // encodeServiceAccount also sets the deprecated alias where there is one: the API server
 // keeps the two alike.
 func (p *plan) encodeServiceAccount(w *patch) {
-	if p.serviceAccount == "" {
+	if p.account.name == "" {
 		return
 	}
 	for i := range p.containers {
@@ -40,11 +40,11 @@ func (p *plan) encodeServiceAccount(w *patch) {
 		w.remove("/spec/volumes/", strconv.Itoa(at))
 	}
 	w.begin(opAdd, "/spec/serviceAccountName")
-	w.quote(p.serviceAccount)
+	w.quote(p.account.name)
 	w.end()
 	if p.spec.ServiceAccount != nil {
 		w.begin(opReplace, "/spec/serviceAccount")
-		w.quote(p.serviceAccount)
+		w.quote(p.account.name)
 		w.end()
 	}
 }
@@ -63,23 +63,33 @@ func (c *container) encodeDropped(w *patch) {
 
 // encodeAdditions writes what a received container gets.
 func (c *container) encodeAdditions(w *patch) {
+	if len(c.env)+len(c.sources)+len(c.mounts) == 0 {
+		return
+	}
 	at := strconv.Itoa(c.at)
-	addAll(w, c.received.Env != nil, c.env, writeElement, "/spec/", c.list, "/", at, "/env")
-	addAll(w, c.received.VolumeMounts != nil, c.mounts, writeMount, "/spec/", c.list, "/", at, "/volumeMounts")
+	addAll(w, c.received.Env != nil, nil, c.env, writeEnv, "/spec/", c.list, "/", at, "/env")
+	addAll(w, c.received.EnvFrom != nil, c.sources, nil, writeSource, "/spec/", c.list, "/", at, "/envFrom")
+	addAll(w, c.received.VolumeMounts != nil, nil, c.mounts, writeMount, "/spec/", c.list, "/", at, "/volumeMounts")
 }
 
-// encodeInjected writes the injected containers of one list. They stand together in the plan.
+// encodeInjected writes the injected containers of one list.
 func (p *plan) encodeInjected(w *patch, exists bool, list string) {
+	addAll(w, exists, p.injectedInto(list, true), p.injectedInto(list, false), writeContainer, "/spec/", list)
+}
+
+// injectedInto are the injected containers for one place. They stand together in the plan.
+func (p *plan) injectedInto(list string, first bool) []container {
 	injected := p.ours()
-	first := 0
-	for first < len(injected) && injected[first].list != list {
-		first++
+	there := func(c *container) bool { return c.list == list && c.first == first }
+	start := 0
+	for start < len(injected) && !there(&injected[start]) {
+		start++
 	}
-	last := first
-	for last < len(injected) && injected[last].list == list {
-		last++
+	end := start
+	for end < len(injected) && there(&injected[end]) {
+		end++
 	}
-	addAll(w, exists, injected[first:last], writeContainer, "/spec/", list)
+	return injected[start:end]
 }
 
 // writeContainer appends an injected container: its own JSON, which ends with a brace and is
@@ -87,34 +97,80 @@ func (p *plan) encodeInjected(w *patch, exists bool, list string) {
 func writeContainer(w *patch, c *container) {
 	own := c.injected.JSON
 	w.buffer = append(w.buffer, own[:len(own)-1]...)
-	writeMember(w, "env", c.injected.Env, c.env, writeElement)
+	writeMember(w, "env", c.injected.Env, c.env, writeEnv)
+	writeMember(w, "envFrom", c.sources, c.injected.EnvFrom, writeSource)
 	writeMember(w, "volumeMounts", c.injected.VolumeMounts, c.mounts, writeMount)
 	w.buffer = append(w.buffer, '}')
 }
 
-// writeMember appends a list of an object's own elements and those added to them.
-func writeMember[E any](w *patch, name string, own, added []E, write func(*patch, *E)) {
-	if len(own)+len(added) == 0 {
+// writeMember appends a member with the elements of two lists, if there are any.
+func writeMember[E any](w *patch, name string, a, b []E, write func(*patch, *E)) {
+	if len(a)+len(b) == 0 {
 		return
 	}
-	w.buffer = append(append(append(w.buffer, `,"`...), name...), `":[`...)
-	for i := range own {
-		write(w, &own[i])
-		w.buffer = append(w.buffer, ',')
-	}
-	for i := range added {
-		write(w, &added[i])
-		w.buffer = append(w.buffer, ',')
-	}
-	w.buffer[len(w.buffer)-1] = ']'
+	w.buffer = append(append(append(w.buffer, `,"`...), name...), `":`...)
+	writeList(w, a, b, write)
 }
 
-func (p *plan) encodeHost(w *patch, sidecar *conf.Sidecar) {
-	addAll(w, p.spec.HostAliases != nil, sidecar.HostAliases, writeJSON, "/spec/hostAliases")
-	if p.hostNetwork {
-		w.set(opAdd, "true", "/spec/hostNetwork")
+// encodePod writes what concerns the pod as a whole.
+func (p *plan) encodePod(w *patch) {
+	addAll(w, p.spec.HostAliases != nil, nil, p.hostAliases, writeText, "/spec/hostAliases")
+	addAll(w, p.spec.ImagePullSecrets != nil, nil, p.pullSecrets, writeElement, "/spec/imagePullSecrets")
+	addAll(w, p.spec.Tolerations != nil, nil, p.tolerations, writeToleration, "/spec/tolerations")
+	addPairs(w, p.spec.NodeSelector.present, p.nodeSelector, "/spec/nodeSelector")
+	for _, flag := range []struct {
+		path string
+		by   *conf.Sidecar
+	}{
+		{"/spec/hostNetwork", p.hostNetwork},
+		{"/spec/hostPID", p.hostPID},
+		{"/spec/hostIPC", p.hostIPC},
+		{"/spec/shareProcessNamespace", p.shareProcesses},
+	} {
+		if flag.by != nil {
+			w.set(opAdd, "true", flag.path)
+		}
 	}
-	if p.hostPID {
-		w.set(opAdd, "true", "/spec/hostPID")
+}
+
+// encodeMetadata writes labels and annotations, of which there always are some.
+func (p *plan) encodeMetadata(w *patch) {
+	metadata := p.object.metadata()
+	if p.object.Metadata == nil {
+		w.set(opAdd, "{}", "/metadata")
 	}
+	addPairs(w, metadata.Labels.present, p.labels, "/metadata/labels")
+	addPairs(w, metadata.Annotations.present, p.annotations, "/metadata/annotations")
+}
+
+// addOwn notes on the pod that it is done, and with what. The status keeps a second review, such as
+// one by reinvocationPolicy IfNeeded, from injecting again.
+func (p *plan) addOwn() {
+	p.annotations = append(p.annotations,
+		pair{Pair: conf.Pair{Key: p.policy.key(injectedKey), Value: Injections(p.sidecars)}},
+		pair{Pair: conf.Pair{Key: p.policy.key(statusKey), Value: statusInjected}})
+}
+
+// addPairs adds members to a map, which it makes where there is none.
+func addPairs(w *patch, exists bool, pairs []pair, path string) {
+	if len(pairs) == 0 {
+		return
+	}
+	if exists {
+		for i := range pairs {
+			w.begin(opAdd, path, "/", escape(pairs[i].Key))
+			w.quote(pairs[i].Value)
+			w.end()
+		}
+		return
+	}
+	w.begin(opAdd, path)
+	for i := range pairs {
+		w.buffer = append(w.buffer, "{,"[min(i, 1)])
+		w.quote(pairs[i].Key)
+		w.buffer = append(w.buffer, ':')
+		w.quote(pairs[i].Value)
+	}
+	w.buffer = append(w.buffer, '}')
+	w.end()
 }

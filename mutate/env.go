@@ -1,29 +1,36 @@
 package mutate
 
-import "k8s-sidecar-injector/conf"
+import (
+	"slices"
 
-// addEnv gives every container, received or injected, the sidecar's variables. One that a
-// container has already stays as it is.
-func (p *plan) addEnv(sidecar *conf.Sidecar) {
+	"k8s-sidecar-injector/conf"
+)
+
+// addEnv gives every container that the sidecar applies to its variables. One that a container
+// has already stays as it is.
+func (p *plan) addEnv(s *conf.Sidecar) {
+	if len(s.Env) == 0 {
+		return
+	}
 	for i := range p.containers {
 		c := &p.containers[i]
-		c.env = without(sidecar.Env, func(e *conf.Element) bool { return c.hasEnv(e.Name) })
+		if p.notes != nil {
+			p.notes.env(s, c)
+		}
+		if c.takesFrom(s) {
+			c.env = join(c.env, without(s.Env, c.hasEnv))
+		}
 	}
 }
 
-func (c *container) hasEnv(name string) bool {
+// hasEnv tells whether the container has the variable, by itself or from an earlier sidecar.
+func (c *container) hasEnv(e *conf.Env) bool {
+	return c.ownEnv(e.Name) || slices.ContainsFunc(c.env, func(added conf.Env) bool { return added.Name == e.Name })
+}
+
+func (c *container) ownEnv(name string) bool {
 	if c.received != nil {
-		for i := range c.received.Env {
-			if c.received.Env[i].Name == name {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(c.received.Env, Named{Name: name})
 	}
-	for i := range c.injected.Env {
-		if c.injected.Env[i].Name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.injected.Env, func(own conf.Env) bool { return own.Name == name })
 }

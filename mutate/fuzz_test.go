@@ -18,51 +18,62 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
 )
 
 // FuzzPod holds Pod against the oracle, over pods and sidecars made from the input.
 func FuzzPod(f *testing.F) {
-	for seed := range uint64(400) {
-		f.Add(random(f, seed, 64+int(seed)))
+	for seed := range uint64(600) {
+		f.Add(random(f, seed, 200+2*int(seed)))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		g := &generator{bytes: input}
-		written := g.sidecar()
+		definitions, written := g.sidecars()
 		pod := g.pod()
-		snapshot, rejected := tryLoad(written)
-		if len(rejected) > 0 {
-			return // not a sidecar
-		}
+		snapshot, _ := tryLoad(written)
+		definitions = slices.DeleteFunc(definitions, func(d *definition) bool {
+			ref, err := conf.ParseRef(d.Name)
+			return err != nil || snapshot.Sidecar(ref) == nil // rejected
+		})
 		again, _ := tryLoad(written)
-		c := &testCase{policy: usual(), object: pod, request: object{
-			"operation": "CREATE", "namespace": "default", "resource": object{"version": "v1", "resource": "pods"},
-		}}
-		decision := decide(t, snapshot, c.policy, c.with(t, pod))
-		unchanged(t, snapshot, again)
-
-		d := new(definition)
-		if err := json.Unmarshal(written, d); err != nil {
-			t.Fatal(err)
+		digests := make(map[string]string)
+		for sidecar := range snapshot.Sidecars() {
+			digests[sidecar.Ref.String()] = sidecar.Digest[:12]
 		}
-		ref := conf.Ref{Name: "logger", Version: "v1"}
-		want, err := expect(pod, d, "logger:v1@"+snapshot.Sidecar(ref).Digest[:12])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if decision.Reason != want.reason {
-			t.Fatalf("got %s, want %s\nsidecar: %s\npod: %s", text(&decision), want.reason, written, pod)
-		}
-		if decision.Outcome != mutate.Injected {
-			return
-		}
-		injected := apply(t, pod, decision.Patch)
-		same(t, want, injected)
-		survives(t, want, pod, injected)
-		c.secondPass(t, snapshot, injected)
-		if t.Failed() {
-			t.Logf("sidecar: %s\npod: %s\npatch: %s", written, pod, decision.Patch)
+		for _, namespace := range []*string{nil, new("logger:v1")} {
+			c := &testCase{policy: usual(), namespace: namespace, object: pod, request: creation()}
+			c.againstOracle(t, snapshot, definitions, digests)
+			unchanged(t, snapshot, again)
+			if t.Failed() {
+				t.Logf("sidecars: %s\npod: %s", written, pod)
+			}
 		}
 	})
+}
+
+// againstOracle decides, and wants what the oracle makes of the sidecars.
+func (c *testCase) againstOracle(t *testing.T, snapshot *store.Snapshot, definitions []*definition, digests map[string]string) {
+	t.Helper()
+	decision := decideIn(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
+	want, err := expect(c.object, c.namespace, definitions, digests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if decision.Reason != want.reason {
+		t.Errorf("got %s, want %s", text(&decision), want.reason)
+		return
+	}
+	c.explained(t, snapshot, &decision)
+	if decision.Outcome != mutate.Injected {
+		return
+	}
+	injected := apply(t, c.object, decision.Patch)
+	same(t, want, injected)
+	survives(t, want, c.object, injected)
+	c.secondPass(t, snapshot, injected)
+	if t.Failed() {
+		t.Logf("patch: %s", decision.Patch)
+	}
 }
 
 // same compares the result with the oracle's pod.
@@ -118,10 +129,12 @@ func survive(t *testing.T, want *expected, path string, before, after any) {
 	case []any:
 		after, _ := after.([]any)
 		kept := slices.DeleteFunc(slices.Clone(before), func(e any) bool { return want.takes(path, e) })
-		if len(after) < len(kept) {
-			t.Errorf("%s has %d elements, want at least %d", path, len(after), len(kept))
+		first := want.inFront(path, len(after)-len(kept))
+		if len(after) < first+len(kept) {
+			t.Errorf("%s has %d elements, want at least %d", path, len(after), first+len(kept))
 			return
 		}
+		after = after[first:]
 		for i := range kept {
 			survive(t, want, path+"[]", kept[i], after[i])
 		}
@@ -133,11 +146,19 @@ func survive(t *testing.T, want *expected, path string, before, after any) {
 	}
 }
 
+// inFront is how many elements come before those of the pod.
+func (e *expected) inFront(path string, added int) int {
+	if strings.HasSuffix(path, ".envFrom") {
+		return max(added, 0)
+	}
+	return e.offset[strings.TrimPrefix(path, ".spec.")]
+}
+
 // ourField tells the scalars that an injection may change.
 func ourField(want *expected, path string) bool {
 	switch path {
 	case ".metadata.annotations.injector.tumblr.com/status", ".metadata.annotations.injector.tumblr.com/injected",
-		".spec.hostNetwork", ".spec.hostPID":
+		".spec.hostNetwork", ".spec.hostPID", ".spec.hostIPC":
 		return true
 	case ".spec.serviceAccountName", ".spec.serviceAccount":
 		return want.account

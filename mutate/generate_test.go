@@ -69,6 +69,7 @@ func (g *generator) list(o object, name string, element func() any) {
 func (g *generator) pod() []byte {
 	annotations := g.annotations()
 	metadata := g.with(object{"name": "pod", "annotations": annotations})
+	g.maybe(metadata, 2, "labels", object{"a": "pod"}, object{"b": "pod", "c": nil}, object{}, nil)
 	pod := g.with(object{"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
 	if annotations == nil {
 		delete(metadata, "annotations")
@@ -88,9 +89,14 @@ func (g *generator) annotations() object {
 		return nil
 	}
 	annotations := object{"injector.tumblr.com/request": "logger:v1", "other": "kept"}
-	if g.one(16) {
-		annotations["injector.tumblr.com/request"] = pick[any](g, " LOGGER:v1\n", "none", "", "other:v1", "two, three", nil)
+	if g.one(2) {
+		annotations["injector.tumblr.com/request"] = pick[any](g, "logger:v1, two", "two,logger:v1", " three:v2 ,two:latest, Logger:v1", "two,logger:v1,TWO")
 	}
+	if g.one(16) {
+		annotations["injector.tumblr.com/request"] = pick[any](g, " LOGGER:v1\n", "none", "", "other:v1", "two, three", nil,
+			"logger:v1,", "logger:v1,none", "two logger:v1", ",")
+	}
+	g.maybe(annotations, 6, "kubectl.kubernetes.io/default-container", "a", nil)
 	if g.one(16) {
 		annotations["injector.tumblr.com/status"] = pick[any](g, "failed", " Injected ", "", nil)
 	}
@@ -119,6 +125,10 @@ func (g *generator) spec() object {
 	g.maybe(spec, 4, "serviceAccount", "default", "", "own", nil)
 	g.maybe(spec, 6, "hostNetwork", true, false, nil)
 	g.maybe(spec, 6, "hostPID", true, false, nil)
+	g.maybe(spec, 8, "hostIPC", true, false, nil)
+	g.maybe(spec, 3, "nodeSelector", object{"a": "1"}, object{"b": "2"}, object{}, nil)
+	g.list(spec, "imagePullSecrets", func() any { return object{"name": pick(g, "a", "b", "c")} })
+	g.list(spec, "tolerations", func() any { return g.with(g.toleration()) })
 	g.maybe(spec, 8, "automountServiceAccountToken", false, true, nil)
 	g.maybe(spec, 8, "hostUsers", false, true, nil)
 	g.maybe(spec, 8, "shareProcessNamespace", true, false, nil)
@@ -160,6 +170,7 @@ func (g *generator) container(init bool) object {
 	c := g.with(object{"name": pick(g, "a", "b", "c", "d"), "image": "app"})
 	g.list(c, "env", func() any { return g.with(g.env()) })
 	g.list(c, "volumeMounts", func() any { return g.with(g.mount()) })
+	g.list(c, "envFrom", func() any { return g.with(g.source()) })
 	if g.one(4) {
 		g.list(c, "volumeDevices", func() any { return g.device() })
 	}
@@ -177,6 +188,29 @@ func (g *generator) env() object {
 		return object{"name": pick(g, "A", "B", "C"), "valueFrom": object{"fieldRef": object{"fieldPath": "metadata.name"}}}
 	}
 	return object{"name": pick(g, "A", "B", "C"), "value": pick(g, "", "<&>\u2028", "x")}
+}
+
+func (g *generator) source() object {
+	ref := object{"name": pick(g, "a", "b")}
+	s := object{pick(g, "configMapRef", "secretRef"): ref}
+	g.maybe(ref, 3, "optional", true, false)
+	g.maybe(s, 4, "prefix", "P_")
+	return s
+}
+
+func (g *generator) toleration() object {
+	t := object{"key": pick(g, "a", "b"), "operator": pick(g, "Exists", "Equal")}
+	if t["operator"] == "Equal" {
+		g.maybe(t, 2, "value", "x", "y")
+		if g.one(2) {
+			delete(t, "operator")
+		}
+	}
+	g.maybe(t, 2, "effect", "NoSchedule", "NoExecute")
+	if t["effect"] == "NoExecute" {
+		g.maybe(t, 2, "tolerationSeconds", 1, 2)
+	}
+	return t
 }
 
 // sidecarEnv is env that may also come from a file of a volume.
@@ -227,16 +261,43 @@ func (g *generator) alias() object {
 	return object{"ip": pick(g, "10.0.0.1", "10.0.0.2"), "hostnames": []any{"db.internal"}}
 }
 
-// sidecar makes a definition, which Load may still reject.
-func (g *generator) sidecar() []byte {
-	d := object{"name": "logger:v1"}
+// sidecars makes a few definitions, which Load may still reject, and the file of them.
+func (g *generator) sidecars() ([]*definition, []byte) {
+	var all []*definition
+	var file []byte
+	for _, name := range []string{"logger:v1", "two:latest", "three:v2"} {
+		content := g.sidecar(name)
+		d := new(definition)
+		if err := json.Unmarshal(content, d); err != nil {
+			panic(err)
+		}
+		all = append(all, d)
+		file = append(append(append(file, "---\n"...), content...), '\n')
+	}
+	return all, file
+}
+
+// sidecar makes a definition.
+func (g *generator) sidecar(name string) []byte {
+	d := object{"name": name}
 	var names []string
 	g.several(d, "containers", func() object { return g.sidecarContainer(&names, false) })
 	g.several(d, "initContainers", func() object { return g.sidecarContainer(&names, true) })
+	if g.one(3) {
+		g.several(d, "prependContainers", func() object { return g.sidecarContainer(&names, false) })
+		g.several(d, "prependInitContainers", func() object { return g.sidecarContainer(&names, true) })
+	}
+	if g.one(2) {
+		g.several(d, "envFrom", g.source)
+		g.maybe(d, 2, "appliesTo", object{"containers": []any{"a"}}, object{"initContainers": []any{}}, object{"containers": []any{"z", "b*"}, "initContainers": []any{"*"}})
+	}
+	if g.one(2) {
+		g.podFields(d)
+	}
 	g.unique(d, "volumes", g.volume)
 	g.unique(d, "volumeMounts", g.mount)
 	g.unique(d, "env", g.sidecarEnv)
-	if g.one(2) {
+	if !g.one(4) {
 		// Mostly the volumes that are mounted, so that not every pod is a conflict.
 		d["volumes"] = []any{
 			object{"name": "data", "emptyDir": object{}},
@@ -250,6 +311,20 @@ func (g *generator) sidecar() []byte {
 	g.maybe(d, 4, "hostPID", true, false)
 	g.maybe(d, 2, "serviceAccountName", "logger", "logger", "logger", "default")
 	return encode(d)
+}
+
+func (g *generator) podFields(d object) {
+	g.maybe(d, 2, "labels", object{"a": "1"}, object{"b": "2", "c": ""})
+	g.maybe(d, 2, "annotations", object{"other": "1"}, object{"b/c~d": "<2>"}, object{"kubectl.kubernetes.io/default-container": "b"})
+	g.maybe(d, 2, "nodeSelector", object{"a": "1"}, object{"a": "1", "b": "2"}, object{"a": "1"}, object{"a": "2"})
+	g.several(d, "tolerations", g.toleration)
+	if g.one(2) {
+		d["imagePullSecrets"] = []any{object{"name": pick(g, "a", "b")}, object{"name": "c"}}
+	}
+	g.maybe(d, 6, "hostIPC", true, false)
+	g.maybe(d, 6, "shareProcessNamespace", true, false)
+	g.maybe(d, 12, "allowedNamespaces", []any{"default"}, []any{"other"})
+	g.maybe(d, 12, "skipHostNetworkPods", true, false)
 }
 
 func (g *generator) several(d object, list string, element func() object) {
@@ -284,6 +359,9 @@ func (g *generator) sidecarContainer(names *[]string, init bool) object {
 		return nil
 	}
 	*names = append(*names, c["name"].(string))
+	if g.one(2) {
+		return c // so plain that another sidecar may have the same
+	}
 	g.unique(c, "env", g.sidecarEnv)
 	g.unique(c, "volumeMounts", g.mount)
 	g.maybe(c, 8, "securityContext", object{"procMount": "Unmasked"}, object{"procMount": "Default"},

@@ -27,7 +27,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 //
 //	sidecars.yaml  what the snapshot holds
 //	pod.yaml       what comes in
-//	policy.yaml    what differs from a plain CREATE under the default policy, if anything
+//	policy.yaml    what differs from a plain CREATE under the default policy, if anything; also
+//	               the request of the namespace
 //
 // and of what comes out, written by go test -update:
 //
@@ -80,9 +81,10 @@ func TestReviews(t *testing.T) {
 
 // testCase is one request under one policy.
 type testCase struct {
-	policy  *mutate.Policy
-	request map[string]any // without the object
-	object  []byte         // JSON
+	policy    *mutate.Policy
+	namespace *string        // its default
+	request   map[string]any // without the object
+	object    []byte         // JSON
 }
 
 // settings is policy.yaml.
@@ -90,6 +92,7 @@ type settings struct {
 	AnnotationNamespace string         `json:"annotationNamespace"`
 	OnUnknown           mutate.Action  `json:"onUnknown"`
 	OnConflict          mutate.Action  `json:"onConflict"`
+	Default             *string        `json:"default"`
 	Request             map[string]any `json:"request"`
 }
 
@@ -114,6 +117,7 @@ func readCase(t *testing.T, directory string) *testCase {
 	set(&c.policy.AnnotationNamespace, s.AnnotationNamespace)
 	set(&c.policy.OnUnknown, s.OnUnknown)
 	set(&c.policy.OnConflict, s.OnConflict)
+	c.namespace = s.Default
 	maps.Copy(c.request, s.Request)
 	return c
 }
@@ -127,8 +131,9 @@ func set[T ~string](target *T, value T) {
 // outputs decides, and gives the golden files by name.
 func (c *testCase) outputs(t *testing.T, snapshot *store.Snapshot) map[string]string {
 	t.Helper()
-	decision := decide(t, snapshot, c.policy, c.with(t, c.object))
+	decision := decideIn(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
 	files := map[string]string{"decision.txt": text(&decision)}
+	c.explained(t, snapshot, &decision)
 	if decision.Outcome != mutate.Injected {
 		if decision.Patch != nil {
 			t.Errorf("%s with a patch", decision.Outcome)
@@ -162,13 +167,13 @@ func (c *testCase) with(tb testing.TB, object []byte) []byte {
 // Somebody may also have copied the pod and cleared the status.
 func (c *testCase) secondPass(tb testing.TB, snapshot *store.Snapshot, injected []byte) {
 	tb.Helper()
-	again := decide(tb, snapshot, c.policy, c.with(tb, injected))
+	again := decideIn(tb, c.namespace, snapshot, c.policy, c.with(tb, injected))
 	if again.Reason != mutate.ReasonAlreadyInjected || again.Outcome != mutate.Skipped {
 		tb.Errorf("second pass: %s", text(&again))
 	}
 	status := strings.ReplaceAll(c.policy.AnnotationNamespace+"/status", "/", "~1")
 	cleared := apply(tb, injected, fmt.Appendf(nil, `[{"op":"remove","path":"/metadata/annotations/%s"}]`, status))
-	third := decide(tb, snapshot, c.policy, c.with(tb, cleared))
+	third := decideIn(tb, c.namespace, snapshot, c.policy, c.with(tb, cleared))
 	if third.Outcome == mutate.Injected {
 		apply(tb, cleared, third.Patch)
 	}

@@ -28,11 +28,11 @@ func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 }
 
 // Volumes is a list of at most mostElements.
-type Volumes []Named
+type Volumes []Volume
 
 // UnmarshalJSONFrom reads the list.
 func (v *Volumes) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Named)(v), func(at int, _ *Named) (bool, error) {
+	return readList(decoder, (*[]Volume)(v), func(at int, _ *Volume) (bool, error) {
 		return true, withinBounds(at, "volumes")
 	})
 }
@@ -61,6 +61,26 @@ type Owners []Owner
 func (o *Owners) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	return readList(decoder, (*[]Owner)(o), func(_ int, e *Owner) (bool, error) {
 		return e.Controller, nil
+	})
+}
+
+// Sources is a list of sources of variables.
+type Sources []Source
+
+// UnmarshalJSONFrom reads the list.
+func (s *Sources) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return readList(decoder, (*[]Source)(s), func(_ int, e *Source) (bool, error) {
+		return *e != Source{}, nil
+	})
+}
+
+// Tolerated is what the tolerations of a pod match.
+type Tolerated []conf.Tolerated
+
+// UnmarshalJSONFrom reads the list.
+func (t *Tolerated) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return readList(decoder, (*[]conf.Tolerated)(t), func(_ int, e *conf.Tolerated) (bool, error) {
+		return *e != conf.Tolerated{}, nil
 	})
 }
 

@@ -3,6 +3,7 @@ package mutate_test
 import (
 	"bytes"
 	"reflect"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -36,7 +37,11 @@ func tryLoad(content []byte) (*store.Snapshot, []conf.Rejection) {
 
 func unchanged(tb testing.TB, snapshot, again *store.Snapshot) {
 	tb.Helper()
-	if diff := cmp.Diff(slices.Collect(again.Sidecars()), slices.Collect(snapshot.Sidecars())); diff != "" {
+	whole := cmp.Exporter(func(reflect.Type) bool { return true })
+	patterns := cmp.Comparer(func(a, b *regexp.Regexp) bool {
+		return (a == nil) == (b == nil) && (a == nil || a.String() == b.String())
+	})
+	if diff := cmp.Diff(slices.Collect(again.Sidecars()), slices.Collect(snapshot.Sidecars()), whole, patterns); diff != "" {
 		tb.Errorf("the snapshot was changed (-before +after):\n%s", diff)
 	}
 }
@@ -45,7 +50,14 @@ func unchanged(tb testing.TB, snapshot, again *store.Snapshot) {
 // decisions must be the same to the byte.
 func decide(tb testing.TB, snapshot *store.Snapshot, policy *mutate.Policy, request []byte) mutate.Decision {
 	tb.Helper()
+	return decideIn(tb, nil, snapshot, policy, request)
+}
+
+// decideIn is decide in a namespace with a default.
+func decideIn(tb testing.TB, namespace *string, snapshot *store.Snapshot, policy *mutate.Policy, request []byte) mutate.Decision {
+	tb.Helper()
 	r, before := decode(tb, request), decode(tb, request)
+	r.Default, before.Default = namespace, namespace
 	p := *policy
 	p.IgnoredNamespaces = slices.Clone(policy.IgnoredNamespaces)
 	decision := mutate.Pod(snapshot, policy, r)

@@ -7,15 +7,33 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// addMounts gives every container, received or injected, the sidecar's mounts, except those
-// whose volume or path it has already.
-func (p *plan) addMounts(sidecar *conf.Sidecar) {
+// addMounts gives every container that the sidecar applies to its mounts, except those whose
+// volume or path the container has already.
+func (p *plan) addMounts(s *conf.Sidecar) {
+	if len(s.VolumeMounts) == 0 {
+		return
+	}
 	for i := range p.containers {
 		c := &p.containers[i]
-		c.mounts = without(sidecar.VolumeMounts, func(m *conf.Mount) bool {
-			return c.uses(func(volume, path string) bool { return volume == m.Name || samePath(path, m.Path) })
-		})
+		if p.notes != nil {
+			p.notes.mounts(s, c)
+		}
+		if c.takesFrom(s) {
+			c.mounts = join(c.mounts, without(s.VolumeMounts, c.hasMount))
+		}
 	}
+}
+
+// hasMount tells whether the volume or the path of a mount is in use, by the container itself
+// or by an earlier sidecar.
+func (c *container) hasMount(m *conf.Mount) bool {
+	return c.usesLike(m) || slices.ContainsFunc(c.mounts, func(added conf.Mount) bool {
+		return added.Name == m.Name || samePath(added.Path, m.Path)
+	})
+}
+
+func (c *container) usesLike(m *conf.Mount) bool {
+	return c.uses(func(volume, path string) bool { return volume == m.Name || samePath(path, m.Path) })
 }
 
 // uses looks through the volumes and paths that the container has by itself, be it as mounts

@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -75,43 +76,63 @@ func (w *patch) quote(text string) {
 	w.buffer, _ = jsontext.AppendQuote(w.buffer, text)
 }
 
-// addAll adds elements to the end of a list. Where there is no list yet, or a null in its
-// place, one operation makes it.
-func addAll[E any](w *patch, exists bool, elements []E, write func(*patch, *E), path ...string) {
-	if len(elements) == 0 {
+// addAll adds elements to a list, some in front of what it has and some behind that. Where
+// there is no list yet, or a null in its place, one operation makes it.
+func addAll[E any](w *patch, exists bool, front, back []E, write func(*patch, *E), path ...string) {
+	if len(front)+len(back) == 0 {
 		return
 	}
-	if exists {
-		for i := range elements {
-			w.open(opAdd, path)
-			w.buffer = append(w.buffer, "/-"...)
-			w.value(opAdd)
-			write(w, &elements[i])
-			w.end()
-		}
+	if !exists {
+		w.begin(opAdd, path...)
+		writeList(w, front, back, write)
+		w.end()
 		return
 	}
-	w.begin(opAdd, path...)
-	w.buffer = append(w.buffer, '[')
-	for i := range elements {
-		write(w, &elements[i])
-		w.buffer = append(w.buffer, ',')
+	for i := range front {
+		addOne(w, path, strconv.Itoa(i), &front[i], write)
 	}
-	w.buffer[len(w.buffer)-1] = ']'
+	for i := range back {
+		addOne(w, path, "-", &back[i], write)
+	}
+}
+
+func addOne[E any](w *patch, path []string, at string, element *E, write func(*patch, *E)) {
+	w.open(opAdd, path)
+	w.buffer = append(append(w.buffer, '/'), at...)
+	w.value(opAdd)
+	write(w, element)
 	w.end()
 }
 
-func writeElement(w *patch, e *conf.Element) {
-	w.buffer = append(w.buffer, e.JSON...)
+// writeList appends the elements of two lists as one, which is not empty.
+func writeList[E any](w *patch, a, b []E, write func(*patch, *E)) {
+	w.buffer = append(w.buffer, '[')
+	for i := range a {
+		write(w, &a[i])
+		w.buffer = append(w.buffer, ',')
+	}
+	for i := range b {
+		write(w, &b[i])
+		w.buffer = append(w.buffer, ',')
+	}
+	w.buffer[len(w.buffer)-1] = ']'
 }
 
-func writeMount(w *patch, m *conf.Mount) {
-	w.buffer = append(w.buffer, m.JSON...)
+func writeText(w *patch, t *conf.Text) {
+	w.buffer = append(w.buffer, t.JSON...)
 }
 
-func writeJSON(w *patch, value *[]byte) {
-	w.buffer = append(w.buffer, *value...)
-}
+func writeElement(w *patch, e *conf.Element) { writeText(w, &e.Text) }
+
+func writeVolume(w *patch, v *volume) { writeText(w, &v.Text) }
+
+func writeEnv(w *patch, e *conf.Env) { writeText(w, &e.Text) }
+
+func writeSource(w *patch, e *conf.EnvFrom) { writeText(w, &e.Text) }
+
+func writeMount(w *patch, m *conf.Mount) { writeText(w, &m.Text) }
+
+func writeToleration(w *patch, t *conf.Toleration) { writeText(w, &t.Text) }
 
 // escape makes a key part of a JSON Pointer (RFC 6901, section 3).
 func escape(key string) string {

@@ -12,68 +12,60 @@ import (
 // Pod decides about one request. It reads nothing but its arguments and changes none of
 // them; the same arguments give the same bytes. It is safe for concurrent use.
 func Pod(snapshot *store.Snapshot, policy *Policy, request *Request) Decision {
-	decision := decide(snapshot, policy, request)
-	decision.Asked, _ = request.Object.Metadata.Annotations.find(policy.AnnotationNamespace, requestKey)
+	return pod(snapshot, policy, request, nil)
+}
+
+func pod(snapshot *store.Snapshot, policy *Policy, request *Request, notes *notes) Decision {
+	decision := decide(snapshot, policy, request, notes)
+	decision.attribute(policy, request)
 	decision.Generation = snapshot.Generation()
 	return decision
 }
 
-func decide(snapshot *store.Snapshot, policy *Policy, request *Request) Decision {
+func decide(snapshot *store.Snapshot, policy *Policy, request *Request, notes *notes) Decision {
 	if reason, leave := leaveAlone(policy, request); leave {
 		return skip(reason)
 	}
-	asked, _ := request.Object.Metadata.Annotations.find(policy.AnnotationNamespace, requestKey)
-	ref, err := conf.ParseRef(asked)
+	asked, by := request.ask(policy)
+	refs, err := parseRequest(asked)
 	if err != nil {
-		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("annotation %s: %s is not a sidecar: want name or name:version, of letters, digits, '-', '_' and '.', each up to 63",
-			policy.key(requestKey), quoted(asked)))
+		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("%s: %v", request.annotation(policy, by), err))
 	}
-	sidecar := snapshot.Sidecar(ref)
-	if sidecar == nil {
-		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("annotation %s: there is no sidecar %s%s",
-			policy.key(requestKey), quoted(ref.String()), alternatives(snapshot, ref)))
+	sidecars, err := find(snapshot, refs)
+	if err != nil {
+		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("%s: %v", request.annotation(policy, by), err))
 	}
-	return inject(policy, request, sidecar)
-}
-
-// alternatives helps somebody who named a sidecar that does not exist: usually the version is
-// wrong or missing.
-func alternatives(snapshot *store.Snapshot, wanted conf.Ref) string {
-	const most = 3
-	var names []string
-	for sidecar := range snapshot.Sidecars() {
-		if sidecar.Ref.Name == wanted.Name && len(names) < most {
-			names = append(names, sidecar.Ref.String())
-		}
+	if decision, guarded := guard(policy, request, sidecars); guarded {
+		return decision
 	}
-	if names == nil {
-		return ": check the name, or ask your operator"
+	filled, err := fillAll(policy, request, sidecars)
+	if err != nil {
+		return refuse(policy.OnConflict, ReasonBadParameter, err.Error())
 	}
-	return ", but there is " + strings.Join(names, ", ")
+	return inject(policy, request, filled, notes)
 }
 
 // leaveAlone finds the pods that are none of our business, in the order in which the reasons
 // are documented.
 func leaveAlone(policy *Policy, request *Request) (Reason, bool) {
-	annotations := &request.Object.Metadata.Annotations
 	if !request.PodCreate() {
 		return ReasonNotAPodCreate, true
 	}
-	if _, mirror := annotations.find(mirrorNamespace, mirrorName); mirror {
+	annotations := &request.Object.metadata().Annotations
+	if _, mirror := annotations.findIn(mirrorNamespace, mirrorName); mirror {
 		return ReasonMirrorPod, true
 	}
 	if slices.Contains(policy.IgnoredNamespaces, request.Namespace) {
 		return ReasonIgnoredNamespace, true
 	}
-	if status, _ := annotations.find(policy.AnnotationNamespace, statusKey); strings.EqualFold(strings.TrimSpace(status), statusInjected) {
+	if status, _ := annotations.findIn(policy.AnnotationNamespace, statusKey); strings.EqualFold(strings.TrimSpace(status), statusInjected) {
 		return ReasonAlreadyInjected, true
 	}
-	asked, found := annotations.find(policy.AnnotationNamespace, requestKey)
-	if !found {
+	asked, by := request.ask(policy)
+	if by == ByNobody {
 		return ReasonNoAnnotation, true
 	}
-	asked = strings.TrimSpace(asked)
-	if asked == "" || strings.EqualFold(asked, "none") {
+	if optsOut(asked) {
 		return ReasonOptedOut, true
 	}
 	return "", false
@@ -85,31 +77,29 @@ func (r *Request) PodCreate() bool {
 	return r.Operation == "CREATE" && r.SubResource == "" && r.Resource == Resource{Version: "v1", Resource: "pods"}
 }
 
-// inject merges a sidecar into the pod.
-func inject(policy *Policy, request *Request, sidecar *conf.Sidecar) Decision {
-	if size := addedSize(request.Object.Spec, sidecar); size > mostAdded {
-		return conflicting(policy, sidecar, fmt.Sprintf("its env and mounts would add some %d bytes to the pod's containers, more than an API server takes", size))
+// inject merges sidecars into the pod, all or none.
+func inject(policy *Policy, request *Request, sidecars []*conf.Sidecar, notes *notes) Decision {
+	if size := addedSize(request.Object.Spec, sidecars); size > mostAdded {
+		return conflicting(policy, sidecars, fmt.Sprintf("they would add some %d bytes to the pod, more than an API server takes", size))
 	}
-	p := newPlan(&request.Object, sidecar)
-	p.setServiceAccount(sidecar)
-	p.addContainers(sidecar)
-	p.addVolumes(sidecar)
-	p.addMounts(sidecar)
-	p.addEnv(sidecar)
-	p.dropVolumes()
-	p.setHost(sidecar)
-	p.findConflicts(sidecar)
+	p := newPlan(policy, &request.Object, sidecars)
+	p.notes = notes
+	p.fill()
 	if len(p.conflicts) > 0 {
-		return conflicting(policy, sidecar, p.conflictText())
+		return conflicting(policy, sidecars, p.conflictText())
 	}
 	return Decision{
 		Outcome:  Injected,
 		Reason:   ReasonInjected,
-		Sidecars: []*conf.Sidecar{sidecar},
-		Patch:    p.encode(policy, sidecar),
+		Sidecars: sidecars,
+		Patch:    p.encode(),
 	}
 }
 
-func conflicting(policy *Policy, sidecar *conf.Sidecar, why string) Decision {
-	return refuse(policy.OnConflict, ReasonConflict, fmt.Sprintf("sidecar %s does not fit this pod: %s", sidecar.Ref, why))
+func conflicting(policy *Policy, sidecars []*conf.Sidecar, why string) Decision {
+	does := "does"
+	if len(sidecars) > 1 {
+		does = "do"
+	}
+	return refuse(policy.OnConflict, ReasonConflict, fmt.Sprintf("%s %s not fit this pod: %s", names(sidecars), does, why))
 }

@@ -165,13 +165,13 @@ func TestTooMuch(t *testing.T) {
 	t.Parallel()
 	const head = `{"object":{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"containers":[`
 	err := jsonv2.Unmarshal([]byte(head+repeat(`{}`, 10001)+`]}}}`), new(mutate.Request))
-	if err == nil || mutate.Explain(err, "").Error() != `"/object/spec/containers": more than 10000 containers` {
+	if err == nil || mutate.DecodeError(err, "").Error() != `"/object/spec/containers": more than 10000 containers` {
 		t.Errorf("10001 containers: %v", err)
 	}
 	snapshot := load(t, []byte("name: logger:v1\nenv: [{name: BIG, value: "+strings.Repeat("x", 1000)+"}]\n"))
 	request := decode(t, []byte(`{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},`+head[1:]+repeat(`{}`, 4000)+`]}}}`))
 	decision := mutate.Pod(snapshot, usual(), request)
-	want := "sidecar logger:v1 does not fit this pod: its env and mounts would add some 4356000 bytes to the pod's containers, more than an API server takes"
+	want := "sidecar logger:v1 does not fit this pod: they would add some 4356000 bytes to the pod, more than an API server takes"
 	if decision.Reason != mutate.ReasonConflict || decision.Message != want {
 		t.Errorf("4000 containers: %s: %s", decision.Reason, decision.Message)
 	}
@@ -218,7 +218,7 @@ func TestLists(t *testing.T) {
 			if err := jsonv2.Unmarshal([]byte(test.spec), &got); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(mutate.Pairs{})); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

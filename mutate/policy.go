@@ -28,9 +28,10 @@ type Policy struct {
 	AnnotationNamespace string
 	// IgnoredNamespaces are those whose pods are left alone.
 	IgnoredNamespaces []string
-	// OnUnknown is for requests that are malformed or name a sidecar that does not exist.
+	// OnUnknown is for requests that are malformed, or name a sidecar that does not exist or that
+	// the namespace may not have.
 	OnUnknown Action
-	// OnConflict is for requests that would make an invalid pod.
+	// OnConflict is for requests that would make an invalid pod, or set a parameter wrongly.
 	OnConflict Action
 }
 
@@ -43,6 +44,9 @@ const (
 
 // statusInjected is the value of the status annotation that says: this pod is done.
 const statusInjected = "injected"
+
+// RequestAnnotation is the key of the annotation by which a pod asks, or a namespace for its pods.
+func (p *Policy) RequestAnnotation() string { return p.key(requestKey) }
 
 func (p *Policy) key(name string) string {
 	return p.AnnotationNamespace + "/" + name

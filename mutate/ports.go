@@ -25,8 +25,8 @@ type claim struct {
 
 // findPortConflicts finds ports of the node that two containers want, and ports that cannot
 // be had with hostNetwork, where the API server makes every port one of the node's.
-func (p *plan) findPortConflicts(sidecar *conf.Sidecar) {
-	hostNetwork := p.spec.HostNetwork || sidecar.HostNetwork
+func (p *plan) findPortConflicts() {
+	hostNetwork := p.spec.HostNetwork || p.hostNetwork != nil
 	var taken map[nodePort]claim // made late: few pods take any
 	for i := range p.containers {
 		c := &p.containers[i]
@@ -70,7 +70,7 @@ func (p *plan) claim(taken map[nodePort]claim, wanted nodePort, next claim) {
 // findOtherPort finds a port that hostNetwork would give another number than the author
 // asked for. The API server does not mind it of init containers that end.
 func (p *plan) findOtherPort(c *container, port conf.Port) {
-	caused := c.injected != nil || p.hostNetwork
+	caused := c.injected != nil || p.hostNetwork != nil
 	if caused && !c.ends() && port.HostPort != 0 && port.HostPort != port.ContainerPort {
 		p.conflict("with hostNetwork, hostPort %d of container %s must be its containerPort %d",
 			port.HostPort, quoted(c.name()), port.ContainerPort)
@@ -79,7 +79,7 @@ func (p *plan) findOtherPort(c *container, port conf.Port) {
 
 // findPortTaken reports two claims to one port, unless the pod came with both.
 func (p *plan) findPortTaken(wanted nodePort, earlier, next claim) {
-	cameWith := earlier.explicit && next.explicit || !p.hostNetwork
+	cameWith := earlier.explicit && next.explicit || p.hostNetwork == nil
 	if earlier.container.injected == nil && next.container.injected == nil && cameWith {
 		return
 	}

@@ -19,20 +19,35 @@ const (
 // right one, to injected containers too: it runs that plugin again after the webhooks. With
 // automountServiceAccountToken: false it has mounted nothing and will not, so that what is
 // there is the author's own and stays.
-func (p *plan) setServiceAccount(sidecar *conf.Sidecar) {
-	alias := ""
-	if p.spec.ServiceAccount != nil {
-		alias = *p.spec.ServiceAccount
+func (p *plan) setServiceAccount(s *conf.Sidecar) {
+	wanted := s.ServiceAccountName
+	if p.notes != nil && wanted != "" {
+		p.notes.account(s, p)
 	}
-	current := cmp.Or(p.spec.ServiceAccountName, alias, defaultAccount)
-	if sidecar.ServiceAccountName == "" || current != defaultAccount || sidecar.ServiceAccountName == current {
+	if wanted == "" || wanted == defaultAccount {
 		return
 	}
-	p.serviceAccount = sidecar.ServiceAccountName
-	automounts := p.spec.AutomountToken == nil || *p.spec.AutomountToken
-	for i := range p.containers {
-		p.containers[i].dropsToken = automounts
+	own := p.spec.account() != defaultAccount
+	switch {
+	case own || p.account.name == wanted:
+	case p.account.by != nil:
+		p.conflict("sidecars %s and %s want different service accounts, %q and %q", p.account.by.Ref, s.Ref, p.account.name, wanted)
+	default:
+		p.account = account{name: wanted, by: s}
+		automounts := p.spec.AutomountToken == nil || *p.spec.AutomountToken
+		for i := range p.containers {
+			p.containers[i].dropsToken = automounts
+		}
 	}
+}
+
+// account is the service account that the pod has without us.
+func (s *Spec) account() string {
+	alias := ""
+	if s.ServiceAccount != nil {
+		alias = *s.ServiceAccount
+	}
+	return cmp.Or(s.ServiceAccountName, alias, defaultAccount)
 }
 
 // drops tells a received mount that is taken away.

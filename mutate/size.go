@@ -10,22 +10,34 @@ const (
 	operationSize = 64
 )
 
-// addedSize is an upper bound, in bytes, of what a sidecar adds to a pod, known before
-// anything is made of it. What every container gets is multiplied by the containers of the
-// pod, which is where a small sidecar becomes a large patch.
-func addedSize(spec *Spec, sidecar *conf.Sidecar) int {
-	containers := len(sidecar.Containers) + len(sidecar.InitContainers)
+// addedSize is an upper bound, in bytes, of what sidecars add to a pod, known before anything is
+// made of it. What every container gets is multiplied by the containers of the pod, which is
+// where a small sidecar becomes a large patch.
+func addedSize(spec *Spec, sidecars []*conf.Sidecar) int {
+	containers, each, once := 0, 0, 0
 	if spec != nil {
-		containers += len(spec.Containers) + len(spec.InitContainers)
+		containers = len(spec.Containers) + len(spec.InitContainers)
 	}
-	return containers*(elementsSize(sidecar.Env)+mountsSize(sidecar.VolumeMounts)) + ownSize(sidecar)
+	for _, s := range sidecars {
+		containers += containersOf(s)
+		each += envSize(s.Env) + envFromSize(s.EnvFrom) + mountsSize(s.VolumeMounts)
+		once += ownSize(s)
+	}
+	return containers*each + once
 }
 
 // ownSize is of what the sidecar adds to a pod but once.
-func ownSize(sidecar *conf.Sidecar) int {
-	size := elementsSize(sidecar.Volumes) + containersSize(sidecar.Containers) + containersSize(sidecar.InitContainers)
-	for _, alias := range sidecar.HostAliases {
-		size += operationSize + len(alias)
+func ownSize(s *conf.Sidecar) int {
+	size := elementsSize(s.Volumes) + elementsSize(s.ImagePullSecrets) +
+		pairsSize(s.Labels) + pairsSize(s.Annotations) + pairsSize(s.NodeSelector)
+	for _, list := range [][]conf.Container{s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers} {
+		size += containersSize(list)
+	}
+	for i := range s.Tolerations {
+		size += operationSize + len(s.Tolerations[i].JSON)
+	}
+	for _, alias := range s.HostAliases {
+		size += operationSize + len(alias.JSON)
 	}
 	return size
 }
@@ -34,7 +46,31 @@ func containersSize(list []conf.Container) int {
 	size := 0
 	for i := range list {
 		c := &list[i]
-		size += operationSize + len(c.JSON) + elementsSize(c.Env) + mountsSize(c.VolumeMounts)
+		size += operationSize + len(c.JSON) + envSize(c.Env) + envFromSize(c.EnvFrom) + mountsSize(c.VolumeMounts)
+	}
+	return size
+}
+
+func pairsSize(list []conf.Pair) int {
+	size := 0
+	for i := range list {
+		size += operationSize + len(list[i].Key) + len(list[i].Value)
+	}
+	return size
+}
+
+func envSize(list []conf.Env) int {
+	size := 0
+	for i := range list {
+		size += operationSize + len(list[i].JSON)
+	}
+	return size
+}
+
+func envFromSize(list []conf.EnvFrom) int {
+	size := 0
+	for i := range list {
+		size += operationSize + len(list[i].JSON)
 	}
 	return size
 }

@@ -49,7 +49,7 @@ func decodeChange(body []byte) (*change, error) {
 		Request    *change `json:"request"`
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
-		return nil, fmt.Errorf("the body is not an AdmissionReview: %w", mutate.Explain(err, ""))
+		return nil, fmt.Errorf("the body is not an AdmissionReview: %w", mutate.DecodeError(err, ""))
 	}
 	if err := checkKind(r.Kind, r.APIVersion); err != nil {
 		return nil, err

@@ -38,25 +38,25 @@ func TestReviewLog(t *testing.T) {
 	}{
 		{"injected", string(recorded(t, "v1-deployment-pod")), zerolog.InfoLevel, map[string]any{
 			"level": "info", "message": "review", "uid": "0c972378-6211-4715-b89a-d5642d92bfa9", "namespace": "default",
-			"name": "web-77bf58f877-*", "owner": "ReplicaSet/web-77bf58f877", "request": "logger:v1", "outcome": "injected",
+			"name": "web-77bf58f877-*", "owner": "ReplicaSet/web-77bf58f877", "request": "logger:v1", "requested_by": "pod", "outcome": "injected",
 			"reason": "injected", "sidecars": []any{"logger:v1"}, "generation": 1.0,
 		}},
 		{"denied", create(asking("clash:v1", "app")), zerolog.InfoLevel, map[string]any{
-			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "clash:v1",
+			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "clash:v1", "requested_by": "pod",
 			"outcome": "denied", "reason": "conflict", "sidecars": []any{}, "generation": 1.0,
 			"detail": message(t, policy(), create(asking("clash:v1", "app"))),
 		}},
 		{"skipped", create(asking("none", "app")), zerolog.DebugLevel, map[string]any{
-			"level": "debug", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "none",
+			"level": "debug", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "none", "requested_by": "pod",
 			"outcome": "skipped", "reason": "opted_out", "sidecars": []any{}, "generation": 1.0,
 		}},
 		{"admitted without what it asked for", create(asking("nobody:v3", "app")), zerolog.InfoLevel, map[string]any{
-			"level": "warn", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "nobody:v3",
+			"level": "warn", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "nobody:v3", "requested_by": "pod",
 			"outcome": "skipped", "reason": "unknown_sidecar", "sidecars": []any{}, "generation": 1.0,
 			"detail": message(t, policy(), create(asking("nobody:v3", "app"))),
 		}},
 		{"bad", create(`{"spec":"text"}`), zerolog.InfoLevel, map[string]any{
-			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "", "owner": "", "request": "",
+			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "", "owner": "", "request": "", "requested_by": "",
 			"outcome": "denied", "reason": "bad_review", "sidecars": []any{}, "generation": 1.0,
 			"detail": `the body is not an AdmissionReview of a pod: "/request/object/spec": unexpected string`,
 		}},

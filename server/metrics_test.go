@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,25 +195,34 @@ sidecar_injector_snapshot_info{digest="` + digest + `"} 1`
 	compare("2", info(first.Digest), "3", "1", "1")
 }
 
-// The reference of the reasons has each of them, with its outcome, and no other.
+// The table of the reasons has each of them, with its outcome, and no other, in the order in
+// which they are looked for.
 func TestReasonsAreDocumented(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../docs/configuration.md")
+	text, err := os.ReadFile("../docs/reasons.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(text), "\n## Reasons\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	documented := make(map[string]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\|").FindAllStringSubmatch(section, -1) {
-		documented[row[1]] = row[2]
+	policies := map[mutate.Reason]string{
+		mutate.ReasonBadRequest: "`--on-unknown`", mutate.ReasonUnknownSidecar: "`--on-unknown`", mutate.ReasonNotAllowed: "`--on-unknown`",
+		mutate.ReasonBadParameter: "`--on-conflict`", mutate.ReasonConflict: "`--on-conflict`",
 	}
-	want := make(map[string]string)
+	var want []string
 	for _, v := range mutate.Verdicts() {
-		want[string(v.Reason)] = string(v.Outcome)
+		outcome := policies[v.Reason]
+		if outcome == "" {
+			outcome = string(v.Outcome)
+		}
+		row := fmt.Sprintf("%s: %s", v.Reason, outcome)
+		if !slices.Contains(want, row) {
+			want = append(want, row)
+		}
 	}
-	want["bad_request_annotation"], want["unknown_sidecar"], want["conflict"] = "`--on-unknown`", "`--on-unknown`", "`--on-conflict`"
+	var documented []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\| [^|]+ \\|").FindAllStringSubmatch(string(text), -1) {
+		documented = append(documented, row[1]+": "+row[2])
+	}
 	if diff := cmp.Diff(want, documented); diff != "" {
-		t.Errorf("docs/configuration.md (-want +got):\n%s", diff)
+		t.Errorf("docs/reasons.md (-want +got):\n%s", diff)
 	}
 }

@@ -150,7 +150,7 @@ func TestRejected(t *testing.T) {
 			w := review(t, i, c.body)
 			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s","response":{"uid":"u1","allowed":false,`+
 				`"status":{"status":"Failure","message":%q,"reason":"BadRequest","code":400},`+
-				`"auditAnnotations":{"outcome":"denied","reason":"bad_review"}}}`, c.version, c.message)
+				`"auditAnnotations":{"outcome":"denied","reason":"bad_review","generation":"1"}}}`, c.version, c.message)
 			if got := w.Body.String(); w.Code != http.StatusOK || got != want {
 				t.Errorf("code %d\n%s", w.Code, cmp.Diff(want, got))
 			}
@@ -167,7 +167,7 @@ func TestRejected(t *testing.T) {
 func TestAccepted(t *testing.T) {
 	t.Parallel()
 	want := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":true,` +
-		`"auditAnnotations":{"outcome":"skipped","reason":"no_annotation"}}}`
+		`"auditAnnotations":{"outcome":"skipped","reason":"no_annotation","generation":"1"}}}`
 	for _, c := range []struct {
 		name, query string
 		header      http.Header

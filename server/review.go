@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -35,6 +36,7 @@ type head struct {
 		Name        string          `json:"name"`
 		Namespace   string          `json:"namespace"`
 		Operation   string          `json:"operation"`
+		DryRun      bool            `json:"dryRun"`
 	} `json:"request"`
 }
 
@@ -45,7 +47,7 @@ func decodeReview(body []byte) (review, error) {
 	if err := json.Unmarshal(body, &r); err != nil {
 		r, err = decodeHead(body, err)
 		if err != nil {
-			return r, fmt.Errorf("the body is not an AdmissionReview of a pod: %w", mutate.Explain(err, ""))
+			return r, fmt.Errorf("the body is not an AdmissionReview of a pod: %w", mutate.DecodeError(err, ""))
 		}
 	}
 	return r, r.check()
@@ -63,6 +65,7 @@ func decodeHead(body []byte, cause error) (review, error) {
 	r.Request = &mutate.Request{
 		UID: h.Request.UID, Resource: h.Request.Resource, SubResource: h.Request.SubResource,
 		Name: h.Request.Name, Namespace: h.Request.Namespace, Operation: h.Request.Operation,
+		DryRun: h.Request.DryRun,
 	}
 	if err != nil || r.Request.PodCreate() {
 		return r, cause
@@ -120,8 +123,10 @@ type response struct {
 // audit goes into the API server's audit log, where the keys are prefixed with the name of
 // the webhook.
 type audit struct {
-	Outcome mutate.Outcome `json:"outcome"`
-	Reason  mutate.Reason  `json:"reason,omitempty"`
+	Outcome    mutate.Outcome `json:"outcome"`
+	Reason     mutate.Reason  `json:"reason,omitempty"`
+	Sidecars   string         `json:"sidecars,omitempty"`
+	Generation string         `json:"generation,omitempty"` // the API has strings only
 }
 
 // status is the part of a metav1.Status that a denial shows to the user.
@@ -137,12 +142,12 @@ func answerTo(r *review, d *mutate.Decision) answer {
 	a := r.answer(d)
 	switch {
 	case d.Outcome == mutate.Denied:
-		a.Response.Status = failure(http.StatusForbidden, "Forbidden", d.Message)
-		a.Response.Warnings = []string{warning(d.Message)}
+		a.Response.Status = failure(http.StatusForbidden, "Forbidden", told(d))
+		a.Response.Warnings = []string{warning(told(d))}
 	case d.Patch != nil:
 		a.Response.Patch, a.Response.PatchType = d.Patch, "JSONPatch"
 	case d.Message != "":
-		a.Response.Warnings = []string{warning("the pod is admitted without sidecars: " + d.Message)}
+		a.Response.Warnings = []string{warning("the pod is admitted without sidecars: " + told(d))}
 	}
 	return a
 }
@@ -156,7 +161,10 @@ func rejection(r *review, d *mutate.Decision) answer {
 
 // answer is the one to the review, without what depends on the outcome.
 func (r *review) answer(d *mutate.Decision) answer {
-	return newAnswer(r.APIVersion, r.Request.UID, d.Outcome != mutate.Denied, audit{Outcome: d.Outcome, Reason: d.Reason})
+	return newAnswer(r.APIVersion, r.Request.UID, d.Outcome != mutate.Denied, audit{
+		Outcome: d.Outcome, Reason: d.Reason,
+		Sidecars: mutate.Injections(d.Sidecars), Generation: strconv.FormatUint(d.Generation, 10),
+	})
 }
 
 // newAnswer has the version and uid of the question. A version that we do not know is answered
@@ -176,9 +184,15 @@ func failure(code int, reason, message string) *status {
 // pod, of which nothing was validated yet.
 const maxMessage = 1024
 
-// warning keeps within the 256 bytes that the API server lets through of each.
+// told is what a user is told, with the reason's own word, by which the docs can be searched.
+func told(d *mutate.Decision) string {
+	return string(d.Reason) + ": " + d.Message
+}
+
+// warning is the text of a warning. The API server lets 4096 characters of all warnings through;
+// where several webhooks have more than that to say, 256 of each.
 func warning(message string) string {
-	return clipped("sidecar injector: "+message, 256)
+	return clipped("sidecar injector: "+message, maxMessage)
 }
 
 // clipped is the text, cut to at most so many bytes.

@@ -97,8 +97,8 @@ func TestRecordedReviews(t *testing.T) {
 			w := review(t, newInjector(t, policy()), string(question))
 			a := answered(t, w.Body.Bytes())
 			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s","response":{"uid":%q,"allowed":true,`+
-				`"patch":%q,"patchType":"JSONPatch","auditAnnotations":{"outcome":"injected","reason":"injected"}}}`,
-				c.version, c.uid, base64.StdEncoding.EncodeToString(a.Response.Patch))
+				`"patch":%q,"patchType":"JSONPatch","auditAnnotations":{"outcome":"injected","reason":"injected","sidecars":%q,"generation":"1"}}}`,
+				c.version, c.uid, base64.StdEncoding.EncodeToString(a.Response.Patch), patched(t, object(t, question), a.Response.Patch).Annotations["injector.tumblr.com/injected"])
 			if got := w.Body.String(); got != want {
 				t.Errorf("answer:\n%s", cmp.Diff(want, got))
 			}
@@ -196,7 +196,7 @@ func TestSkipped(t *testing.T) {
 			w := review(t, i, c.body)
 			a := answered(t, w.Body.Bytes())
 			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true,`+
-				`"auditAnnotations":{"outcome":"skipped","reason":%q}}}`, a.Response.UID, c.reason)
+				`"auditAnnotations":{"outcome":"skipped","reason":%q,"generation":"1"}}}`, a.Response.UID, c.reason)
 			if got := w.Body.String(); got != want || a.Response.UID == "" {
 				t.Errorf("answer:\n%s", cmp.Diff(want, got))
 			}
@@ -240,11 +240,11 @@ func TestDeniedOrWarned(t *testing.T) {
 			for p, want := range map[*mutate.Policy]string{
 				denying: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":false,`+
 					`"status":{"status":"Failure","message":%q,"reason":"Forbidden","code":403},`+
-					`"auditAnnotations":{"outcome":"denied","reason":%q},"warnings":[%q]}}`,
-					message(t, denying, create(c.pod)), c.reason, "sidecar injector: "+message(t, denying, create(c.pod))),
+					`"auditAnnotations":{"outcome":"denied","reason":%q,"generation":"1"},"warnings":[%q]}}`,
+					c.reason+": "+message(t, denying, create(c.pod)), c.reason, "sidecar injector: "+c.reason+": "+message(t, denying, create(c.pod))),
 				admitting: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":true,`+
-					`"auditAnnotations":{"outcome":"skipped","reason":%q},`+
-					`"warnings":[%q]}}`, c.reason, "sidecar injector: the pod is admitted without sidecars: "+message(t, admitting, create(c.pod))),
+					`"auditAnnotations":{"outcome":"skipped","reason":%q,"generation":"1"},`+
+					`"warnings":[%q]}}`, c.reason, "sidecar injector: the pod is admitted without sidecars: "+c.reason+": "+message(t, admitting, create(c.pod))),
 			} {
 				w := review(t, newInjector(t, p), create(c.pod))
 				answered(t, w.Body.Bytes())
@@ -281,7 +281,7 @@ func TestHostileTexts(t *testing.T) {
 				r := answered(t, w.Body.Bytes()).Response
 				text, most := "", 1024
 				if action == mutate.Admit && len(r.Warnings) == 1 {
-					text, most = r.Warnings[0], 256
+					text, most = r.Warnings[0], 1024
 				}
 				if action == mutate.Deny && r.Result != nil {
 					text = r.Result.Message

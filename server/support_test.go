@@ -89,6 +89,20 @@ type injector struct {
 	log      *lines
 	registry *prometheus.Registry
 	metrics  *server.Metrics
+	events   events
+}
+
+// events are those that were recorded.
+type events struct {
+	mutex    sync.Mutex
+	recorded []server.Event
+}
+
+// Record implements server.Recorder.
+func (e *events) Record(event server.Event) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.recorded = append(e.recorded, event)
 }
 
 func newInjector(tb testing.TB, p *mutate.Policy) *injector {
@@ -98,14 +112,26 @@ func newInjector(tb testing.TB, p *mutate.Policy) *injector {
 
 func newInjectorAt(tb testing.TB, p *mutate.Policy, level zerolog.Level) *injector {
 	tb.Helper()
-	snapshots := load(tb, sidecars)
+	return newInjectorOf(tb, nil, p, sidecars, level)
+}
+
+// newInjectorIn makes one with defaults of namespaces.
+func newInjectorIn(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy, level zerolog.Level) *injector {
+	tb.Helper()
+	return newInjectorOf(tb, namespaces, p, sidecars, level)
+}
+
+// newInjectorOf is one that serves other sidecars.
+func newInjectorOf(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy, yaml string, level zerolog.Level) *injector {
+	tb.Helper()
+	snapshots := load(tb, yaml)
 	i := &injector{log: new(lines), registry: prometheus.NewRegistry()}
 	metrics, err := server.NewMetrics(i.registry, snapshots)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	i.metrics = metrics
-	i.Webhook = server.NewWebhook(snapshots, p, metrics, zerolog.New(i.log).Level(level))
+	i.Webhook = server.NewWebhook(snapshots, namespaces, p, &i.events, metrics, zerolog.New(i.log).Level(level))
 	return i
 }
 

@@ -69,6 +69,20 @@ func (v *validator) publish(name, content string) {
 	v.snapshots.Publish(conf.Load(v.documents, nil))
 }
 
+// A validator goes by the rules of what is served.
+func TestValidatorWithOtherRules(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	v.publish("strong", "name: strong\nhostPID: true\n")
+	if _, published := v.snapshots.Publish(conf.Consent(conf.ConfigMap).Load(v.documents, nil)); !published {
+		t.Fatal("the rules make no difference")
+	}
+	strong := changing("CREATE", "new", "null", labelled("new", "injector", "name: new\nhostPID: true\n"))
+	if response := verdictOf(t, review(t, v, strong)); !response.Allowed {
+		t.Errorf("denied: %s", response.Result.Message)
+	}
+}
+
 // labelled is a ConfigMap as the API server sends it; null for no content at all.
 func labelled(name, app, content string) string {
 	if content == "" {
@@ -112,6 +126,15 @@ func TestValidator(t *testing.T) {
 		"bad": {
 			"CREATE", "new", "null", labelled("new", "injector", bad),
 			[]string{"configmap sidecars/new[k]:2: x: Forbidden: unknown field", "configmap sidecars/new[k]:3: z: Forbidden"},
+			nil,
+		},
+		"power": {
+			"CREATE", "new", "null", labelled("new", "injector", "name: new\nvolumes:\n- {name: root, hostPath: {path: /}}\n"),
+			[]string{
+				"configmap sidecars/new[k]:1: needs the Pod Security level privileged, which a definition in a ConfigMap may not: " +
+					"move it to a file, or have the operator start with --privileged-sources=files,configmaps\n" +
+					`configmap sidecars/new[k]:3: volumes[0].hostPath: Forbidden: hostPath volumes (volume "root")`,
+			},
 			nil,
 		},
 		"not selected":      {"CREATE", "new", "null", labelled("new", "other", bad), nil, nil},

@@ -19,15 +19,18 @@ type Snapshots interface {
 // Webhook answers admission reviews of pods. It is an http.Handler and safe for concurrent use.
 type Webhook struct {
 	intake
-	snapshots Snapshots
-	policy    *mutate.Policy
-	metrics   *Metrics
+	snapshots  Snapshots
+	namespaces Namespaces // nil if pods have nothing but their own requests
+	policy     *mutate.Policy
+	recorder   Recorder // nil if nobody is to be told
+	metrics    *Metrics
 }
 
-// NewWebhook makes the handler. Nothing may be nil.
-func NewWebhook(snapshots Snapshots, policy *mutate.Policy, metrics *Metrics, log zerolog.Logger) *Webhook {
+// NewWebhook makes the handler. The namespaces are nil where pods have nothing but their own
+// requests, and the recorder where no events are wanted; nothing else may be.
+func NewWebhook(snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, recorder Recorder, metrics *Metrics, log zerolog.Logger) *Webhook {
 	refused := func() { metrics.reviewed(mutate.Denied, mutate.ReasonBadReview) }
-	return &Webhook{intake: newIntake(refused, log), snapshots: snapshots, policy: policy, metrics: metrics}
+	return &Webhook{intake: newIntake(refused, log), snapshots: snapshots, namespaces: namespaces, policy: policy, recorder: recorder, metrics: metrics}
 }
 
 // ServeHTTP answers one review. The answer is 200 with an AdmissionReview whenever the uid of
@@ -52,7 +55,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	decision := mutate.Pod(h.snapshots.Current(), h.policy, question.Request)
+	decision := h.decide(r.Context(), question.Request, x.deadline)
 	h.send(w, r, x.buffer, answerTo(&question, &decision))
 	h.record(question.Request, &decision, time.Since(start))
 }
@@ -71,9 +74,11 @@ func (h *Webhook) reject(w http.ResponseWriter, r *http.Request, buffer *bytes.B
 	h.record(question.Request, &decision, time.Since(start))
 }
 
-// record counts and logs one review that was answered in its own terms.
+// record counts and logs one review that was answered in its own terms, and tells the owner of
+// the pod.
 func (h *Webhook) record(request *mutate.Request, d *mutate.Decision, duration time.Duration) {
 	h.metrics.decided(d, duration)
+	h.tell(request, d)
 	event := h.log.WithLevel(levelOf(d))
 	if !event.Enabled() {
 		return
@@ -83,6 +88,7 @@ func (h *Webhook) record(request *mutate.Request, d *mutate.Decision, duration t
 		Str("name", clipped(request.DisplayName(), maxLogged)).
 		Str("owner", clipped(request.Owner(), maxLogged)).
 		Str("request", clipped(d.Asked, maxLogged)).
+		Str("requested_by", string(d.AskedBy)).
 		Str("outcome", string(d.Outcome)).
 		Str("reason", string(d.Reason)).
 		Strs("sidecars", refs(d)).

@@ -8,8 +8,11 @@ import (
 
 	"github.com/rs/zerolog"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
 	"k8s-sidecar-injector/conf"
@@ -34,14 +37,25 @@ type ConfigMaps struct {
 	changed func()           // nil before Run
 }
 
+// ConfigMapClient is the client of the ConfigMaps of one namespace, as far as they are followed. It
+// must be safe for concurrent use.
+type ConfigMapClient interface {
+	List(ctx context.Context, options metav1.ListOptions) (*corev1.ConfigMapList, error)
+	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
+}
+
 // NewConfigMaps makes a source that asks the API server for nothing before Run. The client is
 // that of the ConfigMaps of the namespace. The selector must match something: labels.Nothing is
 // not the way to turn the source off.
 func NewConfigMaps(client ConfigMapClient, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
 	c := &ConfigMaps{namespace: namespace, selector: selector, log: log, trouble: make(map[string]error)}
 	c.follower = &follower{
-		client: client, namespace: namespace, selector: selector.String(),
+		lister: lists(client.List), watcher: client.Watch, selector: selector.String(),
 		timeout: answerTimeout, report: c.report,
+		followed: followed{
+			kind: "ConfigMaps", what: "configmaps in namespace " + namespace,
+			grant: "a Role that has the verbs list and watch",
+		},
 	}
 	c.informer = cache.NewSharedIndexInformer(c.follower.listWatch(), &corev1.ConfigMap{}, 0, nil)
 	return c
@@ -70,6 +84,22 @@ func (c *ConfigMaps) Documents(context.Context) ([]conf.Document, error) {
 		}
 	}
 	return documents, nil
+}
+
+// Once asks the API server for the documents, without Run and in 30 seconds at most. Nothing is kept.
+func (c *ConfigMaps) Once(ctx context.Context) ([]conf.Document, error) {
+	list, err := c.follower.once(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var documents []conf.Document
+	err = meta.EachListItem(list, func(object runtime.Object) error {
+		if configMap, ok := object.(*corev1.ConfigMap); ok {
+			documents = append(documents, conf.OfConfigMap(configMap)...)
+		}
+		return nil
+	})
+	return documents, err
 }
 
 // Trouble is why the ConfigMaps cannot be followed now. Before they were read for the first time,

@@ -105,6 +105,16 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // followed runs a reloader over the ConfigMaps of a server.
 func followed(t *testing.T, s *apiServer) (*shelf, *logbook, *watcher.Reloader) {
 	t.Helper()
+	published, log := new(shelf), new(logbook)
+	source := configMapsOf(t, s, log)
+	reloader := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{source}, Publisher: published, Log: log.logger()})
+	background(t, reloader.Run)
+	return published, log, reloader
+}
+
+// configMapsOf is a source that waits for a moment only.
+func configMapsOf(t *testing.T, s *apiServer, log *logbook) *watcher.ConfigMaps {
+	t.Helper()
 	client, err := corev1client.NewForConfig(&rest.Config{Host: s.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
 	if err != nil {
 		t.Fatal(err)
@@ -113,12 +123,9 @@ func followed(t *testing.T, s *apiServer) (*shelf, *logbook, *watcher.Reloader) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	published, log := new(shelf), new(logbook)
 	source := watcher.NewConfigMaps(client.ConfigMaps("sidecars"), "sidecars", selector, log.logger())
 	source.SetAnswerTimeout(300 * time.Millisecond)
-	reloader := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{source}, Publisher: published, Log: log.logger()})
-	background(t, reloader.Run)
-	return published, log, reloader
+	return source
 }
 
 // status answers with an error as the API server does.
@@ -199,6 +206,30 @@ func TestConfigMapsOfAServerThatFailsAtStart(t *testing.T) {
 				t.Errorf("the server was asked for %q", s.selector)
 			}
 		})
+	}
+}
+
+// Who asks once gets the documents, or is told what is wrong, in bounded time.
+func TestConfigMapsOnce(t *testing.T) {
+	t.Parallel()
+	for name, failure := range failures() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			documents, err := configMapsOf(t, newAPIServer(t, failure.fail), new(logbook)).Once(t.Context())
+			if err == nil || !strings.HasPrefix(err.Error(), "cannot list configmaps in namespace sidecars: ") || !strings.Contains(err.Error(), failure.want) {
+				t.Errorf("got %v and %v, want %q in it", documents, err, failure.want)
+			}
+		})
+	}
+	s := newAPIServer(t, nil)
+	documents, err := configMapsOf(t, s, new(logbook)).Once(t.Context())
+	if err != nil || len(documents) != 1 || string(documents[0].Content) != definition("first") || documents[0].Origin.Place != "sidecars/m" {
+		t.Errorf("got %+v, %v", documents, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.selector != "app in (a,b),!legacy" {
+		t.Errorf("the server was asked for %q", s.selector)
 	}
 }
 

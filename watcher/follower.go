@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,39 +16,49 @@ import (
 )
 
 const (
-	// answerTimeout is how long the API server may take to list the ConfigMaps, and to open a watch.
+	// answerTimeout is how long the API server may take to list, and to open a watch.
 	answerTimeout = 30 * time.Second
 	// watchGrace is how long after the time that the informer asked for the API server may take
 	// to end a watch.
 	watchGrace = 30 * time.Second
 )
 
-var (
-	errSilent = errors.New("no answer came in time")
-	errNoList = errors.New("the answer is no list of ConfigMaps: is this an API server?")
-)
-
-// ConfigMapClient is the client of the ConfigMaps of one namespace, as far as they are followed. It
-// must be safe for concurrent use.
-type ConfigMapClient interface {
-	List(ctx context.Context, options metav1.ListOptions) (*corev1.ConfigMapList, error)
-	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
-}
+var errSilent = errors.New("no answer came in time")
 
 // follower asks the API server on behalf of an informer, and reports how it goes.
 type follower struct {
-	client    ConfigMapClient
-	namespace string
-	selector  string
-	timeout   time.Duration // of an answer
-	report    func(verb string, err error)
+	lister   func(ctx context.Context, options metav1.ListOptions) (apiList, error)
+	watcher  func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
+	followed followed
+	selector string        // empty for all
+	timeout  time.Duration // of an answer
+	report   func(verb string, err error)
 }
 
-// The calls that a follower reports of. Each succeeds or fails by itself: what may be listed need
-// not be watched.
+// followed is what a follower asks for, in the words of its errors.
+type followed struct {
+	kind  string // of the objects, such as ConfigMaps
+	what  string // the resource and where it is, such as configmaps in namespace sidecars
+	grant string // what gives the right to them
+}
+
+// apiList is a list of objects of the API.
+type apiList interface {
+	runtime.Object
+	metav1.ListInterface
+}
+
+// lists is the List of a client.
+func lists[L apiList](of func(context.Context, metav1.ListOptions) (L, error)) func(context.Context, metav1.ListOptions) (apiList, error) {
+	return func(ctx context.Context, options metav1.ListOptions) (apiList, error) { return of(ctx, options) }
+}
+
+// The calls that are reported of. Each succeeds or fails by itself: what may be listed need not be
+// watched.
 const (
 	verbList  = "list"
 	verbWatch = "watch"
+	verbGet   = "get"
 )
 
 // listWatch is how the informer asks. It lists, rather than streams the list: any API server can do
@@ -69,17 +78,38 @@ func (plain) IsWatchListSemanticsUnSupported() bool { return true }
 func (f *follower) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errSilent)
 	defer cancel()
-	options.LabelSelector = f.selector
-	list, err := f.client.List(ctx, options)
-	if err == nil && list.ResourceVersion == "" {
-		err = errNoList // any JSON object decodes as an empty list
-	}
+	list, err := f.ask(ctx, options)
 	if err != nil {
 		f.failed(ctx, verbList, err)
 		return nil, err
 	}
 	f.report(verbList, nil)
 	return list, nil
+}
+
+// once lists on behalf of nobody but the caller, in no more time than an informer gives. The error
+// is for the user.
+func (f *follower) once(ctx context.Context) (runtime.Object, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errSilent)
+	defer cancel()
+	list, err := f.ask(ctx, metav1.ListOptions{})
+	switch {
+	case err == nil:
+		return list, nil
+	case errors.Is(context.Cause(ctx), errSilent):
+		err = errSilent
+	}
+	return nil, f.followed.cannot(verbList, f.followed.what, err)
+}
+
+func (f *follower) ask(ctx context.Context, options metav1.ListOptions) (apiList, error) {
+	options.LabelSelector = f.selector
+	list, err := f.lister(ctx, options)
+	if runtime.IsNotRegisteredError(err) || (err == nil && list.GetResourceVersion() == "") {
+		// Any JSON object without a kind decodes as an empty list.
+		return nil, fmt.Errorf("the answer is no list of %s: is this an API server?", f.followed.kind)
+	}
+	return list, err
 }
 
 // watch opens a watch. Nothing is missed from here on, until it ends.
@@ -93,7 +123,7 @@ func (f *follower) watch(ctx context.Context, options metav1.ListOptions) (watch
 	ctx, end := context.WithCancelCause(ctx)
 	silence := func() { end(errSilent) }
 	opening := time.AfterFunc(f.timeout, silence)
-	stream, err := f.client.Watch(ctx, options)
+	stream, err := f.watcher(ctx, options)
 	opening.Stop()
 	if err != nil {
 		f.failed(ctx, verbWatch, err)
@@ -136,12 +166,17 @@ func (f *follower) failed(ctx context.Context, verb string, err error) {
 	case ctx.Err() != nil, apierrors.IsResourceExpired(err), apierrors.IsGone(err):
 		return
 	}
-	f.report(verb, fmt.Errorf("cannot %s configmaps in namespace %s: %w", verb, f.namespace, explained(err)))
+	f.report(verb, f.followed.cannot(verb, f.followed.what, err))
+}
+
+// cannot is the error of a call.
+func (f followed) cannot(verb, what string, err error) error {
+	return fmt.Errorf("cannot %s %s: %w", verb, what, explained(err, f.grant))
 }
 
 // explained leaves out what differs each time, such as the URL, which has a random number in it,
 // and our port; and it says what to do.
-func explained(err error) error {
+func explained(err error, grant string) error {
 	if transport, ok := errors.AsType[*url.Error](err); ok {
 		err = transport.Err
 	}
@@ -152,7 +187,7 @@ func explained(err error) error {
 	}
 	switch {
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%w: grant it with a Role that has the verbs list and watch", err)
+		return fmt.Errorf("%w: grant it with %s", err, grant)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("%w: the API server does not accept our token or client certificate", err)
 	}

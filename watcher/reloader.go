@@ -16,6 +16,8 @@ import (
 type Options struct {
 	// Sources yield the documents. Their order does not matter.
 	Sources []Source
+	// Rules are those that documents are loaded by.
+	Rules conf.Rules
 	// Publisher takes what was loaded.
 	Publisher Publisher
 	// Log gets a line for each thing that changed, and none when nothing did.
@@ -29,6 +31,7 @@ type Options struct {
 // Reloader keeps what is published equal to what the sources hold. Make it with NewReloader.
 // All methods are safe for concurrent use; Run is called once.
 type Reloader struct {
+	rules     conf.Rules
 	publisher Publisher
 	log       zerolog.Logger
 	observe   func(ok bool)
@@ -56,6 +59,7 @@ type feed struct {
 // NewReloader makes a reloader that does nothing before Run.
 func NewReloader(options Options) *Reloader {
 	r := &Reloader{
+		rules:     options.Rules,
 		publisher: options.Publisher,
 		log:       options.Log,
 		observe:   options.Observe,
@@ -135,7 +139,7 @@ func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
 	if ctx.Err() != nil {
 		return
 	}
-	r.set = conf.Load(documents, r.set)
+	r.set = r.rules.Load(documents, r.set)
 	generation, published := r.publisher.Publish(r.set)
 	r.journal.rejections(r.set.Rejections)
 	r.sync()

@@ -388,6 +388,24 @@ func TestARejectionIsLoggedOnceForEachText(t *testing.T) {
 	})
 }
 
+func TestDocumentsAreLoadedByTheRules(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		source := newFake("a", "name: logger:v1\nhostPID: true\n")
+		b := newBench(t, source).run(t)
+		b.wantServed(t, "")
+		shelf := new(shelf)
+		lax := watcher.NewReloader(watcher.Options{
+			Sources: []watcher.Source{source}, Rules: conf.Consent(conf.ConfigMap), Publisher: shelf, Log: b.log.logger(),
+		})
+		background(t, lax.Run)
+		synctest.Wait()
+		if got := shelf.served(); !strings.HasPrefix(got, "logger:v1=") {
+			t.Errorf("served %q, want the definition that needs power", got)
+		}
+	})
+}
+
 func TestARejectionOfARemovedDocumentIsCleared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

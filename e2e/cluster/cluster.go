@@ -156,14 +156,18 @@ func (c *Cluster) KillEtcd() { c.etcd.Kill() }
 
 // StartAPIServer starts the API server, on the port it had before if it ran already.
 func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
-	c.APIServer, err = start(c.file("kube-apiserver.log"), c.program("kube-apiserver"),
+	flags, err := c.auditFlags()
+	if err != nil {
+		return err
+	}
+	c.APIServer, err = start(c.file("kube-apiserver.log"), c.program("kube-apiserver"), append(flags,
 		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", c.etcdPort),
 		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.port),
 		"--tls-cert-file="+c.file("apiserver.crt"), "--tls-private-key-file="+c.file("apiserver.key"), "--cert-dir="+c.dir,
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+c.file("accounts.key"), "--service-account-signing-key-file="+c.file("accounts.key"),
 		"--token-auth-file="+c.file("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range="+c.serviceRange(),
-		"--enable-admission-plugins=NodeRestriction", "--shutdown-delay-duration=0s")
+		"--enable-admission-plugins=NodeRestriction", "--shutdown-delay-duration=0s")...)
 	if err != nil {
 		return err
 	}

@@ -18,17 +18,46 @@ func (c *Cluster) AddAccount(ctx context.Context, namespace, name string) error 
 // Grant gives a service account what the injector needs in the namespace of its ConfigMaps: a
 // Role and a RoleBinding of the account's name.
 func (c *Cluster) Grant(ctx context.Context, namespace, accountNamespace, account string) error {
-	meta := metav1.ObjectMeta{Name: account}
+	return c.grant(ctx, namespace, accountNamespace, account, account, "configmaps", "list", "watch")
+}
+
+// GrantEvents gives a service account what the injector needs to record events in a namespace.
+func (c *Cluster) GrantEvents(ctx context.Context, namespace, accountNamespace, account string) error {
+	return c.grant(ctx, namespace, accountNamespace, account, account+"-events", "events", "create", "patch")
+}
+
+// grant makes a Role and a RoleBinding of a name.
+func (c *Cluster) grant(ctx context.Context, namespace, accountNamespace, account, name, resource string, verbs ...string) error {
+	meta := metav1.ObjectMeta{Name: name}
 	_, err := c.Client.RbacV1().Roles(namespace).Create(ctx, &rbacv1.Role{
 		ObjectMeta: meta,
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"list", "watch"}}},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{resource}, Verbs: verbs}},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
 	_, err = c.Client.RbacV1().RoleBindings(namespace).Create(ctx, &rbacv1.RoleBinding{
 		ObjectMeta: meta,
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: account},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: accountNamespace, Name: account}},
+	}, metav1.CreateOptions{})
+	return err
+}
+
+// GrantNamespaces gives a service account these rights to all namespaces: a ClusterRole and a
+// ClusterRoleBinding of the names of both.
+func (c *Cluster) GrantNamespaces(ctx context.Context, accountNamespace, account string, verbs ...string) error {
+	meta := metav1.ObjectMeta{Name: accountNamespace + "-" + account}
+	_, err := c.Client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{
+		ObjectMeta: meta,
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: verbs}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	_, err = c.Client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: meta.Name},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: accountNamespace, Name: account}},
 	}, metav1.CreateOptions{})
 	return err

@@ -75,3 +75,21 @@ service:
 caBundle: {{ required "tls.secret.caBundle is needed with tls.mode secret: the CA, as PEM" .root.Values.tls.secret.caBundle | b64enc }}
 {{- end }}
 {{- end -}}
+
+{{- /* The condition that a pod has the annotation. */ -}}
+{{- define "requested" -}}
+has(object.metadata.annotations) && '{{ .Values.annotationNamespace }}/request' in object.metadata.annotations
+{{- end -}}
+
+{{- /* The namespaces that nobody is asked about, as expressions of a selector. */ -}}
+{{- define "excluded" -}}
+- key: kubernetes.io/metadata.name
+  operator: NotIn
+  values:
+  {{- range uniq (append .Values.ignoredNamespaces .Release.Namespace) }}
+  - {{ . | quote }}
+  {{- end }}
+{{- with .Values.webhook.namespaceSelector.matchExpressions }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

@@ -10,10 +10,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Explain puts the error of a decoder in the words of who wrote the JSON: where it is, as a
+// DecodeError puts the error of a decoder in the words of who wrote the JSON: where it is, as a
 // JSON Pointer that begins with the prefix, and what stands there. It leaves out our Go types,
 // and the value, which may be a secret.
-func Explain(err error, prefix string) error {
+func DecodeError(err error, prefix string) error {
 	wrong, ok := errors.AsType[*json.SemanticError](err)
 	if !ok {
 		return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))

@@ -1,0 +1,39 @@
+package conf_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// TestDocs wants every field of the format on its page: those of a definition at the beginning of
+// a line of YAML, those of a parameter in the table about them. That what the page shows is true,
+// the tests of mutate see to.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	page := string(readFile(t, "../docs/sidecar-format.md"))
+	for _, name := range fieldNames(conf.Format()) {
+		if !strings.Contains(page, "\n"+name+": ") {
+			t.Errorf("no definition on the page has %s", name)
+		}
+	}
+	parameters, _ := conf.Format().FieldByName("Parameters")
+	_, table, _ := strings.Cut(page, "### Declaring them\n")
+	table, _, _ = strings.Cut(table, "```")
+	for _, name := range fieldNames(parameters.Type.Elem()) {
+		if !strings.Contains(table, "`"+name+"`") {
+			t.Errorf("the table of parameters does not have %s", name)
+		}
+	}
+}
+
+func fieldNames(t reflect.Type) []string {
+	var names []string
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}

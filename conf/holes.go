@@ -1,0 +1,228 @@
+package conf
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// standIn is a leaf with holes on its way through the shape: what stands there depends on
+// what the field wants.
+type standIn struct {
+	text string
+	// whole is the parameter that is the whole leaf, or nil.
+	whole *Parameter
+}
+
+// sample is a definition whose holes are filled so that it can be checked.
+type sample struct {
+	needs *needs
+	tree  tree
+	// bare are the leaves that became a number or a boolean, by path.
+	bare map[string]bool
+	// stands are the leaves that no default fills, by path: nobody knows yet what will be there.
+	stands map[string]bool
+	faults field.ErrorList
+}
+
+// newSample looks for holes. Its tree is the given one if there are none. The parameters are read
+// as far as they can be; what is wrong with them is for the shape and validate to find.
+func newSample(written tree) *sample {
+	s := &sample{needs: newNeeds(readParameters(written)), tree: written, bare: make(map[string]bool), stands: make(map[string]bool)}
+	if s.needs.parameters == nil && !mentionsPod(written) {
+		return s
+	}
+	s.tree = make(tree, len(written))
+	for _, key := range slices.Sorted(maps.Keys(written)) {
+		s.tree[key] = written[key]
+		if key != "parameters" {
+			s.tree[key] = s.stand(field.NewPath(key), step(key), written[key])
+		}
+	}
+	sortFaults(s.faults)
+	return s
+}
+
+// holds tells whether there are holes.
+func (s *sample) holds() bool {
+	return slices.ContainsFunc(s.needs.uses, func(n int) bool { return n > 0 }) || len(s.needs.fields) > 0 || s.needs.parameters != nil
+}
+
+func readParameters(written tree) map[string]parameter {
+	if written["parameters"] == nil {
+		return nil
+	}
+	var check shape
+	kept, _ := check.check(field.NewPath("parameters"), reflect.TypeFor[map[string]parameter](), written["parameters"]).(tree)
+	d, err := typed(tree{"parameters": kept})
+	if err != nil {
+		return nil
+	}
+	return d.Parameters
+}
+
+// mentionsPod tells whether any text may have a field of the pod in it.
+func mentionsPod(value any) bool {
+	switch value := value.(type) {
+	case tree:
+		for _, member := range value {
+			if mentionsPod(member) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(value, mentionsPod)
+	case string:
+		return strings.Contains(value, "${"+podPrefix)
+	}
+	return false
+}
+
+// stand gives the value with its holes filled.
+func (s *sample) stand(at *field.Path, path string, value any) any {
+	switch value := value.(type) {
+	case tree:
+		filled := make(tree, len(value))
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			filled[key] = s.stand(at.Child(key), path+step(key), value[key])
+		}
+		if _, holed := filled["value"].(standIn); holed && value["valueFrom"] != nil {
+			s.faults = append(s.faults, field.Forbidden(at.Child("value"), "not together with valueFrom"))
+		}
+		return filled
+	case []any:
+		filled := make([]any, len(value))
+		for i, element := range value {
+			filled[i] = s.stand(at.Index(i), fmt.Sprintf("%s.%d", path, i), element)
+		}
+		return filled
+	case string:
+		return s.standLeaf(at, path, value)
+	}
+	return value
+}
+
+func (s *sample) standLeaf(at *field.Path, path, text string) any {
+	pieces, bad := s.needs.split(text)
+	if bad != "" {
+		_, err := parsePodField(strings.Trim(bad, "${}"))
+		s.faults = append(s.faults, field.Invalid(at, bad, err.Error()))
+		return text
+	}
+	if pieces == nil {
+		return text
+	}
+	if strings.HasSuffix(path, ".hostPath.path") && !s.bounded(pieces) {
+		s.faults = append(s.faults, field.Invalid(at, text, "only parameters with a pattern or an enum can stand in a path of the node"))
+	}
+	if why := closed(path); why != "" && slices.ContainsFunc(pieces, func(p piece) bool { return p.need >= 0 }) {
+		s.faults = append(s.faults, field.Invalid(at, text, "no parameter and nothing of the pod can stand here: "+why))
+	}
+	made := standIn{}
+	for _, p := range pieces {
+		if p.need < 0 {
+			made.text += p.literal
+			continue
+		}
+		value, byDefault := s.needs.stand(p.need)
+		made.text += value
+		s.stands[path] = s.stands[path] || !byDefault
+		if whole := len(pieces) == 3 && pieces[0].literal+pieces[2].literal == ""; whole && p.need < len(s.needs.parameters) {
+			made.whole = &s.needs.parameters[p.need]
+		}
+	}
+	return made
+}
+
+// bounded tells whether the author has bounded all that stands in a text.
+func (s *sample) bounded(pieces []piece) bool {
+	return !slices.ContainsFunc(pieces, func(p piece) bool {
+		return p.need >= len(s.needs.parameters) || p.need >= 0 && s.needs.parameters[p.need].Pattern == "" && s.needs.parameters[p.need].Enum == nil
+	})
+}
+
+// kept is what the shape leaves of the tree, which always decodes, and the faults of what it
+// does not know yet are not among those that it finds.
+func (s *sample) kept() (tree, field.ErrorList) {
+	check := shape{bare: s.bare}
+	kept, _ := check.check(nil, reflect.TypeFor[definition](), s.tree).(tree)
+	return kept, s.known(check.faults.first)
+}
+
+// known drops the faults of values that are not known yet. What is forbidden is so whatever the
+// value.
+func (s *sample) known(faults field.ErrorList) field.ErrorList {
+	return slices.DeleteFunc(faults, func(fault *field.Error) bool {
+		return fault.Type != field.ErrorTypeForbidden && s.unknown(leafPath(fault.Field))
+	})
+}
+
+// unknown tells whether a fault at a path may be one of a value that is not known: of the leaf
+// itself or, as a request is held to its limit, of that.
+func (s *sample) unknown(path string) bool {
+	return s.stands[path] || s.stands[strings.Replace(path, ".resources.requests.", ".resources.limits.", 1)]
+}
+
+// step is a key as a part of the path of a leaf. A dot in it is none between steps.
+func step(key string) string {
+	return "." + strings.ReplaceAll(key, ".", "\x00")
+}
+
+// leafPath spells a field path as holes are looked up: a dot before each step.
+func leafPath(path string) string {
+	var steps strings.Builder
+	for path != "" {
+		if key, rest, closed := strings.Cut(strings.TrimPrefix(path, "["), "]"); closed && path[0] == '[' {
+			steps.WriteString(step(key))
+			path = rest
+			continue
+		}
+		name := strings.TrimPrefix(path, ".")
+		end := strings.IndexAny(name, ".[")
+		if end < 0 {
+			end = len(name)
+		}
+		steps.WriteString(step(name[:end]))
+		path = name[end:]
+	}
+	return steps.String()
+}
+
+// closed tells why a leaf can have no holes: what merging tells elements by, and what gives power
+// over a node, is the author's alone.
+func closed(path string) string {
+	steps := strings.Split(path[1:], ".")
+	last := steps[len(steps)-1]
+	switch {
+	case slices.Contains(overlaidMaps(), steps[0]):
+		return ""
+	case len(steps) == 1, steps[0] == "appliesTo", steps[0] == "allowedNamespaces":
+		return "the field is the author's"
+	case slices.Contains(steps, "securityContext"), last == "hostPort", last == "hostIP", last == "host", last == "mountPropagation":
+		return "it would give power over the node"
+	case last == "volumeName", last == "restartPolicy", last == "name" && tellingName(steps):
+		return "elements are told by it"
+	}
+	return ""
+}
+
+// tellingName tells a name by which merging tells elements: that of an element of a list at the
+// top, or of a list of a container that merging looks into.
+func tellingName(steps []string) bool {
+	if len(steps) == 3 {
+		return steps[0] != "tolerations" && steps[0] != "hostAliases"
+	}
+	return len(steps) == 5 && slices.Contains([]string{"env", "volumeMounts", "volumeDevices"}, steps[2])
+}
+
+// free tells a leaf for which every text is good, or whose text is looked at where it is filled.
+func free(path string) bool {
+	steps := strings.Split(path[1:], ".")
+	behind := func(n int, name string) bool { return len(steps) > n && steps[len(steps)-1-n] == name }
+	return steps[0] == "annotations" || behind(1, "args") || behind(1, "command") || behind(0, "value") && behind(2, "env") ||
+		behind(0, "mountPath") && behind(2, "volumeMounts")
+}

@@ -1,0 +1,289 @@
+package conf_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// To add a power, add testdata/powers/<power>.yaml and run go test ./conf -update. What is in it may
+// come from a file, and from a ConfigMap only where the rules say so.
+func TestPowers(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join("testdata", "powers")
+	for _, name := range inputs(t, dir, ".yaml", ".txt") {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			content := readFile(t, filepath.Join(dir, name+".yaml"))
+			origin := conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/team", Name: name + ".yaml"}
+			inMap := conf.Split(origin, content, nil)
+			inFile := conf.Split(file(name+".yaml", 0), content, nil)
+			refused := conf.Load(inMap, nil)
+			if len(refused.Sidecars) > 0 {
+				t.Errorf("a ConfigMap gives %s", show(refused))
+			}
+			compareGolden(t, filepath.Join(dir, name+".txt"), show(refused))
+			checkPrivileged(t, "file", conf.Load(inFile, nil))
+			checkPrivileged(t, "ConfigMap", conf.Consent(conf.ConfigMap).Load(inMap, nil))
+			if set := conf.Consent(conf.ConfigMap).Load(inFile, nil); len(set.Sidecars) > 0 {
+				t.Errorf("an unprivileged file gives %s", show(set))
+			}
+		})
+	}
+}
+
+func checkPrivileged(t *testing.T, from string, set *conf.Set) {
+	t.Helper()
+	if len(set.Sidecars) != 1 || len(set.Rejections) > 0 || set.Sidecars[0].Level != conf.Privileged {
+		t.Errorf("from a %s: %s, want one sidecar that needs the level privileged", from, show(set))
+	}
+}
+
+func TestLevel(t *testing.T) {
+	t.Parallel()
+	const tight = "runAsNonRoot: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}"
+	container := func(securityContext string) string {
+		return "containers: [{name: c, image: i, securityContext: {" + securityContext + "}}]\n"
+	}
+	for name, test := range map[string]struct {
+		definition string
+		want       conf.Level
+	}{
+		"nothing":             {"", conf.Restricted},
+		"env":                 {"env: [{name: A}]\n", conf.Restricted},
+		"volumes":             {"volumes: [{name: a, emptyDir: {}}, {name: b, secret: {secretName: s}}]\n", conf.Restricted},
+		"tight container":     {container(tight), conf.Restricted},
+		"tight, one more":     {container(strings.Replace(tight, "{drop: [ALL]}", "{drop: [ALL], add: [NET_BIND_SERVICE]}", 1)), conf.Restricted},
+		"plain container":     {container(""), conf.Baseline},
+		"root":                {container("runAsUser: 0"), conf.Baseline},
+		"usual capability":    {container("capabilities: {add: [CHOWN]}"), conf.Baseline},
+		"init container":      {"initContainers: [{name: c, image: i}]\n", conf.Baseline},
+		"NFS":                 {"volumes: [{name: a, nfs: {server: s, path: /}}]\n", conf.Baseline},
+		"false host fields":   {"hostNetwork: false\nhostPID: false\n", conf.Restricted},
+		"privileged: false":   {container("privileged: false"), conf.Baseline},
+		"no port of the node": {"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 0}]}]\n", conf.Baseline},
+		"a port of the node":  {"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 80}]}]\n", conf.Privileged},
+		"null":                {"volumes: [{name: a, hostPath: null, emptyDir: {}}]\nhostPID: null\n", conf.Restricted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := conf.Load(documents("a.yaml", "name: x\n"+test.definition), nil)
+			if len(set.Sidecars) != 1 || set.Sidecars[0].Level != test.want {
+				t.Errorf("got %+v %s, want the level %s", set.Sidecars, show(set), test.want)
+			}
+			rejected := len(conf.Load(inMap("m", "name: x\n"+test.definition), nil).Rejections) > 0
+			if rejected != (test.want == conf.Privileged) {
+				t.Errorf("from a ConfigMap, rejected is %t at level %s", rejected, test.want)
+			}
+		})
+	}
+}
+
+// What is inherited counts, however far away it is.
+func TestLevelOfHeirs(t *testing.T) {
+	t.Parallel()
+	set := conf.Load(slices.Concat(
+		documents("a.yaml", "name: base\nhostPID: true\n"),
+		documents("b.yaml", "name: middle\ninherits: base\n"),
+		inMap("m", "name: heir\ninherits: middle\n---\nname: weaker\ninherits: middle\nhostPID: false\n"),
+	), nil)
+	levels := make(map[string]conf.Level)
+	for _, s := range set.Sidecars {
+		levels[s.Ref.Name] = s.Level
+	}
+	want := map[string]conf.Level{"base": conf.Privileged, "middle": conf.Privileged, "weaker": conf.Restricted}
+	if !reflect.DeepEqual(levels, want) {
+		t.Errorf("got %v, want %v", levels, want)
+	}
+	expect(t, "heir", set.Rejections, []string{
+		"configmap sidecars/m[k]:1: needs the Pod Security level privileged",
+		`configmap sidecars/m[k]:2: inherits: Forbidden: with what it inherits from "middle": host namespaces (hostPID=true)`,
+	})
+}
+
+// Every field of the format that a pod has as well is judged, but those that the Pod Security
+// Standards say nothing of.
+func TestEveryFieldIsJudged(t *testing.T) {
+	t.Parallel()
+	harmless := []string{
+		"name", "hostAliases", "serviceAccountName", "labels", "imagePullSecrets", "nodeSelector", "tolerations", "shareProcessNamespace",
+	}
+	format := conf.Format()
+	for i := range format.NumField() {
+		name := jsonName(format.Field(i))
+		inPod := fieldNamed(reflect.TypeFor[corev1.PodSpec](), name)
+		inMetadata := fieldNamed(reflect.TypeFor[metav1.ObjectMeta](), name)
+		if inPod < 0 && inMetadata < 0 || slices.Contains(harmless, name) {
+			continue
+		}
+		metadata, spec := conf.Pod(func(definition reflect.Value) { fill(definition.Field(i)) })
+		carried := inPod >= 0 && !reflect.ValueOf(spec).Elem().Field(inPod).IsZero() ||
+			inMetadata >= 0 && !reflect.ValueOf(metadata).Elem().Field(inMetadata).IsZero()
+		if !carried {
+			t.Errorf("%s does not get into the pod that is judged: see conf/power.go", name)
+		}
+	}
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
+// fieldNamed is the index of a field by its name in JSON; -1 if there is none.
+func fieldNamed(t reflect.Type, name string) int {
+	for i := range t.NumField() {
+		if jsonName(t.Field(i)) == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// fill gives a value that is not the zero one.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.Zero(v.Type().Key()), reflect.Zero(v.Type().Elem()))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+	default:
+		panic("fill knows no " + v.Kind().String())
+	}
+}
+
+func TestRules(t *testing.T) {
+	t.Parallel()
+	const strong = "name: x\nhostPID: true\n"
+	const level = "needs the Pod Security level privileged, which a definition in a "
+	for name, test := range map[string]struct {
+		rules conf.Rules
+		kind  conf.Kind
+		want  string // the rejection; empty if there is none
+	}{
+		"files by default":      {conf.Rules{}, conf.File, ""},
+		"ConfigMaps by default": {conf.Rules{}, conf.ConfigMap, "ConfigMap may not: move it to a file, or have the operator start with --privileged-sources=files,configmaps"},
+		"files":                 {conf.Consent(conf.File), conf.ConfigMap, "ConfigMap may not: move it to a file, or have the operator start with --privileged-sources=files,configmaps"},
+		"both, a file":          {conf.Consent(conf.ConfigMap, conf.File), conf.File, ""},
+		"both, a ConfigMap":     {conf.Consent(conf.ConfigMap, conf.File), conf.ConfigMap, ""},
+		"ConfigMaps":            {conf.Consent(conf.ConfigMap), conf.ConfigMap, ""},
+		"ConfigMaps, a file":    {conf.Consent(conf.ConfigMap), conf.File, "file may not: have the operator start with --privileged-sources=files,configmaps"},
+		"none, a file":          {conf.Consent(), conf.File, "file may not: have the operator start with --privileged-sources=files"},
+		"none, a ConfigMap":     {conf.Consent(), conf.ConfigMap, "ConfigMap may not: have the operator start with --privileged-sources=configmaps"},
+		"a kind of tomorrow":    {conf.Consent(conf.File, conf.ConfigMap), conf.Kind(7), level},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := test.rules.Load(conf.Split(conf.Origin{Kind: test.kind, Place: "p", Name: "k"}, []byte(strong), nil), nil)
+			got := show(set)
+			if test.want == "" && len(set.Sidecars) != 1 || test.want != "" && !strings.Contains(got, level) || !strings.Contains(got, test.want) {
+				t.Errorf("got %s, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Other rules make another set of the same documents, and Try goes by those of the set.
+func TestRulesOfTheSet(t *testing.T) {
+	t.Parallel()
+	documents := inMap("m", "name: x\nhostPID: true\n")
+	strict := conf.Load(documents, nil)
+	lax := conf.Consent(conf.File, conf.ConfigMap).Load(documents, strict)
+	checkPrivileged(t, "ConfigMap", lax)
+	if again := conf.Load(documents, lax); len(again.Rejections) != 1 {
+		t.Errorf("strict again: %s", show(again))
+	}
+	fresh := inMap("new", "name: new\nhostPID: true\n")
+	expect(t, "strict", strict.Try("sidecars", "new", fresh).Rejected,
+		[]string{"configmap sidecars/new[k]:1: needs the Pod Security level privileged", "hostPID: Forbidden: host namespaces (hostPID=true)"})
+	expect(t, "lax", lax.Try("sidecars", "new", fresh).Rejected, nil)
+}
+
+// A file that is only a base is refused as any other.
+func TestUnprivilegedBaseByPath(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{"sub/base.yaml": {Data: []byte("name: base\nhostPID: true\n")}}
+	heir := conf.Split(file("heir.yaml", 0), []byte("name: heir\ninherits: sub/base.yaml\nhostPID: false\n"), files)
+	expect(t, "files", conf.Load(heir, nil).Rejections, nil)
+	expect(t, "none", conf.Consent().Load(heir, nil).Rejections, []string{
+		`inherits: Invalid value: "sub/base.yaml": its base "sub/base.yaml" (file conf/sub/base.yaml) is rejected`,
+		"file conf/sub/base.yaml:1: needs the Pod Security level privileged",
+		"file conf/sub/base.yaml:2: hostPID: Forbidden",
+	})
+}
+
+// Thousands of faults are one line of bearable length, and the first place.
+func TestManyPowersAreOneFault(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	text.WriteString("name: x\nvolumes:\n")
+	for i := range 5000 {
+		fmt.Fprintf(&text, "- {name: v%d, hostPath: {path: /}}\n", i)
+	}
+	got := conf.Load(inMap("m", text.String()), nil).Rejections[0].Errors.Errors
+	if len(got) != 2 || len(got[1].Error()) > 500 || !strings.Contains(got[1].Error(), "[k]:3: volumes[0].hostPath: Forbidden: hostPath volumes (") {
+		t.Errorf("got %d faults: %.600v", len(got), got)
+	}
+}
+
+func TestParseKind(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]conf.Kind{"files": conf.File, "configmaps": conf.ConfigMap} {
+		if got, err := conf.ParseKind(text); got != want || err != nil {
+			t.Errorf("%q: got %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "Files", "file", "secrets"} {
+		if _, err := conf.ParseKind(text); err == nil || !strings.Contains(err.Error(), "neither files nor configmaps") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
+// BenchmarkPower is a load of 1000 definitions of one container: first when all
+// are new, then when one more comes. Heirs are judged at every load, the others when they are parsed.
+func BenchmarkPower(b *testing.B) {
+	sidecar := func(i int) string {
+		return fmt.Sprintf("name: c%d\ncontainers:\n- name: c\n  image: i:%d\n  ports: [{containerPort: 80}]\n"+
+			"  securityContext: {runAsNonRoot: true, capabilities: {drop: [ALL]}}\nvolumes:\n- {name: v, emptyDir: {}}\n", i, i)
+	}
+	heir := func(i int) string {
+		if i == 0 {
+			return sidecar(0)
+		}
+		return fmt.Sprintf("name: c%d\ninherits: c0\nenv: [{name: A, value: a}]\n", i)
+	}
+	for name, text := range map[string]func(int) string{"plain": sidecar, "heirs": heir} {
+		all := heap(1000, text)
+		loaded := conf.Load(all, nil)
+		changed := append(slices.Clone(all), inMap("other", "name: other\n")...)
+		b.Run(name+"/new", func(b *testing.B) {
+			for b.Loop() {
+				conf.Load(all, nil)
+			}
+		})
+		b.Run(name+"/one more", func(b *testing.B) {
+			for b.Loop() {
+				conf.Load(changed, loaded)
+			}
+		})
+	}
+}

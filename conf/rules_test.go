@@ -1,0 +1,35 @@
+package conf_test
+
+import (
+	"strings"
+	"testing"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// What the injector writes on pods, and what asks it for sidecars, is not a definition's to add.
+func TestOwnKeys(t *testing.T) {
+	t.Parallel()
+	rules := conf.Rules{AnnotationNamespace: "inject.example"}
+	documents := conf.Split(file("a.yaml", 0), []byte(`name: a
+annotations: {inject.example/request: b, inject.example.org/fine: x, a/inject.example: x}
+labels:
+  inject.example/status: injected
+`), nil)
+	set := rules.Load(documents, nil)
+	if len(set.Rejections) != 1 {
+		t.Fatalf("%d rejections", len(set.Rejections))
+	}
+	want := "file conf/a.yaml:2: annotations[inject.example/request]: Forbidden: inject.example is the injector's own; " +
+		"file conf/a.yaml:4: labels[inject.example/status]: Forbidden: inject.example is the injector's own"
+	if got := set.Rejections[0].Errors.Error(); got != want {
+		t.Errorf("got %s", strings.ReplaceAll(got, "; ", "\n"))
+	}
+	// The same bytes under other rules are looked at again.
+	if other := conf.Load(documents, set); len(other.Rejections) > 0 || len(other.Sidecars) != 1 {
+		t.Errorf("without the rule: %v", other.Rejections)
+	}
+	if again := rules.Load(documents, conf.Load(documents, nil)); len(again.Rejections) != 1 {
+		t.Errorf("with the rule again: %v", again.Rejections)
+	}
+}

@@ -1,0 +1,83 @@
+package e2e_test
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The API server's audit log has what was decided about a pod, below the webhook's name.
+func TestAuditLog(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.inject(logger, "--on-unknown=deny")
+	stored := s.create(pod("good", "logger:v1"))
+	if _, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), pod("bad", "nobody"), metav1.CreateOptions{}); err == nil {
+		t.Error("the pod was not denied")
+	}
+	for name, want := range map[string]map[string]any{
+		"good": {"outcome": "injected", "reason": "injected", "sidecars": stored.Annotations["injector.tumblr.com/injected"], "generation": "1"},
+		"bad":  {"outcome": "denied", "reason": "unknown_sidecar", "generation": "1"},
+	} {
+		if diff := cmp.Diff(want, s.audited(name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Several sidecars stand there in the order of the request, as the pod has them, and it shows when the
+// namespace asked.
+func TestAuditLogOfSeveral(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.annotate(new("one"))
+	must(t, s.startDefaults("get", "list", "watch").AwaitReady(t.Context()))
+	for _, c := range []struct {
+		pod              *corev1.Pod
+		reason, sidecars string
+	}{
+		{pod("several", "two,one"), "injected", `^two:latest@[0-9a-f]{12},one:latest@[0-9a-f]{12}$`},
+		{silent("default"), "namespace_default", `^one:latest@[0-9a-f]{12}$`},
+	} {
+		injected := s.create(c.pod).Annotations["injector.tumblr.com/injected"]
+		if !regexp.MustCompile(c.sidecars).MatchString(injected) {
+			t.Errorf("what %s has is said to be %q", c.pod.Name, injected)
+		}
+		want := map[string]any{"outcome": "injected", "reason": c.reason, "sidecars": injected, "generation": "1"}
+		if diff := cmp.Diff(want, s.audited(c.pod.Name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.pod.Name, diff)
+		}
+	}
+}
+
+// audited are the webhook's annotations of the entry about a pod's creation.
+func (s *scene) audited(pod string) map[string]any {
+	s.Helper()
+	var annotations map[string]any
+	s.await("the audit log to have the pod "+pod, func() error {
+		lines, err := s.AuditLog()
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			object, _ := line["objectRef"].(map[string]any)
+			if object["namespace"] == s.namespace && object["name"] == pod {
+				annotations, _ = line["annotations"].(map[string]any)
+				return nil
+			}
+		}
+		return errors.New("it has not")
+	})
+	ours := make(map[string]any)
+	for key, value := range annotations {
+		if name, found := strings.CutPrefix(key, "injector.example.com/"); found {
+			ours[name] = value
+		}
+	}
+	return ours
+}

@@ -1,0 +1,31 @@
+package cluster
+
+import (
+	"os"
+)
+
+// auditPolicy has the API server log who created which pod, and what webhooks say of it.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  verbs: [create]
+  resources: [{group: "", resources: [pods]}]
+- level: None
+`
+
+// auditFlags are those of the API server.
+func (c *Cluster) auditFlags() ([]string, error) {
+	policy := c.file("audit-policy.yaml")
+	return []string{"--audit-policy-file=" + policy, "--audit-log-path=" + c.file("audit.log")}, os.WriteFile(policy, []byte(auditPolicy), 0o600)
+}
+
+// AuditLog gives the lines of the API server's audit log: the creations of pods.
+func (c *Cluster) AuditLog() ([]map[string]any, error) {
+	content, err := os.ReadFile(c.file("audit.log"))
+	if err != nil {
+		return nil, err
+	}
+	return parseLines(content)
+}

@@ -1,0 +1,75 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// explain runs the command explain on a pod, and gives what it prints and says.
+func (s *scene) explain(pod string, flags ...string) (output, report string, ok bool) {
+	s.Helper()
+	command := exec.CommandContext(s.Context(), filepath.Join(bin, "k8s-sidecar-injector"), append([]string{"explain", "-f", "-", "-n", s.namespace}, flags...)...)
+	var stdout, stderr bytes.Buffer
+	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(pod), &stdout, &stderr
+	err := command.Run()
+	if _, failed := errors.AsType[*exec.ExitError](err); !failed {
+		must(s.T, err)
+	}
+	return stdout.String(), stderr.String(), err == nil
+}
+
+// explain reads the definitions in ConfigMaps and the defaults of namespaces, with the rights of the
+// injector and no more.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	const plain = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "app", "image": "i"}]}}`
+	s := newScene(t, shared)
+	id := s.identity()
+	must(t, s.GrantNamespaces(t.Context(), s.namespace, "injector", "get"))
+	must(t, s.apply("a", sidecar("x", "one")))
+	must(t, s.apply("b", "name: [\n"))
+	flags := append(s.configMapFlags(id), "--namespace-defaults", "--config-directory="+s.directory(sidecar("file", "two")))
+
+	output, report, ok := s.explain(plain, flags...)
+	equal(t, "the decision before the namespace asks", output, fmt.Sprintf("Pod %s/p: skipped, no_annotation\n", s.namespace))
+	if !ok || !strings.HasPrefix(report, "rejected: configmap "+s.namespace+"/b[sidecar.yaml]:2: ") {
+		t.Errorf("it reports %s", report)
+	}
+
+	s.annotate(new("x,file"))
+	output, report, _ = s.explain(plain, append(flags, "-o", "json")...)
+	var explained struct {
+		Items []struct {
+			Reason   string
+			Elements []struct {
+				Field, Name, Origin string
+				Added               bool
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(output), &explained); err != nil || len(explained.Items) != 1 {
+		t.Fatalf("%v: %s%s", err, output, report)
+	}
+	item := explained.Items[0]
+	equal(t, "the reason", item.Reason, "namespace_default")
+	equal(t, "the elements", fmt.Sprint(item.Elements),
+		fmt.Sprintf("[{containers one configmap %s/a[sidecar.yaml] true} {containers two file %s true}]", s.namespace, fileOf(flags)))
+
+	denied := append(s.configMapFlags(id), "--configmap-namespace=default")
+	output, report, ok = s.explain(plain, denied...)
+	if ok || output != "" || !strings.Contains(report, "--configmap-labels: cannot list configmaps in namespace default: ") ||
+		!strings.Contains(report, "forbidden") {
+		t.Errorf("without the right: %s%s", output, report)
+	}
+}
+
+// fileOf is the file of s.directory in the last flag.
+func fileOf(flags []string) string {
+	return filepath.Join(strings.TrimPrefix(flags[len(flags)-1], "--config-directory="), "sidecars.yaml")
+}

@@ -1,0 +1,337 @@
+package mutate_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/google/go-cmp/cmp"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
+)
+
+// explained holds Explain to the decision, and what it says was added to what the patch adds.
+func (c *testCase) explained(t *testing.T, snapshot *store.Snapshot, decision *mutate.Decision) []mutate.Considered {
+	t.Helper()
+	request := decode(t, c.with(t, c.object))
+	request.Default = c.namespace
+	got, all := mutate.Explain(snapshot, c.policy, request)
+	if !reflect.DeepEqual(withoutFilled(got), withoutFilled(*decision)) {
+		t.Errorf("explained: %s\n%s\nnot: %s\n%s", text(&got), got.Patch, text(decision), decision.Patch)
+	}
+	said := make([]string, 0, len(all))
+	for _, e := range all {
+		if e.Added != (e.Why == "") || e.Added && got.Outcome != mutate.Injected {
+			t.Errorf("%s with added %t: %q", element(&e), e.Added, e.Why)
+		}
+		if e.Added && e.Name != defaultContainer {
+			said = append(said, element(&e))
+		}
+	}
+	if got.Outcome != mutate.Injected {
+		return all
+	}
+	d := newDifference(t, c, decision.Patch, all)
+	slices.Sort(said)
+	slices.Sort(d.added)
+	if diff := cmp.Diff(d.added, said); diff != "" {
+		t.Errorf("what is explained (-added by the patch +said to be):\n%s", diff)
+	}
+	complete(t, request, decision.Sidecars, all)
+	return all
+}
+
+const defaultContainer = "kubectl.kubernetes.io/default-container"
+
+// withoutFilled is a decision that can be compared: sidecars with parameters are made for each.
+func withoutFilled(d mutate.Decision) mutate.Decision {
+	d.Sidecars = slices.Clone(d.Sidecars)
+	for i, s := range d.Sidecars {
+		d.Sidecars[i] = &conf.Sidecar{Ref: s.Ref, Digest: s.Digest, Origin: s.Origin}
+	}
+	return d
+}
+
+func element(e *mutate.Considered) string {
+	return fmt.Sprintf("%s/%s %s %s", e.List, e.Container, e.Field, e.Name)
+}
+
+// complete wants each element of each sidecar for each container that it concerns, and no more.
+func complete(t *testing.T, request *mutate.Request, sidecars []*conf.Sidecar, all []mutate.Considered) {
+	t.Helper()
+	got := make(map[string]int)
+	into := make(map[string]int) // containers that were added, by list
+	for _, e := range all {
+		field := e.Field
+		if e.List != "" {
+			field = e.List + " " + field
+		}
+		got[e.Sidecar.Ref.String()+" "+field]++
+		if e.Added && e.List == "" {
+			into[listOf(e.Field)]++
+		}
+	}
+	if spec := request.Object.Spec; spec != nil {
+		into["containers"] += present(spec.Containers)
+		into["initContainers"] += present(spec.InitContainers)
+	}
+	want := make(map[string]int)
+	for _, s := range sidecars {
+		for field, n := range elementsOf(s) {
+			if each := field == "env" || field == "envFrom" || field == "volumeMounts"; !each {
+				want[s.Ref.String()+" "+field] += n
+				continue
+			}
+			for _, list := range []string{"containers", "initContainers"} {
+				want[s.Ref.String()+" "+list+" "+field] += n * into[list]
+			}
+		}
+	}
+	maps.DeleteFunc(want, func(_ string, n int) bool { return n == 0 })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("how many were considered (-want +got):\n%s", diff)
+	}
+}
+
+func present(list mutate.Containers) int {
+	return len(slices.DeleteFunc(slices.Clone(list), func(c *mutate.Container) bool { return c == nil }))
+}
+
+// elementsOf counts the elements of each field.
+func elementsOf(s *conf.Sidecar) map[string]int {
+	is := map[bool]int{true: 1}
+	return map[string]int{
+		"containers": len(s.Containers), "prependContainers": len(s.PrependContainers),
+		"initContainers": len(s.InitContainers), "prependInitContainers": len(s.PrependInitContainers),
+		"volumes": len(s.Volumes), "volumeMounts": len(s.VolumeMounts), "env": len(s.Env), "envFrom": len(s.EnvFrom),
+		"labels": len(s.Labels), "annotations": len(s.Annotations), "nodeSelector": len(s.NodeSelector),
+		"imagePullSecrets": len(s.ImagePullSecrets), "tolerations": len(s.Tolerations), "hostAliases": len(s.HostAliases),
+		"hostNetwork": is[s.HostNetwork], "hostPID": is[s.HostPID], "hostIPC": is[s.HostIPC],
+		"shareProcessNamespace": is[s.ShareProcessNamespace], "serviceAccountName": is[s.ServiceAccountName != ""],
+	}
+}
+
+// listOf is the list of the pod that a field of a definition goes into.
+func listOf(field string) string {
+	switch field {
+	case "containers", "prependContainers":
+		return "containers"
+	case "initContainers", "prependInitContainers":
+		return "initContainers"
+	}
+	return ""
+}
+
+// difference finds what the resulting pod has and the received one, without what was taken away,
+// has not.
+type difference struct {
+	t       *testing.T
+	policy  *mutate.Policy
+	fields  map[string]string          // list/name of an injected container to its field
+	own     map[string]*conf.Container // and to what it has by itself
+	prepend map[string]int             // how many come before the pod's own, by list
+	added   []string
+}
+
+func newDifference(t *testing.T, c *testCase, patch []byte, all []mutate.Considered) *difference {
+	t.Helper()
+	d := &difference{t: t, policy: c.policy, fields: map[string]string{}, own: map[string]*conf.Container{}, prepend: map[string]int{}, added: []string{}}
+	for _, e := range all {
+		if list := listOf(e.Field); e.Added && e.List == "" && list != "" {
+			d.fields[list+"/"+e.Name] = e.Field
+			d.own[list+"/"+e.Name] = ownOf(e.Sidecar, e.Name)
+		}
+	}
+	var operations, removals jsonpatch.Patch
+	if err := json.Unmarshal(patch, &operations); err != nil {
+		t.Fatal(err)
+	}
+	first := regexp.MustCompile(`^/spec/(containers|initContainers)/\d+$`)
+	for _, operation := range operations {
+		path, err := operation.Path()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if operation.Kind() == "remove" {
+			removals = append(removals, operation)
+		}
+		if found := first.FindStringSubmatch(path); found != nil {
+			d.prepend[found[1]]++
+		}
+	}
+	removed, err := removals.Apply(c.object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := objectOf(t, removed), objectOf(t, apply(t, c.object, patch))
+	d.ofPod(before, after)
+	return d
+}
+
+func ownOf(s *conf.Sidecar, name string) *conf.Container {
+	for _, list := range [][]conf.Container{s.Containers, s.PrependContainers, s.InitContainers, s.PrependInitContainers} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+func objectOf(t *testing.T, content []byte) object {
+	t.Helper()
+	var o object
+	if err := json.Unmarshal(content, &o); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func memberOf(o object, name string) object {
+	m, _ := o[name].(object)
+	return m
+}
+
+func (d *difference) ofPod(before, after object) {
+	for _, field := range []string{"labels", "annotations"} {
+		d.keys(field, memberOf(memberOf(before, "metadata"), field), memberOf(memberOf(after, "metadata"), field))
+	}
+	before, after = memberOf(before, "spec"), memberOf(after, "spec")
+	d.keys("nodeSelector", memberOf(before, "nodeSelector"), memberOf(after, "nodeSelector"))
+	for field, name := range map[string]func(object) string{
+		"volumes": nameOf, "imagePullSecrets": nameOf, "tolerations": tolerationOf,
+		"hostAliases": func(o object) string { return string(encode(o)) },
+	} {
+		for _, e := range d.behind(field, before[field], after[field]) {
+			d.add("/", field, name(e))
+		}
+	}
+	for _, field := range []string{"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} {
+		if before[field] != true && after[field] == true {
+			d.add("/", field, "true")
+		}
+	}
+	if account := after["serviceAccountName"]; account != nil && account != before["serviceAccountName"] {
+		d.add("/", "serviceAccountName", fmt.Sprint(account))
+	}
+	d.containers("containers", before, after)
+	d.containers("initContainers", before, after)
+}
+
+func (d *difference) add(at, field, name string) {
+	d.added = append(d.added, fmt.Sprintf("%s %s %s", at, field, name))
+}
+
+func (d *difference) keys(field string, before, after object) {
+	for key := range after {
+		_, had := before[key]
+		ours := field == "annotations" && (key == defaultContainer || strings.HasPrefix(key, d.policy.AnnotationNamespace+"/"))
+		if !had && !ours {
+			d.add("/", field, key)
+		}
+	}
+}
+
+// behind gives the elements behind those that were there, which must be the same.
+func (d *difference) behind(field string, before, after any) []object {
+	had, _ := before.([]any)
+	has, _ := after.([]any)
+	if len(has) < len(had) || !cmp.Equal(has[:len(had)], had, equateEmpty) {
+		d.t.Errorf("%s was %v, is %v", field, had, has)
+		return nil
+	}
+	return objects(has[len(had):])
+}
+
+var equateEmpty = cmp.Comparer(func(a, b []any) bool { return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b) })
+
+func objects(list []any) []object {
+	all := make([]object, len(list))
+	for i := range list {
+		all[i], _ = list[i].(object)
+	}
+	return all
+}
+
+func (d *difference) containers(list string, before, after object) {
+	had, _ := before[list].([]any)
+	has, _ := after[list].([]any)
+	first := d.prepend[list]
+	for i, c := range objects(has) {
+		at := list + "/" + nameOf(c)
+		if received := i - first; received >= 0 && received < len(had) {
+			if was, ok := had[received].(object); ok {
+				d.container(at, was["env"], c["env"], was["volumeMounts"], c["volumeMounts"], was["envFrom"], c["envFrom"])
+			}
+			continue
+		}
+		d.add("/", d.fields[at], nameOf(c))
+		d.injected(at, c)
+	}
+}
+
+// container compares one that was received.
+func (d *difference) container(at string, lists ...any) {
+	for i, field := range []string{"env", "volumeMounts"} {
+		for _, e := range d.behind(at+" "+field, lists[2*i], lists[2*i+1]) {
+			d.add(at, field, nameOf(e))
+		}
+	}
+	had, _ := lists[4].([]any)
+	has, _ := lists[5].([]any)
+	for _, e := range objects(has[:len(has)-len(had)]) {
+		d.add(at, "envFrom", sourceOf(e))
+	}
+}
+
+// injected leaves out what a container has by itself.
+func (d *difference) injected(at string, c object) {
+	own := d.own[at]
+	if own == nil {
+		d.t.Errorf("nobody is said to have brought %s", at)
+		return
+	}
+	env, _ := c["env"].([]any)
+	for _, e := range objects(env[len(own.Env):]) {
+		d.add(at, "env", nameOf(e))
+	}
+	mounts, _ := c["volumeMounts"].([]any)
+	for _, e := range objects(mounts[len(own.VolumeMounts):]) {
+		d.add(at, "volumeMounts", nameOf(e))
+	}
+	sources, _ := c["envFrom"].([]any)
+	for _, e := range objects(sources[:len(sources)-len(own.EnvFrom)]) {
+		d.add(at, "envFrom", sourceOf(e))
+	}
+}
+
+func nameOf(o object) string {
+	name, _ := o["name"].(string)
+	return name
+}
+
+func sourceOf(o object) string {
+	prefix, _ := o["prefix"].(string)
+	return conf.EnvSource{Prefix: prefix, ConfigMap: nameOf(memberOf(o, "configMapRef")), Secret: nameOf(memberOf(o, "secretRef"))}.String()
+}
+
+func tolerationOf(o object) string {
+	part := func(name, otherwise string) string {
+		if text, ok := o[name].(string); ok {
+			return text
+		}
+		return otherwise
+	}
+	return conf.Tolerated{
+		Key: part("key", ""), Operator: part("operator", "Equal"), Value: part("value", ""), Effect: part("effect", ""),
+	}.String()
+}

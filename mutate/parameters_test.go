@@ -1,0 +1,197 @@
+package mutate_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
+)
+
+// holed are two definitions with holes in every kind of leaf.
+const holed = `
+name: logger:v1
+parameters:
+  text: {}
+  path: {default: logs}
+  label: {default: a}
+  cpu: {type: quantity, default: 100m, max: "2"}
+  port: {type: int, default: 80, min: -1}
+  flag: {type: bool, default: false}
+  level: {default: info, enum: [debug, info]}
+labels: {path: "${label}", level: "${level}"}
+annotations: {text: "<${text}>"}
+nodeSelector: {level: "l-${level}"}
+tolerations: [{key: a, value: "${label}"}]
+hostAliases: [{ip: "10.0.0.1", hostnames: ["${label}"]}]
+env: [{name: TEXT, value: "${text}${text}"}, {name: SECRET, valueFrom: {secretKeyRef: {name: "${level}", key: "${label}"}}}]
+envFrom: [{configMapRef: {name: "${label}"}, prefix: "P_"}]
+volumes: [{name: v, secret: {secretName: "${level}", items: [{key: a, path: "${path}"}]}}]
+volumeMounts: [{name: v, mountPath: "/x/${path}", subPath: "${path}"}]
+containers:
+- name: c
+  image: "c:${level}"
+  command: [sh, -c, "echo ${HOME} ${text}"]
+  args: ["${port}", "${flag}", "${cpu}"]
+  tty: "${flag}"
+  env: [{name: PATH_OF, value: "${path}"}]
+  resources: {requests: {cpu: "${cpu}"}, limits: {cpu: "1500m"}}
+  ports: [{containerPort: "${port}"}]
+  readinessProbe: {httpGet: {port: "${port}", path: "${path}"}}
+---
+name: vault:v1
+parameters: {path: {default: a, pattern: "[a-z/]*"}, text: {default: ""}}
+initContainers: [{name: i, image: "i", args: ["${path} ${text}"], workingDir: "${path}"}]
+env: [{name: TEXT, value: "${text}"}, {name: OTHER, value: "${path}"}]
+`
+
+// FuzzParameters sets parameters to anything. What comes of it must be what comes of definitions
+// that have the values written into their leaves, and none of these must be good where the
+// values are refused.
+func FuzzParameters(f *testing.F) {
+	const evil = `","securityContext":{"privileged":true},"x":"`
+	f.Add("text", "data", "1", "8080", "true", "debug", "label")
+	f.Add(evil, evil, evil, evil, evil, evil, evil)
+	f.Add(evil, "data", "1", "8080", "true", "debug", "label")
+	f.Add("${pod.name}$", "a/b", "1500m", "1", "false", "info", "x.y")
+	f.Add("${text}$${path}", "a", "1500m", "1", "false", "info", "a")
+	f.Add("\x00\u2028<&>\\\"\n", "a/../b", "1.5", "65536", "", "info", "-")
+	f.Add("\x00\u2028<&>\\\"\n", "a/b", "1.5", "65535", "true", "info", "")
+	f.Add("", "", "0", "0", "false", "", "a")
+	f.Add("x", "a", "2", "1", "false", "debug", "a")
+	f.Add("x", "a", "1", "1", "false", "debug", strings.Repeat("a", 64))
+	f.Add("x", "a", "1600m", "99999999999", "false", "info", "a")
+	snapshot := load(f, []byte(holed))
+	f.Fuzz(func(t *testing.T, note, path, cpu, port, flag, level, label string) {
+		set := map[string]string{"text": note, "path": path, "cpu": cpu, "port": port, "flag": flag, "level": level, "label": label}
+		annotations := map[string]string{"injector.tumblr.com/request": "logger:v1,vault:v1"}
+		for name, value := range set {
+			if !utf8.ValidString(value) {
+				return // cannot come in JSON
+			}
+			annotations["injector.tumblr.com/param."+name] = value
+		}
+		pod := parameterPod(t, annotations)
+		c := &testCase{policy: usual(), object: pod, request: creation()}
+		got := decide(t, snapshot, c.policy, c.with(t, pod))
+		written, allowed := literal(t, snapshot.Sidecar(conf.Ref{Name: "logger", Version: "v1"}), snapshot.Sidecar(conf.Ref{Name: "vault", Version: "v1"}), set)
+		plain, rejected := tryLoad(written)
+		if !allowed || len(rejected) > 0 {
+			if got.Reason != mutate.ReasonBadParameter {
+				t.Errorf("got %s, want bad_parameter: allowed %t, rejected %v", text(&got), allowed, rejected)
+			}
+			return
+		}
+		for name := range set {
+			delete(annotations, "injector.tumblr.com/param."+name)
+		}
+		bare := parameterPod(t, annotations)
+		want := decide(t, plain, c.policy, c.with(t, bare))
+		if got.Reason != want.Reason || got.Message != want.Message {
+			t.Fatalf("got %s, want %s", text(&got), text(&want))
+		}
+		if got.Outcome == mutate.Injected {
+			sameButAnnotations(t, apply(t, pod, got.Patch), apply(t, bare, want.Patch))
+		}
+	})
+}
+
+func parameterPod(t *testing.T, annotations map[string]string) []byte {
+	t.Helper()
+	return encode(object{
+		"metadata": object{"name": "app", "annotations": annotations},
+		"spec": object{
+			"containers": []any{object{"name": "app", "volumeMounts": []any{object{"name": "own", "mountPath": "/x/data"}}}},
+			"volumes":    []any{object{"name": "own", "emptyDir": object{}}},
+		},
+	})
+}
+
+// literal writes the values into the definitions, and tells whether each parameter takes its own.
+func literal(t *testing.T, logger, vault *conf.Sidecar, set map[string]string) ([]byte, bool) {
+	t.Helper()
+	allowed := true
+	for _, s := range []*conf.Sidecar{logger, vault} {
+		for i := range s.Parameters {
+			allowed = allowed && s.Parameters[i].Check(set[s.Parameters[i].Name]) == nil
+		}
+	}
+	var file []byte
+	for document := range strings.SplitSeq(holed, "\n---\n") {
+		var definition object
+		if err := yaml.Unmarshal([]byte(document), &definition); err != nil {
+			t.Fatal(err)
+		}
+		declared, _ := definition["parameters"].(object)
+		delete(definition, "parameters")
+		content, err := json.Marshal(written("", definition, declared, set))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file = append(append(append(file, "---\n"...), content...), '\n')
+	}
+	return file, allowed
+}
+
+// written puts the values into the leaves of a value.
+func written(key string, value any, declared object, set map[string]string) any {
+	switch value := value.(type) {
+	case object:
+		made := make(object)
+		for k, member := range value {
+			made[k] = written(k, member, declared, set)
+		}
+		return made
+	case []any:
+		made := make([]any, len(value))
+		for i, element := range value {
+			made[i] = written(key, element, declared, set)
+		}
+		return made
+	case string:
+		if slices.Contains([]string{"tty", "containerPort", "port"}, key) {
+			return json.RawMessage(orZero(set[strings.Trim(value, "${}")]))
+		}
+		var pairs []string
+		for name := range declared {
+			pairs = append(pairs, "${"+name+"}", set[name])
+		}
+		// What a value has of our own syntax is text.
+		return strings.ReplaceAll(strings.NewReplacer(pairs...).Replace(value), "${pod.", "$${pod.")
+	}
+	return value
+}
+
+// orZero keeps JSON whole where the parameter does not take its value.
+func orZero(text string) string {
+	if !json.Valid([]byte(text)) {
+		return "0"
+	}
+	return text
+}
+
+func sameButAnnotations(t *testing.T, got, want []byte) {
+	t.Helper()
+	var pods [2]object
+	for i, content := range [][]byte{got, want} {
+		if err := jsonv2.Unmarshal(content, &pods[i]); err != nil {
+			t.Fatal(err)
+		}
+		annotations := pods[i]["metadata"].(object)["annotations"].(object)
+		for key := range annotations {
+			if strings.HasPrefix(key, "injector.tumblr.com/") {
+				delete(annotations, key)
+			}
+		}
+	}
+	if diff := cmp.Diff(pods[1], pods[0]); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
