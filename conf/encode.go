@@ -68,12 +68,11 @@ func (e *encoder) begin() (*definition, error) {
 	if !e.sample.holds() {
 		return typed(e.flat)
 	}
-	kept, _ := e.sample.kept()
+	kept, _ := e.sample.shape()
 	needs := e.sample.needs
 	for i := range needs.uses {
 		value, _ := needs.stand(i)
 		e.stands = append(e.stands, value)
-		needs.uses[i] = 0
 	}
 	return typed(kept)
 }

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// FilledSize is how many bytes of JSON the values take in all holes together. Whoever calls Fill
+// FilledSize is how many bytes of JSON the values take in all holes together, at most. Whoever calls Fill
 // with values of strangers looks at it before.
 func (s *Sidecar) FilledSize(values []string) int {
 	size := 0
@@ -58,20 +58,17 @@ func (s *Sidecar) Fill(values []string) (*Sidecar, error) {
 // FillError tells that values make a field invalid.
 type FillError struct {
 	// Values are the numbers of those that stand in the field or, where a rule is about several
-	// fields, near it; none where it is about the sidecar as a whole.
+	// fields, near it. There always are some.
 	Values []int
-	// Field is the path; empty where it is about the sidecar as a whole.
+	// Field is its path.
 	Field string
 	// Why is what is wrong, without the values.
 	Why string
 }
 
 // Error gives the field and what is wrong with it.
-func (u *FillError) Error() string {
-	if u.Field == "" {
-		return u.Why
-	}
-	return u.Field + ": " + u.Why
+func (e *FillError) Error() string {
+	return e.Field + ": " + e.Why
 }
 
 // filledBy tells whether the values are those that stand in the holes already.
@@ -97,12 +94,12 @@ type slot struct {
 	at   int
 }
 
-func (p slot) String() string {
-	return fmt.Sprintf("%s[%d]", p.list, p.at)
+func (s slot) String() string {
+	return fmt.Sprintf("%s[%d]", s.list, s.at)
 }
 
-func (p slot) path() *field.Path {
-	return field.NewPath(p.list).Index(p.at)
+func (s slot) path() *field.Path {
+	return field.NewPath(s.list).Index(s.at)
 }
 
 // holed tells whether there are holes.

@@ -47,9 +47,9 @@ func newSample(written tree) *sample {
 	return s
 }
 
-// holds tells whether there are holes.
+// holds tells whether there may be holes.
 func (s *sample) holds() bool {
-	return slices.ContainsFunc(s.needs.uses, func(n int) bool { return n > 0 }) || len(s.needs.fields) > 0 || s.needs.parameters != nil
+	return len(s.needs.fields) > 0 || s.needs.parameters != nil
 }
 
 func readParameters(written tree) map[string]parameter {
@@ -145,12 +145,13 @@ func (s *sample) bounded(pieces []piece) bool {
 	})
 }
 
-// kept is what the shape leaves of the tree, which always decodes, and the faults of what it
-// does not know yet are not among those that it finds.
-func (s *sample) kept() (tree, field.ErrorList) {
-	check := shape{bare: s.bare}
+// shape is what the shape leaves of the tree, which always decodes, and what it found: without the
+// faults of what is not known yet.
+func (s *sample) shape() (tree, *shape) {
+	check := &shape{bare: s.bare}
 	kept, _ := check.check(nil, reflect.TypeFor[definition](), s.tree).(tree)
-	return kept, s.known(check.faults.first)
+	check.faults.first = s.known(check.faults.first)
+	return kept, check
 }
 
 // known drops the faults of values that are not known yet. What is forbidden is so whatever the

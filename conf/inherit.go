@@ -146,8 +146,8 @@ func mergedFaults(merged tree) (*definition, field.ErrorList, error) {
 		}
 		return d, validateLists(d), nil
 	}
-	kept, faults := s.kept()
-	faults = append(faults, s.faults...)
+	kept, check := s.shape()
+	faults := append(check.faults.first, s.faults...)
 	d, err := typed(kept)
 	if err != nil {
 		return nil, nil, err

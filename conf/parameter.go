@@ -177,7 +177,7 @@ func (s *scalar) String() string {
 	return s.text
 }
 
-// compiled is the parameter as it is used. The fields must have been validated.
+// compiled is the parameter as it is used. It leaves out what cannot be read, which validate finds.
 func (p *parameter) compiled(name string) Parameter {
 	made := Parameter{Name: name, Type: p.Type, Default: p.Default.pointer(), Pattern: p.Pattern, Min: p.Min.String(), Max: p.Max.String()}
 	if made.Type == "" {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -127,12 +126,11 @@ func (p *parsed) inspect(value any, lines outline, l *loading) {
 		return
 	}
 	s := newSample(object)
-	check := shape{bare: s.bare}
-	kept, _ := check.check(nil, reflect.TypeFor[definition](), s.tree).(tree)
-	p.readNames(object, kept, &check)
+	kept, check := s.shape()
+	p.readNames(object, kept, check)
 	faults := lines.duplicates()
 	faults.add(s.faults...)
-	faults.add(s.known(check.faults.first)...)
+	faults.add(check.faults.first...)
 	faults.more += check.faults.more
 	d, err := typed(kept)
 	if err != nil {
@@ -174,7 +172,7 @@ func (p *parsed) readNames(written, kept tree, check *shape) {
 		check.fault(field.Invalid(field.NewPath("name"), name, err.Error()))
 		return
 	}
-	if ref.Name == optOut {
+	if ref.Name == OptOut {
 		check.fault(field.Invalid(field.NewPath("name"), name, "that is what a pod says that wants no sidecar"))
 	}
 	p.ref = ref

@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// optOut in place of a ref is a pod's word for no sidecar at all.
-const optOut = "none"
+// OptOut in place of a ref is a pod's word for no sidecar at all.
+const OptOut = "none"
 
 // latest is the version of a ref that names none.
 const latest = "latest"

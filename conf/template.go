@@ -19,6 +19,11 @@ type Text struct {
 	template *template // nil: there are no holes
 }
 
+// Bytes gives the JSON.
+func (t *Text) Bytes() []byte {
+	return t.JSON
+}
+
 // template is JSON with holes, cut into pieces.
 type template struct {
 	parts []segment
@@ -80,8 +85,8 @@ func appendEscaped(text []byte, value string) []byte {
 	return slices.Delete(text, start, start+1)[:len(text)-2]
 }
 
-// needs are the values that a definition wants: its parameters, then the fields of the pod, in the
-// order in which the definition has them.
+// needs are the values that a definition wants: its parameters, then the fields of the pod that it
+// mentions, in an order that depends on the definition alone.
 type needs struct {
 	parameters []Parameter // by name
 	fields     []PodField
@@ -89,7 +94,7 @@ type needs struct {
 	numbers    map[string]int // by what stands between the braces
 }
 
-// newNeeds takes the parameters of a definition that has been found right.
+// newNeeds takes the parameters as far as they can be read; validate finds what is wrong with them.
 func newNeeds(parameters map[string]parameter) *needs {
 	n := &needs{numbers: make(map[string]int)}
 	for i, name := range slices.Sorted(maps.Keys(parameters)) {

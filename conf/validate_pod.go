@@ -31,8 +31,8 @@ func validateLabels(path *field.Path, labels map[string]string) field.ErrorList 
 	return faults
 }
 
-// mostAnnotations is what an API server takes of all annotations of an object, in bytes.
-const mostAnnotations = 256 << 10
+// MostAnnotations is what an API server takes of all annotations of an object, in bytes.
+const MostAnnotations = 256 << 10
 
 func validateAnnotations(path *field.Path, annotations map[string]string) field.ErrorList {
 	var faults field.ErrorList
@@ -45,8 +45,8 @@ func validateAnnotations(path *field.Path, annotations map[string]string) field.
 		}
 	}
 	sortFaults(faults)
-	if size > mostAnnotations {
-		faults = append(faults, field.TooLong(path, "", mostAnnotations))
+	if size > MostAnnotations {
+		faults = append(faults, field.TooLong(path, "", MostAnnotations))
 	}
 	return faults
 }

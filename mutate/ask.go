@@ -12,29 +12,35 @@ const (
 	ByNamespace Asker = "namespace"
 )
 
-// ask gives the request that applies to the pod: its own, or else that of its namespace.
-func (r *Request) ask(policy *Policy) (asked string, by Asker) {
+// question is what is asked for a pod.
+type question struct {
+	asked string
+	by    Asker
+}
+
+// ask gives the question that applies to the pod: its own, or else that of its namespace.
+func (r *Request) ask(policy *Policy) question {
 	if own, found := r.Object.metadata().Annotations.findIn(policy.AnnotationNamespace, requestKey); found {
-		return own, ByPod
+		return question{own, ByPod}
 	}
 	if r.Default != nil {
-		return *r.Default, ByNamespace
+		return question{*r.Default, ByNamespace}
 	}
-	return "", ByNobody
+	return question{by: ByNobody}
 }
 
 // annotation is the one that asks, as messages name it.
-func (r *Request) annotation(policy *Policy, by Asker) string {
-	if by == ByNamespace {
-		return fmt.Sprintf("annotation %s of namespace %s", policy.key(requestKey), quoted(r.Namespace))
+func (q question) annotation(policy *Policy, request *Request) string {
+	if q.by == ByNamespace {
+		return fmt.Sprintf("annotation %s of namespace %s", policy.key(requestKey), quoted(request.Namespace))
 	}
 	return "annotation " + policy.key(requestKey)
 }
 
 // attribute says of a decision about the default of a namespace that it is one.
-func (d *Decision) attribute(policy *Policy, request *Request) {
-	d.Asked, d.AskedBy = request.ask(policy)
-	if d.AskedBy != ByNamespace {
+func (d *Decision) attribute(policy *Policy, request *Request, q question) {
+	d.Asked, d.AskedBy = q.asked, q.by
+	if q.by != ByNamespace {
 		return
 	}
 	switch d.Reason { //nolint:exhaustive // the others say it already, or need not
@@ -43,7 +49,7 @@ func (d *Decision) attribute(policy *Policy, request *Request) {
 	case ReasonHostNetwork:
 		d.Message = "" // as intended: nobody asked for this pod
 	case ReasonNotAllowed, ReasonBadParameter, ReasonConflict:
-		d.Message = fmt.Sprintf("%s: %s", request.annotation(policy, d.AskedBy), d.Message)
+		d.Message = fmt.Sprintf("%s: %s", q.annotation(policy, request), d.Message)
 	}
 }
 

@@ -75,9 +75,6 @@ func (p *plan) added(volume string) bool {
 	})
 }
 
-// mostAnnotations is what an API server takes of all annotations of an object, in bytes.
-const mostAnnotations = 256 << 10
-
 // findTooLarge finds annotations that grow beyond what an API server takes.
 func (p *plan) findTooLarge() {
 	own := len(p.object.metadata().Annotations.text)
@@ -85,7 +82,7 @@ func (p *plan) findTooLarge() {
 	for _, added := range p.annotations {
 		size += len(added.Key) + len(added.Value)
 	}
-	if size > mostAnnotations && own <= mostAnnotations {
-		p.conflict("the annotations would have %d bytes, and an API server takes %d", size, mostAnnotations)
+	if size > conf.MostAnnotations && own <= conf.MostAnnotations {
+		p.conflict("the annotations would have %d bytes, and an API server takes %d", size, conf.MostAnnotations)
 	}
 }

@@ -12,7 +12,7 @@
 // mounts.go, env.go, envfrom.go, host.go, metadata.go, scheduling.go. They fill a plan, each for
 // all sidecars before the next; what would make the pod invalid is found in conflict.go,
 // hostconflicts.go, ports.go and demands.go, before anything is answered; encode.go and patch.go
-// write the operations. [Explain] has the rules tell what they did, see consider.go. Two files
+// write the operations. [Explain] has the rules tell what they did, see consider.go and notes.go. Two files
 // keep a hostile pod from taking memory: lists.go while it is decoded, size.go before anything is
 // made of it.
 //

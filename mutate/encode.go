@@ -15,7 +15,7 @@ func (p *plan) encode() []byte {
 		w.set(opAdd, "{}", "/spec")
 	}
 	p.encodeServiceAccount(w)
-	addAll(w, p.spec.Volumes != nil, nil, p.volumes, writeVolume, "/spec/volumes")
+	addAll(w, p.spec.Volumes != nil, nil, p.volumes, writeText, "/spec/volumes")
 	received := len(p.containers) - p.injected
 	for i := range p.containers[:received] {
 		p.containers[i].encodeAdditions(w)
@@ -67,9 +67,9 @@ func (c *container) encodeAdditions(w *patch) {
 		return
 	}
 	at := strconv.Itoa(c.at)
-	addAll(w, c.received.Env != nil, nil, c.env, writeEnv, "/spec/", c.list, "/", at, "/env")
-	addAll(w, c.received.EnvFrom != nil, c.sources, nil, writeSource, "/spec/", c.list, "/", at, "/envFrom")
-	addAll(w, c.received.VolumeMounts != nil, nil, c.mounts, writeMount, "/spec/", c.list, "/", at, "/volumeMounts")
+	addAll(w, c.received.Env != nil, nil, c.env, writeText, "/spec/", c.list, "/", at, "/env")
+	addAll(w, c.received.EnvFrom != nil, c.sources, nil, writeText, "/spec/", c.list, "/", at, "/envFrom")
+	addAll(w, c.received.VolumeMounts != nil, nil, c.mounts, writeText, "/spec/", c.list, "/", at, "/volumeMounts")
 }
 
 // encodeInjected writes the injected containers of one list.
@@ -97,9 +97,9 @@ func (p *plan) injectedInto(list string, first bool) []container {
 func writeContainer(w *patch, c *container) {
 	own := c.injected.JSON
 	w.buffer = append(w.buffer, own[:len(own)-1]...)
-	writeMember(w, "env", c.injected.Env, c.env, writeEnv)
-	writeMember(w, "envFrom", c.sources, c.injected.EnvFrom, writeSource)
-	writeMember(w, "volumeMounts", c.injected.VolumeMounts, c.mounts, writeMount)
+	writeMember(w, "env", c.injected.Env, c.env, writeText)
+	writeMember(w, "envFrom", c.sources, c.injected.EnvFrom, writeText)
+	writeMember(w, "volumeMounts", c.injected.VolumeMounts, c.mounts, writeText)
 	w.buffer = append(w.buffer, '}')
 }
 
@@ -115,8 +115,8 @@ func writeMember[E any](w *patch, name string, a, b []E, write func(*patch, *E))
 // encodePod writes what concerns the pod as a whole.
 func (p *plan) encodePod(w *patch) {
 	addAll(w, p.spec.HostAliases != nil, nil, p.hostAliases, writeText, "/spec/hostAliases")
-	addAll(w, p.spec.ImagePullSecrets != nil, nil, p.pullSecrets, writeElement, "/spec/imagePullSecrets")
-	addAll(w, p.spec.Tolerations != nil, nil, p.tolerations, writeToleration, "/spec/tolerations")
+	addAll(w, p.spec.ImagePullSecrets != nil, nil, p.pullSecrets, writeText, "/spec/imagePullSecrets")
+	addAll(w, p.spec.Tolerations != nil, nil, p.tolerations, writeText, "/spec/tolerations")
 	addPairs(w, p.spec.NodeSelector.present, p.nodeSelector, "/spec/nodeSelector")
 	for _, flag := range []struct {
 		path string

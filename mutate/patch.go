@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"k8s-sidecar-injector/conf"
 )
 
 // patch is a JSON Patch (RFC 6902) in the making. The zero patch is empty.
@@ -118,21 +116,15 @@ func writeList[E any](w *patch, a, b []E, write func(*patch, *E)) {
 	w.buffer[len(w.buffer)-1] = ']'
 }
 
-func writeText(w *patch, t *conf.Text) {
-	w.buffer = append(w.buffer, t.JSON...)
+// element is anything that has its JSON already.
+type element[E any] interface {
+	*E
+	Bytes() []byte
 }
 
-func writeElement(w *patch, e *conf.Element) { writeText(w, &e.Text) }
-
-func writeVolume(w *patch, v *volume) { writeText(w, &v.Text) }
-
-func writeEnv(w *patch, e *conf.Env) { writeText(w, &e.Text) }
-
-func writeSource(w *patch, e *conf.EnvFrom) { writeText(w, &e.Text) }
-
-func writeMount(w *patch, m *conf.Mount) { writeText(w, &m.Text) }
-
-func writeToleration(w *patch, t *conf.Toleration) { writeText(w, &t.Text) }
+func writeText[E any, P element[E]](w *patch, e *E) {
+	w.buffer = append(w.buffer, P(e).Bytes()...)
+}
 
 // escape makes a key part of a JSON Pointer (RFC 6901, section 3).
 func escape(key string) string {

@@ -16,24 +16,24 @@ func Pod(snapshot *store.Snapshot, policy *Policy, request *Request) Decision {
 }
 
 func pod(snapshot *store.Snapshot, policy *Policy, request *Request, notes *notes) Decision {
-	decision := decide(snapshot, policy, request, notes)
-	decision.attribute(policy, request)
+	q := request.ask(policy)
+	decision := decide(snapshot, policy, request, q, notes)
+	decision.attribute(policy, request, q)
 	decision.Generation = snapshot.Generation()
 	return decision
 }
 
-func decide(snapshot *store.Snapshot, policy *Policy, request *Request, notes *notes) Decision {
-	if reason, leave := leaveAlone(policy, request); leave {
+func decide(snapshot *store.Snapshot, policy *Policy, request *Request, q question, notes *notes) Decision {
+	if reason, leave := leaveAlone(policy, request, q); leave {
 		return skip(reason)
 	}
-	asked, by := request.ask(policy)
-	refs, err := parseRequest(asked)
+	refs, err := parseRequest(q.asked)
 	if err != nil {
-		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("%s: %v", request.annotation(policy, by), err))
+		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("%s: %v", q.annotation(policy, request), err))
 	}
 	sidecars, err := find(snapshot, refs)
 	if err != nil {
-		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("%s: %v", request.annotation(policy, by), err))
+		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("%s: %v", q.annotation(policy, request), err))
 	}
 	if decision, guarded := guard(policy, request, sidecars); guarded {
 		return decision
@@ -47,7 +47,7 @@ func decide(snapshot *store.Snapshot, policy *Policy, request *Request, notes *n
 
 // leaveAlone finds the pods that are none of our business, in the order in which the reasons
 // are documented.
-func leaveAlone(policy *Policy, request *Request) (Reason, bool) {
+func leaveAlone(policy *Policy, request *Request, q question) (Reason, bool) {
 	if !request.PodCreate() {
 		return ReasonNotAPodCreate, true
 	}
@@ -61,11 +61,10 @@ func leaveAlone(policy *Policy, request *Request) (Reason, bool) {
 	if status, _ := annotations.findIn(policy.AnnotationNamespace, statusKey); strings.EqualFold(strings.TrimSpace(status), statusInjected) {
 		return ReasonAlreadyInjected, true
 	}
-	asked, by := request.ask(policy)
-	if by == ByNobody {
+	if q.by == ByNobody {
 		return ReasonNoAnnotation, true
 	}
-	if optsOut(asked) {
+	if optsOut(q.asked) {
 		return ReasonOptedOut, true
 	}
 	return "", false

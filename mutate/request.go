@@ -25,8 +25,8 @@ func parseRequest(asked string) ([]conf.Ref, error) {
 		switch {
 		case strings.TrimSpace(part) == "":
 			return nil, errors.New("there is nothing before or behind a comma")
-		case ref.Name == optOut:
-			return nil, fmt.Errorf("%s stands alone: it asks for no sidecar", optOut)
+		case ref.Name == conf.OptOut:
+			return nil, fmt.Errorf("%s stands alone: it asks for no sidecar", conf.OptOut)
 		case err != nil:
 			return nil, fmt.Errorf("%s is not a sidecar: want name or name:version, of letters, digits, '-', '_' and '.', each up to 63, "+
 				"and commas between several", quoted(strings.TrimSpace(part)))
@@ -38,13 +38,10 @@ func parseRequest(asked string) ([]conf.Ref, error) {
 	return refs, nil
 }
 
-// optOut in place of a request says that the pod wants no sidecar.
-const optOut = "none"
-
 // optsOut tells a request for nothing.
 func optsOut(asked string) bool {
 	asked = strings.TrimSpace(asked)
-	return asked == "" || strings.EqualFold(asked, optOut)
+	return asked == "" || strings.EqualFold(asked, conf.OptOut)
 }
 
 // find gives the sidecars in the order of the refs. The error is for the user, and names all

@@ -20,7 +20,7 @@ func addedSize(spec *Spec, sidecars []*conf.Sidecar) int {
 	}
 	for _, s := range sidecars {
 		containers += containersOf(s)
-		each += envSize(s.Env) + envFromSize(s.EnvFrom) + mountsSize(s.VolumeMounts)
+		each += sizeOf(s.Env) + sizeOf(s.EnvFrom) + sizeOf(s.VolumeMounts)
 		once += ownSize(s)
 	}
 	return containers*each + once
@@ -28,65 +28,29 @@ func addedSize(spec *Spec, sidecars []*conf.Sidecar) int {
 
 // ownSize is of what the sidecar adds to a pod but once.
 func ownSize(s *conf.Sidecar) int {
-	size := elementsSize(s.Volumes) + elementsSize(s.ImagePullSecrets) +
+	size := sizeOf(s.Volumes) + sizeOf(s.ImagePullSecrets) + sizeOf(s.Tolerations) + sizeOf(s.HostAliases) +
 		pairsSize(s.Labels) + pairsSize(s.Annotations) + pairsSize(s.NodeSelector)
 	for _, list := range [][]conf.Container{s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers} {
-		size += containersSize(list)
-	}
-	for i := range s.Tolerations {
-		size += operationSize + len(s.Tolerations[i].JSON)
-	}
-	for _, alias := range s.HostAliases {
-		size += operationSize + len(alias.JSON)
+		size += sizeOf(list)
+		for i := range list {
+			size += sizeOf(list[i].Env) + sizeOf(list[i].EnvFrom) + sizeOf(list[i].VolumeMounts)
+		}
 	}
 	return size
 }
 
-func containersSize(list []conf.Container) int {
+func sizeOf[E any, P element[E]](list []E) int {
 	size := 0
 	for i := range list {
-		c := &list[i]
-		size += operationSize + len(c.JSON) + envSize(c.Env) + envFromSize(c.EnvFrom) + mountsSize(c.VolumeMounts)
+		size += operationSize + len(P(&list[i]).Bytes())
 	}
 	return size
 }
 
 func pairsSize(list []conf.Pair) int {
-	size := 0
+	size := sizeOf(list)
 	for i := range list {
-		size += operationSize + len(list[i].Key) + len(list[i].Value)
-	}
-	return size
-}
-
-func envSize(list []conf.Env) int {
-	size := 0
-	for i := range list {
-		size += operationSize + len(list[i].JSON)
-	}
-	return size
-}
-
-func envFromSize(list []conf.EnvFrom) int {
-	size := 0
-	for i := range list {
-		size += operationSize + len(list[i].JSON)
-	}
-	return size
-}
-
-func elementsSize(list []conf.Element) int {
-	size := 0
-	for i := range list {
-		size += operationSize + len(list[i].JSON)
-	}
-	return size
-}
-
-func mountsSize(list []conf.Mount) int {
-	size := 0
-	for i := range list {
-		size += operationSize + len(list[i].JSON)
+		size += len(list[i].Key)
 	}
 	return size
 }
