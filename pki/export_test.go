@@ -2,11 +2,23 @@ package pki
 
 import "time"
 
-// Decode reads what a Secret holds, and gives what clients are to trust by it.
+// Decode parses the content of a Secret and returns the bundle that clients trust.
 func Decode(data map[string][]byte, now time.Time) (bundle []byte, err error) {
 	s, err := decode(data, now)
 	if err != nil {
 		return nil, err
 	}
 	return s.bundle(), nil
+}
+
+// Next returns the content that a replica writes after it has read the content of the Secret, nil if
+// it writes nothing.
+func Next(data map[string][]byte, now time.Time, spread bool, lifetime, caLifetime time.Duration) (map[string][]byte, error) {
+	w := wish{names: []string{"injector.example.com"}, lifetime: lifetime, caLifetime: caLifetime}
+	held, _ := decode(data, now)
+	next, _, err := w.next(held, circumstances{now: now, spread: spread})
+	if err != nil || next == nil {
+		return nil, err
+	}
+	return next.encode()
 }

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// backdate is by how much clocks may differ: certificates are valid from that long before
-// they are made.
-const backdate = 5 * time.Minute
+// clockSkew is how far the clocks of replicas and API servers may be apart. Certificates are valid
+// from clockSkew before they are issued, and one that becomes valid within clockSkew is usable.
+const clockSkew = time.Hour
 
 // authority is a CA that can sign.
 type authority struct {
@@ -80,7 +80,7 @@ func sign(template *x509.Certificate, start, end time.Time, key *ecdsa.PrivateKe
 		return nil, err
 	}
 	template.SerialNumber = serial.Add(serial, big.NewInt(1)) // RFC 5280, 4.1.2.2: positive
-	template.NotBefore, template.NotAfter = start.Add(-backdate), end
+	template.NotBefore, template.NotAfter = start.Add(-clockSkew), end
 	der, err := x509.CreateCertificate(rand.Reader, template, by.certificate, key.Public(), by.key)
 	if err != nil {
 		return nil, err
@@ -88,10 +88,16 @@ func sign(template *x509.Certificate, start, end time.Time, key *ecdsa.PrivateKe
 	return x509.ParseCertificate(der)
 }
 
-// issuedAt is when a certificate was made, to the second.
-func issuedAt(c *x509.Certificate) time.Time { return c.NotBefore.Add(backdate) }
+// issuedAt returns when a certificate was issued, to the second. A certificate that lives for less than
+// clockSkew was not issued by this package and is not backdated.
+func issuedAt(c *x509.Certificate) time.Time {
+	if issued := c.NotBefore.Add(clockSkew); issued.Before(c.NotAfter) {
+		return issued
+	}
+	return c.NotBefore
+}
 
-// renewal is when a certificate is due to be replaced: after two thirds of its life.
+// renewal returns when a certificate is due to be replaced: after two thirds of its lifetime.
 func renewal(c *x509.Certificate) time.Time {
 	made := issuedAt(c)
 	return made.Add(c.NotAfter.Sub(made) * 2 / 3)

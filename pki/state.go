@@ -79,9 +79,9 @@ func encodePEM(kind string, der []byte) []byte {
 // errEmpty is of a Secret that nobody has filled yet.
 var errEmpty = errors.New("it is empty")
 
-// decode reads the content of the Secret. It refuses what cannot be served or signed with at
-// that time; a serving certificate that has expired can be replaced, and is taken. No error has
-// anything of a key in it.
+// decode parses the content of the Secret. It rejects a CA that cannot sign and a certificate that
+// cannot be served at that time. An expired serving certificate is accepted, because it can be
+// renewed. Errors contain no part of a key.
 func decode(data map[string][]byte, now time.Time) (*state, error) {
 	if len(data[caCertKey])+len(data[caKeyKey])+len(data[certKey])+len(data[keyKey]) == 0 {
 		return nil, errEmpty
@@ -117,15 +117,22 @@ func decode(data map[string][]byte, now time.Time) (*state, error) {
 	return &state{trusted: trusted, key: key, leaf: &leaf, by: by}, nil
 }
 
-// verify tells whether clients would take the certificate, at that time or, of one that has expired,
-// at its end.
+// verify reports whether clients accept the certificate now. An expired certificate is verified at its
+// expiry, because it can be renewed. A certificate that becomes valid within clockSkew is verified at
+// that time: another replica, whose clock is ahead, has issued it.
 func verify(leaf, ca *x509.Certificate, now time.Time) error {
-	if now.After(leaf.NotAfter) {
-		now = leaf.NotAfter
+	at := now
+	for _, c := range []*x509.Certificate{leaf, ca} {
+		if c.NotBefore.After(at) && !c.NotBefore.After(now.Add(clockSkew)) {
+			at = c.NotBefore
+		}
+	}
+	if at.After(leaf.NotAfter) {
+		at = leaf.NotAfter
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	return err
 }
 
