@@ -35,9 +35,9 @@ type Options struct {
 	// times as long. They hold for what is made from now on.
 	Lifetime, CALifetime time.Duration
 	Log                  zerolog.Logger
-	// Observe is called after each new certificate and each failure, from one goroutine at a
-	// time, with the time at which the certificate in service expires, or the zero time. Nil
-	// means that nobody looks.
+	// Observe is called after each new certificate and each failed reconciliation, from one
+	// goroutine at a time, with the time at which the certificate in service expires, or the zero
+	// time. Optional.
 	Observe func(ok bool, notAfter time.Time)
 }
 

@@ -2,6 +2,7 @@ package pki_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/tls"
@@ -253,11 +254,7 @@ func TestBundleRepaired(t *testing.T) {
 		pass(time.Minute)
 		configurations := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 		for _, bundle := range [][]byte{nil, []byte("rubbish")} {
-			c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
-			must(t, err)
-			c.Webhooks[1].ClientConfig.CABundle = bundle
-			_, err = configurations.Update(t.Context(), c, metav1.UpdateOptions{})
-			must(t, err)
+			w.overwriteBundle(bundle)
 			synctest.Wait()
 			w.consistent(keeper)
 		}
@@ -382,6 +379,103 @@ func TestRefused(t *testing.T) {
 		pass(time.Minute)
 		w.consistent(keeper)
 		if reasons := keeper.Pending(); reasons != nil {
+			t.Errorf("pending: %q", reasons)
+		}
+	})
+}
+
+// While the Secret cannot be written, whatever the reason, a valid certificate is served and the caBundle
+// repaired, by replicas that run and by those that start.
+func TestSecretNotWritable(t *testing.T) {
+	t.Parallel()
+	secrets := corev1.Resource("secrets")
+	for what, refusal := range map[string]error{
+		"immutable":      apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Secret").GroupKind(), name, nil),
+		"etcd is full":   apierrors.NewInternalError(errors.New("etcdserver: mvcc: database space exceeded")),
+		"rights missing": apierrors.NewForbidden(secrets, name, errors.New("no")),
+		"no answer":      context.DeadlineExceeded,
+	} {
+		for due, at := range map[string]time.Duration{"certificate": 2 * lifetime / 3, "CA": 2 * caLife / 3, "name": time.Hour} {
+			t.Run(what+", "+due+" due", func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					running, stop := w.replica(nil)
+					defer stop()
+					pass(at - 5*time.Minute)
+					w.refusing("secrets", refusal)
+					pass(10 * time.Minute)
+					var log strings.Builder
+					failures := 0
+					restarted, stop := w.replica(func(o *pki.Options) {
+						o.Log = zerolog.New(&log)
+						o.Observe = func(ok bool, _ time.Time) {
+							if !ok {
+								failures++
+							}
+						}
+						if due == "name" {
+							o.Names = append(o.Names, "new.example.com")
+						}
+					})
+					defer stop()
+					for range 3 {
+						pass(time.Minute)
+						w.consistent(running, restarted)
+						w.overwriteBundle([]byte("rubbish"))
+						pass(time.Second)
+						w.consistent(running, restarted)
+					}
+					if reasons := restarted.Pending(); reasons != nil {
+						t.Errorf("pending: %q", reasons)
+					}
+					if n := strings.Count(log.String(), "cannot update certificates"); n != 1 || failures < 3 {
+						t.Errorf("%d lines for %d failures:\n%s", n, failures, log.String())
+					}
+					w.refusing("secrets", nil)
+					before := leaf(t, restarted)
+					pass(time.Hour)
+					w.consistent(running, restarted)
+					if leaf(t, restarted).Equal(before) {
+						t.Error("the certificate is not renewed after the Secret can be written again")
+					}
+				})
+			})
+		}
+	}
+}
+
+// A Secret that is gone and cannot be created again does not keep the caBundle from being repaired.
+func TestSecretNotCreatable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		keeper, stop := w.replica(nil)
+		defer stop()
+		pass(time.Minute)
+		w.refusing("secrets", errors.New("no"))
+		w.remove()
+		pass(time.Minute)
+		w.overwriteBundle(nil)
+		pass(time.Second)
+		w.consistent(keeper)
+	})
+}
+
+// An expired certificate is not served by a replica that starts: it is not ready, and says why.
+func TestExpiredNotWritable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, stop := w.replica(nil)
+		pass(time.Minute)
+		stop()
+		w.refusing("secrets", errors.New("no"))
+		pass(lifetime)
+		keeper, stop := w.replica(nil)
+		defer stop()
+		pass(time.Minute)
+		if reasons := strings.Join(keeper.Pending(), ""); !strings.Contains(reasons, "no certificate yet: ") || !strings.Contains(reasons, ": no") {
 			t.Errorf("pending: %q", reasons)
 		}
 	})

@@ -15,7 +15,7 @@ const (
 	retryMost  = 30 * time.Second
 	// pollInterval is how often everything is looked at, whatever is or is not heard.
 	pollInterval = time.Hour
-	// writeTimeout is how long the API server may take for a write.
+	// writeTimeout bounds the writes to the Secret, and those to the configurations.
 	writeTimeout = 15 * time.Second
 )
 
@@ -40,8 +40,8 @@ func (k *Keeper) work(ctx context.Context) bool {
 	return true
 }
 
-// note remembers how the latest work went, and says so when that is news. That another
-// replica was faster is nobody's concern.
+// note records the result of the latest reconciliation and counts each failure. It logs a failure
+// once, until the error changes. A conflict with another replica is not a failure.
 func (k *Keeper) note(err error) {
 	if apierrors.IsConflict(err) {
 		return
@@ -50,34 +50,44 @@ func (k *Keeper) note(err error) {
 	before := k.failure
 	k.failure = err
 	k.mu.Unlock()
+	if err != nil {
+		k.observe(false)
+	}
 	switch {
 	case err != nil && (before == nil || before.Error() != err.Error()):
-		k.options.Log.Error().Err(err).Msg("certificates cannot be kept: what is served stays until this is mended")
-		k.observe(false)
+		k.options.Log.Error().Err(err).Msg("cannot update certificates; the certificate in service stays")
 	case err == nil && before != nil:
-		k.options.Log.Info().Msg("certificates can be kept again")
+		k.options.Log.Info().Msg("certificates can be updated again")
 	}
 }
 
-// reconcile looks at everything and does the next thing. It tells after what time to look again,
-// should nothing be heard before.
+// reconcile serves what the Secret holds, repairs the caBundle, and then takes the next step of a
+// rotation. In this order, a Secret that cannot be written affects neither handshakes nor the caBundle.
+// It returns the delay until the next reconciliation if no event comes before.
 func (k *Keeper) reconcile(ctx context.Context) (pause time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
+	var faults *multierror.Error
 	now := time.Now()
 	secret, held, fault := k.read(now)
+	if held != nil && now.Before(held.leaf.Leaf.NotAfter) {
+		k.serve(held)
+	}
+	if held != nil {
+		faults = multierror.Append(faults, k.publish(ctx))
+	}
 	next, why, err := k.wish.next(held, circumstances{now: now, spread: k.spread(held, now), last: k.serving.Load()})
-	if err != nil {
-		return 0, err
+	pause = pollInterval // a successful write wakes the Keeper
+	switch {
+	case err == nil && next != nil:
+		err = k.write(ctx, secret, next, why, fault)
+	case err == nil:
+		pause = k.pause(held, now)
 	}
-	if next != nil {
-		return pollInterval, k.write(ctx, secret, next, why, fault) // which wakes us
+	faults = multierror.Append(faults, err)
+	if held == nil && err != nil && !apierrors.IsConflict(err) {
+		// There is nothing newer to publish: without this failure, the Secret would hold a new bundle.
+		faults = multierror.Append(faults, k.publish(ctx))
 	}
-	k.serve(held)
-	if err := k.publish(ctx, held.bundle()); err != nil {
-		return 0, err
-	}
-	return k.pause(held, now), nil
+	return pause, faults.ErrorOrNil()
 }
 
 // read gives the Secret as far as there is one, and what it holds, or why that cannot be used.
@@ -135,16 +145,19 @@ func (k *Keeper) serve(held *state) {
 	}
 }
 
-// publish puts the bundle into every configuration that lacks it.
-func (k *Keeper) publish(ctx context.Context, bundle []byte) error {
-	if k.secret.troubled() {
-		return nil // who cannot see the Secret may have an old bundle
+// publish writes the bundle of the certificate in service to every configuration that lacks it.
+func (k *Keeper) publish(ctx context.Context) error {
+	served := k.serving.Load()
+	if served == nil || k.secret.troubled() {
+		return nil // without the Secret, the bundle may be out of date
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	var faults *multierror.Error
 	synced := true
 	for _, c := range k.configurations {
 		if c.informer.HasSynced() {
-			faults = multierror.Append(faults, c.publish(ctx, bundle, k.options.Log))
+			faults = multierror.Append(faults, c.publish(ctx, served.bundle(), k.options.Log))
 		} else {
 			synced = false
 		}

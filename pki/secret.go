@@ -27,9 +27,10 @@ func (k *Keeper) followSecret() *followed {
 	return follow("secret "+k.options.Secret.String(), k.options.Secret.Name, k.options.Secrets, &corev1.Secret{}, k.options.Log)
 }
 
-// write puts a state into the Secret, unless somebody else wrote first: then the error is a
-// conflict.
+// write stores a state in the Secret. If another replica wrote first, the error is a conflict.
 func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, next *state, why string, fault error) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	data, err := next.encode()
 	if err != nil {
 		return err

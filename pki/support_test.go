@@ -222,6 +222,17 @@ func (w *world) edit(change func(*corev1.Secret)) {
 	must(w.T, err)
 }
 
+// overwriteBundle overwrites the caBundle of the second webhook as a person would.
+func (w *world) overwriteBundle(bundle []byte) {
+	w.Helper()
+	configurations := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	c, err := configurations.Get(w.Context(), "injector", metav1.GetOptions{})
+	must(w.T, err)
+	c.Webhooks[1].ClientConfig.CABundle = bundle
+	_, err = configurations.Update(w.Context(), c, metav1.UpdateOptions{})
+	must(w.T, err)
+}
+
 func (w *world) remove() {
 	w.Helper()
 	must(w.T, w.client.CoreV1().Secrets(namespace).Delete(w.Context(), name, metav1.DeleteOptions{}))
