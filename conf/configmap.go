@@ -2,6 +2,7 @@ package conf
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,30 +16,35 @@ var errBinary = errors.New("is binaryData, which is not read as a definition: pu
 // a whole, which says so.
 func OfConfigMap(configMap *corev1.ConfigMap) []Document {
 	whole := Origin{Kind: ConfigMap, Place: placeOf(configMap.Namespace, configMap.Name)}
-	if len(configMap.Data)+len(configMap.BinaryData) > maxDocuments {
-		return []Document{Unreadable(whole, errManyDocuments)}
-	}
 	documents := ofKeys(whole, configMap)
 	if len(documents) > maxDocuments {
-		return []Document{Unreadable(whole, errManyDocuments)}
+		documents = []Document{refuse(whole, documents, errManyDocuments)}
+	}
+	names := maxDocuments
+	for i := range documents {
+		d := &documents[i]
+		d.Created = configMap.CreationTimestamp.Time
+		d.names = d.names[:min(len(d.names), names)]
+		names -= len(d.names)
 	}
 	slices.SortFunc(documents, func(a, b Document) int { return a.Origin.Compare(b.Origin) })
 	return documents
 }
 
-// ofKeys stops soon after there are too many documents.
+// ofKeys stops soon after there are too many documents. It reads the keys in order, so that it always
+// stops at the same one.
 func ofKeys(origin Origin, configMap *corev1.ConfigMap) []Document {
 	var documents []Document
-	for key, value := range configMap.Data {
+	for _, key := range slices.Sorted(maps.Keys(configMap.Data)) {
 		origin.Name = key
-		documents = append(documents, Split(origin, []byte(value), nil)...)
+		documents = append(documents, Split(origin, []byte(configMap.Data[key]), nil)...)
 		if len(documents) > maxDocuments {
 			return documents
 		}
 	}
-	for key := range configMap.BinaryData {
+	for _, key := range slices.Sorted(maps.Keys(configMap.BinaryData)) {
 		origin.Name = key
-		documents = append(documents, Unreadable(origin, errBinary))
+		documents = append(documents, refuse(origin, cut(origin, configMap.BinaryData[key], nil, maxDocuments), errBinary))
 	}
 	return documents
 }

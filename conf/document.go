@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"time"
 )
 
 // Document is one piece of YAML with its origin, as a source yields it.
 type Document struct {
 	Origin Origin
+	// Created is the creationTimestamp of the ConfigMap. It is zero for files, and for a ConfigMap that
+	// does not exist yet, which is the youngest.
+	Created time.Time
 	// Content is the YAML. Nobody changes it after it was handed to Load.
 	Content []byte
 	// Line is the line of the file or key at which Content begins, from 1.
@@ -20,6 +24,9 @@ type Document struct {
 	// Files is where a path in inherits is looked up. Nil means that this origin cannot
 	// inherit by path.
 	Files fs.FS
+
+	// names are the refs in content that was rejected unread, as far as they could be found.
+	names []Ref
 }
 
 // errNoDocument keeps a truncated write from unloading what the file held.
@@ -38,7 +45,7 @@ var errManyDocuments = fmt.Errorf("holds more than %d documents: use several fil
 func Split(origin Origin, content []byte, files fs.FS) []Document {
 	documents := cut(origin, content, files, maxDocuments)
 	if len(documents) > maxDocuments {
-		return []Document{Unreadable(origin, errManyDocuments)}
+		return []Document{refuse(origin, documents, errManyDocuments)}
 	}
 	return documents
 }
@@ -87,6 +94,20 @@ func cut(origin Origin, content []byte, files fs.FS, limit int) []Document {
 // that it last served stays in service.
 func Unreadable(origin Origin, err error) Document {
 	return Document{Origin: origin.whole(), Line: 1, Err: err}
+}
+
+// refuse returns the one document in place of all those of a file, a key or a ConfigMap that is
+// rejected as a whole. It keeps the names in them, up to 1000.
+func refuse(origin Origin, documents []Document, err error) Document {
+	whole := Unreadable(origin, err)
+	for _, d := range documents {
+		whole.names = append(whole.names, d.names...)
+		if ref := scanName(d.Content); ref != (Ref{}) {
+			whole.names = append(whole.names, ref)
+		}
+	}
+	whole.names = whole.names[:min(len(whole.names), maxDocuments)]
+	return whole
 }
 
 // lineEnd is the offset behind the line that begins at the given offset.

@@ -19,6 +19,11 @@ func Pod(fill func(definition reflect.Value)) (*metav1.ObjectMeta, *corev1.PodSp
 	return d.pod()
 }
 
+// ScanName is the name that is found in a document that cannot be decoded.
+func ScanName(content []byte) Ref {
+	return scanName(content)
+}
+
 // Enum is what the format allows for a string type; nil means free text.
 func Enum(t reflect.Type) []string {
 	return enum(t)

@@ -125,22 +125,23 @@ func (l *loading) parseAgain(earlier *parsed, document Document) *parsed {
 	return &same
 }
 
-// still tells whether a document is what was parsed.
+// still reports whether a document is the one that was parsed.
 func (p *parsed) still(document Document) bool {
 	return document.Err == nil && p.document.Err == nil && document.Line == p.document.Line &&
-		bytes.Equal(document.Content, p.document.Content)
+		document.Created.Equal(p.document.Created) && bytes.Equal(document.Content, p.document.Content)
 }
 
-// claim gives each ref to the first document that defines it, be that document otherwise
-// right or wrong: somebody's slip must not hand their sidecar to somebody else. A document
-// whose name cannot be read may be any that its file had before, so it claims them all.
+// claim assigns each ref to the oldest document that defines it, whether that document is valid or not:
+// a typo must not transfer a ref to another owner. A document that could not be decoded claims the names that
+// a scan found in it. Where that is no name that its file had before, it may be any of those, so it claims
+// them all.
 func (l *loading) claim(list []*parsed) {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b *parsed) int { return compareAge(a.document, b.document) })
 	claimed := make(map[Origin]bool)
 	for _, p := range list {
 		if p.ref == (Ref{}) {
-			for _, old := range l.missingOnce(p.document.Origin, claimed) {
-				l.claimFor(p, old.Ref)
-			}
+			l.claimUncertain(p, claimed)
 			continue
 		}
 		if first := l.claimFor(p, p.ref); first != p {
@@ -151,7 +152,23 @@ func (l *loading) claim(list []*parsed) {
 	}
 }
 
-// claimFor gives the ref to the document unless another has it, and tells who has it now.
+// claimUncertain claims what a document may define whose name cannot be read. Done are the files whose earlier
+// refs are claimed.
+func (l *loading) claimUncertain(p *parsed, done map[Origin]bool) {
+	known := false
+	for _, ref := range p.names {
+		l.claimFor(p, ref)
+		known = known || l.past[entry{p.document.Origin.whole(), ref}] != nil
+	}
+	if known && p.document.Err == nil {
+		return
+	}
+	for _, old := range l.missingOnce(p.document.Origin, done) {
+		l.claimFor(p, old.Ref)
+	}
+}
+
+// claimFor assigns the ref to the document unless it is taken, and returns its owner.
 func (l *loading) claimFor(p *parsed, ref Ref) *parsed {
 	if l.byRef[ref] == nil {
 		l.byRef[ref] = p
@@ -231,10 +248,14 @@ func (l *loading) rejectBases(listed []*parsed) {
 	}
 }
 
-// fallBack keeps in service what the rejected documents gave before, as far as nobody else
-// serves it now.
+// fallBack keeps in service what the rejected documents gave before, as far as no other document
+// serves it now. The oldest document goes first: the last valid version of an owner comes before that of
+// a document that claimed the same ref in vain.
 func (l *loading) fallBack() {
-	slices.SortFunc(l.rejections, compareRejections)
+	slices.SortStableFunc(l.rejections, func(a, b Rejection) int {
+		return compareAge(l.parsed[a.Origin].document, l.parsed[b.Origin].document)
+	})
+	defer slices.SortFunc(l.rejections, compareRejections)
 	given := make(map[Origin]bool)
 	for i := range l.rejections {
 		rejection := &l.rejections[i]
@@ -279,6 +300,10 @@ func (l *loading) set() *Set {
 	s := &Set{
 		Rejections: l.rejections, rules: l.rules, standards: l.standards,
 		parsed: l.parsed, good: l.good, followsPaths: l.followsPaths,
+		owners: make(map[Ref]Origin, len(l.byRef)),
+	}
+	for ref, owner := range l.byRef {
+		s.owners[ref] = owner.document.Origin
 	}
 	for _, sidecar := range l.served {
 		s.Sidecars = append(s.Sidecars, sidecar)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -24,6 +25,7 @@ import (
 //	1/conf/a.yaml                a file of the directory at the first load
 //	1/conf/sub/a.yaml            a file that is only a base
 //	2/configmap/ns/name/key.yaml a key of a ConfigMap at the second load
+//	2/configmap/ns/name@3/k.yaml a key of a ConfigMap that was created in second 3
 //	2/conf/a.yaml unreadable     a file that cannot be read, and the error
 //	want                         all that each load gives; go test ./conf -update writes it
 func TestLoad(t *testing.T) {
@@ -81,8 +83,14 @@ func sourced(list []txtar.File) []conf.Document {
 		case unreadable:
 			documents = append(documents, conf.Unreadable(file(name, 0), errors.New(strings.TrimSpace(string(f.Data)))))
 		case source == "configmap":
-			origin := conf.Origin{Kind: conf.ConfigMap, Place: path.Dir(name), Name: path.Base(name)}
-			documents = append(documents, conf.Split(origin, f.Data, nil)...)
+			place, second, _ := strings.Cut(path.Dir(name), "@")
+			origin := conf.Origin{Kind: conf.ConfigMap, Place: place, Name: path.Base(name)}
+			for _, d := range conf.Split(origin, f.Data, nil) {
+				if n, err := strconv.Atoi(second); err == nil {
+					d.Created = atSecond(n)
+				}
+				documents = append(documents, d)
+			}
 		case !strings.Contains(name, "/"):
 			documents = append(documents, conf.Split(file(name, 0), f.Data, files)...)
 		}

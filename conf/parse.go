@@ -23,6 +23,8 @@ type parsed struct {
 	// ref is what the document defines; it is the zero Ref when the name cannot be read. It
 	// is set even where something else is wrong.
 	ref Ref
+	// names are the refs that the document may define where it could not be decoded.
+	names []Ref
 	// inherits is the field as written, without white space around it.
 	inherits string
 	tree     tree
@@ -39,6 +41,7 @@ type parsed struct {
 // parse decodes, validates and weighs one document on its own.
 func parse(document Document, l *loading) *parsed {
 	p := &parsed{document: document}
+	defer p.scan()
 	if document.Err != nil {
 		p.reject(0, document.Err)
 		return p
@@ -57,6 +60,18 @@ func parse(document Document, l *loading) *parsed {
 	p.inspect(value, lines, l)
 	slices.SortStableFunc(p.faults, func(a, b error) int { return cmp.Compare(lineOf(a), lineOf(b)) })
 	return p
+}
+
+// scan looks for the name of a document that was rejected before it was decoded, so that the document keeps
+// its ref.
+func (p *parsed) scan() {
+	p.names = p.document.names
+	if p.size > 0 {
+		return
+	}
+	if ref := scanName(p.document.Content); ref != (Ref{}) {
+		p.names = []Ref{ref}
+	}
 }
 
 // JSON gives any YAML document as JSON, as Kubernetes reads it, for manifests that are no

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +26,8 @@ type Set struct {
 	documents []Document
 	// parsed lets the next Load pass over what did not change.
 	parsed map[Origin]*parsed
+	// owners are the documents that each ref belongs to, valid or not.
+	owners map[Ref]Origin
 	// good is what each file or key gave when its documents were good last, by origin without
 	// index. It is what the next Load falls back on.
 	good map[Origin][]*Sidecar
@@ -42,13 +45,13 @@ type Rejection struct {
 	Stale []Ref
 }
 
-// Equal tells whether both serve the same content from the same origins and reject the
-// same documents for the same reasons. Nil equals nothing but nil.
+// Equal reports whether both serve the same content from the same origins, reject the same documents for
+// the same reasons, and agree on who owns which ref. Nil equals only nil.
 func (s *Set) Equal(other *Set) bool {
 	if s == nil || other == nil {
 		return s == other
 	}
-	return s.Digest == other.Digest &&
+	return s.Digest == other.Digest && maps.Equal(s.owners, other.owners) &&
 		slices.EqualFunc(s.Sidecars, other.Sidecars, sameOrigin) &&
 		slices.EqualFunc(s.Rejections, other.Rejections, sameRejection)
 }

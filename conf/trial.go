@@ -3,7 +3,9 @@ package conf
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -11,7 +13,7 @@ import (
 // Trial is what would become of a set if one ConfigMap held other documents.
 type Trial struct {
 	// Rejected are the documents of that ConfigMap that would be rejected, by origin, and those
-	// that would take a sidecar from whoever defines it now.
+	// that would take a ref from its owner.
 	Rejected []Rejection
 	// Still are those that would be rejected as well, but are so already and have not changed,
 	// by origin.
@@ -20,9 +22,9 @@ type Trial struct {
 	Broken []Rejection
 }
 
-// Try tells what Load would make of the documents of the set with those of one ConfigMap
-// replaced by the given ones; none of them means that the ConfigMap is gone. The set is not
-// changed and must not be nil.
+// Try reports what Load would make of the documents of the set with those of one ConfigMap
+// replaced by the given ones; none of them means that the ConfigMap is gone. The documents of a ConfigMap
+// that does not exist yet have no time of creation. The set is not changed and must not be nil.
 func (s *Set) Try(namespace, name string, documents []Document) Trial {
 	place := placeOf(namespace, name)
 	mine := func(o Origin) bool { return o.Kind == ConfigMap && o.Place == place }
@@ -41,30 +43,30 @@ func (s *Set) Try(namespace, name string, documents []Document) Trial {
 			trial.Broken = append(trial.Broken, rejection)
 		}
 	}
-	slices.SortFunc(trial.Rejected, compareRejections)
+	slices.SortStableFunc(trial.Rejected, compareRejections)
 	return trial
 }
 
-// taken are the sidecars that come from one place in the next set, and from another now: the
-// order of names would decide who has them.
+// taken returns a rejection for each ref that one place owns in the next set and another place owns now: an
+// older ConfigMap would take it by an edit, or by a label.
 func (s *Set) taken(next *Set, mine func(Origin) bool) []Rejection {
-	owners := make(map[Ref]Origin, len(s.Sidecars))
+	owners := make(map[Ref]Origin, len(s.owners))
 	for _, sidecar := range s.Sidecars {
 		owners[sidecar.Ref] = sidecar.Origin
 	}
+	maps.Copy(owners, s.owners)
 	var taken []Rejection
-	for _, sidecar := range next.Sidecars {
-		owner, known := owners[sidecar.Ref]
-		if !known || mine(owner) || !mine(sidecar.Origin) {
+	for ref, origin := range next.owners {
+		owner, known := owners[ref]
+		if !known || mine(owner) || !mine(origin) {
 			continue
 		}
-		fault := field.Duplicate(field.NewPath("name"), sidecar.Ref.String())
-		fault.Detail = fmt.Sprintf("defined by %s", owner)
-		taken = append(taken, Rejection{
-			Origin: sidecar.Origin,
-			Errors: joined([]error{&Error{Origin: sidecar.Origin, Err: fault}}),
-		})
+		fault := field.Duplicate(field.NewPath("name"), ref.String())
+		fault.Detail = fmt.Sprintf("defined by %s, which would lose it", owner)
+		err := &Error{Origin: origin, Line: next.parsed[origin].nameLine, Err: fault}
+		taken = append(taken, Rejection{Origin: origin, Errors: joined([]error{err})})
 	}
+	slices.SortFunc(taken, func(a, b Rejection) int { return strings.Compare(a.Errors.Error(), b.Errors.Error()) })
 	return taken
 }
 

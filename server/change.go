@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
@@ -75,6 +76,9 @@ func (c *change) decode() (err error) {
 	if c.old, err = configMap(c.OldObject, c.Namespace); err != nil {
 		return fmt.Errorf("request.oldObject: %w", err)
 	}
+	if c.object != nil {
+		c.object.CreationTimestamp = c.created()
+	}
 	return nil
 }
 
@@ -92,6 +96,15 @@ func configMap(object jsontext.Value, namespace string) (*corev1.ConfigMap, erro
 		decoded.Name = decoded.GenerateName + "*" // which is not made yet
 	}
 	return decoded, nil
+}
+
+// created is the creationTimestamp that decides who owns a ref. The API server sets that of a new ConfigMap
+// before it asks. It is left out here: a new ConfigMap is younger than one of the same second.
+func (c *change) created() metav1.Time {
+	if c.old == nil {
+		return metav1.Time{}
+	}
+	return c.old.CreationTimestamp
 }
 
 // name is that of the ConfigMap.

@@ -69,6 +69,48 @@ func (v *validator) publish(name, content string) {
 	v.snapshots.Publish(conf.Load(v.documents, nil))
 }
 
+// createdAt is a ConfigMap as the API server sends it, with its time of creation.
+func createdAt(time, name, content string) string {
+	return strings.Replace(labelled(name, "injector", content), `"metadata":{`, `"metadata":{"creationTimestamp":"`+time+`",`, 1)
+}
+
+// The owner of a ref is named, and keeps it. A new ConfigMap is the youngest whatever time it comes with,
+// and an edit changes no time.
+func TestValidatorNamesTheOwner(t *testing.T) {
+	t.Parallel()
+	const old, owner, late, taken = "2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z", "2026-01-01T00:00:03Z", "name: x\n"
+	const first, lose = "defined first by configmap sidecars/z-owner[k]", "defined by configmap sidecars/z-owner[k], which would lose it"
+	for definition, content := range map[string]string{"good": taken, "broken": "name: x\nnonsense: 1\n", "unreadable": "name: x\nenv: [\n"} {
+		for name, test := range map[string]struct {
+			operation, name, before, after, want string
+		}{
+			"create":                     {"CREATE", "a-thief", "null", labelled("a-thief", "injector", taken), first},
+			"create, same second":        {"CREATE", "a-thief", "null", createdAt(owner, "a-thief", taken), first},
+			"create, slow clock":         {"CREATE", "a-thief", "null", createdAt(old, "a-thief", taken), first},
+			"update of a younger one":    {"UPDATE", "a-young", createdAt(late, "a-young", "name: y2\n"), createdAt(late, "a-young", taken), first},
+			"update without a time":      {"UPDATE", "a-young", createdAt(late, "a-young", "name: y2\n"), labelled("a-young", "injector", taken), first},
+			"update of an older one":     {"UPDATE", "a-old", createdAt(old, "a-old", "name: old\n"), createdAt(old, "a-old", taken), lose},
+			"update that forges a time":  {"UPDATE", "a-young", createdAt(late, "a-young", "name: y2\n"), createdAt(old, "a-young", taken), first},
+			"update by the owner itself": {"UPDATE", "z-owner", createdAt(owner, "z-owner", content), createdAt(owner, "z-owner", "name: x\nhostAliases: []\n"), ""},
+		} {
+			t.Run(definition+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				v := newValidator(t)
+				configMap := new(corev1.ConfigMap)
+				if err := json.Unmarshal([]byte(createdAt(owner, "z-owner", content)), configMap); err != nil {
+					t.Fatal(err)
+				}
+				configMap.Namespace = "sidecars"
+				v.snapshots.Publish(conf.Load(conf.OfConfigMap(configMap), nil))
+				response := verdictOf(t, review(t, v, changing(test.operation, test.name, test.before, test.after)))
+				if response.Allowed != (test.want == "") || !response.Allowed && !strings.Contains(response.Result.Message, test.want) {
+					t.Errorf("allowed is %t: %+v, want %q", response.Allowed, response.Result, test.want)
+				}
+			})
+		}
+	}
+}
+
 // A validator goes by the rules of what is served.
 func TestValidatorWithOtherRules(t *testing.T) {
 	t.Parallel()

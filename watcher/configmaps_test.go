@@ -14,9 +14,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/watcher"
 )
 
@@ -27,6 +29,7 @@ type apiServer struct {
 
 	mu       sync.Mutex
 	content  string
+	more     []corev1.ConfigMap // of the list, beside that one
 	version  int
 	fail     http.HandlerFunc // answers instead; nil if all is well
 	cut      chan string      // ends each watch, with this event
@@ -72,11 +75,24 @@ func (s *apiServer) list(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(corev1.ConfigMapList{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMapList"},
 		ListMeta: metav1.ListMeta{ResourceVersion: fmt.Sprint(s.version)},
-		Items: []corev1.ConfigMap{{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: "m", UID: "u", ResourceVersion: fmt.Sprint(s.version)},
+		Items: append([]corev1.ConfigMap{{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: "m", UID: "u", ResourceVersion: fmt.Sprint(s.version), CreationTimestamp: second(2)},
 			Data:       map[string]string{"k": s.content},
-		}},
+		}}, s.more...),
 	})
+}
+
+// second is a time of creation.
+func second(n int) metav1.Time {
+	return metav1.NewTime(time.Date(2026, 1, 1, 0, 0, n, 0, time.UTC))
+}
+
+// made is a ConfigMap that was created in that second.
+func made(n int, name, content string) corev1.ConfigMap {
+	return corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: name, UID: types.UID(name + fmt.Sprint(n)), ResourceVersion: fmt.Sprint(n), CreationTimestamp: second(n)},
+		Data:       map[string]string{"k": content},
+	}
 }
 
 func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -233,6 +249,57 @@ func TestConfigMapsOnce(t *testing.T) {
 	}
 }
 
+// The oldest ConfigMap owns a ref: when it is listed, when it breaks, and when it is created again, also on
+// a replica that starts then, and for a command that reads them once.
+func TestConfigMapsOwnership(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t, nil)
+	served, _, reloader := followed(t, s)
+	eventually(t, "the only one is served", func() bool { return served.served() == "x:latest=first" })
+	for _, step := range []struct {
+		content, want, fresh string
+		more                 []corev1.ConfigMap
+	}{
+		{definition("first"), "x:latest=first", "x:latest=first", []corev1.ConfigMap{made(3, "a", definition("thief"))}},
+		{"name: x\nenv: [\n", "x:latest=first (stale)", "", []corev1.ConfigMap{made(3, "a", definition("thief"))}},
+		{definition("first"), "x:latest=older", "x:latest=older", []corev1.ConfigMap{made(1, "z", definition("older"))}},
+		{definition("second"), "x:latest=second", "x:latest=second", []corev1.ConfigMap{made(3, "z", definition("again"))}},
+	} {
+		s.mu.Lock()
+		s.content, s.more = step.content, step.more
+		s.version++
+		s.mu.Unlock()
+		s.cutWith(t, expired(t))
+		eventually(t, step.want, func() bool { return served.served() == step.want })
+
+		same := newAPIServer(t, nil)
+		same.content, same.more = step.content, step.more
+		restarted, _, _ := followed(t, same)
+		eventually(t, "on a replica that starts: "+step.fresh, func() bool { return restarted.served() == step.fresh })
+		documents, err := configMapsOf(t, same, new(logbook)).Once(t.Context())
+		once := new(shelf)
+		once.Publish(conf.Load(documents, nil))
+		if err != nil || once.served() != step.fresh {
+			t.Errorf("read once: %s, %v, want %s", once.served(), err, step.fresh)
+		}
+	}
+	if pending := reloader.Pending(); pending != nil {
+		t.Errorf("pending is %v", pending)
+	}
+}
+
+// expired is the event that ends a watch and has everything listed again.
+func expired(t *testing.T) string {
+	t.Helper()
+	event, err := json.Marshal(map[string]any{"type": "ERROR", "object": map[string]any{
+		"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old resource version",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(event)
+}
+
 // What was served stays, and what was changed meanwhile arrives.
 func TestConfigMapsOfAServerThatFailsLater(t *testing.T) {
 	t.Parallel()
@@ -243,13 +310,7 @@ func TestConfigMapsOfAServerThatFailsLater(t *testing.T) {
 			published, log, reloader := followed(t, s)
 			eventually(t, "it is served", func() bool { return published.served() == "x:latest=first" })
 			s.become(failure.fail, "second")
-			expired, err := json.Marshal(map[string]any{"type": "ERROR", "object": map[string]any{
-				"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old resource version",
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.cutWith(t, string(expired))
+			s.cutWith(t, expired(t))
 			eventually(t, "the failure is logged", func() bool { return len(log.lines(t, unread)) > 0 })
 			if served := published.served(); served != "x:latest=first" || reloader.Pending() != nil {
 				t.Errorf("%s is served, and %v pending", served, reloader.Pending())
