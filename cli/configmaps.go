@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/watcher"
 )
 
@@ -47,7 +48,7 @@ func (c *configMapFlags) configMaps(cluster *clusterFlags, log zerolog.Logger) (
 	if err := listed(faults); err != nil {
 		return nil, err
 	}
-	client, err := newClient(config, core(), "configmaps", namespace,
+	client, err := kube.NewClient(config, kube.Core(), "configmaps", namespace,
 		func() *corev1.ConfigMap { return new(corev1.ConfigMap) }, func() *corev1.ConfigMapList { return new(corev1.ConfigMapList) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cluster.named("kubeconfig"), err)

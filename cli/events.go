@@ -5,6 +5,8 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
+
+	"k8s-sidecar-injector/kube"
 )
 
 // eventFlags say whether the owners of pods are told by Events.
@@ -30,7 +32,7 @@ func (e *eventFlags) newRecorder(cluster *clusterFlags, log zerolog.Logger) (*re
 		return nil, err
 	}
 	config.QPS, config.Burst = mostWrites, mostAtOnce
-	client, _, err := newRESTClient(config, core())
+	client, _, err := kube.NewRESTClient(config, kube.Core())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cluster.named("kubeconfig"), err)
 	}

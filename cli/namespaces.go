@@ -9,9 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/gentype"
 	"k8s.io/client-go/rest"
 
+	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/watcher"
 )
@@ -59,7 +59,7 @@ type namespaceClient struct {
 	lister *metadataClient
 }
 
-type metadataClient = gentype.ClientWithList[*metav1.PartialObjectMetadata, *metav1.PartialObjectMetadataList]
+type metadataClient = kube.Client[*metav1.PartialObjectMetadata, *metav1.PartialObjectMetadataList]
 
 func newNamespaceClient(config *rest.Config) (client namespaceClient, err error) {
 	config = rest.CopyConfig(config)
@@ -82,11 +82,11 @@ func newMetadataClient(config *rest.Config, kind string) (*metadataClient, error
 	as := ";as=" + kind + ";g=meta.k8s.io;v=v1"
 	config = rest.CopyConfig(config)
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf" + as + ",application/json" + as
-	metadata := group{corev1.SchemeGroupVersion, func(scheme *runtime.Scheme) error {
+	metadata := kube.Group{Version: corev1.SchemeGroupVersion, Add: func(scheme *runtime.Scheme) error {
 		metav1.AddToGroupVersion(scheme, corev1.SchemeGroupVersion)
 		return metav1.AddMetaToScheme(scheme)
 	}}
-	return newClient(config, metadata, "namespaces", "",
+	return kube.NewClient(config, metadata, "namespaces", "",
 		func() *metav1.PartialObjectMetadata { return new(metav1.PartialObjectMetadata) },
 		func() *metav1.PartialObjectMetadataList { return new(metav1.PartialObjectMetadataList) })
 }

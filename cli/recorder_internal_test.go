@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 
+	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/server"
 )
@@ -92,7 +93,7 @@ func (s *eventServer) asked() []string {
 // startRecorder runs a recorder on an API server until the function is called.
 func startRecorder(t *testing.T, url string, log io.Writer) (r *recorder, end func()) {
 	t.Helper()
-	client, _, err := newRESTClient(&rest.Config{Host: url, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, core())
+	client, _, err := kube.NewRESTClient(&rest.Config{Host: url, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, kube.Core())
 	if err != nil {
 		t.Fatal(err)
 	}

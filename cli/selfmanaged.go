@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 
+	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/pki"
 	"k8s-sidecar-injector/server"
 )
@@ -135,13 +136,13 @@ func (s *selfManagedFlags) newKeeper(cluster *clusterFlags, metrics *server.Metr
 
 // keeperClients gives the options that are clients.
 func keeperClients(config *rest.Config, namespace string) (options pki.Options, err error) {
-	options.Secrets, err = newClient(config, core(), "secrets", namespace,
+	options.Secrets, err = kube.NewClient(config, kube.Core(), "secrets", namespace,
 		func() *corev1.Secret { return new(corev1.Secret) }, func() *corev1.SecretList { return new(corev1.SecretList) })
 	if err != nil {
 		return options, err
 	}
-	admission := group{admissionregistrationv1.SchemeGroupVersion, admissionregistrationv1.AddToScheme}
-	options.Mutating, err = newClient(config, admission, "mutatingwebhookconfigurations", "",
+	admission := kube.Group{Version: admissionregistrationv1.SchemeGroupVersion, Add: admissionregistrationv1.AddToScheme}
+	options.Mutating, err = kube.NewClient(config, admission, "mutatingwebhookconfigurations", "",
 		func() *admissionregistrationv1.MutatingWebhookConfiguration {
 			return new(admissionregistrationv1.MutatingWebhookConfiguration)
 		},
@@ -151,7 +152,7 @@ func keeperClients(config *rest.Config, namespace string) (options pki.Options, 
 	if err != nil {
 		return options, err
 	}
-	options.Validating, err = newClient(config, admission, "validatingwebhookconfigurations", "",
+	options.Validating, err = kube.NewClient(config, admission, "validatingwebhookconfigurations", "",
 		func() *admissionregistrationv1.ValidatingWebhookConfiguration {
 			return new(admissionregistrationv1.ValidatingWebhookConfiguration)
 		},

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/flowcontrol"
+
+	"k8s-sidecar-injector/kube"
 )
 
 // configuration is a webhook configuration whose caBundle is kept. There may be none of that
@@ -36,7 +38,7 @@ func (k *Keeper) mutating(name string) *configuration {
 		}
 		return configs
 	}
-	return keep("mutatingwebhookconfiguration", name, k.options.Mutating, new(admissionregistrationv1.MutatingWebhookConfiguration), webhooks, k.options.Log)
+	return keep("mutatingwebhookconfiguration", name, k.options.Mutating, webhooks, k.options.Log)
 }
 
 func (k *Keeper) validating(name string) *configuration {
@@ -46,13 +48,13 @@ func (k *Keeper) validating(name string) *configuration {
 		}
 		return configs
 	}
-	return keep("validatingwebhookconfiguration", name, k.options.Validating, new(admissionregistrationv1.ValidatingWebhookConfiguration), webhooks, k.options.Log)
+	return keep("validatingwebhookconfiguration", name, k.options.Validating, webhooks, k.options.Log)
 }
 
 // keep makes a configuration of any kind. The function gives what its webhooks have to be called by.
-func keep[T, L runtime.Object](kind, name string, c client[T, L], example T, webhooks func(T) []admissionregistrationv1.WebhookClientConfig, log zerolog.Logger) *configuration {
+func keep[T runtime.Object, L kube.List](kind, name string, c client[T, L], webhooks func(T) []admissionregistrationv1.WebhookClientConfig, log zerolog.Logger) *configuration {
 	return &configuration{
-		followed: follow(kind+" "+name, name, c, example, log),
+		followed: follow(kind+" "+name, name, c, log),
 		webhooks: func(object any) []admissionregistrationv1.WebhookClientConfig {
 			if found, ok := object.(T); ok {
 				return webhooks(found)
@@ -105,7 +107,7 @@ func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.
 		return err
 	}
 	if err := c.patch(ctx, patch); err != nil {
-		return fmt.Errorf("patching the caBundle of %s: %w", c.what, explained(err))
+		return fmt.Errorf("patching the caBundle of %s: %w", c.what, kube.Explain(err, grant))
 	}
 	log.Info().Str("configuration", c.what).Int("webhooks", len(lacking)).Msg("caBundle written")
 	return nil

@@ -14,7 +14,6 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 )
 
@@ -96,20 +95,13 @@ func normal(names []string) []string {
 func (k *Keeper) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, f := range k.follows() {
-		if err := f.handle(k.wake); err != nil {
-			return err
-		}
 		group.Go(func() error {
-			f.informer.RunWithContext(ctx)
+			f.run(ctx, k.wake)
 			return nil
 		})
 	}
 	context.AfterFunc(ctx, k.queue.ShutDown)
 	group.Go(func() error {
-		if !cache.WaitForCacheSync(ctx.Done(), k.secret.informer.HasSynced) {
-			return nil
-		}
-		k.wake()
 		for k.work(ctx) {
 		}
 		return nil
@@ -164,11 +156,16 @@ func (k *Keeper) why() error {
 		return failure
 	}
 	for _, f := range k.follows() {
-		if err := f.trouble(); err != nil {
+		if err := f.informer.Err(); err != nil {
 			return err
 		}
 	}
 	return errors.New("it has not been read yet")
 }
 
-func (k *Keeper) wake() { k.queue.Add(struct{}{}) }
+// wake has the Keeper reconcile, unless the Secret has not been listed yet: it may exist.
+func (k *Keeper) wake() {
+	if k.secret.informer.HasSynced() {
+		k.queue.Add(struct{}{})
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,15 +15,20 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"k8s-sidecar-injector/kube"
 )
 
 // fieldManager is by what name the API server knows who wrote a field.
 const fieldManager = "k8s-sidecar-injector"
 
+// grant names the RBAC rules that a Keeper needs.
+const grant = "the roles in docs/tls.md"
+
 var errAbsent = errors.New("there is none")
 
 func (k *Keeper) followSecret() *followed {
-	return follow("secret "+k.options.Secret.String(), k.options.Secret.Name, k.options.Secrets, &corev1.Secret{}, k.options.Log)
+	return follow("secret "+k.options.Secret.String(), k.options.Secret.Name, k.options.Secrets, k.options.Log)
 }
 
 // write stores a state in the Secret. If another replica wrote first, the error is a conflict.
@@ -37,7 +41,7 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, next *state, 
 	}
 	if secret == nil {
 		if secret, err = k.create(ctx); err != nil {
-			return fmt.Errorf("creating secret %s: %w", k.options.Secret, explained(err))
+			return fmt.Errorf("creating secret %s: %w", k.options.Secret, kube.Explain(err, grant))
 		}
 	}
 	updated := secret.DeepCopy()
@@ -46,7 +50,7 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, next *state, 
 	}
 	maps.Copy(updated.Data, data)
 	if _, err = k.options.Secrets.Update(ctx, updated, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
-		return fmt.Errorf("updating secret %s: %w", k.options.Secret, explained(err))
+		return fmt.Errorf("updating secret %s: %w", k.options.Secret, kube.Explain(err, grant))
 	}
 	level := zerolog.InfoLevel
 	if fault != nil && !errors.Is(fault, errAbsent) && !errors.Is(fault, errEmpty) {
@@ -84,15 +88,4 @@ func (k *Keeper) say(leaf *x509.Certificate, message string) {
 		Str("serial", leaf.SerialNumber.Text(16)).
 		Str("fingerprint", hex.EncodeToString(fingerprint[:])).
 		Msg(message)
-}
-
-// explained leaves out the URL, and says what to do.
-func explained(err error) error {
-	if transport, ok := errors.AsType[*url.Error](err); ok {
-		err = transport.Err
-	}
-	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("%w: grant it, as docs/tls.md has it", err)
-	}
-	return err
 }

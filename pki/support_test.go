@@ -122,7 +122,10 @@ func (w *world) patched(action clienttesting.PatchActionImpl) (runtime.Object, e
 	current, err := w.client.Tracker().Get(action.GetResource(), action.GetNamespace(), action.GetName())
 	if action.PatchType == types.ApplyPatchType {
 		if apierrors.IsNotFound(err) {
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: action.GetNamespace(), Name: action.GetName()}}
+			w.version++
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+				Namespace: action.GetNamespace(), Name: action.GetName(), ResourceVersion: fmt.Sprint(w.version),
+			}}
 			return secret, w.client.Tracker().Create(action.GetResource(), secret, action.GetNamespace())
 		}
 		return current, err

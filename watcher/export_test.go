@@ -4,12 +4,12 @@ import "time"
 
 // SetAnswerTimeout shortens what a test would otherwise wait for. It must come before Run.
 func (c *ConfigMaps) SetAnswerTimeout(timeout time.Duration) {
-	c.follower.timeout = timeout
+	c.informer.Timeout = timeout
 }
 
 // SetTimeouts does the same for lists and watches, and for questions.
 func (n *Namespaces) SetTimeouts(answer, question time.Duration) {
-	n.follower.timeout, n.patience = answer, question
+	n.informer.Timeout, n.patience = answer, question
 }
 
 // Remembered is how many answers are kept of namespaces that were not seen yet.

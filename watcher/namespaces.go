@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -15,14 +16,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
+
+	"k8s-sidecar-injector/kube"
 )
 
 const (
-	// askTimeout is how long the API server may take to tell of one namespace. Somebody waits for
-	// a pod.
+	// askTimeout limits the request for one namespace, because a review waits for it.
 	askTimeout = 2 * time.Second
-	// mostFresh bounds what is remembered of namespaces that the informer has not seen yet.
+	// freshFor is how long the answer about a namespace is used that the informer has not seen.
+	freshFor = 30 * time.Second
+	// mostFresh bounds the number of these answers.
 	mostFresh = 1000
 )
 
@@ -36,21 +39,19 @@ type NamespaceClient interface {
 // Namespaces knows one annotation of all namespaces. Make it with NewNamespaces. All methods are
 // safe for concurrent use, but Run is called once.
 //
-// A shared informer keeps the annotation, and nothing else. A namespace that it has not seen yet was
-// created a moment ago: the API server is asked for it, once. While the API server is away, what is
-// known stays in use.
+// An informer keeps the annotation, and nothing else. A namespace that it has not seen was probably
+// created a moment ago: the API server is asked for it, and the answer is used for 30 seconds or
+// until the informer reports the namespace. While the API server is away, known answers stay in use.
 type Namespaces struct {
 	annotation string
 	client     NamespaceClient
 	log        zerolog.Logger
-	informer   cache.SharedIndexInformer
-	follower   *follower
+	informer   *kube.Informer[request]
 	questions  singleflight.Group
-	patience   time.Duration // for an answer to them
+	patience   time.Duration // for the answer to one of them
 
-	mu      sync.Mutex
-	trouble map[string]error   // why the API server cannot be listed or watched now, by verb
-	fresh   map[string]request // of namespaces that the informer has not seen yet
+	mu    sync.Mutex
+	fresh map[string]answer // about namespaces that the informer has not seen
 }
 
 // request is an annotation that may be absent.
@@ -59,51 +60,35 @@ type request struct {
 	found bool
 }
 
-// NewNamespaces makes a source that asks the API server for nothing before Run. The annotation is
-// its whole key.
+// answer is the answer to a request for one namespace.
+type answer struct {
+	request
+	expiry time.Time
+}
+
+// namespaceGrant is the RBAC rule for namespaces.
+const namespaceGrant = "a ClusterRole that has the verbs get, list and watch"
+
+// NewNamespaces returns a source that sends no request before Run. The annotation is its whole key.
 func NewNamespaces(client NamespaceClient, annotation string, log zerolog.Logger) *Namespaces {
-	n := &Namespaces{
-		annotation: annotation, client: client, log: log, patience: askTimeout,
-		trouble: make(map[string]error), fresh: make(map[string]request),
-	}
-	n.follower = &follower{
-		lister: lists(client.List), watcher: client.Watch, timeout: answerTimeout, report: n.report,
-		followed: followed{kind: "Namespaces", what: "namespaces", grant: "a ClusterRole that has the verbs get, list and watch"},
-	}
-	n.informer = cache.NewSharedIndexInformer(n.follower.listWatch(), &metav1.PartialObjectMetadata{}, 0, nil)
+	n := &Namespaces{annotation: annotation, client: client, log: log, patience: askTimeout, fresh: make(map[string]answer)}
+	n.informer = kube.NewInformer(client, kube.Options[request]{What: "namespaces", Grant: namespaceGrant, Keep: n.keep, Log: log})
 	return n
 }
 
 // Run follows the API server until ctx ends, and then returns nil.
 func (n *Namespaces) Run(ctx context.Context) error {
-	if err := n.informer.SetTransform(n.keep); err != nil {
-		return err
-	}
-	// The follower has reported what goes wrong.
-	if err := n.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {}); err != nil {
-		return err
-	}
-	_, err := n.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    n.forget,
-		UpdateFunc: func(_, object any) { n.forget(object) },
-		DeleteFunc: n.forget,
-	})
-	if err != nil {
-		return err
-	}
-	n.informer.RunWithContext(ctx)
+	n.informer.Run(ctx, kube.Handler{Changed: n.forget, Failed: n.report})
 	return nil
 }
 
-// Pending gives the reason why namespaces are not known yet. It is empty once they were listed, and
+// Pending returns the reason why namespaces are not known yet. It is empty after the first list, and
 // stays so.
 func (n *Namespaces) Pending() []string {
 	if n.informer.HasSynced() {
 		return nil
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return []string{fmt.Sprintf("namespaces have not been read yet: %v", cmp.Or(n.trouble[verbList], n.trouble[verbWatch], ErrNotSynced))}
+	return []string{fmt.Sprintf("namespaces have not been read yet: %v", cmp.Or(n.informer.Err(), ErrNotSynced))}
 }
 
 // Default gives the annotation of a namespace; it is not found where the namespace has none or does
@@ -117,27 +102,28 @@ func (n *Namespaces) Default(ctx context.Context, namespace string) (text string
 	return known.text, known.found, err
 }
 
-// known gives what was seen, or else what was asked for.
+// known returns what the informer saw, or an answer that has not expired.
 func (n *Namespaces) known(namespace string) (r request, ok bool) {
-	if object, seen, _ := n.informer.GetStore().GetByKey(namespace); seen {
-		return n.of(object), true
+	if r, ok = n.informer.Get(namespace); ok {
+		return r, true
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r, ok = n.fresh[namespace]
+	known, ok := n.fresh[namespace]
+	return known.request, ok && time.Now().Before(known.expiry)
+}
+
+// keep returns the annotation of a namespace.
+func (n *Namespaces) keep(object runtime.Object) (r request, ok bool) {
+	namespace, ok := object.(*metav1.PartialObjectMetadata)
+	if ok {
+		r.text, r.found = namespace.Annotations[n.annotation]
+	}
 	return r, ok
 }
 
-// of reads the annotation.
-func (n *Namespaces) of(object any) (r request) {
-	if namespace, ok := object.(*metav1.PartialObjectMetadata); ok {
-		r.text, r.found = namespace.Annotations[n.annotation]
-	}
-	return r
-}
-
-// ask asks the API server. All who ask for one namespace at a time share a question, which goes on
-// when one of them leaves.
+// ask asks the API server. Concurrent calls for one namespace share a request, which goes on if one
+// of them leaves.
 func (n *Namespaces) ask(ctx context.Context, namespace string) (request, error) {
 	if validation.IsDNS1123Label(namespace) != nil {
 		return request{}, nil // it does not exist
@@ -155,80 +141,76 @@ func (n *Namespaces) ask(ctx context.Context, namespace string) (request, error)
 		r, _ := answer.Val.(request)
 		return r, answer.Err
 	case <-ctx.Done():
-		return request{}, n.cannotGet(namespace, errSilent)
+		return request{}, cannotGet(namespace, kube.ErrTimeout)
 	}
 }
 
-// question is one question to the API server. That there is no such namespace is an answer, though
-// none to be remembered: the next moment there may be one.
+// question sends one request. A namespace that does not exist has no annotation; that is not
+// remembered, because it may be created at any time.
 func (n *Namespaces) question(ctx context.Context, namespace string) (request, error) {
 	object, err := n.client.Get(ctx, namespace, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err) && !apierrors.IsUnexpectedServerError(err): // which would be no API server's
+		n.forget(namespace)
 		return request{}, nil
 	case err != nil && ctx.Err() != nil:
-		return request{}, n.cannotGet(namespace, errSilent)
-	case runtime.IsNotRegisteredError(err), err == nil && object.Name != namespace:
-		// Any JSON object without a kind decodes as an empty one.
-		return request{}, n.cannotGet(namespace, errors.New("the answer is no Namespace: is this an API server?"))
-	case err != nil:
-		return request{}, n.cannotGet(namespace, err)
+		err = kube.ErrTimeout
+	case kube.IsForeign(err), err == nil && object.Name != namespace:
+		// client-go decodes any JSON object without a kind as an empty one.
+		err = errors.New("the response is no Namespace")
 	}
-	answer := n.of(object)
-	n.remember(namespace, answer)
-	return answer, nil
+	if err != nil {
+		return n.stale(namespace, err)
+	}
+	r, _ := n.keep(object)
+	n.remember(namespace, r)
+	return r, nil
 }
 
-func (n *Namespaces) cannotGet(namespace string, err error) error {
-	return n.follower.followed.cannot(verbGet, "namespace "+namespace, err)
+// stale returns an expired answer while the API server cannot give a new one.
+func (n *Namespaces) stale(namespace string, err error) (request, error) {
+	n.mu.Lock()
+	last, ok := n.fresh[namespace]
+	n.mu.Unlock()
+	if !ok {
+		return request{}, cannotGet(namespace, err)
+	}
+	n.remember(namespace, last.request)
+	return last.request, nil
 }
 
-// remember keeps an answer until the informer sees the namespace.
-func (n *Namespaces) remember(namespace string, answer request) {
+func cannotGet(namespace string, err error) error {
+	return fmt.Errorf("cannot get namespace %s: %w", namespace, kube.Explain(err, namespaceGrant))
+}
+
+// remember keeps an answer until it expires or the informer sees the namespace.
+func (n *Namespaces) remember(namespace string, r request) {
+	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, seen, _ := n.informer.GetStore().GetByKey(namespace); !seen && len(n.fresh) < mostFresh {
-		n.fresh[namespace] = answer
+	if len(n.fresh) >= mostFresh {
+		maps.DeleteFunc(n.fresh, func(_ string, a answer) bool { return now.After(a.expiry) })
+	}
+	if _, known := n.fresh[namespace]; known || len(n.fresh) < mostFresh {
+		n.fresh[namespace] = answer{r, now.Add(freshFor)}
 	}
 }
 
-// forget drops the answer about a namespace of which the informer knows better.
-func (n *Namespaces) forget(object any) {
-	name, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object)
+// forget drops the answer about a namespace that the informer saw; after a list, all of them.
+func (n *Namespaces) forget(namespace string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if namespace == "" {
+		clear(n.fresh)
+	}
+	delete(n.fresh, namespace)
+}
+
+// report logs a change of the error of the API server.
+func (n *Namespaces) report(err error) {
 	if err != nil {
+		n.log.Error().Err(err).Msg("namespaces cannot be followed: what is known of their annotations stays in use")
 		return
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.fresh, name)
-}
-
-// report takes how it goes with listing or watching, and says so when that is news.
-func (n *Namespaces) report(verb string, err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	before := n.trouble[verb]
-	n.trouble[verb] = err
-	switch {
-	case err != nil && !sameText(before, err):
-		n.log.Error().Err(err).Msg("namespaces cannot be followed: what is known of their annotations stays in use")
-	case err == nil && before != nil:
-		n.log.Info().Str("verb", verb).Msg("namespaces can be followed again")
-	}
-}
-
-// keep is the transform of the informer, which may also hand it what it has transformed before. A
-// cluster has many namespaces, and what is kept of each is a name and an annotation.
-func (n *Namespaces) keep(object any) (any, error) {
-	namespace, ok := object.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return object, nil
-	}
-	kept := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Name: namespace.Name, UID: namespace.UID, ResourceVersion: namespace.ResourceVersion,
-	}}
-	if r := n.of(namespace); r.found {
-		kept.Annotations = map[string]string{n.annotation: r.text}
-	}
-	return kept, nil
+	n.log.Info().Msg("namespaces can be followed again")
 }

@@ -16,10 +16,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/client-go/gentype"
 	"k8s.io/client-go/rest"
 
+	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/watcher"
 )
 
@@ -150,22 +149,18 @@ func (s *namespaceServer) watch(w http.ResponseWriter, r *http.Request) {
 // source gives the namespaces of the server, which nobody follows yet.
 func (s *namespaceServer) source(t *testing.T) (*watcher.Namespaces, *logbook) {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	version := schema.GroupVersion{Version: "v1"}
-	metav1.AddToGroupVersion(scheme, version)
-	if err := metav1.AddMetaToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	client, err := rest.RESTClientFor(&rest.Config{Host: s.URL, APIPath: "/api", QPS: -1, ContentConfig: rest.ContentConfig{
-		GroupVersion: &version, NegotiatedSerializer: serializer.NewCodecFactory(scheme).WithoutConversion(),
-	}})
+	group := kube.Group{Version: schema.GroupVersion{Version: "v1"}, Add: func(scheme *runtime.Scheme) error {
+		metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+		return metav1.AddMetaToScheme(scheme)
+	}}
+	client, err := kube.NewClient(&rest.Config{Host: s.URL, QPS: -1}, group, "namespaces", "",
+		func() *metav1.PartialObjectMetadata { return new(metav1.PartialObjectMetadata) },
+		func() *metav1.PartialObjectMetadataList { return new(metav1.PartialObjectMetadataList) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := new(logbook)
-	source := watcher.NewNamespaces(gentype.NewClientWithList("namespaces", client, runtime.NewParameterCodec(scheme), "",
-		func() *metav1.PartialObjectMetadata { return new(metav1.PartialObjectMetadata) },
-		func() *metav1.PartialObjectMetadataList { return new(metav1.PartialObjectMetadataList) }), requestAnnotation, log.logger())
+	source := watcher.NewNamespaces(client, requestAnnotation, log.logger())
 	source.SetTimeouts(300*time.Millisecond, 2*time.Second)
 	return source, log
 }
@@ -321,7 +316,7 @@ func TestNamespacesOfAServerThatFailsAtStart(t *testing.T) {
 			background(t, source.Run)
 			eventually(t, "the failure is logged", func() bool { return len(log.lines(t, "namespaces cannot be followed")) > 0 })
 			why, _ := log.lines(t, "namespaces cannot be followed")[0]["error"].(string)
-			want := strings.NewReplacer("list of ConfigMaps", "list of Namespaces", "a Role", "a ClusterRole that has the verbs get, list and watch").Replace(failure.want)
+			want := strings.NewReplacer("a Role", "a ClusterRole that has the verbs get, list and watch").Replace(failure.want)
 			if !strings.HasPrefix(why, "cannot list namespaces: ") || !strings.Contains(why, want) || strings.Contains(why, "\n") {
 				t.Errorf("it is said that %q, want %q in it", why, want)
 			}
@@ -330,7 +325,7 @@ func TestNamespacesOfAServerThatFailsAtStart(t *testing.T) {
 			}
 			s.become(nil)
 			eventually(t, "nothing is pending", func() bool { return source.Pending() == nil })
-			log.wantLines(t, "namespaces can be followed again", 1)
+			eventually(t, "that is logged", func() bool { return len(log.lines(t, "namespaces can be followed again")) == 1 })
 			wantDefault(t, source, "team", "logger:v1")
 		})
 	}
@@ -343,7 +338,10 @@ func TestNamespacesOfAServerThatFailsLater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newNamespaceServer(t, nil)
-			source, _ := s.followed(t)
+			source, _ := s.source(t)
+			source.SetTimeouts(300*time.Millisecond, time.Second)
+			background(t, source.Run)
+			eventually(t, "the namespaces are read", func() bool { return source.Pending() == nil })
 			wantDefault(t, source, "fresh", "logger:v2")
 			s.become(failure.fail)
 			wantDefault(t, source, "team", "logger:v1")
@@ -355,7 +353,7 @@ func TestNamespacesOfAServerThatFailsLater(t *testing.T) {
 				}
 				return
 			}
-			want := strings.NewReplacer("list of ConfigMaps", "Namespace", "a Role", "a ClusterRole").Replace(failure.want)
+			want := strings.NewReplacer("not a list of this kind", "no Namespace", "a Role", "a ClusterRole").Replace(failure.want)
 			if found || err == nil || !strings.HasPrefix(err.Error(), "cannot get namespace unseen: ") || !strings.Contains(err.Error(), want) {
 				t.Errorf("%v, %v, want %q in it", found, err, want)
 			}

@@ -1,0 +1,61 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// ErrTimeout is the error of a call that the API server did not answer in time.
+var ErrTimeout = errors.New("no answer came in time")
+
+var (
+	errNoList   = errors.New("the response is not a list of this kind")
+	errNoObject = errors.New("the watch event has no object of this kind")
+	errBroken   = errors.New("the connection was closed without a response")
+)
+
+// Explain returns an error for people. It drops what differs between attempts, so that the text
+// changes only if the cause does: the URL, which contains a random timeout, and the local port. The
+// grant names the RBAC rule that allows the call.
+func Explain(err error, grant string) error {
+	if transport, ok := errors.AsType[*url.Error](err); ok {
+		err = transport.Err
+	}
+	if connection, ok := errors.AsType[*net.OpError](err); ok {
+		stable := *connection
+		stable.Source = nil
+		err = &stable
+	}
+	switch {
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("%w: grant it with %s", err, grant)
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("%w: the API server does not accept our token or client certificate", err)
+	}
+	return err
+}
+
+// timedOut returns ErrTimeout instead of err if ctx ended because of it.
+func timedOut(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), ErrTimeout) {
+		return ErrTimeout
+	}
+	return err
+}
+
+// IsForeign reports whether an error means that the response is not the API's, such as that of a
+// proxy.
+func IsForeign(err error) bool {
+	return errors.Is(err, errNoList) || runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err)
+}
+
+// isExpired reports whether a resource version is too old to be watched.
+func isExpired(err error) bool {
+	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
+}

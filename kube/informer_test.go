@@ -1,0 +1,312 @@
+package kube_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+const forbidden = `configmaps is forbidden: User "system:serviceaccount:a:b" cannot list resource "configmaps"`
+
+// fault is what an API server may answer, and a part of the error.
+type fault struct {
+	fail http.HandlerFunc
+	want string
+}
+
+func faults() map[string]fault {
+	later := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "1")
+		status(429, metav1.StatusReasonTooManyRequests, "slow down")(w, r)
+	}
+	half := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, `{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[`)
+	}
+	page := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<html>Please log in</html>")
+	}
+	const noList = "the response is not a list of this kind"
+	return map[string]fault{
+		"unauthorized":   {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), "Unauthorized: the API server does not accept our token"},
+		"forbidden":      {status(403, metav1.StatusReasonForbidden, forbidden), forbidden + ": grant it with a Role"},
+		"not found":      {status(404, metav1.StatusReasonNotFound, "could not find it"), "could not find it"},
+		"gone":           {status(410, metav1.StatusReasonExpired, "too old resource version"), "too old resource version"},
+		"too many":       {status(429, metav1.StatusReasonTooManyRequests, "slow down"), "slow down"},
+		"come later":     {later, "slow down"},
+		"internal":       {status(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
+		"unavailable":    {status(503, metav1.StatusReasonServiceUnavailable, "starting"), "starting"},
+		"garbage":        {answer("<html>\x00\xff"), ""},
+		"a page":         {page, ""},
+		"half a list":    {half, ""},
+		"nothing":        {answer(""), ""},
+		"an object":      {answer("{}"), noList},
+		"a version only": {answer(`{"metadata":{"resourceVersion":"9"}}`), noList},
+		"no kind":        {answer(`{"metadata":{"resourceVersion":"9"},"items":[]}`), noList},
+		"no version":     {answer(`{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}`), noList},
+		"one of them":    {answer(`{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"m","resourceVersion":"9"}}`), noList},
+		"another list":   {answer(`{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[]}`), noList},
+		"success":        {answer(`{"kind":"Status","apiVersion":"v1","metadata":{"resourceVersion":"9"},"status":"Success"}`), noList},
+		"unknown kind":   {answer(`{"kind":"HealthList","apiVersion":"x/v9","metadata":{"resourceVersion":"9"},"items":[]}`), noList},
+		"broken off":     {breakOff, ""},
+		"hang":           {hang, "no answer came in time"},
+	}
+}
+
+// check checks the text of an error.
+func (f *fault) check(t *testing.T, text string) {
+	t.Helper()
+	if !strings.HasPrefix(text, "cannot list configmaps in namespace sidecars: ") || !strings.Contains(text, f.want) ||
+		strings.Contains(text, "timeoutSeconds") || strings.Contains(text, "\n") {
+		t.Errorf("the error is %q, want %q in it", text, f.want)
+	}
+}
+
+// A failing API server is reported once, however often it is asked, and it is used once it works.
+func TestServerThatFailsAtStart(t *testing.T) {
+	t.Parallel()
+	for name, fault := range faults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t)
+			s.become(fault.fail)
+			o := s.informer(t).run(t)
+			eventually(t, "there is an error", func() bool { return o.Err() != nil })
+			fault.check(t, o.Err().Error())
+			eventually(t, "it is asked again", func() bool { return s.asked("list") >= 2 })
+			if o.HasSynced() || len(o.All()) != 0 {
+				t.Error("it has synced")
+			}
+			s.become(nil)
+			eventually(t, "the list arrives", func() bool { return o.holds("first") && o.HasSynced() })
+			eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+			if reported := o.failures(); reported[1] != "ok" || o.Err() != nil {
+				t.Errorf("reported: %q, now %v", reported, o.Err())
+			}
+		})
+	}
+}
+
+// Content survives any failure, and what changed meanwhile arrives. An expired watch leads to the list
+// that fails.
+func TestServerThatFailsLater(t *testing.T) {
+	t.Parallel()
+	for name, fault := range faults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t)
+			o := s.informer(t).run(t)
+			eventually(t, "it has synced", func() bool { return o.holds("first") })
+			s.become(fault.fail)
+			s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
+			eventually(t, "there is an error", func() bool { return o.Err() != nil })
+			fault.check(t, o.Err().Error())
+			eventually(t, "it is asked again", func() bool { return s.asked("list") >= 3 })
+			if !o.holds("first") || !o.HasSynced() {
+				t.Errorf("it holds %q", o.All())
+			}
+			s.edit("second")
+			s.become(nil)
+			eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+			eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+		})
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	for name, fault := range faults() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t)
+			s.become(fault.fail)
+			kept, err := s.informer(t).List(t.Context())
+			if err == nil {
+				t.Fatalf("it returns %q", kept)
+			}
+			fault.check(t, err.Error())
+		})
+	}
+	kept, err := newAPIServer(t).informer(t).List(t.Context())
+	if err != nil || !slices.Equal(kept, []string{"first"}) {
+		t.Errorf("it returns %q, %v", kept, err)
+	}
+}
+
+// Nobody listens: the address was that of a server which is gone.
+func TestConnectionRefused(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t)
+	o := s.informer(t)
+	s.Close()
+	o.run(t)
+	eventually(t, "there is an error", func() bool { return o.Err() != nil })
+	if text := o.Err().Error(); !strings.HasSuffix(text, "connection refused") {
+		t.Error(text)
+	}
+}
+
+// A server that goes away and comes back is one failure: a watch and a list are refused alike.
+func TestServerThatRestarts(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t)
+	o := s.informer(t).run(t)
+	eventually(t, "it is watched", func() bool { return s.asked("watch") == 1 })
+	address := s.Listener.Addr().String()
+	s.Listener.Close()
+	s.CloseClientConnections()
+	eventually(t, "there is an error", func() bool { return o.Err() != nil })
+	eventually(t, "lists fail, too", func() bool { return strings.HasPrefix(o.Err().Error(), "cannot list ") })
+	s.edit("second")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := &httptest.Server{Listener: listener, Config: &http.Server{Handler: s}}
+	again.Start()
+	t.Cleanup(again.Close)
+	t.Cleanup(again.CloseClientConnections)
+	eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+	eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+}
+
+// An expired watch is part of normal operation.
+func TestWatchThatExpires(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t)
+	o := s.informer(t).run(t)
+	eventually(t, "it has synced", func() bool { return o.holds("first") })
+	eventually(t, "it is watched", func() bool { return s.asked("watch 1") == 1 })
+	s.change(func() { s.content, s.version = "second", 11 }) // the watch does not see it
+	s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
+	eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+	eventually(t, "it is watched again", func() bool { return s.asked("watch 11") == 1 })
+	if lists := s.asked("list"); lists != 2 {
+		t.Errorf("%d lists", lists)
+	}
+	if reported := o.failures(); reported != nil {
+		t.Errorf("reported: %q", reported)
+	}
+	s.change(func() { s.watching = status(410, metav1.StatusReasonExpired, "always too old") })
+	s.cut(t, "")
+	eventually(t, "it is reported", func() bool { return o.Err() != nil })
+	if text := o.Err().Error(); text != "cannot watch configmaps in namespace sidecars: always too old" {
+		t.Error(text)
+	}
+}
+
+// An error within a watch is reported. The list and the watch that follow repair it.
+func TestWatchThatFails(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ event, want string }{
+		"forbidden":    {failed(403, metav1.StatusReasonForbidden, "no more"), "no more: grant it with a Role"},
+		"internal":     {failed(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
+		"no version":   {event(watch.Modified, map[string]any{"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": "m"}}), "the watch event has no object of this kind"},
+		"other kind":   {event(watch.Deleted, map[string]any{"kind": "Secret", "apiVersion": "v1", "metadata": map[string]any{"name": "m", "resourceVersion": "5"}}), "the watch event has no object of this kind"},
+		"garbage":      {"<html>\x00\xff", "unable to decode an event"},
+		"not an event": {`{"kind":"Status","apiVersion":"v1","status":"Failure","code":500}`, "unable to decode an event"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t)
+			o := s.informer(t).run(t)
+			eventually(t, "it has synced", func() bool { return o.holds("first") })
+			s.cut(t, test.event)
+			eventually(t, "it is reported, and over", func() bool { return len(o.failures()) == 2 })
+			reported := o.failures()
+			if !strings.HasPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ") || !strings.Contains(reported[0], test.want) || reported[1] != "ok" {
+				t.Errorf("reported: %q, want %q", reported, test.want)
+			}
+			s.edit("second")
+			eventually(t, "edits arrive", func() bool { return o.holds("second") })
+		})
+	}
+}
+
+// A watch that cannot be opened is one failure, although lists succeed. The lists keep the copy fresh.
+func TestWatchThatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]fault{
+		"forbidden":  {status(403, metav1.StatusReasonForbidden, "no watch"), "no watch: grant it with a Role"},
+		"hang":       {hang, "no answer came in time"},
+		"broken off": {breakOff, "the connection was closed without a response"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newAPIServer(t)
+			s.watching = test.fail
+			o := s.informer(t).run(t)
+			eventually(t, "it is asked again", func() bool { return s.asked("watch") >= 3 })
+			s.edit("second")
+			eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+			if reported := o.failures(); len(reported) != 1 || reported[0] != "cannot watch configmaps in namespace sidecars: "+test.want {
+				t.Errorf("reported: %q", reported)
+			}
+			s.change(func() { s.watching = nil })
+			eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+		})
+	}
+}
+
+// An intermediary that closes watches costs no list and delays no edit by more than a second or two.
+// It is logged once.
+func TestWatchThatCloses(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t)
+	s.life = 10 * time.Millisecond
+	o := s.informer(t).run(t)
+	eventually(t, "it is logged", func() bool { return o.logged() == 1 })
+	before := s.asked("watch 1")
+	s.edit("second")
+	eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+	if after := s.asked("watch 1"); after > before+1 {
+		t.Errorf("the edit took %d watches", after-before)
+	}
+	eventually(t, "the next watch begins with the edit", func() bool { return s.asked("watch 2") >= 2 })
+	if lists := s.asked("list"); lists != 1 || o.Err() != nil || o.logged() != 1 {
+		t.Errorf("%d lists, %d lines, %v", lists, o.logged(), o.Err())
+	}
+}
+
+// A bookmark moves the version from which the next watch begins, and changes nothing.
+func TestBookmark(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t)
+	o := s.informer(t).run(t)
+	eventually(t, "it has synced", func() bool { return o.holds("first") })
+	s.cut(t, event(watch.Bookmark, object(77, "of no meaning")))
+	eventually(t, "the next watch begins there", func() bool { return s.asked("watch 77") == 1 })
+	if !o.holds("first") || o.changes() != "" || s.asked("list") != 1 {
+		t.Errorf("it holds %q after changes %q", o.All(), o.changes())
+	}
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	s := newAPIServer(t)
+	o := s.informer(t).run(t)
+	other := object(5, "other")
+	other.Name = "n"
+	s.cut(t, event(watch.Added, other))
+	eventually(t, "an object is added", func() bool { return len(o.All()) == 2 })
+	s.cut(t, event(watch.Deleted, object(6, "first")))
+	eventually(t, "an object is deleted", func() bool { return o.holds("other") })
+	if kept, found := o.Get("n"); kept != "other" || !found {
+		t.Errorf("Get returns %q, %v", kept, found)
+	}
+	if _, found := o.Get("m"); found {
+		t.Error("Get returns a deleted object")
+	}
+	if changes := o.changes(); changes != ",n,m" {
+		t.Errorf("changes: %q", changes)
+	}
+}

@@ -1,0 +1,322 @@
+package kube_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+
+	"k8s-sidecar-injector/kube"
+)
+
+const deadline = 20 * time.Second
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	timeout := time.After(deadline)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-timeout:
+			t.Fatalf("not within %s: %s", deadline, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// object is the ConfigMap m with this content.
+func object(version int, content string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: "m", ResourceVersion: strconv.Itoa(version)},
+		Data:       map[string]string{"k": content},
+	}
+}
+
+// event is an event of a watch as the API server sends it.
+func event(kind watch.EventType, object any) string {
+	text, _ := json.Marshal(map[string]any{"type": kind, "object": object}) //nolint:errchkjson // a fixture
+	return string(text)
+}
+
+// failed is an event that reports an error.
+func failed(code int, reason metav1.StatusReason, message string) string {
+	return event(watch.Error, statusOf(code, reason, message))
+}
+
+func statusOf(code int, reason metav1.StatusReason, message string) metav1.Status {
+	return metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
+		Code: int32(code), Reason: reason, Message: message,
+	}
+}
+
+// status answers with an error as the API server does.
+func status(code int, reason metav1.StatusReason, message string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(statusOf(code, reason, message))
+	}
+}
+
+// answer answers with 200 and a text.
+func answer(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func breakOff(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+// apiServer is an API server with the ConfigMap m. A watch sends what changed since its version.
+type apiServer struct {
+	*httptest.Server
+
+	mu       sync.Mutex
+	content  string
+	version  int
+	changed  chan struct{}    // closed at the next edit
+	fail     http.HandlerFunc // answers all requests instead; nil if all is well
+	watching http.HandlerFunc // answers watches instead; nil if all is well
+	life     time.Duration    // of a watch; zero for no end
+	send     chan string      // is sent by one watch, which then ends
+	requests []string         // `list` and `watch VERSION`
+}
+
+func newAPIServer(t *testing.T) *apiServer {
+	t.Helper()
+	s := &apiServer{content: "first", version: 1, changed: make(chan struct{}), send: make(chan string)}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	t.Cleanup(s.CloseClientConnections)
+	return s
+}
+
+// change changes the server under its lock.
+func (s *apiServer) change(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// become has the server answer all requests so; nil has it answer well.
+func (s *apiServer) become(fail http.HandlerFunc) { s.change(func() { s.fail = fail }) }
+
+// edit changes the ConfigMap.
+func (s *apiServer) edit(content string) {
+	s.change(func() {
+		s.content = content
+		s.version++
+		close(s.changed)
+		s.changed = make(chan struct{})
+	})
+}
+
+// cut ends the watch with an event.
+func (s *apiServer) cut(t *testing.T, event string) {
+	t.Helper()
+	select {
+	case s.send <- event:
+	case <-time.After(deadline):
+		t.Fatal("there is no watch")
+	}
+}
+
+// asked counts the requests that begin so.
+func (s *apiServer) asked(prefix string) (count int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, request := range s.requests {
+		if strings.HasPrefix(request, prefix) {
+			count++
+		}
+	}
+	return count
+}
+
+func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	watching := query.Get("watch") != ""
+	s.mu.Lock()
+	request, fail := "list", s.fail
+	if watching {
+		request = "watch " + query.Get("resourceVersion")
+		if fail == nil {
+			fail = s.watching
+		}
+	}
+	s.requests = append(s.requests, request)
+	s.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case fail != nil:
+		fail(w, r)
+	case r.URL.Path != "/api/v1/namespaces/sidecars/configmaps", query.Get("labelSelector") != "app in (a,b)":
+		http.NotFound(w, r)
+	case watching:
+		s.watch(w, r)
+	default:
+		s.list(w)
+	}
+}
+
+func (s *apiServer) list(w http.ResponseWriter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(corev1.ConfigMapList{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMapList"},
+		ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(s.version)},
+		Items:    []corev1.ConfigMap{*object(s.version, s.content)},
+	})
+}
+
+func (s *apiServer) watch(w http.ResponseWriter, r *http.Request) {
+	since, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
+	var end <-chan time.Time
+	if s.life > 0 {
+		end = time.After(s.life)
+	}
+	for {
+		s.mu.Lock()
+		version, content, changed := s.version, s.content, s.changed
+		s.mu.Unlock()
+		if version > since {
+			_, _ = io.WriteString(w, event(watch.Modified, object(version, content)))
+			since = version
+		}
+		w.(http.Flusher).Flush() //nolint:forcetypeassert // it is net/http's own
+		select {
+		case <-changed:
+		case text := <-s.send:
+			_, _ = io.WriteString(w, text)
+			return
+		case <-end:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// keep keeps the content of a ConfigMap.
+func keep(object runtime.Object) (string, bool) {
+	configMap, ok := object.(*corev1.ConfigMap)
+	if !ok {
+		return "", false
+	}
+	return configMap.Data["k"], true
+}
+
+// observer is an informer with what it reported.
+type observer struct {
+	*kube.Informer[string]
+	handler kube.Handler
+
+	mu     sync.Mutex
+	failed []string // `ok` for nil
+	names  []string // of changed objects
+	text   bytes.Buffer
+}
+
+func observe[L kube.List](client kube.ListerWatcher[L]) *observer {
+	o := new(observer)
+	o.Informer = kube.NewInformer(client, kube.Options[string]{
+		What: "configmaps in namespace sidecars", Grant: "a Role", LabelSelector: "app in (a,b)", Keep: keep, Log: zerolog.New(o),
+	})
+	o.handler = kube.Handler{
+		Changed: func(name string) { o.record(&o.names, name) },
+		Failed: func(err error) {
+			if err == nil {
+				o.record(&o.failed, "ok")
+				return
+			}
+			o.record(&o.failed, err.Error())
+		},
+	}
+	return o
+}
+
+func (o *observer) record(list *[]string, text string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	*list = append(*list, text)
+}
+
+// Write takes log lines.
+func (o *observer) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+// logged counts the log lines.
+func (o *observer) logged() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Count(o.text.Bytes(), []byte("\n"))
+}
+
+// failures returns what was reported.
+func (o *observer) failures() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.failed)
+}
+
+func (o *observer) changes() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.Join(o.names, ",")
+}
+
+// holds reports whether the informer has this content and no other.
+func (o *observer) holds(content string) bool { return fmt.Sprint(o.All()) == "["+content+"]" }
+
+// run runs the informer until the test ends.
+func (o *observer) run(t *testing.T) *observer {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o.Run(ctx, o.handler)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return o
+}
+
+// informer is one of a server. It waits for short times only.
+func (s *apiServer) informer(t *testing.T) *observer {
+	t.Helper()
+	config := &rest.Config{Host: s.URL, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
+	client, err := kube.NewClient(config, kube.Core(), "configmaps", "sidecars",
+		func() *corev1.ConfigMap { return new(corev1.ConfigMap) }, func() *corev1.ConfigMapList { return new(corev1.ConfigMapList) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := observe(client)
+	o.Timeout = 200 * time.Millisecond
+	o.SetDelay(10 * time.Millisecond)
+	return o
+}
