@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,6 +102,30 @@ func TestChartPrivilegedSources(t *testing.T) {
 		if err != nil || !strings.Contains(string(output), "- --privileged-sources="+want+"\n") {
 			t.Errorf("%s: %v, there is no %q in\n%s", list, err, want, output)
 		}
+	}
+}
+
+// The policies apply to the account of the release alone, and come with the rights that they limit.
+func TestChartPolicies(t *testing.T) {
+	t.Parallel()
+	for values, account := range map[string]string{
+		"":                                    "sidecar-injector",
+		"serviceAccount.name=own":             "own",
+		"fullnameOverride=other":              "other",
+		"rbac.create=false":                   "",
+		"tls.mode=certManager":                "",
+		"serviceAccount.create=false":         "default",
+		"tls.selfManaged.secretName=elsewise": "sidecar-injector",
+	} {
+		rendered := render(t, values)
+		want := 0
+		if account != "" {
+			want = 2
+		}
+		equal(t, "the number of policies with "+values, strings.Count(rendered, "kind: ValidatingAdmissionPolicy\n"), want)
+		equal(t, "the number of bindings with "+values, strings.Count(rendered, "kind: ValidatingAdmissionPolicyBinding\n"), want)
+		condition := fmt.Sprintf(`expression: request.userInfo.username == "system:serviceaccount:%s:%s"`, home, account)
+		equal(t, "the number of policies for "+account, strings.Count(rendered, condition), want)
 	}
 }
 

@@ -83,7 +83,9 @@ func (i *installation) bundle() []byte {
 	return bytes.Clone(configuration.Webhooks[0].ClientConfig.CABundle)
 }
 
-// The rights that the manifests grant, beyond those that every service account has, are these.
+// The manifests grant these rights, beyond those of every service account. The right to the Secret is
+// limited to its data: with more, the token could have the Secret deleted, and create one that gets the
+// token of another service account.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
@@ -97,6 +99,7 @@ func TestRights(t *testing.T) {
 		metav1.NamespaceSystem: {configurations},
 		i.namespace:            {configurations},
 	})
+	i.checkSecret()
 }
 
 // checkRights wants these rights by namespace, beyond those that every service account has.
@@ -149,6 +152,7 @@ func (i *installation) clientOf(kubeconfig string) kubernetes.Interface {
 	i.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	must(i.T, err)
+	config.QPS, config.Burst = 1000, 1000
 	client, err := kubernetes.NewForConfig(config)
 	must(i.T, err)
 	return client
@@ -204,62 +208,5 @@ func TestRightsRefused(t *testing.T) {
 		if err := try(); err == nil || !strings.Contains(err.Error(), "forbidden") {
 			t.Errorf("to %s gives %v", what, err)
 		}
-	}
-}
-
-// The right to patch the webhook configurations is one to patch their caBundle. Whoever has the token
-// of the injector cannot have the API server send it anything else, or send it elsewhere.
-func TestPatchesRefused(t *testing.T) {
-	t.Parallel()
-	installManifests(t).checkGuard(1)
-}
-
-// checkGuard wants that nothing but the caBundle of so many webhooks can be patched.
-func (i *installation) checkGuard(webhooks int) {
-	i.Helper()
-	t := i.T
-	client := i.clientOf(i.identity.Kubeconfig)
-	patch := func(patch string) error {
-		_, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), home, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
-		return err
-	}
-	const refusal = "may change nothing of a webhook configuration but the caBundle"
-	seconds := 0
-	i.await("the policy to hold", func() error { // the API server learns of a new one in a moment
-		seconds = seconds%29 + 1 // another than before
-		if err := patch(fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/timeoutSeconds","value":%d}]`, seconds)); err == nil || !strings.Contains(err.Error(), refusal) {
-			return fmt.Errorf("a patch gives %v", err) //nolint:errorlint // it may be nil
-		}
-		return nil
-	})
-	for what, operation := range guarded() {
-		for n := range webhooks {
-			operation := strings.ReplaceAll(operation, "/webhooks/0", fmt.Sprintf("/webhooks/%d", n))
-			if err := patch("[" + operation + "]"); err == nil {
-				t.Errorf("a patch of the %s of webhook %d is let through", what, n)
-			}
-		}
-	}
-	for n := range webhooks {
-		must(t, patch(fmt.Sprintf(`[{"op":"add","path":"/webhooks/%d/clientConfig/caBundle","value":null}]`, n)))
-	}
-}
-
-// guarded are patches of all that is not the caBundle of the first webhook.
-func guarded() map[string]string {
-	return map[string]string{
-		"rules":             `{"op":"replace","path":"/webhooks/0/rules","value":[{"apiGroups":["*"],"apiVersions":["*"],"resources":["secrets"],"operations":["*"]}]}`,
-		"conditions":        `{"op":"remove","path":"/webhooks/0/matchConditions"}`,
-		"namespaces":        `{"op":"replace","path":"/webhooks/0/namespaceSelector","value":{}}`,
-		"objects":           `{"op":"replace","path":"/webhooks/0/objectSelector","value":{"matchLabels":{"a":"b"}}}`,
-		"place":             `{"op":"replace","path":"/webhooks/0/clientConfig","value":{"url":"https://attacker.example.com/"}}`,
-		"service":           `{"op":"replace","path":"/webhooks/0/clientConfig/service/path","value":"/other"}`,
-		"policy":            `{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}`,
-		"match policy":      `{"op":"replace","path":"/webhooks/0/matchPolicy","value":"Exact"}`,
-		"reinvocation":      `{"op":"replace","path":"/webhooks/0/reinvocationPolicy","value":"Never"}`,
-		"review versions":   `{"op":"replace","path":"/webhooks/0/admissionReviewVersions","value":["v1"]}`,
-		"side effects":      `{"op":"replace","path":"/webhooks/0/sideEffects","value":"NoneOnDryRun"}`,
-		"name":              `{"op":"replace","path":"/webhooks/0/name","value":"other.example.com"}`,
-		"number of entries": `{"op":"remove","path":"/webhooks/0"}`,
 	}
 }

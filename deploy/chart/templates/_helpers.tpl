@@ -93,3 +93,11 @@ has(object.metadata.annotations) && '{{ .Values.annotationNamespace }}/request' 
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
+
+{{- /* A CEL expression: two objects differ in no fields but those of a list. dyn() compares every field that the API server knows. */ -}}
+{{- define "unchanged" -}}
+{{- $new := printf "dyn(%s)" (index . 0) -}}
+{{- $old := printf "dyn(%s)" (index . 1) -}}
+[{{ $new }}, {{ $old }}].all(m, m.all(k,
+      k in {{ index . 2 | toJson }} || {{ $new }}[?k] == {{ $old }}[?k]))
+{{- end -}}
