@@ -1,10 +1,16 @@
 package e2e_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"math/big"
 	"sync"
 	"testing"
 	"time"
@@ -58,6 +64,75 @@ func TestSelfManagedTLS(t *testing.T) {
 		return nil
 	})
 	i.awaitInjection()
+}
+
+// A Secret that cannot be written, with a certificate that is due for renewal: replicas that start serve
+// the certificate and repair the caBundle. Once the Secret is deleted, they make a new one.
+func TestSecretImmutable(t *testing.T) {
+	t.Parallel()
+	i := installManifests(t)
+	secrets := i.client().CoreV1().Secrets(home)
+	_, err := secrets.Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: home + "-tls"}, Data: dueForRenewal(t), Immutable: new(true),
+	}, metav1.CreateOptions{})
+	must(t, err)
+	i.start(i.pods(2))
+	i.awaitInjection()
+	i.setBundle(nil)
+	i.awaitInjection()
+	for _, replica := range i.replicas {
+		i.awaitLine(replica, "cannot update certificates; the certificate in service stays", "field is immutable")
+		if failures := i.metric(replica, `sidecar_injector_certificate_reloads_total{result="error"}`); failures < 1 {
+			t.Errorf("%v failures are counted", failures)
+		}
+	}
+	must(t, secrets.Delete(t.Context(), home+"-tls", metav1.DeleteOptions{}))
+	i.await("a new Secret", func() error {
+		secret, err := secrets.Get(t.Context(), home+"-tls", metav1.GetOptions{})
+		if err == nil && len(secret.Data["tls.key"]) == 0 {
+			err = errors.New("it is empty")
+		}
+		return err
+	})
+	i.awaitInjection()
+}
+
+// dueForRenewal returns the content of a Secret with a certificate of 90 days, issued 80 days ago.
+func dueForRenewal(t *testing.T) map[string][]byte {
+	t.Helper()
+	const day = 24 * time.Hour
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	start := time.Now().Add(-80 * day)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "due for renewal"}, NotBefore: start, NotAfter: start.Add(1800 * day),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{home + "." + home + ".svc"}, NotBefore: start, NotAfter: start.Add(90 * day),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	must(t, err)
+	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
+	must(t, err)
+	return map[string][]byte{
+		"ca.crt": encodePEM("CERTIFICATE", caDER), "ca.key": encodeKey(t, caKey),
+		"tls.crt": encodePEM("CERTIFICATE", leafDER), "tls.key": encodeKey(t, key),
+	}
+}
+
+func encodeKey(t *testing.T, key *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	return encodePEM("PRIVATE KEY", der)
+}
+
+func encodePEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
 // shakeHands connects to every replica all the time, trusting what the webhook configuration said
