@@ -94,6 +94,7 @@ type daemon struct {
 	reloader   *watcher.Reloader
 	namespaces *watcher.Namespaces // nil if they ask for nothing
 	keyPair    keyPair
+	expiry     *watcher.Expiry
 	server     *server.Server
 	recorder   *recorder // nil if no events are recorded
 }
@@ -122,12 +123,13 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	reloader := watcher.NewReloader(watcher.Options{
 		Sources: s.sources, Rules: s.rules, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
 	})
-	checks := []server.Check{reloader.Pending, keyPair.Pending}
+	expiry := watcher.NewExpiry(keyPair.GetCertificate, s.log)
+	checks := []server.Check{reloader.Pending, keyPair.Pending, expiry.Pending}
 	if s.namespaces != nil {
 		checks = append(checks, s.namespaces.Pending)
 	}
 	f.announce(s, process, webhookPort, lifecyclePort)
-	return &daemon{log: s.log, reloader: reloader, namespaces: s.namespaces, keyPair: keyPair, recorder: s.recorder, server: server.New(server.Options{
+	return &daemon{log: s.log, reloader: reloader, namespaces: s.namespaces, keyPair: keyPair, expiry: expiry, recorder: s.recorder, server: server.New(server.Options{
 		TLS: webhookPort, Lifecycle: lifecyclePort,
 		GetCertificate: keyPair.GetCertificate,
 		Handlers:       f.handlers(s, snapshots, metrics),
@@ -234,6 +236,7 @@ func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
 		group.Go(func() error { return d.namespaces.Run(ctx) })
 	}
 	group.Go(func() error { return d.keyPair.Run(ctx) })
+	group.Go(func() error { return d.expiry.Run(ctx) })
 	group.Go(func() error {
 		defer served()
 		return d.server.Run(ctx)
@@ -264,6 +267,7 @@ func (d *daemon) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
 			d.log.Info().Msg("SIGHUP: reading sidecars and certificate again")
 			d.reloader.Reload()
 			d.keyPair.Reload()
+			d.expiry.Reload()
 		}
 	}
 }

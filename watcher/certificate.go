@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -28,8 +29,16 @@ func readPEM(what, name string) ([]byte, error) {
 	return nil, fmt.Errorf("reading %s %s: %w", what, name, err)
 }
 
-// parsePair makes a pair of the content of both files. It refuses one that does not match or
-// that clients would refuse at that time. Leaf is set.
+const (
+	// clockSkew is how early a certificate is accepted: our clock may be slow.
+	clockSkew = time.Hour
+	// mostChain limits the encoded chain. TLS clients refuse handshake messages that are too large,
+	// many of them above 64 KiB, and the message has a few more bytes.
+	mostChain = 60 << 10
+)
+
+// parsePair parses the content of both files. It rejects a pair that does not match, or that clients
+// would refuse at that time. Leaf is set.
 func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) {
 	if bytes.Contains(keyPEM, []byte("ENCRYPTED")) {
 		return nil, errors.New("the key is encrypted: decrypt it, there is nobody to ask for a password")
@@ -38,24 +47,85 @@ func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) 
 	if err != nil {
 		return nil, fmt.Errorf("not a pair of certificate and key: %w", err)
 	}
-	// X509KeyPair sets it too, unless GODEBUG says otherwise.
-	pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])
+	if size := len(bytes.Join(pair.Certificate, nil)); size > mostChain {
+		return nil, fmt.Errorf("the certificate and its chain have %d bytes, more than %d: TLS clients would refuse them", size, mostChain)
+	}
+	chain, err := parseChain(&pair, now)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the certificate: %w", err)
 	}
-	return &pair, checkValidity(pair.Leaf, now)
+	pair.Leaf = chain[0] // X509KeyPair sets it too, unless GODEBUG says otherwise
+	return &pair, checkChain(chain, now)
 }
 
-// checkValidity gives errors that do not change with the time, so that they are logged once.
-func checkValidity(leaf *x509.Certificate, now time.Time) error {
-	switch {
-	case now.After(leaf.NotAfter):
-		return fmt.Errorf("the certificate expired at %s", leaf.NotAfter.Format(time.RFC3339))
-	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("the certificate is not valid before %s: check the clock", leaf.NotBefore.Format(time.RFC3339))
+// parseChain returns the leaf and the intermediates that lead to a root. Certificates that are not
+// part of this path do no harm, and a client uses its own copy of the root. Of several certificates
+// of one issuer, a valid one is on the path.
+func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for _, der := range pair.Certificate {
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, certificate)
+	}
+	chain := all[:1:1]
+	for len(chain) < len(all) {
+		last := chain[len(chain)-1]
+		var issuer *x509.Certificate
+		for _, candidate := range all[1:] {
+			selfSigned := bytes.Equal(candidate.RawSubject, candidate.RawIssuer)
+			if !selfSigned && last.CheckSignatureFrom(candidate) == nil && (issuer == nil || checkValidity(candidate, now) == nil) {
+				issuer = candidate
+			}
+		}
+		if issuer == nil {
+			break
+		}
+		chain = append(chain, issuer)
+	}
+	return chain, nil
+}
+
+// checkChain rejects a chain that clients refuse.
+func checkChain(chain []*x509.Certificate, now time.Time) error {
+	for i, certificate := range chain {
+		err := checkValidity(certificate, now)
+		if err == nil && !allowsServing(certificate) {
+			err = errors.New("is not for servers: its extended key usage lacks serverAuth")
+		}
+		switch {
+		case err != nil && i == 0:
+			return fmt.Errorf("the certificate %w", err)
+		case err != nil:
+			return fmt.Errorf("the intermediate certificate %q %w", certificate.Subject, err)
+		}
 	}
 	return nil
 }
+
+// checkValidity returns errors that do not change with the time, so that they are logged once.
+func checkValidity(certificate *x509.Certificate, now time.Time) error {
+	switch {
+	case now.After(certificate.NotAfter):
+		return fmt.Errorf("expired at %s", certificate.NotAfter.Format(time.RFC3339))
+	case now.Before(certificate.NotBefore.Add(-clockSkew)):
+		return fmt.Errorf("is not valid before %s: check the clock", certificate.NotBefore.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// allowsServing reports whether a certificate may be used for, or to sign for, servers (RFC 5280,
+// section 4.2.1.12).
+func allowsServing(certificate *x509.Certificate) bool {
+	return len(certificate.ExtKeyUsage)+len(certificate.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(certificate.ExtKeyUsage, x509.ExtKeyUsageServerAuth) ||
+		slices.Contains(certificate.ExtKeyUsage, x509.ExtKeyUsageAny)
+}
+
+// hasNames reports whether a client can verify the name of a certificate.
+func hasNames(leaf *x509.Certificate) bool { return len(leaf.DNSNames)+len(leaf.IPAddresses) > 0 }
 
 // logLoaded says which certificate is served from now on; of the key it says nothing.
 func logLoaded(log zerolog.Logger, certFile string, leaf *x509.Certificate) {
@@ -68,7 +138,7 @@ func logLoaded(log zerolog.Logger, certFile string, leaf *x509.Certificate) {
 		Str("serial", leaf.SerialNumber.Text(16)).
 		Str("fingerprint", hex.EncodeToString(fingerprint[:])).
 		Msg("certificate loaded")
-	if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
+	if !hasNames(leaf) {
 		log.Warn().
 			Str("certificate", certFile).
 			Msg("the certificate has no DNS name or IP address as subject alternative name: the API server will refuse it; " +

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -156,7 +157,16 @@ func (k *KeyPair) try() (content [sha256.Size]byte, pair *tls.Certificate, err e
 		return content, nil, nil
 	}
 	pair, err = parsePair(certPEM, keyPEM, time.Now())
+	if err == nil && !hasNames(pair.Leaf) && k.servesNames() {
+		// At start, such a pair is served with a warning: it works for clients that do not verify it.
+		err = errors.New("the certificate has no DNS name or IP address as subject alternative name, unlike the one in service")
+	}
 	return content, pair, err
+}
+
+func (k *KeyPair) servesNames() bool {
+	certificate := k.current.Load()
+	return certificate != nil && hasNames(certificate.Leaf)
 }
 
 func (k *KeyPair) accept(certificate *tls.Certificate) {
@@ -196,7 +206,7 @@ func (k *KeyPair) report(ok bool) {
 	}
 	var notAfter time.Time
 	if certificate := k.current.Load(); certificate != nil {
-		notAfter = certificate.Leaf.NotAfter
+		_, notAfter = lifetimeOf(certificate, time.Now())
 	}
 	k.observe(ok, notAfter)
 }

@@ -29,6 +29,31 @@ type issued struct{ cert, key string }
 // issue makes a certificate that is valid for an hour from now, unless changed.
 func issue(t *testing.T, name string, change ...func(*x509.Certificate)) issued {
 	t.Helper()
+	return new(issuer).issue(t, name, change...)
+}
+
+// issuer is a CA; the zero value makes certificates that sign themselves.
+type issuer struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	chain       string // PEM, with its own certificate
+}
+
+// ca makes a CA below this one.
+func (i *issuer) ca(t *testing.T, name string, change ...func(*x509.Certificate)) *issuer {
+	t.Helper()
+	pair := i.issue(t, name, append(change, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true })...)
+	both, err := tls.X509KeyPair([]byte(pair.cert), []byte(pair.key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _ := both.PrivateKey.(*ecdsa.PrivateKey)
+	return &issuer{both.Leaf, key, pair.cert}
+}
+
+// issue makes a certificate, followed by its chain.
+func (i *issuer) issue(t *testing.T, name string, change ...func(*x509.Certificate)) issued {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +68,11 @@ func issue(t *testing.T, name string, change ...func(*x509.Certificate)) issued 
 	for _, c := range change {
 		c(template)
 	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	parent, signer := i.certificate, i.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +81,7 @@ func issue(t *testing.T, name string, change ...func(*x509.Certificate)) issued 
 		t.Fatal(err)
 	}
 	return issued{
-		cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})),
+		cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})) + i.chain,
 		key:  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 	}
 }
@@ -308,7 +337,9 @@ func TestABadPairLeavesTheOldOneInService(t *testing.T) {
 			"the certificate expired at ",
 		},
 		"not valid yet": {
-			reissue(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }),
+			reissue(func(c *x509.Certificate) {
+				c.NotBefore, c.NotAfter = time.Now().Add(61*time.Minute), time.Now().Add(2*time.Hour)
+			}),
 			"the certificate is not valid before ",
 		},
 	})
@@ -356,7 +387,9 @@ func TestACertificateOfTomorrowIsLoadedTomorrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := deaf(t)
 		s.Watching.Poll = 0
-		s.put(t, issue(t, "one", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(50 * time.Minute) }))
+		s.put(t, issue(t, "one", func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(110*time.Minute), time.Now().Add(3*time.Hour)
+		}))
 		s.run(t)
 		elapse(40 * time.Minute)
 		s.wantResults(t, result{})

@@ -1,0 +1,181 @@
+package watcher_test
+
+import (
+	"crypto/x509"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s-sidecar-injector/watcher"
+)
+
+const (
+	soon    = "the certificate in service expires soon"
+	expired = "the certificate in service has expired"
+)
+
+// valid sets the lifetime of a certificate.
+func valid(from, to time.Duration) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(from), time.Now().Add(to) }
+}
+
+// Clients refuse these, so they must not replace a good pair.
+func TestAPairThatClientsRefuseLeavesTheOldOneInService(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	// The chain of lower has only its own certificate: the file is leaf, lower, middle.
+	withMiddle := func(change ...func(*x509.Certificate)) func(*testing.T, *safe) {
+		return func(t *testing.T, s *safe) {
+			t.Helper()
+			middle := new(issuer).ca(t, "root").ca(t, "middle", change...)
+			pair := middle.ca(t, "lower").issue(t, "two")
+			pair.cert += middle.chain
+			s.put(t, pair)
+		}
+	}
+	wantAllKept(t, map[string]spoiling{
+		"an expired intermediate":        {withMiddle(valid(-2*day, -time.Minute)), `the intermediate certificate "CN=middle" expired at `},
+		"an intermediate of tomorrow":    {withMiddle(valid(day, 2*day)), `the intermediate certificate "CN=middle" is not valid before `},
+		"an intermediate for clients":    {withMiddle(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), `the intermediate certificate "CN=middle" is not for servers`},
+		"a certificate for clients":      {reissue(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), "the certificate is not for servers: its extended key usage lacks serverAuth"},
+		"a certificate without any name": {reissue(func(c *x509.Certificate) { c.DNSNames = nil }), "the certificate has no DNS name or IP address"},
+		"a large certificate": {reissue(func(c *x509.Certificate) {
+			for n := range 4000 {
+				c.DNSNames = append(c.DNSNames, "name"+strconv.Itoa(n)+".example.com")
+			}
+		}), "the certificate and its chain have "},
+		"a large chain": {func(t *testing.T, s *safe) {
+			t.Helper()
+			pair := issue(t, "two")
+			pair.cert = strings.Repeat(pair.cert, 300)
+			s.put(t, pair)
+		}, "the certificate and its chain have "},
+	})
+}
+
+// Certificates beside the path to the root do no harm, and the order does not matter.
+func TestAChainWithOthersIsServed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		root := new(issuer).ca(t, "root", valid(-48*time.Hour, -time.Hour))
+		middle := root.ca(t, "middle", valid(-time.Hour, time.Hour))
+		lower := middle.ca(t, "lower", func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
+		})
+		pair := lower.issue(t, "one", valid(time.Minute*30, time.Hour))
+		stranger := new(issuer).ca(t, "other root").ca(t, "stranger", valid(-48*time.Hour, -time.Hour))
+		pair.cert += stranger.chain + root.chain + middle.chain
+		s := deaf(t)
+		s.put(t, pair)
+		s.run(t)
+		s.wantNow(t, "one")
+	})
+}
+
+// monitored is a key pair whose expiry is checked.
+func monitored(t *testing.T, pair issued) (*safe, *watcher.Expiry) {
+	t.Helper()
+	s := deaf(t)
+	s.put(t, pair)
+	expiry := watcher.NewExpiry(s.GetCertificate, s.log.logger())
+	background(t, expiry.Run)
+	s.run(t)
+	return s, expiry
+}
+
+// A warning comes seven days ahead, and an error at expiry, once a day. Readiness fails with expiry
+// and returns with a new certificate.
+func TestExpiryIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		s, expiry := monitored(t, issue(t, "one", valid(-82*day, 8*day)))
+		elapse(23 * time.Hour)
+		s.log.wantLines(t, soon, 0)
+		elapse(time.Hour + time.Minute)
+		line := s.log.wantLines(t, soon, 1)[0]
+		if line["level"] != "warn" || line["not_after"] == nil {
+			t.Errorf("logged %v", line)
+		}
+		elapse(day)
+		s.log.wantLines(t, soon, 2)
+		elapse(5*day + 23*time.Hour)
+		s.log.wantLines(t, expired, 0)
+		wantPending(t, expiry.Pending())
+		elapse(2 * time.Hour)
+		if line := s.log.wantLines(t, expired, 1)[0]; line["level"] != "error" {
+			t.Errorf("logged %v", line)
+		}
+		if pending := fmt.Sprint(expiry.Pending()); !strings.HasPrefix(pending, "[the certificate in service expired at ") {
+			t.Errorf("pending is %s", pending)
+		}
+		s.put(t, issue(t, "two", valid(0, 90*day)))
+		s.poll()
+		s.wantNow(t, "two")
+		wantPending(t, expiry.Pending())
+		elapse(2 * day)
+		s.log.wantLines(t, expired, 1)
+	})
+}
+
+// The notice is shorter for a certificate of a short life, and the chain counts.
+func TestExpiryOfShortLives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		middle := new(issuer).ca(t, "root").ca(t, "middle", valid(-48*time.Hour, 40*time.Minute))
+		s, expiry := monitored(t, middle.issue(t, "one", valid(0, 50*time.Minute)))
+		elapse(29 * time.Minute)
+		s.log.wantLines(t, soon, 0)
+		elapse(2 * time.Minute)
+		s.log.wantLines(t, soon, 1)
+		elapse(10 * time.Minute)
+		s.log.wantLines(t, expired, 1)
+		if expiry.Pending() == nil {
+			t.Error("nothing is pending")
+		}
+	})
+}
+
+// SIGHUP logs the state again, unless the reload has improved it.
+func TestExpiryIsLoggedOnReload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, expiry := monitored(t, issue(t, "one", valid(-time.Hour, time.Minute)))
+		reload := func() {
+			s.Reload()
+			expiry.Reload()
+			elapse(2 * time.Second)
+		}
+		elapse(20 * time.Second)
+		s.log.wantLines(t, soon, 1)
+		reload()
+		s.log.wantLines(t, soon, 2)
+		elapse(time.Minute)
+		s.log.wantLines(t, expired, 1)
+		reload()
+		s.log.wantLines(t, expired, 2)
+		s.put(t, issue(t, "two"))
+		reload()
+		s.wantNow(t, "two")
+		s.log.wantLines(t, expired, 2)
+	})
+}
+
+// Before the first certificate there is nothing to check.
+func TestExpiryWithoutACertificate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deaf(t)
+		expiry := watcher.NewExpiry(s.GetCertificate, s.log.logger())
+		background(t, expiry.Run)
+		expiry.Reload()
+		elapse(time.Minute)
+		wantPending(t, expiry.Pending())
+		if text := s.log.String(); text != "" {
+			t.Errorf("logged %s", text)
+		}
+	})
+}
