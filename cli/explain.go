@@ -61,7 +61,10 @@ func (f *explainFlags) run(ctx context.Context, process Process) error {
 	if err != nil {
 		return err
 	}
-	e.snapshot = f.snapshot(definitions, process.Stderr)
+	e.snapshot, err = f.snapshot(ctx, definitions, process.Stderr)
+	if err != nil {
+		return err
+	}
 	documents, err := f.read(process.Stdin)
 	if err != nil {
 		return err

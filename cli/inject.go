@@ -48,7 +48,10 @@ func (f *injectFlags) run(ctx context.Context, process Process) error {
 	if err != nil {
 		return err
 	}
-	snapshot := f.snapshot(definitions, process.Stderr)
+	snapshot, err := f.snapshot(ctx, definitions, process.Stderr)
+	if err != nil {
+		return err
+	}
 	documents, err := f.read(process.Stdin)
 	if err != nil {
 		return err

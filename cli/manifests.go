@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -69,16 +70,20 @@ func (f *manifestFlags) source(report io.Writer) watcher.Source {
 
 // snapshot loads sidecars once. Rejected documents are reported and passed over, as the daemon
 // would. The flags have been checked.
-func (f *manifestFlags) snapshot(documents []conf.Document, report io.Writer) *store.Snapshot {
+func (f *manifestFlags) snapshot(ctx context.Context, documents []conf.Document, report io.Writer) (*store.Snapshot, error) {
 	rules, _ := f.rules()
 	snapshots := new(store.Store)
-	snapshots.Publish(rules.Load(documents, nil))
+	set, err := rules.Load(ctx, documents, nil)
+	if err != nil {
+		return nil, err
+	}
+	snapshots.Publish(set)
 	for rejection := range snapshots.Current().Rejections() {
 		for _, fault := range rejection.Errors.Errors {
 			fmt.Fprintf(report, "rejected: %v\n", fault)
 		}
 	}
-	return snapshots.Current()
+	return snapshots.Current(), nil
 }
 
 // read gives the manifests of all files, one document each.

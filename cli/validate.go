@@ -65,7 +65,10 @@ func (f *validateFlags) run(ctx context.Context, process Process, paths []string
 	}
 	rejected, total := 0, 0
 	for _, d := range all {
-		bad, asked := d.validate(rules, process.Stdout, process.Stderr)
+		bad, asked, err := d.validate(ctx, rules, process.Stdout, process.Stderr)
+		if err != nil {
+			return err
+		}
 		rejected += bad
 		total += asked
 	}
@@ -84,8 +87,11 @@ type directory struct {
 
 // validate loads the directory as a daemon would, by itself, and reports what was asked for: how
 // many documents would be rejected, and of how many.
-func (d *directory) validate(rules conf.Rules, stdout, stderr io.Writer) (rejected, total int) {
-	set := rules.Load(d.documents, nil)
+func (d *directory) validate(ctx context.Context, rules conf.Rules, stdout, stderr io.Writer) (rejected, total int, err error) {
+	set, err := rules.Load(ctx, d.documents, nil)
+	if err != nil {
+		return 0, 0, err
+	}
 	for _, sidecar := range set.Sidecars {
 		if d.wanted[sidecar.Origin] {
 			fmt.Fprintf(stdout, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
@@ -97,7 +103,7 @@ func (d *directory) validate(rules conf.Rules, stdout, stderr io.Writer) (reject
 	asked := func(r conf.Rejection) bool { return d.wanted[r.Origin] }
 	total = len(d.wanted)
 	if !slices.ContainsFunc(set.Rejections, asked) {
-		return 0, total
+		return 0, total, nil
 	}
 	for _, rejection := range set.Rejections {
 		base := d.onlyBase(rejection.Origin)
@@ -112,7 +118,7 @@ func (d *directory) validate(rules conf.Rules, stdout, stderr io.Writer) (reject
 			fmt.Fprintln(stderr, fault)
 		}
 	}
-	return rejected, total
+	return rejected, total, nil
 }
 
 // onlyBase tells the files in subdirectories, which are read when something inherits them. Their

@@ -34,8 +34,15 @@ func (s *Sidecar) Allows(namespace string) bool {
 	return s.AllowedNamespaces == nil || matchesAny(s.AllowedNamespaces, namespace)
 }
 
+// The limits of a list of patterns, since a review matches all of them, and of a pattern and what it
+// matches, which are names of Kubernetes objects.
+const (
+	maxPatterns = 250
+	maxName     = 253
+)
+
 func matchesAny(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
+	return len(name) <= maxName && slices.ContainsFunc(patterns, func(pattern string) bool {
 		matched, err := path.Match(pattern, name)
 		return err == nil && matched // load takes no pattern with an error
 	})
@@ -51,12 +58,15 @@ func validateAppliesTo(at *field.Path, a *AppliesTo) field.ErrorList {
 
 // validatePatterns wants names of Kubernetes objects in which some text may be a `*`.
 func validatePatterns(at *field.Path, patterns []string) field.ErrorList {
+	if len(patterns) > maxPatterns {
+		return field.ErrorList{field.TooMany(at, len(patterns), maxPatterns)}
+	}
 	var faults field.ErrorList
 	for i, pattern := range patterns {
 		odd := strings.ContainsFunc(pattern, func(r rune) bool {
 			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-*", r)
 		})
-		if pattern == "" || odd {
+		if pattern == "" || len(pattern) > maxName || odd {
 			faults = append(faults, field.Invalid(at.Index(i), pattern, "want a name, of lower-case letters, digits and '-', in which '*' stands for any text"))
 		}
 	}

@@ -50,6 +50,9 @@ func encode(p *parsed, flat tree) (*Sidecar, error) {
 	}
 	if e.sample.holds() {
 		s.Parameters, s.PodFields, s.uses = e.sample.needs.parameters, e.sample.needs.fields, e.sample.needs.uses
+		for i := range s.Parameters {
+			s.Parameters[i].compile(nil) // it has been validated
+		}
 	}
 	return s, e.err
 }

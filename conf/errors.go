@@ -81,16 +81,6 @@ func (f *findings) add(faults ...*field.Error) {
 	}
 }
 
-// clippedPath is the same fault with a field path of bearable length.
-func clippedPath(fault *field.Error) *field.Error {
-	if len(fault.Field) <= mostPath {
-		return fault
-	}
-	shorter := *fault
-	shorter.Field = strings.ToValidUTF8(fault.Field[:mostPath], "") + "..."
-	return &shorter
-}
-
 // sortFaults gives faults that were found in the random order of a map a stable one.
 func sortFaults(faults field.ErrorList) {
 	slices.SortStableFunc(faults, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })

@@ -156,7 +156,7 @@ func (f *filler) fail(t *Text, at, why string) {
 	if f.unfit != nil {
 		return
 	}
-	f.unfit = &FillError{Values: t.template.needs(leafPath(at)), Field: at, Why: why}
+	f.unfit = &FillError{Values: t.template.needs(leafPath(at)), Field: shownPath(at), Why: why}
 	if f.unfit.Values == nil {
 		f.unfit.Values = t.template.needs("")
 	}
@@ -235,27 +235,30 @@ func (f *filler) subPath(at string, m *Mount, value string) {
 	}
 }
 
-// mountPaths finds a mount that has come to have the path of another, or of a device.
+// mountPaths rejects a mount that got the path of another, or of a device.
 func (f *filler) mountPaths(path string, mounts []Mount, devices []Device) {
+	users := make(map[string]int, len(mounts)+len(devices))
 	for i := range mounts {
-		m := &mounts[i]
-		if !m.holed() {
-			continue
-		}
-		clean := cleanMount(m.Path)
-		other := slices.IndexFunc(mounts, func(other Mount) bool { return cleanMount(other.Path) == clean })
-		device := slices.ContainsFunc(devices, func(d Device) bool { return cleanMount(d.Path) == clean })
-		if other != i || device || slices.ContainsFunc(mounts[i+1:], func(other Mount) bool { return cleanMount(other.Path) == clean }) {
+		users[cleanMount(mounts[i].Path)]++
+	}
+	for i := range devices {
+		users[cleanMount(devices[i].Path)]++
+	}
+	for i := range mounts {
+		if m := &mounts[i]; m.holed() && users[cleanMount(m.Path)] > 1 {
 			f.fail(&m.Text, slot{path, i}.String()+".mountPath", "the path is in use by another mount")
 		}
 	}
 }
 
-// devicePaths finds a device that has come to have the path of a mount.
+// devicePaths rejects a device that got the path of a mount.
 func (f *filler) devicePaths(at slot, c *Container) {
+	mounted := make(map[string]bool, len(c.VolumeMounts))
+	for i := range c.VolumeMounts {
+		mounted[cleanMount(c.VolumeMounts[i].Path)] = true
+	}
 	for i := range c.Devices {
-		clean := cleanMount(c.Devices[i].Path)
-		if slices.ContainsFunc(c.VolumeMounts, func(m Mount) bool { return cleanMount(m.Path) == clean }) {
+		if mounted[cleanMount(c.Devices[i].Path)] {
 			f.fail(&c.Text, fmt.Sprintf("%s.volumeDevices[%d].devicePath", at, i), "the path is in use by a mount")
 		}
 	}

@@ -1,10 +1,10 @@
 package conf
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -20,31 +20,42 @@ type standIn struct {
 
 // sample is a definition whose holes are filled so that it can be checked.
 type sample struct {
-	needs *needs
-	tree  tree
+	needs   *needs
+	written tree
+	tree    tree
 	// bare are the leaves that became a number or a boolean, by path.
 	bare map[string]bool
-	// stands are the leaves that no default fills, by path: nobody knows yet what will be there.
-	stands map[string]bool
+	// stands are the values in each leaf that no default fills, by path: they are not known yet.
+	stands map[string][]int
+	// alone are the leaves that are nothing but a hole, by path.
+	alone  map[string]bool
 	faults field.ErrorList
+	// doubtful are faults of leaves whose values are not known yet.
+	doubtful field.ErrorList
 }
 
 // newSample looks for holes. Its tree is the given one if there are none. The parameters are read
 // as far as they can be; what is wrong with them is for the shape and validate to find.
 func newSample(written tree) *sample {
-	s := &sample{needs: newNeeds(readParameters(written)), tree: written, bare: make(map[string]bool), stands: make(map[string]bool)}
-	if s.needs.parameters == nil && !mentionsPod(written) {
-		return s
+	s := &sample{needs: newNeeds(readParameters(written)), written: written, tree: written}
+	if s.needs.parameters != nil || mentionsPod(written) {
+		s.fill()
 	}
+	return s
+}
+
+// fill fills the holes.
+func (s *sample) fill() {
+	written := s.written
+	s.bare, s.stands, s.alone = make(map[string]bool), make(map[string][]int), make(map[string]bool)
 	s.tree = make(tree, len(written))
 	for _, key := range slices.Sorted(maps.Keys(written)) {
 		s.tree[key] = written[key]
 		if key != "parameters" {
-			s.tree[key] = s.stand(field.NewPath(key), step(key), written[key])
+			s.tree[key] = s.stand(&leaf{step: key}, written[key])
 		}
 	}
 	sortFaults(s.faults)
-	return s
 }
 
 // holds tells whether there may be holes.
@@ -82,59 +93,95 @@ func mentionsPod(value any) bool {
 	return false
 }
 
+// leaf is a place in a definition. Its paths are made only where they are needed: they can be long.
+type leaf struct {
+	within *leaf
+	step   string // a key or an index
+	listed bool   // it is an index
+}
+
+func (l *leaf) path() string {
+	if l == nil {
+		return ""
+	}
+	return l.within.path() + step(l.step)
+}
+
+func (l *leaf) field() *field.Path {
+	if l == nil {
+		return nil
+	}
+	if n, err := strconv.Atoi(l.step); l.listed && err == nil {
+		return index(l.within.field(), n)
+	}
+	return child(l.within.field(), l.step)
+}
+
 // stand gives the value with its holes filled.
-func (s *sample) stand(at *field.Path, path string, value any) any {
+func (s *sample) stand(at *leaf, value any) any {
 	switch value := value.(type) {
 	case tree:
 		filled := make(tree, len(value))
 		for _, key := range slices.Sorted(maps.Keys(value)) {
-			filled[key] = s.stand(at.Child(key), path+step(key), value[key])
+			filled[key] = s.stand(&leaf{within: at, step: key}, value[key])
 		}
 		if _, holed := filled["value"].(standIn); holed && value["valueFrom"] != nil {
-			s.faults = append(s.faults, field.Forbidden(at.Child("value"), "not together with valueFrom"))
+			s.faults = append(s.faults, field.Forbidden(at.field().Child("value"), "not together with valueFrom"))
 		}
 		return filled
 	case []any:
 		filled := make([]any, len(value))
 		for i, element := range value {
-			filled[i] = s.stand(at.Index(i), fmt.Sprintf("%s.%d", path, i), element)
+			filled[i] = s.stand(&leaf{within: at, step: strconv.Itoa(i), listed: true}, element)
 		}
 		return filled
 	case string:
-		return s.standLeaf(at, path, value)
+		return s.standLeaf(at, value)
 	}
 	return value
 }
 
-func (s *sample) standLeaf(at *field.Path, path, text string) any {
+func (s *sample) standLeaf(at *leaf, text string) any {
 	pieces, bad := s.needs.split(text)
 	if bad != "" {
 		_, err := parsePodField(strings.Trim(bad, "${}"))
-		s.faults = append(s.faults, field.Invalid(at, bad, err.Error()))
+		s.faults = append(s.faults, field.Invalid(at.field(), bad, err.Error()))
 		return text
 	}
 	if pieces == nil {
 		return text
 	}
+	path := at.path()
 	if strings.HasSuffix(path, ".hostPath.path") && !s.bounded(pieces) {
-		s.faults = append(s.faults, field.Invalid(at, text, "only parameters with a pattern or an enum can stand in a path of the node"))
+		s.faults = append(s.faults, field.Invalid(at.field(), text, "only parameters with a pattern or an enum can stand in a path of the node"))
 	}
 	if why := closed(path); why != "" && slices.ContainsFunc(pieces, func(p piece) bool { return p.need >= 0 }) {
-		s.faults = append(s.faults, field.Invalid(at, text, "no parameter and nothing of the pod can stand here: "+why))
+		s.faults = append(s.faults, field.Invalid(at.field(), text, "no parameter and nothing of the pod can stand here: "+why))
 	}
-	made := standIn{}
+	return s.standPieces(path, pieces)
+}
+
+func (s *sample) standPieces(path string, pieces []piece) standIn {
+	var text strings.Builder
+	var made standIn
 	for _, p := range pieces {
 		if p.need < 0 {
-			made.text += p.literal
+			text.WriteString(p.literal)
 			continue
 		}
 		value, byDefault := s.needs.stand(p.need)
-		made.text += value
-		s.stands[path] = s.stands[path] || !byDefault
-		if whole := len(pieces) == 3 && pieces[0].literal+pieces[2].literal == ""; whole && p.need < len(s.needs.parameters) {
-			made.whole = &s.needs.parameters[p.need]
+		text.WriteString(value)
+		if !byDefault && !slices.Contains(s.stands[path], p.need) {
+			s.stands[path] = append(s.stands[path], p.need)
+		}
+		if len(pieces) == 3 && pieces[0].literal+pieces[2].literal == "" {
+			s.alone[path] = true
+			if p.need < len(s.needs.parameters) {
+				made.whole = &s.needs.parameters[p.need]
+			}
 		}
 	}
+	made.text = text.String()
 	return made
 }
 
@@ -146,7 +193,7 @@ func (s *sample) bounded(pieces []piece) bool {
 }
 
 // shape is what the shape leaves of the tree, which always decodes, and what it found: without the
-// faults of what is not known yet.
+// doubtful faults.
 func (s *sample) shape() (tree, *shape) {
 	check := &shape{bare: s.bare}
 	kept, _ := check.check(nil, reflect.TypeFor[definition](), s.tree).(tree)
@@ -154,22 +201,34 @@ func (s *sample) shape() (tree, *shape) {
 	return kept, check
 }
 
-// known drops the faults of values that are not known yet. What is forbidden is so whatever the
-// value.
+// known sets the doubtful faults aside. What is forbidden is so whatever the value.
 func (s *sample) known(faults field.ErrorList) field.ErrorList {
 	return slices.DeleteFunc(faults, func(fault *field.Error) bool {
-		return fault.Type != field.ErrorTypeForbidden && s.unknown(leafPath(fault.Field))
+		doubtful := fault.Type != field.ErrorTypeForbidden && s.unknown(fault) != nil
+		if doubtful {
+			s.doubtful = append(s.doubtful, fault)
+		}
+		return doubtful
 	})
 }
 
-// unknown tells whether a fault at a path may be one of a value that is not known: of the leaf
-// itself or, as a request is held to its limit, of that.
-func (s *sample) unknown(path string) bool {
-	return s.stands[path] || s.stands[strings.Replace(path, ".resources.requests.", ".resources.limits.", 1)]
+// unknown are the values that are not known in the field of a fault: in the leaf itself and, as a
+// request is held to its limit, in that.
+func (s *sample) unknown(fault *field.Error) []int {
+	path := leafPath(fault.Field)
+	limit := strings.Replace(path, ".resources.requests.", ".resources.limits.", 1)
+	if limit == path {
+		return s.stands[path]
+	}
+	return slices.Concat(s.stands[path], s.stands[limit])
 }
 
 // step is a key as a part of the path of a leaf. A dot in it is none between steps.
 func step(key string) string {
+	return markedStep(pathKey(key))
+}
+
+func markedStep(key string) string {
 	return "." + strings.ReplaceAll(key, ".", "\x00")
 }
 
@@ -177,20 +236,31 @@ func step(key string) string {
 func leafPath(path string) string {
 	var steps strings.Builder
 	for path != "" {
-		if key, rest, closed := strings.Cut(strings.TrimPrefix(path, "["), "]"); closed && path[0] == '[' {
-			steps.WriteString(step(key))
-			path = rest
-			continue
+		ends := ".["
+		if path[0] == '[' {
+			ends = "]"
 		}
-		name := strings.TrimPrefix(path, ".")
-		end := strings.IndexAny(name, ".[")
-		if end < 0 {
-			end = len(name)
+		path = strings.TrimLeft(path[:1], ".[") + path[1:]
+		end := stepEnd(path, ends)
+		steps.WriteString(markedStep(path[:end]))
+		path = path[end:]
+		if ends == "]" {
+			path = strings.TrimPrefix(path, "]")
 		}
-		steps.WriteString(step(name[:end]))
-		path = name[end:]
 	}
 	return steps.String()
+}
+
+// stepEnd is the length of the step that a path begins with. A marked key may have any character.
+func stepEnd(path, ends string) int {
+	marked := 0
+	if rest, found := strings.CutPrefix(path, keyMark); found {
+		marked = strings.Index(rest, keyMark) + 2*len(keyMark)
+	}
+	if end := strings.IndexAny(path[marked:], ends); end >= 0 {
+		return marked + end
+	}
+	return len(path)
 }
 
 // closed tells why a leaf can have no holes: what merging tells elements by, and what gives power

@@ -91,7 +91,7 @@ func (l *loading) flattenOver(p *parsed, to link) flattened {
 	}
 	merged := merge(under.tree, p.tree)
 	flat := flattened{tree: merged, size: under.size + p.size, depth: under.depth + 1}
-	d, err := p.checkMerged(merged)
+	d, err := l.checkMerged(p, merged, flat.size)
 	if err != nil {
 		flat.err = err
 		return flat
@@ -118,15 +118,18 @@ func (l *loading) overLimit(p *parsed, under flattened) string {
 
 // broken is the result for a document whose inherits cannot be followed.
 func (p *parsed) broken(why string) flattened {
-	fault := field.Invalid(field.NewPath("inherits"), p.inherits, why)
+	fault := field.Invalid(field.NewPath("inherits"), field.OmitValueType{}, why)
 	return flattened{err: &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: fault}}
 }
 
 // checkMerged finds what only the combination of base and child has: two lists that now
 // share a name, or two mounts a path, and what is wrong where a parameter of one stands in the
 // other. It gives the combination as Go types.
-func (p *parsed) checkMerged(merged tree) (*definition, *Error) {
-	d, faults, err := mergedFaults(merged)
+func (l *loading) checkMerged(p *parsed, merged tree, size int) (*definition, *Error) {
+	d, faults, err := l.mergedFaults(merged, size)
+	for i := range faults {
+		faults[i] = withoutValue(faults[i])
+	}
 	if err == nil && len(faults) > 0 {
 		err = faults.ToAggregate()
 	}
@@ -137,7 +140,7 @@ func (p *parsed) checkMerged(merged tree) (*definition, *Error) {
 	return nil, &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: err}
 }
 
-func mergedFaults(merged tree) (*definition, field.ErrorList, error) {
+func (l *loading) mergedFaults(merged tree, size int) (*definition, field.ErrorList, error) {
 	s := newSample(merged)
 	if !s.holds() {
 		d, err := typed(merged)
@@ -152,7 +155,8 @@ func mergedFaults(merged tree) (*definition, field.ErrorList, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return d, append(faults, unlessBelow(faults, s.known(validate(d)))...), nil
+	faults = append(faults, unlessBelow(faults, s.known(validate(d)))...)
+	return d, append(faults, unlessBelow(faults, s.hopeless(size, l.late))...), nil
 }
 
 // base finds the document that inherits names.

@@ -7,7 +7,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	sigsyaml "sigs.k8s.io/yaml"
 )
 
 // outline is the YAML node tree of a document, kept while it is parsed: it knows lines,
@@ -16,16 +15,18 @@ type outline struct {
 	root *yaml.Node
 	// offset is added to a node's line to give the line of the file.
 	offset int
+	// size is that of a document that could not be parsed, in bytes.
+	size int
 }
 
-// newOutline reads a document that the Kubernetes decoder has taken already. Where the
-// parser that knows lines does not take it too, the error is that of the strict decoder,
-// which at least finds duplicate keys.
+// newOutline parses a document without expanding its aliases.
 func newOutline(document Document) (outline, error) {
 	var top yaml.Node
-	if err := yaml.Unmarshal(document.Content, &top); err != nil || len(top.Content) == 0 {
-		_, err := sigsyaml.YAMLToJSONStrict(document.Content)
-		return outline{}, err
+	if err := yaml.Unmarshal(document.Content, &top); err != nil {
+		return outline{size: len(document.Content)}, err
+	}
+	if len(top.Content) == 0 {
+		return outline{}, nil
 	}
 	return outline{root: top.Content[0], offset: document.Line - 1}, nil
 }
@@ -63,12 +64,12 @@ func (f *findings) duplicateKeys(path *field.Path, node *yaml.Node) {
 		seen := make(map[string]bool, len(node.Content)/2)
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			key := resolved(node.Content[i]).Value
-			at := child(path, key)
+			at := keyPath(path, key, node.Content[i+1].Tag == "!!null")
 			if !text(resolved(node.Content[i])) {
-				f.unquoted(at, key)
+				f.unquoted(at)
 			}
 			if seen[key] && node.Content[i].Tag != "!!merge" {
-				f.duplicate(at, key)
+				f.duplicate(at)
 			}
 			seen[key] = true
 			f.duplicateKeys(at, node.Content[i+1])
@@ -90,21 +91,21 @@ func text(key *yaml.Node) bool {
 	return key.Tag == "!!str" && !slices.Contains(words, strings.ToLower(key.Value))
 }
 
-func (f *findings) unquoted(path *field.Path, key string) {
+func (f *findings) unquoted(path *field.Path) {
 	if len(f.first) == mostFaults {
 		f.more++
 		return
 	}
-	f.add(field.Invalid(path, key, "a key that YAML takes for a number or for true or false: put it in quotes"))
+	f.add(field.Invalid(path, field.OmitValueType{}, "a key that YAML takes for a number or for true or false: put it in quotes"))
 }
 
 // duplicate spells the path, which may be long, only of faults that are reported.
-func (f *findings) duplicate(path *field.Path, key string) {
+func (f *findings) duplicate(path *field.Path) {
 	if len(f.first) == mostFaults {
 		f.more++
 		return
 	}
-	f.add(field.Duplicate(path, key))
+	f.add(field.Duplicate(path, field.OmitValueType{}))
 }
 
 // descend goes one step down. It tells the line to show for it, that of the key, and the rest
@@ -134,22 +135,4 @@ func resolved(node *yaml.Node) *yaml.Node {
 		return node.Alias
 	}
 	return node
-}
-
-// afterKey takes a key, which may hold dots and brackets itself, off the front of a field path:
-// `limits[nvidia.com/gpu]`.
-func afterKey(path, key string) (rest string, found bool) {
-	if rest, found = strings.CutPrefix(path, "["+key+"]"); found {
-		return rest, true
-	}
-	rest, found = strings.CutPrefix(strings.TrimPrefix(path, "."), key)
-	return rest, found && (rest == "" || rest[0] == '.' || rest[0] == '[')
-}
-
-// index is path.Index that also works at the root.
-func index(path *field.Path, i int) *field.Path {
-	if path == nil {
-		return field.NewPath("").Index(i)
-	}
-	return path.Index(i)
 }

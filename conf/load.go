@@ -8,27 +8,34 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// load makes the set of documents that are in any order.
-func (l *loading) load(documents []Document) *Set {
+// load makes the set of documents that are in any order. The error is that of the context.
+func (l *loading) load(documents []Document) (*Set, error) {
 	documents = slices.Clone(documents)
 	slices.SortStableFunc(documents, func(a, b Document) int { return a.Origin.Compare(b.Origin) })
 	for _, document := range documents {
 		l.add(document)
+		if err := l.ended(); err != nil {
+			return nil, err
+		}
 	}
 	list := slices.Clone(l.order)
 	l.claim(list)
 	for _, p := range list {
 		l.serve(p)
+		if err := l.ended(); err != nil {
+			return nil, err
+		}
 	}
 	l.rejectBases(list)
 	l.fallBack()
 	set := l.set()
 	set.documents = documents
-	return set
+	return set, nil
 }
 
 // madeOf tells whether a set is what these documents give anyway: the usual case when only
@@ -39,12 +46,14 @@ func (s *Set) madeOf(documents []Document) bool {
 	}
 	return !slices.ContainsFunc(documents, func(d Document) bool {
 		p := s.parsed[d.Origin]
-		return p == nil || !p.still(d)
+		return p == nil || p.again || !p.still(d)
 	})
 }
 
 // loading is the state of one Load.
 type loading struct {
+	ended     func() error // the error of the context
+	begun     time.Time    // when the work on the current document began
 	rules     Rules
 	standards *standards
 	previous  *Set
@@ -62,6 +71,7 @@ type loading struct {
 	links     map[*parsed]link
 	flat      map[*parsed]flattened
 	inherited map[Origin]int // how many bytes, by the file or ConfigMap that inherits
+	spent     map[Origin]int // see maxCost, by the file or ConfigMap
 	served    map[Ref]*Sidecar
 	good      map[Origin][]*Sidecar
 	kept      map[entry]bool // what is in good
@@ -76,8 +86,9 @@ type entry struct {
 	ref  Ref
 }
 
-func newLoading(rules Rules, previous *Set, documents int) *loading {
+func newLoading(ended func() error, rules Rules, previous *Set, documents int) *loading {
 	l := &loading{
+		ended:     ended,
 		rules:     rules,
 		standards: previous.standards,
 		previous:  previous,
@@ -90,6 +101,7 @@ func newLoading(rules Rules, previous *Set, documents int) *loading {
 		links:     make(map[*parsed]link, documents),
 		flat:      make(map[*parsed]flattened, documents),
 		inherited: make(map[Origin]int),
+		spent:     make(map[Origin]int),
 		served:    make(map[Ref]*Sidecar, documents),
 		good:      make(map[Origin][]*Sidecar, documents),
 		kept:      make(map[entry]bool, documents),
@@ -108,7 +120,15 @@ func newLoading(rules Rules, previous *Set, documents int) *loading {
 
 // add parses a document unless the previous load did.
 func (l *loading) add(document Document) {
-	p := l.parseAgain(l.previous.parsed[document.Origin], document)
+	var p *parsed
+	err := l.bounded(func() error {
+		p = l.parseAgain(l.previous.parsed[document.Origin], document)
+		return nil
+	})
+	if err != nil {
+		p = &parsed{document: document, again: true}
+		p.reject(0, err)
+	}
 	l.parsed[document.Origin] = p
 	l.order = append(l.order, p)
 	l.defined[entry{document.Origin.whole(), p.ref}] = true
@@ -117,11 +137,14 @@ func (l *loading) add(document Document) {
 
 // parseAgain takes over an earlier result for the same bytes, which may be nil.
 func (l *loading) parseAgain(earlier *parsed, document Document) *parsed {
-	if earlier == nil || l.previous.rules != l.rules || !earlier.still(document) {
+	if earlier == nil || l.previous.rules != l.rules || earlier.again || !earlier.still(document) {
 		return parse(document, l)
 	}
 	same := *earlier
-	same.document = document
+	same.document, same.cost = document, 0
+	if l.charge(&same, earlier.cost) != nil {
+		return parse(document, l)
+	}
 	return &same
 }
 
@@ -223,19 +246,26 @@ func (l *loading) wrong(p *parsed) []error {
 
 // serve encodes a document that is right, or rejects it.
 func (l *loading) serve(p *parsed) {
-	flat := l.flatten(p)
-	faults := l.wrong(p)
-	if len(faults) == 0 {
-		sidecar, err := encode(p, flat.tree)
-		if err == nil {
-			sidecar.Level = flat.power.level
-			l.served[p.ref] = sidecar
-			l.keep(sidecar)
-			return
+	var sidecar *Sidecar
+	var faults []error
+	err := l.bounded(func() (err error) {
+		flat := l.flatten(p)
+		if faults = l.wrong(p); len(faults) == 0 {
+			if sidecar, err = encode(p, flat.tree); err == nil {
+				sidecar.Level = flat.power.level
+			}
 		}
-		faults = []error{&Error{Origin: p.document.Origin, Err: err}}
+		return err
+	})
+	if err != nil {
+		faults = append(slices.Clone(faults), &Error{Origin: p.document.Origin, Err: err})
 	}
-	l.rejections = append(l.rejections, Rejection{Origin: p.document.Origin, Errors: joined(faults)})
+	if len(faults) > 0 {
+		l.rejections = append(l.rejections, Rejection{Origin: p.document.Origin, Errors: joined(faults)})
+		return
+	}
+	l.served[p.ref] = sidecar
+	l.keep(sidecar)
 }
 
 // rejectBases shows what is wrong with files that are only bases: those that inherit from

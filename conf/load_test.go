@@ -253,7 +253,7 @@ func TestEqual(t *testing.T) {
 		{"stale", set, stale, false},
 		{"rejected and stale", rejected, stale, false},
 		{"rejected alike", rejected, conf.Load(documents("a.yaml", bad), nil), true},
-		{"rejected for another reason", rejected, conf.Load(documents("a.yaml", "name: x\nenv: [{name: B A}]\n"), nil), false},
+		{"rejected for another reason", rejected, conf.Load(documents("a.yaml", "name: x\nenvs: []\n"), nil), false},
 		{"rejected elsewhere", rejected, conf.Load(documents("b.yaml", bad), nil), false},
 		{"still stale", stale, conf.Load(documents("a.yaml", bad), stale), true},
 	} {
@@ -286,7 +286,7 @@ func TestErrors(t *testing.T) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 	noFiles := conf.Load(documents("a.yaml", "name: x\ninherits: b.yaml\n"), nil)
-	want = `file conf/a.yaml:2: inherits: Invalid value: "b.yaml": a document of this source inherits by ref only, not by path`
+	want = `file conf/a.yaml:2: inherits: Invalid value: a document of this source inherits by ref only, not by path`
 	if len(noFiles.Rejections) != 1 || noFiles.Rejections[0].Errors.Error() != want {
 		t.Errorf("got %v\nwant %s", noFiles.Rejections, want)
 	}

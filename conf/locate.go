@@ -11,18 +11,19 @@ import (
 // locate finds the field that each need comes from, the first where there are several. The library
 // does not tell. So every part of the definition is judged as if there were nothing else, down
 // to the smallest that has the need: what a check looks at need not be known here.
-func (s *standards) locate(t tree, needs []need) []place {
+func (l *loading) locate(t tree, needs []need) []place {
 	if len(needs) == 0 {
 		return nil
 	}
-	l := locating{standards: s}
+	at := locating{standards: l.standards, late: l.late}
 	whole := part{value: t, within: func(value any) tree { return value.(tree) }}
-	l.below(whole, needs)
-	return l.found
+	at.below(whole, needs)
+	return at.found
 }
 
 type locating struct {
 	*standards
+	late  func() error
 	found []place
 }
 
@@ -50,7 +51,7 @@ func (l *locating) in(p part, needs []need) []need {
 // below looks for needs that a part has in smaller ones.
 func (l *locating) below(p part, needs []need) {
 	for _, smaller := range p.parts() {
-		if len(needs) == 0 {
+		if len(needs) == 0 || l.late() != nil {
 			return
 		}
 		needs = without(needs, l.in(smaller, needs))
@@ -72,7 +73,7 @@ func (l *locating) among(needs []need, t tree) []need {
 	}
 	has := l.against(api.LevelBaseline, d)
 	return slices.DeleteFunc(slices.Clone(needs), func(n need) bool {
-		return !slices.ContainsFunc(has, func(other need) bool { return other.reason == n.reason })
+		return !slices.ContainsFunc(has, func(other need) bool { return other == n })
 	})
 }
 

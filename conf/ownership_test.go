@@ -131,7 +131,7 @@ func TestUnreadableOwner(t *testing.T) {
 			if got := accounts(conf.Load(all, before)); got != "x=owner stale" {
 				t.Errorf("a replica that has seen a valid version serves %s", got)
 			}
-			expect(t, "the trial of a thief", conf.Load(owner, nil).Try("sidecars", "a-thief", created(0, "a-thief", from("thief"))).Rejected,
+			expect(t, "the trial of a thief", try(t, conf.Load(owner, nil), "sidecars", "a-thief", created(0, "a-thief", from("thief"))).Rejected,
 				[]string{"defined first by configmap sidecars/z-owner[k]"})
 			if got := accounts(conf.Load(slices.Concat(created(1, "z-owner", from("mended")), thief), fresh)); got != "x=mended" {
 				t.Errorf("mended, it serves %s", got)
@@ -194,7 +194,7 @@ func TestOwnerRejectedAsAWhole(t *testing.T) {
 			if got := show(set); len(set.Sidecars) > 0 || !strings.Contains(got, `"c7:latest": defined first by configmap sidecars/z-owner`) {
 				t.Errorf("got %.500s", got)
 			}
-			trial := conf.Load(owner, nil).Try("sidecars", "a-thief", created(0, "a-thief", "name: c7\n"))
+			trial := try(t, conf.Load(owner, nil), "sidecars", "a-thief", created(0, "a-thief", "name: c7\n"))
 			expect(t, "the trial of a thief", trial.Rejected, []string{"defined first by configmap sidecars/z-owner"})
 		})
 	}
@@ -341,7 +341,7 @@ func TestTryNamesTheOwner(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			trial := set.Try("sidecars", test.place, created(test.second, test.place, test.content))
+			trial := try(t, set, "sidecars", test.place, created(test.second, test.place, test.content))
 			expect(t, "rejected", trial.Rejected, test.rejected)
 			expect(t, "broken", trial.Broken, test.broken)
 		})
@@ -355,7 +355,7 @@ func TestTryOfWhatIsStale(t *testing.T) {
 	if got := accounts(set); got != "x=z stale" {
 		t.Fatalf("served is %s", got)
 	}
-	expect(t, "rejected", set.Try("sidecars", "new", created(0, "new", from("new"))).Rejected,
+	expect(t, "rejected", try(t, set, "sidecars", "new", created(0, "new", from("new"))).Rejected,
 		[]string{"defined by configmap sidecars/z[k], which would lose it"})
 }
 

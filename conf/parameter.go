@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +28,7 @@ type Parameter struct {
 	// Min and Max are the least and the greatest value; empty means that there is no bound.
 	Min, Max string
 
-	pattern *regexp.Regexp // anchored; nil without a pattern
+	pattern *pattern // nil without a pattern, and until the sidecar is encoded
 }
 
 // ParameterType is the type of a parameter.
@@ -43,34 +42,101 @@ const (
 	QuantityParameter ParameterType = "quantity"
 )
 
-// mostQuantity is far beyond the length of any quantity, and mostValue of any parameter: a value
-// may come from anybody, and patterns take time.
+// mostQuantity is far beyond the length of any quantity, and mostValue of any parameter. maxEnum is how
+// many values an enum may have: each of them is compared.
 const (
 	mostQuantity = 64
 	mostValue    = 16 << 10
+	maxEnum      = 100
 )
 
-// Check tells what is wrong with a value, and what is allowed. The value is not in the error.
+// Check returns which rule of the parameter a value breaks, and what the rule allows. The value is not
+// in the error.
 func (p *Parameter) Check(value string) error {
-	if len(value) > mostValue {
-		return fmt.Errorf("is longer than %d bytes", mostValue)
+	switch broken := p.broken(value); broken {
+	case enumRule:
+		return fmt.Errorf("is none of %s", p.allowed())
+	case patternRule:
+		return fmt.Errorf("does not match the pattern %s", p.Pattern)
+	case minRule:
+		return fmt.Errorf("is less than %s%s", p.Min, otherBound("at most", p.Max))
+	case maxRule:
+		return fmt.Errorf("is more than %s%s", p.Max, otherBound("at least", p.Min))
+	case noRule:
+		return nil
+	default:
+		return errors.New(string(broken))
 	}
-	if err := p.Type.check(value); err != nil {
-		return err
+}
+
+// Steps is about how much work Check does for the value.
+func (p *Parameter) Steps(value string) int {
+	steps := len(p.Enum)
+	if p.pattern != nil && len(value) <= maxMatched {
+		steps += p.pattern.steps(value)
+	}
+	return steps
+}
+
+// rule is a rule of a parameter, as the error about a value of the definition itself names it.
+type rule string
+
+const (
+	noRule      rule = ""
+	patternRule rule = "does not match the pattern"
+	enumRule    rule = "is not in enum"
+	minRule     rule = "is less than min"
+	maxRule     rule = "is more than max"
+)
+
+// broken returns the first rule that the value breaks.
+func (p *Parameter) broken(value string) rule {
+	if why := p.unusable(value); why != noRule {
+		return why
 	}
 	if p.Enum != nil && !slices.ContainsFunc(p.Enum, func(allowed string) bool { return p.Type.same(value, allowed) }) {
-		return fmt.Errorf("is none of %s", strings.Join(p.Enum, ", "))
+		return enumRule
 	}
-	if p.pattern != nil && !p.pattern.MatchString(value) {
-		return fmt.Errorf("does not match the pattern %s", p.Pattern)
+	return noRule
+}
+
+// unusable returns the first rule other than enum that the value breaks.
+func (p *Parameter) unusable(value string) rule {
+	limit := mostValue
+	if p.pattern != nil {
+		limit = maxMatched
 	}
-	if p.Min != "" && p.Type.compare(value, p.Min) < 0 {
-		return fmt.Errorf("is less than %s%s", p.Min, otherBound("at most", p.Max))
+	if len(value) > limit {
+		return rule(fmt.Sprintf("is longer than %d bytes", limit))
 	}
-	if p.Max != "" && p.Type.compare(value, p.Max) > 0 {
-		return fmt.Errorf("is more than %s%s", p.Max, otherBound("at least", p.Min))
+	if err := p.Type.check(value); err != nil {
+		return rule(err.Error())
 	}
-	return nil
+	switch {
+	case p.pattern != nil && !p.pattern.match(value):
+		return patternRule
+	case p.Min != "" && p.Type.compare(value, p.Min) < 0:
+		return minRule
+	case p.Max != "" && p.Type.compare(value, p.Max) > 0:
+		return maxRule
+	}
+	return noRule
+}
+
+// allowed lists the first of the values that are allowed.
+func (p *Parameter) allowed() string {
+	const most, longest = 10, 64
+	var list []string
+	for _, value := range p.Enum[:min(len(p.Enum), most)] {
+		if len(value) > longest {
+			value = strings.ToValidUTF8(value[:longest], "") + "..."
+		}
+		list = append(list, value)
+	}
+	if more := len(p.Enum) - most; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(list, ", ")
 }
 
 func otherBound(which, bound string) string {
@@ -177,7 +243,20 @@ func (s *scalar) String() string {
 	return s.text
 }
 
-// compiled is the parameter as it is used. It leaves out what cannot be read, which validate finds.
+// ownValues are the values that the definition has itself.
+func (p *parameter) ownValues() []string {
+	var values []string
+	if p.Default != nil {
+		values = append(values, p.Default.text)
+	}
+	for i := range p.Enum {
+		values = append(values, p.Enum[i].text)
+	}
+	return values
+}
+
+// compiled is the parameter as it is used, but for its pattern. It leaves out what cannot be read,
+// which validate finds.
 func (p *parameter) compiled(name string) Parameter {
 	made := Parameter{Name: name, Type: p.Type, Default: p.Default.pointer(), Pattern: p.Pattern, Min: p.Min.String(), Max: p.Max.String()}
 	if made.Type == "" {
@@ -185,9 +264,6 @@ func (p *parameter) compiled(name string) Parameter {
 	}
 	for i := range p.Enum {
 		made.Enum = append(made.Enum, p.Enum[i].text)
-	}
-	if p.Pattern != "" {
-		made.pattern, _ = regexp.Compile(`\A(?:` + p.Pattern + `)\z`)
 	}
 	if p.From != "" {
 		made.From, _ = parsePodField(unwrapped(p.From))

@@ -36,6 +36,10 @@ type parsed struct {
 	places []place
 	// nameLine and inheritsLine are for the faults that only Load can find.
 	nameLine, inheritsLine int
+	// cost is what the document was charged.
+	cost int
+	// again is set where the result depends on more than the document: the next Load parses it again.
+	again bool
 }
 
 // parse decodes, validates and weighs one document on its own.
@@ -46,13 +50,20 @@ func parse(document Document, l *loading) *parsed {
 		p.reject(0, document.Err)
 		return p
 	}
-	text, lines, ok := p.read()
+	if len(document.Content) > maxDocument {
+		p.reject(0, errLargeDocument)
+		return p
+	}
+	text, lines, ok := p.read(func(lines outline) error { return l.afford(p, lines) })
 	if !ok {
+		return p
+	}
+	if l.late() != nil {
 		return p
 	}
 	value, err := decodeJSON(text)
 	if err != nil {
-		p.reject(document.Line, err)
+		p.reject(document.Line, errors.New("cannot be decoded"))
 		return p
 	}
 	p.size = len(text)
@@ -82,25 +93,35 @@ func (d Document) JSON() ([]byte, error) {
 		return nil, d.Err
 	}
 	p := &parsed{document: d}
-	text, lines, ok := p.read()
+	text, lines, ok := p.read(fewAliases)
 	if ok {
 		p.rejectAll(lines.duplicates(), lines)
 	}
 	return text, joined(p.faults).ErrorOrNil()
 }
 
-// read turns the document's YAML into JSON. It is not ok after a syntax error.
-func (p *parsed) read() (text []byte, lines outline, ok bool) {
+// read turns the document's YAML into JSON. It is not ok after a syntax error, or where affordable
+// rejects the extent of the document.
+func (p *parsed) read(affordable func(outline) error) (text []byte, lines outline, ok bool) {
 	document := p.document
 	document.Content = plainJSON(document.Content)
-	text, err := yaml.YAMLToJSON(document.Content)
+	convert := yaml.YAMLToJSON
+	lines, err := newOutline(document)
+	if err != nil && bytes.IndexByte(document.Content, '&') < 0 {
+		// The other parser, which Kubernetes uses, may take it, or know the line better.
+		err, convert = nil, yaml.YAMLToJSONStrict
+	}
+	if err == nil {
+		if why := affordable(lines); why != nil {
+			p.reject(0, why)
+			return nil, outline{}, false
+		}
+		text, err = convert(document.Content)
+	}
 	if err != nil {
 		line, why := syntaxError(err)
-		p.reject(line+document.Line-1, errors.New(why))
+		p.reject(line+document.Line-1, why)
 		return nil, outline{}, false
-	}
-	if lines, err = newOutline(document); err != nil {
-		p.reject(document.Line, err)
 	}
 	return text, lines, true
 }
@@ -136,8 +157,8 @@ func (p *parsed) inspect(value any, lines outline, l *loading) {
 		p.reject(p.document.Line, errors.New("a sidecar definition must be an object, not "+kindOf(value)))
 		return
 	}
-	if kind, ok := object["kind"].(string); ok && object["apiVersion"] != nil {
-		p.reject(lines.line("kind"), fmt.Errorf("a Kubernetes %s is not a sidecar definition, which begins with its name", kind))
+	if object["kind"] != nil && object["apiVersion"] != nil {
+		p.reject(lines.line("kind"), errors.New("a Kubernetes object is not a sidecar definition, which begins with its name"))
 		return
 	}
 	s := newSample(object)
@@ -148,22 +169,26 @@ func (p *parsed) inspect(value any, lines outline, l *loading) {
 	faults.add(check.faults.first...)
 	faults.more += check.faults.more
 	d, err := typed(kept)
+	if err == nil {
+		err = l.affordParameters(p, d)
+	}
 	if err != nil {
 		p.reject(p.document.Line, err)
 	} else {
 		faults.add(unlessBelow(faults.first, s.known(validate(d)))...)
+		faults.add(unlessBelow(faults.first, s.hopeless(p.size, l.late))...)
 		faults.add(l.ownKeys(d)...)
 	}
 	p.rejectAll(faults, lines)
-	p.tree = object
-	if len(p.faults) == 0 {
-		p.weigh(l.standards, d, kept, lines)
+	if len(p.faults) == 0 && l.late() == nil {
+		p.tree = object
+		p.weigh(l, d, kept, lines)
 	}
 }
 
 func (p *parsed) rejectAll(faults findings, lines outline) {
 	for _, fault := range faults.first {
-		p.reject(lines.line(fault.Field), clippedPath(fault))
+		p.reject(lines.line(fault.Field), withoutValue(fault))
 	}
 	if faults.more > 0 {
 		p.reject(0, fmt.Errorf("and %d faults more", faults.more))
@@ -200,7 +225,10 @@ func typed(kept tree) (*definition, error) {
 		return nil, err
 	}
 	d := new(definition)
-	return d, json.Unmarshal(text, d)
+	if json.Unmarshal(text, d) != nil {
+		return d, errors.New("cannot be decoded") // the decoder quotes values
+	}
+	return d, nil
 }
 
 // lineOf is where a fault is listed: one without a line comes last.
@@ -243,17 +271,10 @@ func below(known field.ErrorList, path string) bool {
 }
 
 // syntaxError takes the line out of an error of the YAML parser: `yaml: line 3: …`. The
-// line is 1 when the parser names none.
-func syntaxError(err error) (int, string) {
+// line is 1 where the parser names none.
+func syntaxError(err error) (int, error) {
 	text := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
-	if strings.Contains(text, " map key") {
-		// The parsers show it in Go's syntax together with its value, which may be a secret.
-		text = "yaml: a key is neither a string nor a number"
-	}
-	match := regexp.MustCompile(`(?s)^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?(.*)$`).FindStringSubmatch(text)
-	if match == nil {
-		return 1, "invalid YAML: " + withoutValues(text)
-	}
+	match := regexp.MustCompile(`(?s)^(?:yaml: )?(?:unmarshal errors:\s*)?(?:line (\d+): )?(.*)$`).FindStringSubmatch(text)
 	line, err := strconv.Atoi(match[1])
 	switch {
 	case err != nil:
@@ -261,16 +282,28 @@ func syntaxError(err error) (int, string) {
 	case countsFromZero(match[2]):
 		line++
 	}
-	return line, "invalid YAML: " + withoutValues(match[2])
+	return line, errors.New("invalid YAML: " + withoutValues(match[2]))
 }
 
-// withoutValues leaves out what the parser quotes of the document, which may be a secret that
-// somebody forgot to put in quotes.
+// withoutValues passes only those messages of the parsers that do not quote the document. What
+// they quote may be a secret that is not in quotes.
 func withoutValues(text string) string {
-	if strings.HasPrefix(text, "unknown anchor") {
+	fixed := `^(did not find |could not find |found |block sequence |mapping |control |exceeded |document contains |map merge |invalid [^m]|while )`
+	switch {
+	case strings.HasPrefix(text, "unknown anchor"):
 		return "unknown anchor: text that begins with '*' must be in quotes"
+	case strings.HasPrefix(text, "anchor "):
+		return "an anchor contains itself"
+	case strings.Contains(text, " map key"):
+		return "a key is neither a string nor a number"
+	case strings.HasPrefix(text, "cannot decode "), strings.Contains(text, "binary"):
+		return "a value does not have the type of its tag"
+	case strings.HasPrefix(text, "json: "):
+		return "a number is too large"
+	case regexp.MustCompile(fixed).MatchString(text):
+		return text
 	}
-	return regexp.MustCompile("(?s)`.*`").ReplaceAllString(text, "the value")
+	return "it cannot be parsed"
 }
 
 // countsFromZero tells the errors of go-yaml's parser, whose lines count from 0, from those of

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,25 +42,9 @@ type power struct {
 	needs []need // why that is more than baseline; none if it is not
 }
 
-// need is what one check of the library has against a definition, in its words.
-type need struct {
-	reason, detail string
-}
-
-func (n need) String() string {
-	if n.detail == "" {
-		return n.reason
-	}
-	return fmt.Sprintf("%s (%s)", n.reason, clipped(n.detail))
-}
-
-// clipped is a text of bearable length: a detail names all containers that it is about.
-func clipped(text string) string {
-	if len(text) <= mostPath {
-		return text
-	}
-	return strings.ToValidUTF8(text[:mostPath], "") + "..."
-}
+// need is why a check of the library fails, such as `hostPath volumes`. What the library has besides
+// may quote the definition.
+type need string
 
 // standards are the Pod Security Standards. They are safe for concurrent use.
 type standards struct {
@@ -94,7 +77,7 @@ func (s *standards) against(level api.Level, d *definition) []need {
 	var needs []need
 	for _, result := range s.evaluator.EvaluatePod(api.LevelVersion{Level: level, Version: api.LatestVersion()}, metadata, spec) {
 		if !result.Allowed {
-			needs = append(needs, need{cmp.Or(result.ForbiddenReason, policy.UnknownForbiddenReason), result.ForbiddenDetail})
+			needs = append(needs, need(cmp.Or(result.ForbiddenReason, policy.UnknownForbiddenReason)))
 		}
 	}
 	return needs
@@ -109,15 +92,15 @@ type place struct {
 
 func (p place) fault() error {
 	if p.path == nil {
-		return errors.New(p.need.String())
+		return errors.New(string(p.need))
 	}
-	return clippedPath(field.Forbidden(p.path, p.need.String()))
+	return withoutValue(field.Forbidden(p.path, string(p.need)))
 }
 
 // weigh notes what the document, with something in its holes, needs by itself, without its base.
-func (p *parsed) weigh(s *standards, d *definition, kept tree, lines outline) {
-	p.power = s.weigh(d)
-	for _, found := range s.locate(kept, p.power.needs) {
+func (p *parsed) weigh(l *loading, d *definition, kept tree, lines outline) {
+	p.power = l.standards.weigh(d)
+	for _, found := range l.locate(kept, p.power.needs) {
 		if found.line = p.nameLine; found.path != nil {
 			found.line = lines.line(found.path.String())
 		}
@@ -140,7 +123,7 @@ func (l *loading) unconsented(p *parsed, all power) []error {
 	fault(p.nameLine, fmt.Errorf("needs the Pod Security level privileged, which a definition in a %s may not: %s",
 		kind.singular(), l.rules.advice(kind)))
 	for _, own := range p.places {
-		if slices.ContainsFunc(all.needs, func(n need) bool { return n.reason == own.need.reason }) {
+		if slices.ContainsFunc(all.needs, func(n need) bool { return n == own.need }) {
 			fault(own.line, own.fault())
 		}
 	}

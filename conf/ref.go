@@ -51,7 +51,7 @@ func checkRefPart(part, value string) error {
 		return fmt.Errorf("the %s is empty: a ref is name or name:version", part)
 	}
 	if faults := validation.IsValidLabelValue(value); len(faults) > 0 {
-		return fmt.Errorf("the %s %q is not usable: %s", part, value, strings.Join(faults, "; "))
+		return fmt.Errorf("the %s is not usable: %s", part, strings.Join(faults, "; "))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,20 +24,29 @@ type Rules struct {
 // invalid, or whose base is, or that needs power that its source may not give, becomes a
 // rejection and does not disturb the others; what its origin served in the previous set is served
 // further, marked stale. Only documents whose bytes differ from those in the previous set are
-// parsed. The previous set is nil at the first load, and is not changed.
-func (r Rules) Load(documents []Document, previous *Set) *Set {
+// parsed. The previous set is nil at the first load, and is not changed. A document that takes too long,
+// or that panics, is a rejection too. The error is that of ctx, or a *PanicError.
+func (r Rules) Load(ctx context.Context, documents []Document, previous *Set) (set *Set, err error) {
 	if previous == nil {
 		previous = &Set{}
 	}
 	if previous.rules == r && previous.madeOf(documents) {
-		return previous
+		return previous, nil
 	}
-	return newLoading(r, previous, len(documents)).load(documents)
+	err = recovered(func() error {
+		set, err = newLoading(ctx.Err, r, previous, len(documents)).load(documents)
+		return err
+	})
+	return set, err
 }
 
-// Load is the Load of the zero Rules.
+// Load is the Load of the zero Rules, for documents that are trusted. It panics where that fails.
 func Load(documents []Document, previous *Set) *Set {
-	return Rules{}.Load(documents, previous)
+	set, err := Rules{}.Load(context.Background(), documents, previous)
+	if err != nil {
+		panic(err)
+	}
+	return set
 }
 
 // Consent gives the Rules that let definitions from these kinds of origin alone need any power.

@@ -16,7 +16,7 @@ annotations: {inject.example/request: b, inject.example.org/fine: x, a/inject.ex
 labels:
   inject.example/status: injected
 `), nil)
-	set := rules.Load(documents, nil)
+	set := load(t, rules, documents, nil)
 	if len(set.Rejections) != 1 {
 		t.Fatalf("%d rejections", len(set.Rejections))
 	}
@@ -29,7 +29,27 @@ labels:
 	if other := conf.Load(documents, set); len(other.Rejections) > 0 || len(other.Sidecars) != 1 {
 		t.Errorf("without the rule: %v", other.Rejections)
 	}
-	if again := rules.Load(documents, conf.Load(documents, nil)); len(again.Rejections) != 1 {
+	if again := load(t, rules, documents, conf.Load(documents, nil)); len(again.Rejections) != 1 {
 		t.Errorf("with the rule again: %v", again.Rejections)
 	}
+}
+
+// load is the Load of rules that does not fail.
+func load(tb testing.TB, rules conf.Rules, documents []conf.Document, previous *conf.Set) *conf.Set {
+	tb.Helper()
+	set, err := rules.Load(tb.Context(), documents, previous)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return set
+}
+
+// try is a trial that does not fail.
+func try(tb testing.TB, set *conf.Set, namespace, name string, documents []conf.Document) conf.Trial {
+	tb.Helper()
+	trial, err := set.Try(tb.Context(), namespace, name, documents)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return trial
 }

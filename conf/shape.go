@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -65,6 +66,9 @@ func (s *shape) checkStandIn(path *field.Path, want reflect.Type, stand standIn)
 	case (number || either) && stand.isOf(IntParameter):
 		value = json.Number(stand.text)
 		s.bare[leafPath(path.String())] = true
+	case !scalarType(want):
+		return s.fault(field.Forbidden(path, "a placeholder can fill only a string, a number or a boolean: "+
+			"put placeholders into the list or object instead"))
 	case number, want.Kind() == reflect.Bool:
 		return s.fault(field.Forbidden(path, wholeOnly(want.Kind())))
 	case want == reflect.TypeFor[resource.Quantity]() && !stand.isOf(QuantityParameter) && !stand.isOf(IntParameter):
@@ -74,6 +78,20 @@ func (s *shape) checkStandIn(path *field.Path, want reflect.Type, stand standIn)
 		return s.fault(field.Forbidden(path, "only a parameter with an enum can stand here, and nothing beside it, of: "+strings.Join(allowed, ", ")))
 	}
 	return s.check(path, want, value)
+}
+
+// scalarType reports whether a single string, number or boolean decodes to the type.
+func scalarType(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[intstr.IntOrString](), reflect.TypeFor[resource.Quantity](), reflect.TypeFor[metav1.Time](), reflect.TypeFor[scalar]():
+		return true
+	}
+	switch t.Kind() { //nolint:exhaustive // the other kinds are scalars
+	case reflect.Struct, reflect.Slice, reflect.Map:
+		return false
+	default:
+		return true
+	}
 }
 
 func (s *standIn) isOf(t ParameterType) bool {
@@ -108,7 +126,7 @@ func (s *shape) checkUnmarshaler(path *field.Path, want reflect.Type, value any)
 		err = reflect.New(want).Interface().(json.Unmarshaler).UnmarshalJSON(text)
 	}
 	if err != nil {
-		return s.fault(field.Invalid(path, shown(value), fmt.Sprintf("not a valid %s%s: %v", want.Name(), example(want), err)))
+		return s.fault(field.Invalid(path, field.OmitValueType{}, "not a valid "+want.Name()+example(want)))
 	}
 	return value
 }
@@ -142,7 +160,7 @@ func (s *shape) checkStruct(path *field.Path, want reflect.Type, value any) any 
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		member, ok := known[key]
 		if !ok {
-			s.fault(unknown(child(path, key), key, known))
+			s.fault(unknown(keyPath(path, key, object[key] == nil || !looksLikeField(key)), key, known))
 			continue
 		}
 		if v := s.check(child(path, key), member, object[key]); v != nil {
@@ -175,7 +193,7 @@ func (s *shape) checkMap(path *field.Path, want reflect.Type, value any) any {
 	}
 	kept := make(tree, len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		if v := s.check(path.Key(key), want.Elem(), object[key]); v != nil {
+		if v := s.check(member(path, key), want.Elem(), object[key]); v != nil {
 			kept[key] = v
 		}
 	}
@@ -232,7 +250,7 @@ func (s *shape) mistyped(path *field.Path, want string, value any) any {
 		}
 	}
 	if text, ok := value.(string); ok && strings.HasPrefix(text, "${") {
-		detail += fmt.Sprintf(": there is no parameter %s", strings.Trim(text, "${}"))
+		detail += ": there is no parameter of that name"
 	}
 	return s.fault(field.TypeInvalid(path, field.OmitValueType{}, detail))
 }
@@ -268,23 +286,6 @@ func jsonFields(t reflect.Type) map[string]reflect.Type {
 		}
 	}
 	return fields
-}
-
-// child is path.Child that also works at the root.
-func child(path *field.Path, name string) *field.Path {
-	if path == nil {
-		return field.NewPath(name)
-	}
-	return path.Child(name)
-}
-
-// shown is a value as an error prints it: scalars as they are, the rest by kind only.
-func shown(value any) any {
-	switch value.(type) {
-	case tree, []any:
-		return field.OmitValueType{}
-	}
-	return value
 }
 
 func kindOf(value any) string {

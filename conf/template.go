@@ -92,6 +92,7 @@ type needs struct {
 	fields     []PodField
 	uses       []int          // how many holes there are for each
 	numbers    map[string]int // by what stands between the braces
+	round      int            // which candidates stand for what is not known; 0: see stand
 }
 
 // newNeeds takes the parameters as far as they can be read; validate finds what is wrong with them.
@@ -126,12 +127,17 @@ func (n *needs) number(name string) (number int, found, ok bool) {
 // says so.
 func (n *needs) stand(number int) (value string, byDefault bool) {
 	if number >= len(n.parameters) {
-		return "x", false
+		tried := texts()
+		return tried[n.round%len(tried)], false
 	}
 	p := &n.parameters[number]
-	switch {
-	case p.Default != nil:
+	if p.Default != nil {
 		return *p.Default, true
+	}
+	if tried := n.candidates(number); n.round > 0 && len(tried) > 0 {
+		return tried[n.round%len(tried)], false
+	}
+	switch {
 	case p.Enum != nil:
 		return p.Enum[0], false
 	case p.Min != "" || p.Max != "":
@@ -150,40 +156,48 @@ type piece struct {
 	need    int // negative: a literal
 }
 
+// mostName is the length of the longest name between braces, that of an annotation of the pod.
+const mostName = mostKey + len("pod.annotations.")
+
 // split cuts a text at its holes. `${name}` is one if the name is declared or a field of the
 // pod, and `$${name}` then stands for that text itself. It gives nil where there is no hole, and
 // in bad the first name that begins as a field of the pod and is none.
 func (n *needs) split(text string) (pieces []piece, bad string) {
-	rest, literal, special := text, "", false
+	var literal strings.Builder
+	special := false
 	for {
-		at := strings.Index(rest, "${")
-		if at < 0 {
+		before, after, found := strings.Cut(text, "${")
+		name, behind, closed := strings.Cut(after[:min(len(after), mostName+1)], "}")
+		if !found {
 			break
 		}
-		name, behind, closed := strings.Cut(rest[at+2:], "}")
-		if !closed {
-			break
+		number, known, ok := -1, false, true
+		if closed {
+			number, known, ok = n.number(name)
+			behind = after[len(name)+1:]
 		}
-		number, found, ok := n.number(name)
-		escaped := at > 0 && rest[at-1] == '$'
+		unescaped, escaped := strings.CutSuffix(before, "$")
 		switch {
 		case !ok && !escaped:
 			return nil, "${" + name + "}"
-		case (found || !ok) && escaped:
-			literal += rest[:at-1] + "${" + name + "}"
-			special, rest = true, behind
-		case found:
-			pieces = append(pieces, piece{literal: literal + rest[:at], need: -1}, piece{need: number})
-			literal, special, rest = "", true, behind
+		case (known || !ok) && escaped:
+			literal.WriteString(unescaped + "${" + name + "}")
+			special, text = true, behind
+		case known:
+			literal.WriteString(before)
+			pieces = append(pieces, piece{literal: literal.String(), need: -1}, piece{need: number})
+			literal.Reset()
+			special, text = true, behind
 		default:
-			literal += rest[:at+2]
-			rest = rest[at+2:]
+			literal.WriteString(before + "${")
+			text = after
 		}
 	}
 	if !special {
 		return nil, ""
 	}
-	return append(pieces, piece{literal: literal + rest, need: -1}), ""
+	literal.WriteString(text)
+	return append(pieces, piece{literal: literal.String(), need: -1}), ""
 }
 
 // templateWriter writes JSON as encoder.json does, and cuts it at the holes.

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,14 +23,17 @@ type Trial struct {
 	Broken []Rejection
 }
 
-// Try reports what Load would make of the documents of the set with those of one ConfigMap
-// replaced by the given ones; none of them means that the ConfigMap is gone. The documents of a ConfigMap
-// that does not exist yet have no time of creation. The set is not changed and must not be nil.
-func (s *Set) Try(namespace, name string, documents []Document) Trial {
+// Try loads the documents of the set with those of one ConfigMap replaced by the given ones; none of
+// them means that the ConfigMap is gone. The documents of a ConfigMap that does not exist yet have no
+// time of creation. The set is not changed and must not be nil. The error is that of Load.
+func (s *Set) Try(ctx context.Context, namespace, name string, documents []Document) (Trial, error) {
 	place := placeOf(namespace, name)
 	mine := func(o Origin) bool { return o.Kind == ConfigMap && o.Place == place }
 	all := slices.DeleteFunc(slices.Clone(s.documents), func(d Document) bool { return mine(d.Origin) })
-	next := s.rules.Load(append(all, documents...), s)
+	next, err := s.rules.Load(ctx, append(all, documents...), s)
+	if err != nil {
+		return Trial{}, err
+	}
 	trial := Trial{Rejected: s.taken(next, mine)}
 	rejected := s.rejected()
 	for _, rejection := range next.Rejections {
@@ -44,7 +48,7 @@ func (s *Set) Try(namespace, name string, documents []Document) Trial {
 		}
 	}
 	slices.SortStableFunc(trial.Rejected, compareRejections)
-	return trial
+	return trial, nil
 }
 
 // taken returns a rejection for each ref that one place owns in the next set and another place owns now: an

@@ -74,7 +74,7 @@ func TestTry(t *testing.T) {
 			if test.content != "" {
 				documents = inMap(test.place, test.content)
 			}
-			trial := set.Try("sidecars", test.place, documents)
+			trial := try(t, set, "sidecars", test.place, documents)
 			expect(t, "rejected", trial.Rejected, test.rejected)
 			expect(t, "still rejected", trial.Still, test.still)
 			expect(t, "broken", trial.Broken, test.broken)
@@ -107,7 +107,7 @@ func expect(t *testing.T, what string, rejections []conf.Rejection, want []strin
 // Who breaks something is told which sidecars stay as they were.
 func TestTryNamesWhatStays(t *testing.T) {
 	t.Parallel()
-	broken := tried().Try("sidecars", "base", nil).Broken
+	broken := try(t, tried(), "sidecars", "base", nil).Broken
 	if len(broken) != 1 || len(broken[0].Stale) != 1 || broken[0].Stale[0].String() != "heir:latest" {
 		t.Errorf("broken is %+v, want that heir:latest stays", broken)
 	}
@@ -116,10 +116,10 @@ func TestTryNamesWhatStays(t *testing.T) {
 // A ConfigMap of that name elsewhere, and a file, are not meant.
 func TestTryLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
-	if trial := tried().Try("elsewhere", "base", nil); trial.Broken != nil || trial.Rejected != nil {
+	if trial := try(t, tried(), "elsewhere", "base", nil); trial.Broken != nil || trial.Rejected != nil {
 		t.Errorf("a trial of what does not exist gives %+v", trial)
 	}
-	trial := new(conf.Set).Try("sidecars", "new", inMap("new", "name: new\nx: 1\n"))
+	trial := try(t, new(conf.Set), "sidecars", "new", inMap("new", "name: new\nx: 1\n"))
 	expect(t, "rejected by the zero set", trial.Rejected, []string{"x: Forbidden"})
 }
 
@@ -154,7 +154,7 @@ func TestTryOfWhatIsRejectedAlready(t *testing.T) {
 			keys := map[string]string{"good": good, "bad": bad, "empty": "", "heir": good + "---\n" + heir}
 			maps.Copy(keys, test.keys)
 			maps.DeleteFunc(keys, func(_, content string) bool { return content == "-" })
-			trial := set.Try("sidecars", "keyed", keyed(keys))
+			trial := try(t, set, "sidecars", "keyed", keyed(keys))
 			expect(t, "rejected", trial.Rejected, test.rejected)
 			expect(t, "still rejected", trial.Still, test.still)
 			expect(t, "broken", trial.Broken, nil)

@@ -162,7 +162,9 @@ func takePorts(taken map[Port]bool, path *field.Path, c *corev1.Container, hostN
 			key.HostPort = p.ContainerPort
 		}
 		if key.HostPort != 0 && taken[key] {
-			faults = append(faults, field.Duplicate(at, fmt.Sprintf("port %d/%s of the node", key.HostPort, key.Protocol)))
+			fault := field.Duplicate(at, key)
+			fault.Detail = "another port of the definition is the same port of the node"
+			faults = append(faults, fault)
 		}
 		taken[key] = true
 	}

@@ -21,26 +21,30 @@ func validateParameters(path *field.Path, parameters map[string]parameter) field
 	var faults field.ErrorList
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		p := parameters[name]
-		at := path.Key(name)
+		at := member(path, name)
 		if !regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?$`).MatchString(name) || len(name) > mostParameterName {
 			faults = append(faults, field.Invalid(at, name, "want up to 57 letters, digits, '-' and '_', beginning and ending with a letter or digit"))
 		}
-		faults = append(faults, p.validate(at, p.compiled(name))...)
+		made := p.compiled(name)
+		faults = append(faults, p.validate(at, &made)...)
 	}
 	return faults
 }
 
 // validate checks the parameter; made is what compiled has made of it.
-func (p *parameter) validate(path *field.Path, made Parameter) field.ErrorList {
+func (p *parameter) validate(path *field.Path, made *Parameter) field.ErrorList {
 	faults := p.validateQuotes(path, made.Type)
-	faults = append(faults, p.validatePattern(path.Child("pattern"), made.Type)...)
+	faults = append(faults, made.compile(path.Child("pattern"))...)
 	if p.From != "" {
 		if _, err := parsePodField(unwrapped(p.From)); err != nil {
-			faults = append(faults, field.Invalid(path.Child("from"), p.From, err.Error()))
+			faults = append(faults, field.Invalid(path.Child("from"), field.OmitValueType{}, err.Error()))
 		}
 	}
 	if p.Enum != nil && len(p.Enum) == 0 {
 		faults = append(faults, field.Required(path.Child("enum"), "no value is allowed: leave it out to allow all"))
+	}
+	if len(p.Enum) > maxEnum {
+		faults = append(faults, field.TooMany(path.Child("enum"), len(p.Enum), maxEnum))
 	}
 	faults = append(faults, made.Type.validateBound(path.Child("min"), made.Min)...)
 	faults = append(faults, made.Type.validateBound(path.Child("max"), made.Max)...)
@@ -71,18 +75,19 @@ func (p *parameter) validateQuotes(path *field.Path, t ParameterType) field.Erro
 	return faults
 }
 
-func (p *parameter) validatePattern(path *field.Path, t ParameterType) field.ErrorList {
+// compile compiles the pattern.
+func (p *Parameter) compile(path *field.Path) field.ErrorList {
 	if p.Pattern == "" {
 		return nil
 	}
-	var faults field.ErrorList
-	if t != StringParameter {
-		faults = append(faults, field.Forbidden(path, "only with type string"))
+	if p.Type != StringParameter {
+		return field.ErrorList{field.Forbidden(path, "only with type string")}
 	}
-	if _, err := regexp.Compile(p.Pattern); err != nil {
-		faults = append(faults, field.Invalid(path, p.Pattern, err.Error()))
+	var err error
+	if p.pattern, err = compilePattern(p.Pattern); err != nil {
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, err.Error())}
 	}
-	return faults
+	return nil
 }
 
 // validateBound checks min or max, which is empty if there is none.
@@ -100,20 +105,21 @@ func (t ParameterType) validateBound(path *field.Path, bound string) field.Error
 }
 
 // validateValues checks the values that the definition has itself.
-func validateValues(path *field.Path, made Parameter) field.ErrorList {
+func validateValues(path *field.Path, made *Parameter) field.ErrorList {
 	var faults field.ErrorList
 	if made.Min != "" && made.Max != "" && made.Type.compare(made.Min, made.Max) > 0 {
 		faults = append(faults, field.Invalid(path.Child("max"), made.Max, "is less than min"))
 	}
-	for i, value := range made.Enum {
-		if err := made.Check(value); err != nil {
-			faults = append(faults, field.Invalid(path.Child("enum").Index(i), value, err.Error()))
+	check := func(at *field.Path, why rule) {
+		if why != noRule {
+			faults = append(faults, field.Invalid(at, field.OmitValueType{}, string(why)))
 		}
 	}
+	for i, value := range made.Enum {
+		check(path.Child("enum").Index(i), made.unusable(value))
+	}
 	if made.Default != nil {
-		if err := made.Check(*made.Default); err != nil {
-			faults = append(faults, field.Invalid(path.Child("default"), *made.Default, err.Error()))
-		}
+		check(path.Child("default"), made.broken(*made.Default))
 	}
 	return faults
 }

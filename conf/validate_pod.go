@@ -24,8 +24,8 @@ func validateTogether(d *definition) field.ErrorList {
 func validateLabels(path *field.Path, labels map[string]string) field.ErrorList {
 	var faults field.ErrorList
 	for key, value := range labels {
-		faults = append(faults, checked(path, key, validation.IsQualifiedName(key))...)
-		faults = append(faults, checked(path.Key(key), value, validation.IsValidLabelValue(value))...)
+		faults = append(faults, checked(member(path, key), key, validation.IsQualifiedName(key))...)
+		faults = append(faults, checked(member(path, key), value, validation.IsValidLabelValue(value))...)
 	}
 	sortFaults(faults)
 	return faults
@@ -39,9 +39,9 @@ func validateAnnotations(path *field.Path, annotations map[string]string) field.
 	size := 0
 	for key, value := range annotations {
 		size += len(key) + len(value)
-		faults = append(faults, checked(path, key, validation.IsQualifiedName(strings.ToLower(key)))...)
+		faults = append(faults, checked(member(path, key), key, validation.IsQualifiedName(strings.ToLower(key)))...)
 		if why := reservedAnnotation(key); why != "" {
-			faults = append(faults, field.Forbidden(path.Key(key), why))
+			faults = append(faults, field.Forbidden(member(path, key), why))
 		}
 	}
 	sortFaults(faults)
@@ -58,7 +58,7 @@ func (l *loading) ownKeys(d *definition) field.ErrorList {
 	for name, members := range map[string]map[string]string{"labels": d.Labels, "annotations": d.Annotations} {
 		for key := range members {
 			if l.rules.AnnotationNamespace != "" && strings.HasPrefix(key, l.rules.AnnotationNamespace+"/") {
-				faults = append(faults, field.Forbidden(field.NewPath(name).Key(key), l.rules.AnnotationNamespace+" is the injector's own"))
+				faults = append(faults, field.Forbidden(member(field.NewPath(name), key), l.rules.AnnotationNamespace+" is the injector's own"))
 			}
 		}
 	}

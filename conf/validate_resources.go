@@ -12,10 +12,10 @@ import (
 func validateResources(path *field.Path, r *corev1.ResourceRequirements) field.ErrorList {
 	var faults field.ErrorList
 	for name, quantity := range r.Limits {
-		faults = append(faults, validateQuantity(path.Child("limits").Key(string(name)), name, &quantity)...)
+		faults = append(faults, validateQuantity(member(path.Child("limits"), string(name)), name, &quantity)...)
 	}
 	for name, quantity := range r.Requests {
-		at := path.Child("requests").Key(string(name))
+		at := member(path.Child("requests"), string(name))
 		faults = append(faults, validateQuantity(at, name, &quantity)...)
 		faults = append(faults, validateLimited(at, name, &quantity, r.Limits)...)
 	}
@@ -83,9 +83,9 @@ func validateLimited(path *field.Path, name corev1.ResourceName, request *resour
 	whole := extended(name) || hugePages(name)
 	switch {
 	case limited && whole && request.Cmp(limit) != 0:
-		return field.ErrorList{field.Invalid(path, request.String(), "must be equal to the limit of "+limit.String())}
+		return field.ErrorList{field.Invalid(path, request.String(), "must be equal to the limit")}
 	case limited && request.Cmp(limit) > 0:
-		return field.ErrorList{field.Invalid(path, request.String(), "must not be more than the limit of "+limit.String())}
+		return field.ErrorList{field.Invalid(path, request.String(), "must not be more than the limit")}
 	case !limited && whole:
 		return field.ErrorList{field.Invalid(path, request.String(), "needs a limit of the same quantity")}
 	}

@@ -12,7 +12,11 @@ type Pairs struct {
 	present bool
 	text    []byte // keys and values, one after the other
 	ends    []pairEnds
+	values  map[string]string // by key; nil where there are only few
 }
+
+// fewPairs are searched faster without a map.
+const fewPairs = 64
 
 // pairEnds are where a key and its value end; the key begins where the pair before ends.
 type pairEnds struct {
@@ -36,6 +40,14 @@ func (p *Pairs) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	for decoder.PeekKind() == '"' {
 		if err := p.readOne(decoder); err != nil {
 			return err
+		}
+	}
+	if len(p.ends) > fewPairs {
+		p.values = make(map[string]string, len(p.ends))
+		for key, value := range p.all() {
+			if _, twice := p.values[string(key)]; !twice {
+				p.values[string(key)] = string(value)
+			}
 		}
 	}
 	_, err := decoder.ReadToken()
@@ -93,8 +105,12 @@ func (p *Pairs) all() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// find gives the value of a key.
+// find returns the value of a key, of the first one where the key is there twice.
 func (p *Pairs) find(key string) (string, bool) {
+	if p.values != nil {
+		value, found := p.values[key]
+		return value, found
+	}
 	for k, value := range p.all() {
 		if string(k) == key {
 			return string(value), true
@@ -115,10 +131,6 @@ func (p *Pairs) findIn(namespace, name string) (string, bool) {
 }
 
 func (p *Pairs) has(key string) bool {
-	for k := range p.all() {
-		if string(k) == key {
-			return true
-		}
-	}
-	return false
+	_, found := p.find(key)
+	return found
 }

@@ -17,28 +17,37 @@ const parameterKey = "param."
 
 // setting is an annotation that sets a parameter.
 type setting struct {
+	settable
 	written string // behind param.
+	value   string
+}
+
+// settable is a parameter of one sidecar, or of all that have it.
+type settable struct {
 	sidecar string // empty: of all
 	name    string
-	value   string
 }
 
 // filling is what the values of parameters are taken from.
 type filling struct {
 	policy   *Policy
 	request  *Request
-	settings []setting
+	settings map[settable]*setting
 	sidecars []*conf.Sidecar
 	size     int // of what is filled in, so far
+	steps    int // of checking values, so far
 }
+
+// maxSteps bounds the time that the values of one pod take to check, to some tenths of a second.
+const maxSteps = 500_000
 
 // nobody is the sidecar of an annotation that names an empty one.
 const nobody = "."
 
-// fillAll gives the sidecars with the values of their parameters. The error is for the user.
+// fillAll returns the sidecars with the values of their parameters. The error is for the user.
 func fillAll(policy *Policy, request *Request, sidecars []*conf.Sidecar) ([]*conf.Sidecar, error) {
-	f := &filling{policy: policy, request: request, settings: settingsOf(policy, request), sidecars: sidecars}
-	if err := declared(policy, f.settings, sidecars); err != nil {
+	f := &filling{policy: policy, request: request, sidecars: sidecars}
+	if err := f.readSettings(); err != nil {
 		return nil, err
 	}
 	filled := sidecars
@@ -61,6 +70,28 @@ func fillAll(policy *Policy, request *Request, sidecars []*conf.Sidecar) ([]*con
 	return filled, nil
 }
 
+// readSettings reads the annotations that set parameters. Each must set one that a sidecar of the
+// request has.
+func (f *filling) readSettings() error {
+	all := settingsOf(f.policy, f.request)
+	if len(all) == 0 {
+		return nil
+	}
+	f.settings = make(map[settable]*setting, len(all))
+	declared := declaredBy(f.sidecars)
+	for i := range all {
+		s := &all[i]
+		if f.settings[s.settable] != nil {
+			return fmt.Errorf("annotation %s: it is there twice, in other letter case", s.key(f.policy))
+		}
+		if !declared[s.settable] {
+			return fmt.Errorf("annotation %s: %s", s.key(f.policy), parametersOf(f.sidecars))
+		}
+		f.settings[s.settable] = s
+	}
+	return nil
+}
+
 func settingsOf(policy *Policy, request *Request) []setting {
 	var all []setting
 	for key, value := range request.Object.metadata().Annotations.all() {
@@ -72,7 +103,7 @@ func settingsOf(policy *Policy, request *Request) []setting {
 		if !found {
 			continue
 		}
-		next := setting{written: string(name), name: string(name), value: string(value)}
+		next := setting{written: string(name), settable: settable{name: string(name)}, value: string(value)}
 		if at := strings.LastIndexByte(next.name, '.'); at >= 0 { // names of sidecars may have dots, those of parameters have none
 			next.sidecar, next.name = cmp.Or(strings.ToLower(next.name[:at]), nobody), next.name[at+1:]
 		}
@@ -81,32 +112,25 @@ func settingsOf(policy *Policy, request *Request) []setting {
 	return all
 }
 
-// declared wants every setting to be of a parameter that a sidecar of the request has.
-func declared(policy *Policy, settings []setting, sidecars []*conf.Sidecar) error {
-	for i := range settings {
-		s := &settings[i]
-		if slices.ContainsFunc(settings[:i], func(other setting) bool { return other.sidecar == s.sidecar && other.name == s.name }) {
-			return fmt.Errorf("annotation %s: it is there twice, in other letter case", s.key(policy))
-		}
-		if !slices.ContainsFunc(sidecars, s.isOf) {
-			return fmt.Errorf("annotation %s: %s", s.key(policy), s.alternatives(sidecars))
+// declaredBy returns what annotations may set.
+func declaredBy(sidecars []*conf.Sidecar) map[settable]bool {
+	declared := make(map[settable]bool)
+	for _, s := range sidecars {
+		for i := range s.Parameters {
+			name := s.Parameters[i].Name
+			declared[settable{name: name}] = true
+			declared[settable{s.Ref.Name, name}] = true
 		}
 	}
-	return nil
-}
-
-// isOf tells whether the sidecar has the parameter.
-func (s *setting) isOf(sidecar *conf.Sidecar) bool {
-	return (s.sidecar == "" || s.sidecar == sidecar.Ref.Name) &&
-		slices.ContainsFunc(sidecar.Parameters, func(p conf.Parameter) bool { return p.Name == s.name })
+	return declared
 }
 
 func (s *setting) key(policy *Policy) string {
 	return quoted(policy.key(parameterKey + s.written))
 }
 
-// alternatives tells which parameters there are.
-func (s *setting) alternatives(sidecars []*conf.Sidecar) string {
+// parametersOf lists the first of the parameters that there are.
+func parametersOf(sidecars []*conf.Sidecar) string {
 	const most = 10
 	var have []string
 	for _, sidecar := range sidecars {
@@ -123,28 +147,28 @@ func (s *setting) alternatives(sidecars []*conf.Sidecar) string {
 	return "no sidecar of the request has this parameter: there is " + strings.Join(have, ", ")
 }
 
-// fill gives one sidecar with its values. The error has all values that are not allowed or
+// fill returns one sidecar with its values. The error has all values that are not allowed or
 // missing.
 func (f *filling) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 	values := make([]string, 0, len(s.Parameters)+len(s.PodFields))
 	var wrong []string
 	for i := range s.Parameters {
 		p := &s.Parameters[i]
-		set := findSetting(f.settings, s, p)
-		value, found := f.valueOf(set, p)
-		if !found {
-			wrong = append(wrong, fmt.Sprintf("parameter %s has no default: set annotation %s%s", p.Name, f.policy.key(parameterKey+p.Name), orFrom(p)))
-		} else if err := p.Check(value); err != nil {
-			wrong = append(wrong, fmt.Sprintf("%s: %s %v", f.source(set, p), briefly(value), err))
+		value, why := f.parameter(s, p)
+		if why != "" {
+			wrong = append(wrong, why)
 		}
 		values = append(values, value)
 	}
 	for _, field := range s.PodFields {
-		value, found := f.request.podField(field, f.sidecars)
+		value, found := f.podField(field)
 		if !found {
 			wrong = append(wrong, fmt.Sprintf("it uses %s, which the pod does not have%s", field, nameLater(field)))
 		}
 		values = append(values, value)
+	}
+	if f.steps > maxSteps {
+		return nil, errors.New("the values of its parameters take too long to check: use shorter values, or simpler patterns")
 	}
 	if wrong != nil {
 		return nil, errors.New(strings.Join(wrong, "; "))
@@ -154,34 +178,41 @@ func (f *filling) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 	}
 	filled, err := s.Fill(values)
 	if unfit, ok := errors.AsType[*conf.FillError](err); ok {
-		return nil, f.explain(s, values, unfit)
+		return nil, f.explain(s, unfit)
 	}
 	return filled, err
 }
 
-// explain names the values that do not fit, and what they came from.
-func (f *filling) explain(s *conf.Sidecar, values []string, unfit *conf.FillError) error {
-	var text strings.Builder
-	for _, number := range unfit.Values {
-		var from string
-		if declared := len(s.Parameters); number >= declared {
-			from = s.PodFields[number-declared].String()
-		} else {
-			p := &s.Parameters[number]
-			from = f.source(findSetting(f.settings, s, p), p)
-		}
-		fmt.Fprintf(&text, "%s: %s; ", from, briefly(values[number]))
+// parameter returns the value of a parameter, and why the pod may not have it. A default was checked
+// when it was loaded.
+func (f *filling) parameter(s *conf.Sidecar, p *conf.Parameter) (value, wrong string) {
+	source, value, found := f.valueOf(s, p)
+	switch {
+	case !found && p.Default != nil:
+		return *p.Default, ""
+	case !found:
+		return "", fmt.Sprintf("parameter %s has no default: set annotation %s%s", p.Name, f.policy.key(parameterKey+p.Name), orFrom(p))
 	}
-	return fmt.Errorf("%s%w", text.String(), unfit)
+	if f.steps += p.Steps(value); f.steps > maxSteps {
+		return "", ""
+	}
+	if err := p.Check(value); err != nil {
+		return "", fmt.Sprintf("%s %v", source, err)
+	}
+	return value, ""
 }
 
-// briefly quotes a value so that what is said behind it is not lost where messages are cut.
-func briefly(value string) string {
-	const most = 40
-	if len(value) > most {
-		value = strings.ToValidUTF8(value[:most], "") + "…"
+// explain names what the values that do not fit came from.
+func (f *filling) explain(s *conf.Sidecar, unfit *conf.FillError) error {
+	var sources []string
+	for _, number := range unfit.Values {
+		if declared := len(s.Parameters); number >= declared {
+			sources = append(sources, s.PodFields[number-declared].String())
+		} else {
+			sources = append(sources, f.source(s, &s.Parameters[number]))
+		}
 	}
-	return quoted(value)
+	return fmt.Errorf("%s: %w", strings.Join(sources, ", "), unfit)
 }
 
 func orFrom(p *conf.Parameter) string {
@@ -199,66 +230,43 @@ func nameLater(f conf.PodField) string {
 	return ""
 }
 
-// findSetting gives the annotation that sets a parameter, that for this sidecar before that for all; nil
-// if there is none.
-func findSetting(settings []setting, s *conf.Sidecar, p *conf.Parameter) *setting {
-	var all *setting
-	for i := range settings {
-		switch set := &settings[i]; {
-		case set.name != p.Name:
-		case set.sidecar == s.Ref.Name:
-			return set
-		case set.sidecar == "":
-			all = set
+// valueOf returns what a parameter is set to by the pod: by an annotation, for this sidecar before for
+// all, or by something else of it. It is not found where the default applies.
+func (f *filling) valueOf(s *conf.Sidecar, p *conf.Parameter) (source, value string, found bool) {
+	for _, of := range []string{s.Ref.Name, ""} {
+		if set := f.settings[settable{of, p.Name}]; set != nil {
+			return "annotation " + set.key(f.policy), set.value, true
 		}
 	}
-	return all
+	if p.From == (conf.PodField{}) {
+		return "", "", false
+	}
+	value, found = f.podField(p.From)
+	return fmt.Sprintf("parameter %s, from %s", p.Name, p.From), value, found
 }
 
-// valueOf is what a parameter is set to: by an annotation, by something of the pod, or by its
-// default.
-func (f *filling) valueOf(set *setting, p *conf.Parameter) (string, bool) {
-	if set != nil {
-		return set.value, true
-	}
-	if p.From != (conf.PodField{}) {
-		if value, found := f.request.podField(p.From, f.sidecars); found {
-			return value, true
-		}
-	}
-	if p.Default != nil {
-		return *p.Default, true
-	}
-	return "", false
-}
-
-// source tells what the value of a parameter came from.
-func (f *filling) source(set *setting, p *conf.Parameter) string {
-	if set != nil {
-		return "annotation " + set.key(f.policy)
-	}
-	if p.From != (conf.PodField{}) {
-		if _, found := f.request.podField(p.From, f.sidecars); found {
-			return fmt.Sprintf("parameter %s, from %s", p.Name, p.From)
-		}
+// source names what the value of a parameter came from.
+func (f *filling) source(s *conf.Sidecar, p *conf.Parameter) string {
+	if source, _, found := f.valueOf(s, p); found {
+		return source
 	}
 	return fmt.Sprintf("parameter %s, by default", p.Name)
 }
 
 // podField is something of the pod. Its service account is the one that it will have.
-func (r *Request) podField(f conf.PodField, sidecars []*conf.Sidecar) (string, bool) {
-	metadata := r.Object.metadata()
-	switch f.Kind {
+func (f *filling) podField(field conf.PodField) (string, bool) {
+	metadata := f.request.Object.metadata()
+	switch field.Kind {
 	case conf.PodName:
 		return metadata.Name, metadata.Name != ""
 	case conf.PodNamespace:
-		return r.Namespace, r.Namespace != ""
+		return f.request.Namespace, f.request.Namespace != ""
 	case conf.PodLabel:
-		return metadata.Labels.find(f.Key)
+		return metadata.Labels.find(field.Key)
 	case conf.PodAnnotation:
-		return metadata.Annotations.find(f.Key)
+		return metadata.Annotations.find(field.Key)
 	case conf.PodServiceAccount:
-		return r.account(sidecars), true
+		return f.request.account(f.sidecars), true
 	}
 	return "", false
 }

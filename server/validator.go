@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -18,6 +19,8 @@ const (
 	// patience is how long what was applied just before may take to get into a snapshot: it is
 	// watched, settles, and is loaded. Somebody may apply a base and what inherits from it at once.
 	patience = time.Second
+	// maxTrial bounds a trial also for a client that waits longer, or does not say how long it waits.
+	maxTrial = 10 * time.Second
 	// glance is how often a new snapshot is looked for meanwhile.
 	glance = 20 * time.Millisecond
 )
@@ -113,10 +116,12 @@ func (v *Validator) judge(ctx context.Context, c *change, deadline time.Time) (v
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxTrial)
+	defer cancel()
 	try := v.trial(c, after)
-	result, ok := try(ctx, v.snapshots.Current())
-	if !ok {
-		return verdict{}, errLate
+	result, err := try(ctx, v.snapshots.Current())
+	if err != nil {
+		return verdict{}, v.failed(err)
 	}
 	if result.denied {
 		ctx, cancel := context.WithTimeout(ctx, within(deadline))
@@ -130,27 +135,47 @@ func (v *Validator) judge(ctx context.Context, c *change, deadline time.Time) (v
 	return result, inTime(deadline)
 }
 
-// trial tries a change on a snapshot. It is not ok if ctx ends before it can begin.
-type trial func(context.Context, *store.Snapshot) (result verdict, ok bool)
+// failed returns the error to refuse a review with whose trial failed.
+func (v *Validator) failed(err error) error {
+	if v.logPanic(err) {
+		return &httpError{http.StatusInternalServerError, "the definitions could not be tried: internal error"}
+	}
+	return errLate
+}
+
+// logPanic logs the stack of a panic, and reports whether the error is one.
+func (v *Validator) logPanic(err error) bool {
+	panicked, ok := errors.AsType[*conf.PanicError](err)
+	if ok {
+		v.log.Error().Bytes("stack", panicked.Stack).Msg("trial load panicked")
+	}
+	return ok
+}
+
+// trial tries a change on a snapshot. It fails if ctx ends before it is done.
+type trial func(context.Context, *store.Snapshot) (verdict, error)
 
 // trial gives the trial of a change.
 func (v *Validator) trial(c *change, after bool) trial {
-	return func(ctx context.Context, snapshot *store.Snapshot) (verdict, bool) {
+	return func(ctx context.Context, snapshot *store.Snapshot) (verdict, error) {
 		select {
 		case v.turn <- struct{}{}:
 			defer func() { <-v.turn }()
 		case <-ctx.Done():
-			return verdict{}, false
+			return verdict{}, ctx.Err()
 		}
 		var documents []conf.Document
 		if after {
 			documents = conf.OfConfigMap(c.object)
 		}
-		trial := snapshot.Try(c.Namespace, c.name(), documents)
-		if len(trial.Rejected) == 0 {
-			return verdict{faults: trial.Still, broken: trial.Broken, snapshot: snapshot}, true
+		trial, err := snapshot.Try(ctx, c.Namespace, c.name(), documents)
+		if err != nil {
+			return verdict{}, err
 		}
-		return verdict{denied: true, faults: trial.Rejected, broken: trial.Broken, snapshot: snapshot}, true
+		if len(trial.Rejected) == 0 {
+			return verdict{faults: trial.Still, broken: trial.Broken, snapshot: snapshot}, nil
+		}
+		return verdict{denied: true, faults: trial.Rejected, broken: trial.Broken, snapshot: snapshot}, nil
 	}
 }
 
@@ -176,7 +201,7 @@ func (v *Validator) tryAgain(ctx context.Context, result verdict, try trial) ver
 		if now == result.snapshot {
 			continue
 		}
-		if next, ok := try(ctx, now); ok {
+		if next, err := try(ctx, now); err == nil {
 			result = next
 		}
 	}
@@ -186,6 +211,11 @@ func (v *Validator) tryAgain(ctx context.Context, result verdict, try trial) ver
 // record counts and logs one change.
 func (v *Validator) record(c *change, d *verdict, duration time.Duration) {
 	v.metrics.validated(d.outcome())
+	for _, rejection := range d.faults {
+		for _, err := range rejection.Errors.Errors {
+			v.logPanic(err)
+		}
+	}
 	level := zerolog.DebugLevel
 	if len(d.faults)+len(d.broken) > 0 {
 		level = zerolog.InfoLevel

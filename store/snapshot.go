@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"iter"
 	"slices"
 
@@ -66,13 +67,13 @@ func (s *Snapshot) Rejections() iter.Seq[conf.Rejection] {
 	return slices.Values(s.set.Rejections)
 }
 
-// Try tells what would become of the sidecars if a ConfigMap held these documents, or none.
-func (s *Snapshot) Try(namespace, name string, documents []conf.Document) conf.Trial {
+// Try loads the documents that a ConfigMap would hold, in the place of those that it holds. See conf.Set.Try.
+func (s *Snapshot) Try(ctx context.Context, namespace, name string, documents []conf.Document) (conf.Trial, error) {
 	set := s.set
 	if set == nil {
 		set = new(conf.Set)
 	}
-	return set.Try(namespace, name, documents)
+	return set.Try(ctx, namespace, name, documents)
 }
 
 // Len is the number of sidecars.

@@ -259,7 +259,7 @@ func TestConfigMapsOwnership(t *testing.T) {
 		s.content, s.more = step.content, step.more
 		s.version++
 		s.mu.Unlock()
-		s.cutWith(t, expired(t))
+		s.cutWith(t, expiredWatch(t))
 		eventually(t, step.want, func() bool { return served.served() == step.want })
 
 		same := newAPIServer(t, nil)
@@ -278,8 +278,8 @@ func TestConfigMapsOwnership(t *testing.T) {
 	}
 }
 
-// expired is the event that ends a watch and has everything listed again.
-func expired(t *testing.T) string {
+// expiredWatch returns the event that ends a watch and has everything listed again.
+func expiredWatch(t *testing.T) string {
 	t.Helper()
 	event, err := json.Marshal(map[string]any{"type": "ERROR", "object": map[string]any{
 		"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired", "message": "too old resource version",
@@ -300,7 +300,7 @@ func TestConfigMapsOfAServerThatFailsLater(t *testing.T) {
 			published, log, reloader := followed(t, s)
 			eventually(t, "it is served", func() bool { return published.served() == "x:latest=first" })
 			s.become(failure.fail, "second")
-			s.cutWith(t, expired(t))
+			s.cutWith(t, expiredWatch(t))
 			eventually(t, "the failure is logged", func() bool { return len(log.lines(t, unread)) > 0 })
 			if served := published.served(); served != "x:latest=first" || reloader.Pending() != nil {
 				t.Errorf("%s is served, and %v pending", served, reloader.Pending())

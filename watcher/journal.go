@@ -120,6 +120,11 @@ func (j *journal) reject(rejection conf.Rejection) {
 	for i, ref := range rejection.Stale {
 		stale[i] = ref.String()
 	}
+	for _, err := range rejection.Errors.Errors {
+		if panicked, ok := errors.AsType[*conf.PanicError](err); ok {
+			j.log.Error().Stringer("origin", rejection.Origin).Bytes("stack", panicked.Stack).Msg("loading a document panicked")
+		}
+	}
 	j.log.Error().
 		Stringer("origin", rejection.Origin).
 		Errs("errors", rejection.Errors.Errors).

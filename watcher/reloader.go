@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -82,7 +83,7 @@ func (r *Reloader) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		for ordered, ok := false, true; ok; ordered, ok = r.trigger.wait(ctx) {
-			r.reconcile(ctx, ordered)
+			r.reconcileSafely(ctx, ordered)
 		}
 		return nil
 	})
@@ -129,8 +130,26 @@ func (r *Reloader) watch(ctx context.Context, source Source) error {
 	return nil
 }
 
-// reconcile reads every source and publishes what they hold. Who ordered it is told the
-// result also where nothing changed.
+// reconcileSafely logs and counts a panic of reconcile as a failed reload. What was published stays
+// in service, and the next change is tried again.
+func (r *Reloader) reconcileSafely(ctx context.Context, ordered bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.failed(debug.Stack())
+		}
+	}()
+	r.reconcile(ctx, ordered)
+}
+
+func (r *Reloader) failed(stack []byte) {
+	r.log.Error().Bytes("stack", stack).Msg("reload panicked: the current snapshot stays in service")
+	if r.observe != nil {
+		r.observe(false)
+	}
+}
+
+// reconcile reads every source and publishes what they hold. A reload that was asked for logs its
+// result even where nothing changed.
 func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
 	if ordered {
 		r.repeat()
@@ -139,8 +158,15 @@ func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
 	if ctx.Err() != nil {
 		return
 	}
-	r.set = r.rules.Load(documents, r.set)
-	generation, published := r.publisher.Publish(r.set)
+	set, err := r.rules.Load(ctx, documents, r.set)
+	if panicked, ok := errors.AsType[*conf.PanicError](err); ok {
+		r.failed(panicked.Stack)
+	}
+	if err != nil {
+		return
+	}
+	generation, published := r.publisher.Publish(set)
+	r.set = set
 	r.journal.rejections(r.set.Rejections)
 	r.sync()
 	switch {

@@ -1,0 +1,125 @@
+package conf
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// A key of a document may be a value: `{name: PW, value:s3cr3t}`, with no space behind the colon, has
+// the key `value:s3cr3t`. Field paths therefore mark each key that does not look like a name, and
+// errors show such a key as a question mark.
+const (
+	keyMark   = "\x01"
+	hiddenKey = "?"
+	// mostKey is the length of the longest key of a label or annotation, 253/63.
+	mostKey = 317
+)
+
+// child is path.Child for any key. It also works at the root.
+func child(path *field.Path, key string) *field.Path {
+	if path == nil {
+		return field.NewPath(pathKey(key))
+	}
+	return path.Child(pathKey(key))
+}
+
+// keyPath is child for a key that may be hidden whatever it looks like. One without a value, as in
+// `{name: PW, s3cr3t}`, is no field.
+func keyPath(path *field.Path, key string, hidden bool) *field.Path {
+	if !hidden {
+		return child(path, key)
+	}
+	if path == nil {
+		return field.NewPath(markedKey(key))
+	}
+	return path.Child(markedKey(key))
+}
+
+// member is path.Key for any key.
+func member(path *field.Path, key string) *field.Path {
+	return path.Key(pathKey(key))
+}
+
+// index is path.Index that also works at the root.
+func index(path *field.Path, i int) *field.Path {
+	if path == nil {
+		return field.NewPath("").Index(i)
+	}
+	return path.Index(i)
+}
+
+// pathKey is a key as a part of a field path.
+func pathKey(key string) string {
+	if looksLikeName(key) {
+		return key
+	}
+	return markedKey(key)
+}
+
+func markedKey(key string) string {
+	return keyMark + strings.ReplaceAll(key, keyMark, "") + keyMark
+}
+
+// looksLikeName reports whether the key may be that of a label or annotation, or a field's name.
+func looksLikeName(key string) bool {
+	return key != "" && len(key) <= mostKey && !strings.ContainsFunc(key, func(r rune) bool {
+		return !alphanumeric(r) && !strings.ContainsRune("-_./", r)
+	})
+}
+
+// looksLikeField reports whether the key may be a misspelled field.
+func looksLikeField(key string) bool {
+	return key != "" && len(key) <= 63 && !strings.ContainsFunc(key, func(r rune) bool {
+		return !alphanumeric(r) && r != '-' && r != '_'
+	})
+}
+
+func alphanumeric(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
+// withoutValue returns the fault without the value that it is about, and with a field path that can
+// be shown. Errors may reach logs and other users than the author.
+func withoutValue(fault *field.Error) *field.Error {
+	shown := *fault
+	shown.BadValue = field.OmitValueType{}
+	shown.Field = shownPath(fault.Field)
+	return &shown
+}
+
+// shownPath hides the marked keys of a path, and clips it.
+func shownPath(path string) string {
+	var shown strings.Builder
+	for i, part := range strings.Split(path, keyMark) {
+		if i%2 == 1 {
+			part = hiddenKey
+		}
+		shown.WriteString(part)
+	}
+	return clipped(shown.String())
+}
+
+// clipped is a text of at most mostPath bytes and an ellipsis.
+func clipped(text string) string {
+	if len(text) <= mostPath {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostPath], "") + "..."
+}
+
+// afterKey takes a key off the front of a field path: `limits[nvidia.com/gpu]`.
+func afterKey(path, key string) (rest string, found bool) {
+	for _, spelling := range []string{key, markedKey(key)} {
+		if inner, bracketed := strings.CutPrefix(path, "["); bracketed {
+			if rest, found = strings.CutPrefix(inner, spelling+"]"); found {
+				return rest, true
+			}
+		}
+		rest, found = strings.CutPrefix(strings.TrimPrefix(path, "."), spelling)
+		if found && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return rest, true
+		}
+	}
+	return "", false
+}
