@@ -58,9 +58,9 @@ func parseLevel(text string) (zerolog.Level, error) {
 	return zerolog.InfoLevel, nil
 }
 
-// logger makes the logger of the daemon. The console form is for people, the JSON form has one
-// event a line.
-func (l *logFlags) logger(w io.Writer, dev bool) (zerolog.Logger, error) {
+// logger returns the logger of the daemon, which writes to the buffered form of the file. The console
+// form is for people, the JSON form has one event a line.
+func (l *logFlags) logger(file io.Writer, w *logWriter, dev bool) (zerolog.Logger, error) {
 	var faults *multierror.Error
 	flag, text := "log-level", l.level
 	if l.given("v") && !l.given("log-level") {
@@ -70,13 +70,14 @@ func (l *logFlags) logger(w io.Writer, dev bool) (zerolog.Logger, error) {
 	if err != nil {
 		faults = multierror.Append(faults, fmt.Errorf("%s: %w", l.named(flag), err))
 	}
+	var out io.Writer = w
 	switch l.format {
 	case formatJSON:
 	case formatConsole:
-		w = console(w)
+		out = console(file, w)
 	case "":
-		if dev || terminal(w) {
-			w = console(w)
+		if dev || terminal(file) {
+			out = console(file, w)
 		}
 	default:
 		faults = multierror.Append(faults, fmt.Errorf("%s: %q is neither %s nor %s", l.named("log-format"), l.format, formatJSON, formatConsole))
@@ -84,11 +85,15 @@ func (l *logFlags) logger(w io.Writer, dev bool) (zerolog.Logger, error) {
 	if faults != nil {
 		return zerolog.Nop(), faults
 	}
-	return zerolog.New(w).Level(level).Hook(timestamp{}), nil
+	log := zerolog.New(out).Level(level).Hook(timestamp{})
+	w.recovered = func(lines uint64) {
+		log.Warn().Uint64("lines", lines).Msg("log lines were dropped: the reader of standard error was too slow")
+	}
+	return log, nil
 }
 
-func console(w io.Writer) io.Writer {
-	return zerolog.ConsoleWriter{Out: w, NoColor: !terminal(w), TimeFormat: time.TimeOnly}
+func console(file, w io.Writer) io.Writer {
+	return zerolog.ConsoleWriter{Out: w, NoColor: !terminal(file), TimeFormat: time.TimeOnly}
 }
 
 func terminal(w io.Writer) bool {

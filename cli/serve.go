@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -81,7 +82,9 @@ func (f *serveFlags) serve(ctx context.Context, process Process) error {
 		shutDown()
 	})
 
-	d, err := f.daemon(ctx, process)
+	stderr := newLogWriter(process.Stderr)
+	defer stderr.close()
+	d, err := f.daemon(ctx, process, stderr)
 	if err != nil {
 		return err
 	}
@@ -100,8 +103,9 @@ type daemon struct {
 }
 
 // daemon checks all flags and puts the parts together. The ports are open afterwards.
-func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, error) {
-	s, err := f.check(process)
+func (f *serveFlags) daemon(ctx context.Context, process Process, stderr *logWriter) (*daemon, error) {
+	s, err := f.check(process, stderr)
+	stderr.start()
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +113,9 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	registry := prometheus.NewRegistry()
 	metrics, err := server.NewMetrics(registry, snapshots)
 	if err != nil {
+		return nil, err
+	}
+	if err := registry.Register(stderr.metric()); err != nil {
 		return nil, err
 	}
 	keyPair, err := f.newKeyPair(&f.clusterFlags, metrics, s.log)
@@ -128,11 +135,14 @@ func (f *serveFlags) daemon(ctx context.Context, process Process) (*daemon, erro
 	if s.namespaces != nil {
 		checks = append(checks, s.namespaces.Pending)
 	}
-	f.announce(s, process, webhookPort, lifecyclePort)
+	f.announce(s, stderr, webhookPort, lifecyclePort)
+	lanes := server.NewLanes()
 	return &daemon{log: s.log, reloader: reloader, namespaces: s.namespaces, keyPair: keyPair, expiry: expiry, recorder: s.recorder, server: server.New(server.Options{
 		TLS: webhookPort, Lifecycle: lifecyclePort,
 		GetCertificate: keyPair.GetCertificate,
-		Handlers:       f.handlers(s, snapshots, metrics),
+		Handlers:       f.handlers(s, lanes, snapshots, metrics),
+		Lanes:          lanes,
+		Metrics:        metrics,
 		Gatherer:       registry,
 		Checks:         checks,
 		DrainDelay:     f.delay(),
@@ -152,9 +162,9 @@ type settings struct {
 }
 
 // check reads the environment and reports everything that is wrong with the flags at once.
-func (f *serveFlags) check(process Process) (s settings, err error) {
+func (f *serveFlags) check(process Process, stderr *logWriter) (s settings, err error) {
 	faults := multierror.Append(nil, f.readEnvironment(process.Getenv))
-	s.log, err = f.logger(process.Stderr, f.dev)
+	s.log, err = f.logger(process.Stderr, stderr, f.dev)
 	faults = multierror.Append(faults, err)
 	s.policy, err = f.policy()
 	faults = multierror.Append(faults, err)
@@ -189,7 +199,7 @@ func (f *serveFlags) delay() time.Duration {
 	return f.drainDelay
 }
 
-func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *server.Metrics) map[string]http.Handler {
+func (f *serveFlags) handlers(s settings, lanes *server.Lanes, snapshots *store.Store, metrics *server.Metrics) map[string]http.Handler {
 	var namespaces server.Namespaces
 	if s.namespaces != nil {
 		namespaces = s.namespaces
@@ -198,10 +208,10 @@ func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *serve
 	if s.recorder != nil {
 		recorder = s.recorder
 	}
-	webhook := server.NewWebhook(snapshots, namespaces, s.policy, recorder, metrics, s.log)
+	webhook := server.NewWebhook(lanes, snapshots, namespaces, s.policy, recorder, metrics, s.log)
 	handlers := map[string]http.Handler{"POST /mutate": webhook}
 	if s.configMaps != nil {
-		handlers["POST /validate"] = server.NewValidator(snapshots, s.configMaps, metrics, s.log)
+		handlers["POST /validate"] = server.NewValidator(lanes, snapshots, s.configMaps, metrics, s.log)
 	}
 	if f.dev {
 		addPreview(handlers, webhook)
@@ -209,7 +219,7 @@ func (f *serveFlags) handlers(s settings, snapshots *store.Store, metrics *serve
 	return handlers
 }
 
-func (f *serveFlags) announce(s settings, process Process, webhook, lifecycle net.Listener) {
+func (f *serveFlags) announce(s settings, stderr io.Writer, webhook, lifecycle net.Listener) {
 	names := make([]string, len(s.sources))
 	for i, source := range s.sources {
 		names[i] = source.String()
@@ -222,7 +232,7 @@ func (f *serveFlags) announce(s settings, process Process, webhook, lifecycle ne
 		Str("annotation_namespace", f.annotationNamespace).
 		Msg("serving")
 	if f.dev {
-		printHint(process.Stderr, names, webhook.Addr().String())
+		printHint(stderr, names, webhook.Addr().String())
 	}
 }
 

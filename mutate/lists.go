@@ -9,39 +9,40 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// A list of empty objects takes three bytes an element in a request, and up to fifty times as
-// many as a slice of views. So the lists here keep what can matter to merging, and those in
-// which the position of each counts have an end. As for any slice, null makes nil, and an
-// empty list does not.
+// An empty object takes three bytes in a review, and up to fifty times as many in a slice. So every
+// list has a limit, and the lists here keep only elements that can matter to merging. As for any
+// slice, null becomes nil and an empty list does not.
 
-// mostElements is far beyond any pod.
-const mostElements = 10_000
+// The limits are beyond any pod that an API server can store. An element that is kept takes about as
+// many bytes as in the review, except for containers and volumes.
+const (
+	mostContainers = 250
+	mostVolumes    = 1_000
+	mostElements   = 10_000
+)
 
-// Containers is a list of at most mostElements. A null element is a nil *Container.
+// Containers is a list of at most mostContainers. A null element is a nil *Container.
 type Containers []*Container
 
 // UnmarshalJSONFrom reads the list.
 func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]*Container)(c), func(at int, _ **Container) (bool, error) {
-		return true, withinBounds(at, "containers")
-	})
+	return readList(decoder, (*[]*Container)(c), mostContainers, "containers", func(int, **Container) bool { return true })
 }
 
-// Volumes is a list of at most mostElements.
+// Volumes is a list of at most mostVolumes.
 type Volumes []Volume
 
 // UnmarshalJSONFrom reads the list.
 func (v *Volumes) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Volume)(v), func(at int, _ *Volume) (bool, error) {
-		return true, withinBounds(at, "volumes")
-	})
+	return readList(decoder, (*[]Volume)(v), mostVolumes, "volumes", func(int, *Volume) bool { return true })
 }
 
-func withinBounds(at int, what string) error {
-	if at < mostElements {
-		return nil
-	}
-	return fmt.Errorf("more than %d %s", mostElements, what)
+// HostAliases is a list of which only the length matters.
+type HostAliases []struct{}
+
+// UnmarshalJSONFrom reads the list.
+func (h *HostAliases) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return readElements(decoder, (*[]struct{})(h), func(int, *struct{}) bool { return true })
 }
 
 // Names is a list of elements that have a name.
@@ -49,8 +50,8 @@ type Names []Named
 
 // UnmarshalJSONFrom reads the list.
 func (n *Names) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Named)(n), func(_ int, e *Named) (bool, error) {
-		return e.Name != "", nil
+	return readElements(decoder, (*[]Named)(n), func(_ int, e *Named) bool {
+		return e.Name != ""
 	})
 }
 
@@ -59,8 +60,8 @@ type Owners []Owner
 
 // UnmarshalJSONFrom reads the list.
 func (o *Owners) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Owner)(o), func(_ int, e *Owner) (bool, error) {
-		return e.Controller, nil
+	return readElements(decoder, (*[]Owner)(o), func(_ int, e *Owner) bool {
+		return e.Controller
 	})
 }
 
@@ -69,8 +70,8 @@ type Sources []Source
 
 // UnmarshalJSONFrom reads the list.
 func (s *Sources) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Source)(s), func(_ int, e *Source) (bool, error) {
-		return *e != Source{}, nil
+	return readElements(decoder, (*[]Source)(s), func(_ int, e *Source) bool {
+		return *e != Source{}
 	})
 }
 
@@ -79,8 +80,8 @@ type Tolerated []conf.Tolerated
 
 // UnmarshalJSONFrom reads the list.
 func (t *Tolerated) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]conf.Tolerated)(t), func(_ int, e *conf.Tolerated) (bool, error) {
-		return *e != conf.Tolerated{}, nil
+	return readElements(decoder, (*[]conf.Tolerated)(t), func(_ int, e *conf.Tolerated) bool {
+		return *e != conf.Tolerated{}
 	})
 }
 
@@ -89,9 +90,9 @@ type Mounts []Mount
 
 // UnmarshalJSONFrom reads the list.
 func (m *Mounts) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Mount)(m), func(at int, e *Mount) (bool, error) {
+	return readElements(decoder, (*[]Mount)(m), func(at int, e *Mount) bool {
 		e.at = at
-		return e.Name != "" || e.MountPath != "", nil
+		return e.Name != "" || e.MountPath != ""
 	})
 }
 
@@ -100,8 +101,8 @@ type Devices []conf.Device
 
 // UnmarshalJSONFrom reads the list.
 func (d *Devices) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]conf.Device)(d), func(_ int, e *conf.Device) (bool, error) {
-		return *e != conf.Device{}, nil
+	return readElements(decoder, (*[]conf.Device)(d), func(_ int, e *conf.Device) bool {
+		return *e != conf.Device{}
 	})
 }
 
@@ -110,14 +111,19 @@ type Ports []conf.Port
 
 // UnmarshalJSONFrom reads the list.
 func (p *Ports) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]conf.Port)(p), func(_ int, e *conf.Port) (bool, error) {
-		return e.ContainerPort != 0 || e.HostPort != 0, nil
+	return readElements(decoder, (*[]conf.Port)(p), func(_ int, e *conf.Port) bool {
+		return e.ContainerPort != 0 || e.HostPort != 0
 	})
 }
 
-// readList reads the elements of a list that the judge wants to keep. An error of the judge
-// ends it.
-func readList[E any](decoder *jsontext.Decoder, list *[]E, judge func(at int, e *E) (bool, error)) error {
+// readElements reads a list of at most mostElements.
+func readElements[E any](decoder *jsontext.Decoder, list *[]E, keep func(at int, e *E) bool) error {
+	return readList(decoder, list, mostElements, "elements", keep)
+}
+
+// readList reads the elements of a list, and keeps those that keep accepts. It fails if there are more
+// than most, kept or not.
+func readList[E any](decoder *jsontext.Decoder, list *[]E, most int, what string, keep func(at int, e *E) bool) error {
 	*list = nil
 	if decoder.PeekKind() != '[' {
 		return json.UnmarshalDecode(decoder, list) // null, or an error
@@ -127,17 +133,16 @@ func readList[E any](decoder *jsontext.Decoder, list *[]E, judge func(at int, e 
 	}
 	kept := []E{}
 	for at := 0; decoder.PeekKind() != ']'; at++ {
+		if at == most {
+			return fmt.Errorf("more than %d %s", most, what)
+		}
 		var zero E
 		kept = append(kept, zero)
 		last := &kept[len(kept)-1]
 		if err := json.UnmarshalDecode(decoder, last); err != nil {
 			return err
 		}
-		keep, err := judge(at, last)
-		if err != nil {
-			return err
-		}
-		if !keep {
+		if !keep(at, last) {
 			kept = kept[:len(kept)-1]
 		}
 	}

@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"fmt"
 	"iter"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,7 +24,7 @@ type pairEnds struct {
 	key, value int
 }
 
-// UnmarshalJSONFrom reads an object of strings. A null value counts as the empty string, as
+// UnmarshalJSONFrom reads an object of at most mostElements strings. A null value counts as the empty string, as
 // for any map[string]string of the API.
 func (p *Pairs) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	*p = Pairs{}
@@ -38,6 +39,9 @@ func (p *Pairs) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	}
 	p.present = true
 	for decoder.PeekKind() == '"' {
+		if len(p.ends) == mostElements {
+			return fmt.Errorf("more than %d elements", mostElements)
+		}
 		if err := p.readOne(decoder); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package mutate_test
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -139,11 +140,11 @@ volumeMounts: [{name: logs, mountPath: /logs}]
 volumes: [{name: logs, emptyDir: {}}]
 `))
 	for _, test := range []struct{ name, spec string }{
-		{"ports", `{"containers":[{"name":"a","ports":[` + repeat(`{"containerPort":1,"hostIP":"#"}`, 120000) + `]}]}`},
-		{"equal ports", `{"containers":[{"name":"a","ports":[` + repeat(`{"containerPort":1}`, 200000) + `]}]}`},
-		{"volumes", `{"volumes":[` + repeat(volume, 10000) + `],"containers":[` + repeat(`{"volumeMounts":[`+mount+`]}`, 10000) + `]}`},
-		{"mounts", `{"volumes":[` + repeat(volume, 10000) + `],"containers":[{"volumeMounts":[` + repeat(ours, 60000) + `]}]}`},
-		{"containers", `{"containers":[` + repeat(`{"name":"c#"}`, 10000) + `]}`},
+		{"ports", `{"containers":[` + repeat(`{"name":"a","ports":[`+repeat(`{"containerPort":1,"hostIP":"~"}`, 10000)+`]}`, 12) + `]}`},
+		{"equal ports", `{"containers":[` + repeat(`{"name":"a","ports":[`+repeat(`{"containerPort":1}`, 10000)+`]}`, 20) + `]}`},
+		{"volumes", `{"volumes":[` + repeat(volume, 1000) + `],"containers":[` + repeat(`{"volumeMounts":[`+mount+`]}`, 250) + `]}`},
+		{"mounts", `{"volumes":[` + repeat(volume, 1000) + `],"containers":[` + repeat(`{"volumeMounts":[`+repeat(ours, 10000)+`]}`, 6) + `]}`},
+		{"containers", `{"containers":[` + repeat(`{"name":"c#"}`, 250) + `],"initContainers":[` + repeat(`{"name":"i#"}`, 250) + `]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -159,21 +160,69 @@ volumes: [{name: logs, emptyDir: {}}]
 	}
 }
 
-// A pod with more containers than any has is refused before it takes memory, and so is a pod
-// to which more would be added than an API server takes.
+// Every list of a pod has a limit, which is an error before the list takes memory.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	list := func(n int) string { return "[" + repeat(`{}`, n) + "]" }
+	inContainer := func(field string) func(int) string {
+		return func(n int) string { return `{"spec":{"containers":[{"` + field + `":` + list(n) + `}]}}` }
+	}
+	inSpec := func(field string) func(int) string {
+		return func(n int) string { return `{"spec":{"` + field + `":` + list(n) + `}}` }
+	}
+	inMetadata := func(field string) func(int) string {
+		return func(n int) string { return `{"metadata":{"` + field + `":{` + repeat(`"k#":""`, n) + `}}}` }
+	}
+	for path, c := range map[string]struct {
+		most int
+		what string
+		pod  func(int) string
+	}{
+		"/object/spec/containers":                 {250, "containers", inSpec("containers")},
+		"/object/spec/initContainers":             {250, "containers", inSpec("initContainers")},
+		"/object/spec/volumes":                    {1000, "volumes", inSpec("volumes")},
+		"/object/spec/hostAliases":                {10000, "elements", inSpec("hostAliases")},
+		"/object/spec/imagePullSecrets":           {10000, "elements", inSpec("imagePullSecrets")},
+		"/object/spec/tolerations":                {10000, "elements", inSpec("tolerations")},
+		"/object/spec/resourceClaims":             {10000, "elements", inSpec("resourceClaims")},
+		"/object/spec/containers/0/env":           {10000, "elements", inContainer("env")},
+		"/object/spec/containers/0/envFrom":       {10000, "elements", inContainer("envFrom")},
+		"/object/spec/containers/0/volumeMounts":  {10000, "elements", inContainer("volumeMounts")},
+		"/object/spec/containers/0/volumeDevices": {10000, "elements", inContainer("volumeDevices")},
+		"/object/spec/containers/0/ports":         {10000, "elements", inContainer("ports")},
+		"/object/metadata/labels":                 {10000, "elements", inMetadata("labels")},
+		"/object/metadata/annotations":            {10000, "elements", inMetadata("annotations")},
+		"/object/metadata/ownerReferences": {10000, "elements", func(n int) string {
+			return `{"metadata":{"ownerReferences":` + list(n) + `}}`
+		}},
+		"/object/spec/securityContext/sysctls": {10000, "elements", func(n int) string {
+			return `{"spec":{"securityContext":{"sysctls":` + list(n) + `}}}`
+		}},
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			if err := jsonv2.Unmarshal([]byte(`{"object":`+c.pod(c.most)+`}`), new(mutate.Request)); err != nil {
+				t.Errorf("%d: %v", c.most, err)
+			}
+			err := jsonv2.Unmarshal([]byte(`{"object":`+c.pod(c.most+1)+`}`), new(mutate.Request))
+			want := fmt.Sprintf("%q: more than %d %s", path, c.most, c.what)
+			if err == nil || mutate.DecodeError(err, "").Error() != want {
+				t.Errorf("%d: want %s, got %v", c.most+1, want, err)
+			}
+		})
+	}
+}
+
+// A pod to which more would be added than an API server can store is denied before it takes memory.
 func TestTooMuch(t *testing.T) {
 	t.Parallel()
 	const head = `{"object":{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"containers":[`
-	err := jsonv2.Unmarshal([]byte(head+repeat(`{}`, 10001)+`]}}}`), new(mutate.Request))
-	if err == nil || mutate.DecodeError(err, "").Error() != `"/object/spec/containers": more than 10000 containers` {
-		t.Errorf("10001 containers: %v", err)
-	}
-	snapshot := load(t, []byte("name: logger:v1\nenv: [{name: BIG, value: "+strings.Repeat("x", 1000)+"}]\n"))
-	request := decode(t, []byte(`{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},`+head[1:]+repeat(`{}`, 4000)+`]}}}`))
+	snapshot := load(t, []byte("name: logger:v1\nenv: [{name: BIG, value: "+strings.Repeat("x", 8000)+"}]\n"))
+	request := decode(t, []byte(`{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},`+head[1:]+repeat(`{}`, 250)+`]}}}`))
 	decision := mutate.Pod(snapshot, usual(), request)
-	want := "sidecar logger:v1 does not fit this pod: they would add some 4356000 bytes to the pod, more than an API server takes"
+	want := "sidecar logger:v1 does not fit this pod: they would add some 2022250 bytes to the pod, more than an API server takes"
 	if decision.Reason != mutate.ReasonConflict || decision.Message != want {
-		t.Errorf("4000 containers: %s: %s", decision.Reason, decision.Message)
+		t.Errorf("250 containers: %s: %s", decision.Reason, decision.Message)
 	}
 }
 

@@ -3,9 +3,9 @@ package mutate
 import "k8s-sidecar-injector/conf"
 
 const (
-	// mostAdded is how many bytes may be added to a pod. An API server takes no request above
-	// 3 MiB, so a pod that grows by more could not be stored anyway.
-	mostAdded = 4 << 20
+	// mostAdded is how many bytes may be added to a pod. etcd takes no object above 1.5 MiB, so a pod
+	// that grows by more could not be stored anyway.
+	mostAdded = 3 << 19
 	// operationSize is about what an operation is without its value.
 	operationSize = 64
 )

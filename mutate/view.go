@@ -64,27 +64,27 @@ type Owner struct {
 
 // Spec is the view of the pod's spec.
 type Spec struct {
-	InitContainers        Containers `json:"initContainers"`
-	Containers            Containers `json:"containers"`
-	Volumes               Volumes    `json:"volumes"`
-	HostAliases           []struct{} `json:"hostAliases"`
-	ServiceAccountName    string     `json:"serviceAccountName"`
-	ServiceAccount        *string    `json:"serviceAccount"` // the deprecated alias
-	AutomountToken        *bool      `json:"automountServiceAccountToken"`
-	HostNetwork           bool       `json:"hostNetwork"`
-	HostPID               bool       `json:"hostPID"`
-	HostIPC               bool       `json:"hostIPC"`
-	HostUsers             *bool      `json:"hostUsers"`
-	ShareProcessNamespace *bool      `json:"shareProcessNamespace"`
-	RestartPolicy         string     `json:"restartPolicy"`
-	GracePeriod           *int64     `json:"terminationGracePeriodSeconds"`
-	ImagePullSecrets      Names      `json:"imagePullSecrets"`
-	NodeSelector          Pairs      `json:"nodeSelector"`
-	Tolerations           Tolerated  `json:"tolerations"`
-	ResourceClaims        Names      `json:"resourceClaims"`
-	HostnameOverride      *string    `json:"hostnameOverride"`
-	OS                    Named      `json:"os"`
-	SecurityContext       Security   `json:"securityContext"`
+	InitContainers        Containers  `json:"initContainers"`
+	Containers            Containers  `json:"containers"`
+	Volumes               Volumes     `json:"volumes"`
+	HostAliases           HostAliases `json:"hostAliases"`
+	ServiceAccountName    string      `json:"serviceAccountName"`
+	ServiceAccount        *string     `json:"serviceAccount"` // the deprecated alias
+	AutomountToken        *bool       `json:"automountServiceAccountToken"`
+	HostNetwork           bool        `json:"hostNetwork"`
+	HostPID               bool        `json:"hostPID"`
+	HostIPC               bool        `json:"hostIPC"`
+	HostUsers             *bool       `json:"hostUsers"`
+	ShareProcessNamespace *bool       `json:"shareProcessNamespace"`
+	RestartPolicy         string      `json:"restartPolicy"`
+	GracePeriod           *int64      `json:"terminationGracePeriodSeconds"`
+	ImagePullSecrets      Names       `json:"imagePullSecrets"`
+	NodeSelector          Pairs       `json:"nodeSelector"`
+	Tolerations           Tolerated   `json:"tolerations"`
+	ResourceClaims        Names       `json:"resourceClaims"`
+	HostnameOverride      *string     `json:"hostnameOverride"`
+	OS                    Named       `json:"os"`
+	SecurityContext       Security    `json:"securityContext"`
 }
 
 // Security is the view of the pod's security context.
@@ -170,6 +170,18 @@ func (r *Request) Owner() string {
 		return owner.Kind + "/" + owner.Name
 	}
 	return ""
+}
+
+// WithoutPod returns the request without its object, except for the names of the pod and its
+// controller.
+func (r *Request) WithoutPod() *Request {
+	bare := *r
+	metadata := r.Object.metadata()
+	bare.Object = Object{Metadata: &Metadata{Name: metadata.Name, GenerateName: metadata.GenerateName}}
+	if owner := r.Controller(); owner != nil {
+		bare.Object.Metadata.Owners = Owners{*owner}
+	}
+	return &bare
 }
 
 // quoted makes text that a user wrote fit for a message: quoted, and not too long.

@@ -130,7 +130,7 @@ func benchWebhookOf(tb testing.TB, yaml string) *server.Webhook {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return server.NewWebhook(snapshots, nil, policy(), nil, metrics, zerolog.New(io.Discard).Level(zerolog.InfoLevel))
+	return server.NewWebhook(server.NewLanes(), snapshots, nil, policy(), nil, metrics, zerolog.New(io.Discard).Level(zerolog.InfoLevel))
 }
 
 // discard is the least possible http.ResponseWriter.

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,15 +17,10 @@ const (
 	// maxBody is more than a review of any usual object: etcd takes 1.5 MiB, and a review has the
 	// object at most twice. One full of characters that JSON writes as six may be larger.
 	maxBody = 7 << 20
-	// maxBodies is what all bodies that are being read or decided may come to: some thousands of
-	// usual reviews at once. What is decoded of a hostile one may be ten times its size.
-	maxBodies = 32 << 20
 	// maxPooled is the largest body buffer that is kept for the next review.
-	maxPooled = 256 << 10
+	maxPooled = 64 << 10
 	// maxTimeout is the longest timeoutSeconds that a webhook configuration may have.
 	maxTimeout = 30 * time.Second
-	// toRefuse is how long after the deadline of a review its refusal may still be written.
-	toRefuse = time.Second
 )
 
 // httpError is a request that is refused before there is a review to answer.
@@ -37,31 +31,57 @@ type httpError struct {
 
 func (e *httpError) Error() string { return e.text }
 
-// readBody checks the head of the request and reads its body into the buffer, within the time
-// that the API server waits. It gives the end of that time; zero if there is none. The buffer
-// grows with what arrives, never with what is announced.
-func readBody(w http.ResponseWriter, r *http.Request, body *metered, buffer *bytes.Buffer, start time.Time) (deadline time.Time, err error) {
+// receive checks the head of the request and reads its body. The client has readTimeout for the body,
+// or less if the API server waits for a shorter time.
+func (x *exchange) receive(w http.ResponseWriter, r *http.Request) error {
 	if err := checkHead(r); err != nil {
-		return deadline, err
+		return err
 	}
 	timeout, err := timeoutOf(r)
 	if err != nil {
-		return deadline, err
+		return err
 	}
 	if timeout > 0 {
-		deadline = start.Add(timeout)
+		x.deadline = x.start.Add(timeout)
 		// Not every ResponseWriter has deadlines; the server's own timeouts hold as well.
-		control := http.NewResponseController(w)
-		_ = control.SetReadDeadline(deadline)
-		_ = control.SetWriteDeadline(deadline.Add(toRefuse))
+		_ = x.control.SetReadDeadline(x.start.Add(min(timeout, readTimeout)))
 	}
-	if _, err := buffer.ReadFrom(http.MaxBytesReader(w, body, maxBody)); err != nil {
-		return deadline, bodyError(err)
-	}
-	return deadline, nil
+	return x.readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength > mostSmall)
 }
 
-// inTime is an error once nobody waits for the answer any more. The zero deadline is none.
+// readBody reads all of the body into the buffer, which grows with what arrives, never with what is
+// announced. A body that is large, or becomes so, is read in the large lane.
+func (x *exchange) readBody(body io.Reader, large bool) error {
+	for {
+		x.buffer.Grow(bytes.MinRead)
+		if err := x.holdBody(large || x.buffer.Len() > mostSmall); err != nil {
+			return err
+		}
+		room := x.buffer.AvailableBuffer()
+		n, err := body.Read(room[:cap(room)])
+		x.buffer.Write(room[:n])
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return x.bodyError(err)
+		}
+	}
+}
+
+// holdBody charges the exchange for its buffer, in the lane that the body belongs to.
+func (x *exchange) holdBody(large bool) error {
+	cost := requestCost + int64(x.buffer.Cap())
+	switch {
+	case large && x.lane == &x.lanes.small:
+		return x.enter(&x.lanes.large, cost)
+	case cost != x.cost:
+		return x.hold(cost)
+	}
+	return nil
+}
+
+// inTime fails after the deadline, when the client no longer waits. The zero deadline is none.
 func inTime(deadline time.Time) error {
 	if deadline.IsZero() || time.Now().Before(deadline) {
 		return nil
@@ -117,9 +137,9 @@ func timeoutOf(r *http.Request) (time.Duration, error) {
 	return min(timeout, maxTimeout), nil
 }
 
-func bodyError(err error) error {
-	if errors.Is(err, errBusy) {
-		return &httpError{http.StatusServiceUnavailable, err.Error()}
+func (x *exchange) bodyError(err error) error {
+	if errors.Is(x.ended(), errBusy) {
+		return errBusy
 	}
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return tooLarge()
@@ -132,40 +152,4 @@ func bodyError(err error) error {
 
 func tooLarge() error {
 	return &httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
-}
-
-// budget bounds the memory that the bodies of all clients take together. It is safe for
-// concurrent use.
-type budget struct {
-	most int64
-	used atomic.Int64
-}
-
-var errBusy = fmt.Errorf("more than %d bytes of reviews are in flight: try again", maxBodies)
-
-// metered is a body that takes of the budget what was read from it.
-type metered struct {
-	budget *budget
-	reader io.ReadCloser
-	taken  int64
-}
-
-// Read implements io.Reader. It fails with errBusy when the budget is used up.
-func (m *metered) Read(p []byte) (int, error) {
-	n, err := m.reader.Read(p)
-	m.taken += int64(n)
-	if m.budget.used.Add(int64(n)) > m.budget.most {
-		return n, errBusy
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (m *metered) Close() error {
-	return m.reader.Close()
-}
-
-// release gives back what was taken.
-func (m *metered) release() {
-	m.budget.used.Add(-m.taken)
 }

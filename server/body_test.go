@@ -6,60 +6,174 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
-// stuck is the body of a client that sends much and then nothing more.
-type stuck struct {
+// stalled is the connection of a client that sends a part of its body and then nothing more, until a
+// deadline in the past ends its read.
+type stalled struct {
+	*httptest.ResponseRecorder
 	io.Reader
-	sent    func()
-	release <-chan struct{}
+	sent, cut chan struct{}
+	sending   sync.Once
+	cutting   sync.Once
 }
 
-func (s *stuck) Read(p []byte) (int, error) {
+func newStalled(size int) *stalled {
+	return &stalled{
+		ResponseRecorder: httptest.NewRecorder(), Reader: bytes.NewReader(make([]byte, size)),
+		sent: make(chan struct{}), cut: make(chan struct{}),
+	}
+}
+
+func (s *stalled) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
 	if err == io.EOF {
-		s.sent()
-		<-s.release
+		s.sending.Do(func() { close(s.sent) })
+		<-s.cut
+		err = os.ErrDeadlineExceeded
 	}
 	return n, err
 }
 
-// Many clients with large bodies cannot take all memory: the one too many is refused, and once
-// they are gone, reviews are answered again.
-func TestMemoryOfAllBodiesIsBounded(t *testing.T) {
+func (s *stalled) SetReadDeadline(t time.Time) error {
+	if t.Before(time.Now()) {
+		s.cutting.Do(func() { close(s.cut) })
+	}
+	return nil
+}
+
+func (*stalled) SetWriteDeadline(time.Time) error { return nil }
+
+// serve sends the body until the client stalls. The result is the code of the answer.
+func (s *stalled) serve(i *injector) <-chan int {
+	done := make(chan int, 1)
+	r := httptest.NewRequest(http.MethodPost, "/mutate", io.NopCloser(s))
+	r.ContentLength = -1
+	r.Header.Set("Content-Type", "application/json")
+	go func() {
+		i.ServeHTTP(s, r)
+		done <- s.Code
+	}()
+	<-s.sent
+	return done
+}
+
+// Stalled bodies hold all that a budget has and more. Reviews of any size are answered all the same:
+// those that have stalled for longest are cut off.
+func TestStalledBodiesLose(t *testing.T) {
 	t.Parallel()
-	const clients, each = 4, 7 << 20
 	i := newInjector(t, policy())
-	review, err := os.ReadFile("testdata/reviews/v1-deployment-pod.json")
-	if err != nil {
-		t.Fatal(err)
+	var clients []*stalled
+	var codes []<-chan int
+	for _, size := range []int{7<<20 - 1, 7<<20 - 1, 7<<20 - 1, 7<<20 - 1, 4<<20 - 600} {
+		client := newStalled(size)
+		clients, codes = append(clients, client), append(codes, client.serve(i))
 	}
-	post := func(body io.Reader) int {
-		r := httptest.NewRequest(http.MethodPost, "/mutate", body)
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		i.ServeHTTP(w, r)
-		return w.Code
+	for range 400 { // 100 MiB in small bodies
+		client := newStalled(256 << 10)
+		clients, codes = append(clients, client), append(codes, client.serve(i))
 	}
-	release := make(chan struct{})
-	var sent, answered sync.WaitGroup
-	sent.Add(clients)
-	for range clients {
-		body := &stuck{Reader: bytes.NewReader(make([]byte, each)), sent: sync.OnceFunc(sent.Done), release: release}
-		answered.Go(func() { post(body) })
+	for range 100 {
+		if w := review(t, i, string(recorded(t, "v1-deployment-pod"))); w.Code != http.StatusOK {
+			t.Fatalf("a usual review: got %d %s", w.Code, w.Body)
+		}
 	}
-	sent.Wait()
-	if code := post(bytes.NewReader(review)); code != http.StatusOK {
-		t.Errorf("with %d large bodies in flight: got %d, want 200", clients, code)
+	if w := review(t, i, padded(maxBody)); w.Code != http.StatusOK {
+		t.Errorf("a large review: got %d %s", w.Code, w.Body)
 	}
-	if code := post(bytes.NewReader(make([]byte, each))); code != http.StatusServiceUnavailable {
-		t.Errorf("with one too many: got %d, want 503", code)
+	cut := 0
+	for _, client := range clients {
+		select {
+		case <-client.cut:
+			cut++
+		default:
+		}
+		_ = client.SetReadDeadline(time.Unix(1, 0))
 	}
-	close(release)
-	answered.Wait()
-	if code := post(bytes.NewReader(make([]byte, each))); code != http.StatusBadRequest {
-		t.Errorf("with none in flight: got %d, want 400", code)
+	if held := len(clients) - cut; held > 128+3 {
+		t.Errorf("%d stalled bodies are held", held)
+	}
+	for _, code := range codes {
+		if got := <-code; got != http.StatusServiceUnavailable && got != http.StatusRequestTimeout {
+			t.Errorf("a stalled body: got %d", got)
+		}
+	}
+	if used := i.lanes.Used(); used != 0 {
+		t.Errorf("%d bytes are charged to nobody", used)
+	}
+}
+
+// unread is the connection of a client that does not read its response.
+type unread struct {
+	*httptest.ResponseRecorder
+	written, cut chan struct{}
+	cutting      sync.Once
+	late         atomic.Bool // whether a deadline came after the handler has returned
+	returned     atomic.Bool
+}
+
+func (u *unread) Write(p []byte) (int, error) {
+	u.written <- struct{}{}
+	<-u.cut
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (*unread) SetReadDeadline(time.Time) error { return nil }
+
+func (u *unread) SetWriteDeadline(t time.Time) error {
+	if u.returned.Load() {
+		u.late.Store(true)
+	}
+	if t.Before(time.Now()) {
+		u.cutting.Do(func() { close(u.cut) })
+	}
+	return nil
+}
+
+// Responses that nobody reads are charged, and cut off like bodies.
+func TestUnreadResponsesLose(t *testing.T) {
+	t.Parallel()
+	const clients = 3000 // more than the budget has for requests alone
+	i := newInjector(t, policy())
+	written := make(chan struct{})
+	all := make([]*unread, clients)
+	var group sync.WaitGroup
+	for n := range all {
+		u := &unread{ResponseRecorder: httptest.NewRecorder(), written: written, cut: make(chan struct{})}
+		all[n] = u
+		group.Go(func() {
+			i.ServeHTTP(u, ask(t, strings.NewReader(create("{}"))))
+			u.returned.Store(true)
+		})
+		<-written
+	}
+	if w := review(t, i, create("{}")); w.Code != http.StatusOK {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	held := 0
+	for _, u := range all {
+		select {
+		case <-u.cut:
+		default:
+			held++
+			_ = u.SetWriteDeadline(time.Unix(1, 0))
+		}
+	}
+	group.Wait()
+	if held > 2048 {
+		t.Errorf("%d unread responses are held", held)
+	}
+	for _, u := range all {
+		if u.late.Load() {
+			t.Fatal("a deadline was set after its handler had returned")
+		}
+	}
+	if used := i.lanes.Used(); used != 0 {
+		t.Errorf("%d bytes are charged to nobody", used)
 	}
 }

@@ -65,6 +65,12 @@ func decodeChange(body []byte) (*change, error) {
 	return r.Request, r.Request.decode()
 }
 
+// forget drops the content of the objects, of which only the name is logged.
+func (c *change) forget() {
+	c.Name = c.name()
+	c.object, c.old = nil, nil
+}
+
 // decode reads the objects.
 func (c *change) decode() (err error) {
 	if c.Resource != (mutate.Resource{Version: "v1", Resource: "configmaps"}) {
@@ -79,6 +85,7 @@ func (c *change) decode() (err error) {
 	if c.object != nil {
 		c.object.CreationTimestamp = c.created()
 	}
+	c.Object, c.OldObject = nil, nil
 	return nil
 }
 

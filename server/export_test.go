@@ -17,11 +17,16 @@ func (s *Server) SetTimeouts(header, body, grace time.Duration) {
 
 // NewErrorLog is what net/http writes its lines to.
 func NewErrorLog(log zerolog.Logger) io.Writer {
-	return errorLog{log}
+	return newErrorLog(log)
 }
 
 // HoldTurn lets no change be tried until the function is called.
 func (v *Validator) HoldTurn() (release func()) {
 	v.turn <- struct{}{}
 	return func() { <-v.turn }
+}
+
+// Used returns the bytes that are charged to the lanes.
+func (l *Lanes) Used() int64 {
+	return l.small.used + l.large.used
 }

@@ -45,7 +45,7 @@ func FuzzReview(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	webhook := server.NewWebhook(snapshots, nil, policy(), nil, metrics, zerolog.Nop())
+	webhook := server.NewWebhook(server.NewLanes(), snapshots, nil, policy(), nil, metrics, zerolog.Nop())
 	f.Fuzz(func(t *testing.T, body []byte) {
 		w := httptest.NewRecorder()
 		webhook.ServeHTTP(w, ask(t, bytes.NewReader(body)))

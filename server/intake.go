@@ -18,75 +18,103 @@ import (
 // was validated yet.
 const maxLogged = 256
 
-// intake is what the webhooks have in common: it reads questions within its limits, and sends
-// answers. It is safe for concurrent use.
+// intake is what the webhooks have in common: it reads requests within the limits of the lanes, and
+// sends responses. It is safe for concurrent use.
 type intake struct {
-	refused func() // counts what is no review
-	log     zerolog.Logger
-	buffers *sync.Pool
-	memory  *budget
+	refused  func() // counts requests that are no review
+	log      zerolog.Logger
+	refusals *throttle // logs what any client can cause
+	buffers  *sync.Pool
+	lanes    *Lanes
 }
 
-func newIntake(refused func(), log zerolog.Logger) intake {
+func newIntake(lanes *Lanes, refused func(), log zerolog.Logger) intake {
 	return intake{
-		refused: refused, log: log,
+		refused: refused, log: log, refusals: newThrottle(log), lanes: lanes,
 		buffers: &sync.Pool{New: func() any { return new(bytes.Buffer) }},
-		memory:  &budget{most: maxBodies},
 	}
 }
 
-// exchange is one question, of which the answer takes the place.
-type exchange struct {
-	buffer   *bytes.Buffer
-	body     metered
-	deadline time.Time // zero if nobody said how long they wait
+// begin starts an exchange in the small lane. It must be ended.
+func (i *intake) begin(w http.ResponseWriter, start time.Time) *exchange {
+	x := &exchange{lanes: i.lanes, control: http.NewResponseController(w), start: start, buffer: i.newBuffer()}
+	// If there is no room even for that, the next call of hold fails.
+	_ = x.enter(&i.lanes.small, requestCost)
+	return x
 }
 
-// receive reads the body of a request. The exchange must be released, also after an error.
-func (i *intake) receive(w http.ResponseWriter, r *http.Request, start time.Time) (x exchange, err error) {
-	x.buffer, _ = i.buffers.Get().(*bytes.Buffer)
-	x.buffer.Reset()
-	x.body = metered{budget: i.memory, reader: r.Body}
-	x.deadline, err = readBody(w, r, &x.body, x.buffer, start)
-	return x, err
+// end frees what the exchange holds.
+func (i *intake) end(x *exchange) {
+	i.dropBuffer(x)
+	x.leave()
 }
 
-// release gives back what the exchange has taken.
-func (i *intake) release(x *exchange) {
-	x.body.release()
-	if x.buffer.Cap() <= maxPooled {
+func (i *intake) newBuffer() *bytes.Buffer {
+	buffer, _ := i.buffers.Get().(*bytes.Buffer)
+	buffer.Reset()
+	return buffer
+}
+
+func (i *intake) dropBuffer(x *exchange) {
+	if x.buffer != nil && x.buffer.Cap() <= maxPooled {
 		i.buffers.Put(x.buffer)
 	}
+	x.buffer = nil
+}
+
+// encode puts the response in the place of the request's body, to which nothing refers any more: what
+// was decoded are copies. The buffer of a large body is dropped.
+func (i *intake) encode(x *exchange, a answer) error {
+	if x.buffer.Cap() > maxPooled {
+		i.dropBuffer(x)
+		x.buffer = new(bytes.Buffer)
+	}
+	x.buffer.Reset()
+	return json.MarshalWrite(x.buffer, a)
 }
 
 // refuse answers what is not a review at all.
-func (i *intake) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (i *intake) refuse(w http.ResponseWriter, r *http.Request, x *exchange, err error) {
 	code := http.StatusBadRequest
 	if e, ok := errors.AsType[*httpError](err); ok {
 		code = e.code
 	}
 	i.note(r, err, code)
-	http.Error(w, clipped(err.Error(), maxMessage), code)
+	text := clipped(err.Error(), maxMessage)
+	respond := func() error {
+		http.Error(w, text, code)
+		return nil
+	}
+	if errors.Is(err, errBusy) { // perhaps it was cut off, and then it cannot write in its lane
+		x.leave()
+		_ = x.control.SetWriteDeadline(time.Now().Add(refuseTimeout))
+		_ = respond()
+		return
+	}
+	_ = x.write(int64(len(text)), respond)
 }
 
 // note counts and logs what is refused.
 func (i *intake) note(r *http.Request, err error, code int) {
 	i.refused()
-	i.log.Warn().Str("error", clipped(err.Error(), maxMessage)).Int("code", code).Str("path", r.URL.Path).Str("remote", r.RemoteAddr).
-		Str("reason", string(mutate.ReasonBadReview)).Msg("request refused: is this an API server?")
+	i.refusals.event(zerolog.WarnLevel).Str("error", clipped(err.Error(), maxMessage)).Int("code", code).
+		Str("path", r.URL.Path).Str("remote", r.RemoteAddr).Str("reason", string(mutate.ReasonBadReview)).
+		Msg("request refused: is this an API server?")
 }
 
-// send writes the answer by way of the buffer that held the question, of which nothing is
-// referred to any more: what was decoded are copies.
-func (i *intake) send(w http.ResponseWriter, r *http.Request, buffer *bytes.Buffer, a answer) {
-	buffer.Reset()
-	err := json.MarshalWrite(buffer, a)
-	if err == nil {
+// send writes the encoded response to the client.
+func (i *intake) send(w http.ResponseWriter, r *http.Request, x *exchange, uid string) {
+	err := x.write(int64(x.buffer.Cap()), func() error {
 		w.Header().Set("Content-Type", mediaType)
-		w.Header().Set("Content-Length", strconv.Itoa(buffer.Len()))
-		_, err = w.Write(buffer.Bytes())
-	}
-	if err != nil {
-		i.log.Warn().Err(err).Str("uid", clipped(a.Response.UID, maxLogged)).Str("remote", r.RemoteAddr).Msg("the answer could not be sent")
+		w.Header().Set("Content-Length", strconv.Itoa(x.buffer.Len()))
+		_, err := w.Write(x.buffer.Bytes())
+		return err
+	})
+	switch {
+	case errors.Is(err, errBusy):
+		i.refuse(w, r, x, err)
+	case err != nil:
+		i.refusals.event(zerolog.WarnLevel).Err(err).Str("uid", clipped(uid, maxLogged)).Str("remote", r.RemoteAddr).
+			Msg("the answer could not be sent")
 	}
 }

@@ -46,6 +46,8 @@ func start(t *testing.T, configure func(*server.Options), prepare func(*server.S
 		TLS: listen(t), Lifecycle: listen(t),
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return l.certificate.Load(), nil },
 		Handlers:       map[string]http.Handler{"POST /mutate": l.Webhook},
+		Lanes:          l.lanes,
+		Metrics:        l.metrics,
 		Gatherer:       l.registry,
 		Checks:         []server.Check{func() []string { return *l.waiting.Load() }},
 		Log:            zerolog.New(l.log),

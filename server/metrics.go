@@ -16,7 +16,7 @@ const prefix = "sidecar_injector_"
 // series depends on the operator alone. It is safe for concurrent use.
 type Metrics struct {
 	reviews      *prometheus.CounterVec
-	injections   *prometheus.CounterVec
+	injections   *injections
 	duration     prometheus.Histogram
 	inFlight     prometheus.Gauge
 	validations  *prometheus.CounterVec
@@ -24,6 +24,8 @@ type Metrics struct {
 	reloaded     prometheus.Gauge
 	certificates *prometheus.CounterVec
 	notAfter     prometheus.Gauge
+	connections  *prometheus.GaugeVec
+	closed       *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics and registers them, with those of the Go runtime and of the
@@ -31,7 +33,7 @@ type Metrics struct {
 func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics, error) {
 	m := &Metrics{
 		reviews:    counters("reviews_total", "Admission reviews answered, by outcome and reason.", "outcome", "reason"),
-		injections: counters("injections_total", "Pods that a sidecar was injected into, by sidecar.", "sidecar"),
+		injections: &injections{snapshots: snapshots},
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "review_duration_seconds",
 			Help: "Time from the head of a review to the end of its answer.",
@@ -45,6 +47,10 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 		reloaded:     gauge("last_successful_reload_timestamp_seconds", "When the sidecars were last reloaded without an error, as Unix time."),
 		certificates: counters("certificate_reloads_total", "Loads of a new key pair, by result.", "result"),
 		notAfter:     gauge("certificate_not_after_timestamp_seconds", "When the certificate in use expires, as Unix time."),
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: prefix + "connections", Help: "Open connections, by port.",
+		}, []string{"port"}),
+		closed: counters("connections_closed_total", "Connections closed because of a limit, by port and cause.", "port", "cause"),
 	}
 	// A rate over a series that does not exist yet is none, and an alert on it never fires.
 	for _, verdict := range mutate.Verdicts() {
@@ -53,12 +59,19 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 	for _, outcome := range []mutate.Outcome{allowed, mutate.Denied} {
 		m.validations.WithLabelValues(string(outcome))
 	}
+	for _, port := range []string{webhookPort, lifecyclePort} {
+		m.connections.WithLabelValues(port)
+		for _, cause := range []string{causeDisplaced, causeRefused, causeResets} {
+			m.closed.WithLabelValues(port, cause)
+		}
+	}
 	for _, result := range []string{resultSuccess, resultError} {
 		m.reloads.WithLabelValues(result)
 		m.certificates.WithLabelValues(result)
 	}
 	for _, collector := range []prometheus.Collector{
 		m.reviews, m.injections, m.duration, m.inFlight, m.validations, m.reloads, m.reloaded, m.certificates, m.notAfter,
+		m.connections, m.closed,
 		newSnapshotCollector(snapshots),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -94,11 +107,11 @@ func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 }
 
 // decided counts a review that was decided.
-func (m *Metrics) decided(d *mutate.Decision, duration time.Duration) {
-	m.reviewed(d.Outcome, d.Reason)
+func (m *Metrics) decided(r *reviewed, duration time.Duration) {
+	m.reviewed(r.decision.Outcome, r.decision.Reason)
 	m.duration.Observe(duration.Seconds())
-	for _, sidecar := range d.Sidecars {
-		m.injections.WithLabelValues(sidecar.Ref.String()).Inc()
+	for _, sidecar := range r.sidecars {
+		m.injections.count(sidecar)
 	}
 }
 

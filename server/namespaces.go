@@ -15,25 +15,38 @@ type Namespaces interface {
 	Default(ctx context.Context, namespace string) (request string, found bool, err error)
 }
 
-// decide decides about a pod, and asks for the default of its namespace where that matters: neither
-// a pod with a request of its own nor one that is left alone costs a look.
-func (h *Webhook) decide(ctx context.Context, request *mutate.Request, deadline time.Time) mutate.Decision {
+// decide decides on a pod. It looks up the default of the namespace only if the pod has no request of
+// its own and is not left alone, and holds no slot meanwhile. It fails if the client waits no longer.
+func (h *Webhook) decide(ctx context.Context, request *mutate.Request, x *exchange) (mutate.Decision, error) {
+	if err := inTime(x.deadline); err != nil {
+		return mutate.Decision{}, err
+	}
 	snapshot := h.snapshots.Current()
 	decision := mutate.Pod(snapshot, h.policy, request)
 	if h.namespaces == nil || decision.Reason != mutate.ReasonNoAnnotation {
-		return decision
+		return decision, nil
 	}
-	ctx, cancel := toLookUp(ctx, deadline)
-	defer cancel()
-	asked, found, err := h.namespaces.Default(ctx, request.Namespace)
+	x.release()
+	asked, found, err := h.lookUp(ctx, request.Namespace, x)
+	if err := x.acquire(ctx); err != nil {
+		return decision, err
+	}
 	switch {
 	case err != nil:
-		return mutate.Unavailable(h.policy, request, decision.Generation, err)
+		return mutate.Unavailable(h.policy, request, decision.Generation, err), nil
 	case !found:
-		return decision
+		return decision, nil
 	}
 	request.Default = &asked
-	return mutate.Pod(snapshot, h.policy, request)
+	return mutate.Pod(snapshot, h.policy, request), nil
+}
+
+func (h *Webhook) lookUp(ctx context.Context, namespace string, x *exchange) (request string, found bool, err error) {
+	ctx, cancel := x.waitContext(ctx)
+	defer cancel()
+	ctx, done := toLookUp(ctx, x.deadline)
+	defer done()
+	return h.namespaces.Default(ctx, namespace)
 }
 
 // toLookUp ends early enough before the deadline of a review for the answer to be in time. The zero

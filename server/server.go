@@ -21,9 +21,16 @@ import (
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
-	writeTimeout      = 30 * time.Second // no shorter than maxTimeout
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
+	// writeTimeout is how long a response may take, and refuseTimeout that of a request that was cut off.
+	writeTimeout  = 5 * time.Second
+	refuseTimeout = time.Second
+	idleTimeout   = 2 * time.Minute
+	// maxHeaderBytes is many times the header of an API server.
+	maxHeaderBytes = 16 << 10
+	// maxStreams is how many requests a connection may have in flight; clients open another one for more.
+	maxStreams = 100
+	// scrapeCost is what a scrape takes for the metrics, and to compress them.
+	scrapeCost = 1 << 20
 	// shutdownGrace is how long requests in flight may take to finish after the drain delay.
 	shutdownGrace = 15 * time.Second
 )
@@ -36,6 +43,9 @@ type Options struct {
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Handlers are what the TLS port serves beside /health, by ServeMux pattern.
 	Handlers map[string]http.Handler
+	// Lanes are those of the handlers.
+	Lanes    *Lanes
+	Metrics  *Metrics
 	Gatherer prometheus.Gatherer
 	// Checks decide on /readyz.
 	Checks []Check
@@ -65,7 +75,16 @@ func New(options Options) *Server {
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 	s.lifecycle = newHTTPServer(s.lifecycleHandler(), options.Log)
+	s.options.TLS = limited(s.webhook, options.TLS, webhookPort, &options)
+	s.options.Lifecycle = limited(s.lifecycle, options.Lifecycle, lifecyclePort, &options)
 	return s
+}
+
+// limited limits the connections of a server, and returns the listener to serve.
+func limited(server *http.Server, listener net.Listener, port string, options *Options) net.Listener {
+	connections := newConnections(listener, port, options.Metrics, options.Log)
+	connections.limit(server)
+	return connections
 }
 
 func newHTTPServer(handler http.Handler, log zerolog.Logger) *http.Server {
@@ -73,10 +92,18 @@ func newHTTPServer(handler http.Handler, log zerolog.Logger) *http.Server {
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
+		WriteTimeout:      maxTimeout + writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          stdlog.New(errorLog{log}, "", 0),
+		ErrorLog:          stdlog.New(newErrorLog(log), "", 0),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams,
+			// What a connection may send before a handler reads it. Handlers read at once.
+			MaxReceiveBufferPerConnection: 128 << 10,
+			MaxReceiveBufferPerStream:     64 << 10,
+			MaxReadFrameSize:              16 << 10,
+			WriteByteTimeout:              writeTimeout,
+		},
 	}
 }
 
@@ -86,23 +113,29 @@ func (s *Server) webhookHandler() http.Handler {
 	for pattern, handler := range s.options.Handlers {
 		mux.Handle(pattern, handler)
 	}
+	others := s.options.Lanes.bounded(requestCost, mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.readiness.draining.Load() {
 			// Moves a client that keeps its connection to another replica before this one
 			// closes it: with HTTP/2 this becomes a GOAWAY after the answer.
 			w.Header().Set("Connection", "close")
 		}
-		mux.ServeHTTP(w, r)
+		handler, pattern := mux.Handler(r)
+		if _, ours := s.options.Handlers[pattern]; !ours {
+			handler = others // the webhooks charge their requests themselves
+		}
+		handler.ServeHTTP(w, r)
 	})
 }
 
 func (s *Server) lifecycleHandler() http.Handler {
+	bounded := s.options.Lanes.bounded
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", healthy)
 	mux.HandleFunc("GET /healthz", healthy)
 	mux.Handle("GET /readyz", &s.readiness)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{}))
-	return mux
+	mux.Handle("GET /metrics", bounded(scrapeCost, promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})))
+	return bounded(requestCost, mux)
 }
 
 // Run serves until the context ends or a port fails, and drains: readiness fails at once,
@@ -152,24 +185,31 @@ func (s *Server) drain(ctx context.Context, orderly bool) error {
 	return err
 }
 
-// errorLog takes the lines that net/http writes about connections and handlers.
+// errorLog logs the lines that net/http writes about connections and handlers, at a limited rate.
 type errorLog struct {
-	log zerolog.Logger
+	panics, others *throttle // separate, so that others do not suppress panics
+}
+
+func newErrorLog(log zerolog.Logger) errorLog {
+	return errorLog{panics: newThrottle(log), others: newThrottle(log)}
 }
 
 func (e errorLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
+	log := func(level zerolog.Level, message string) {
+		e.others.event(level).Str("error", text).Msg(message)
+	}
 	switch {
 	case strings.Contains(text, "panic serving"):
-		e.log.Error().Str("error", text).Msg("a request was lost to a bug: please report it")
+		e.panics.event(zerolog.ErrorLevel).Str("error", text).Msg("a request was lost to a bug: please report it")
 	case strings.Contains(text, "TLS handshake error") && distrusted(text):
-		e.log.Warn().Str("error", text).Msg("a client does not trust our certificate: if it is the API server, does the webhook configuration's caBundle belong to it?")
+		log(zerolog.WarnLevel, "a client does not trust our certificate: if it is the API server, does the webhook configuration's caBundle belong to it?")
 	case strings.Contains(text, "TLS handshake error") && !brokenOff(text):
-		e.log.Warn().Str("error", text).Msg("TLS handshake failed")
+		log(zerolog.WarnLevel, "TLS handshake failed")
 	case strings.Contains(text, "Accept error"):
-		e.log.Warn().Str("error", text).Msg("no connection can be accepted: is the limit of open files reached?")
+		log(zerolog.WarnLevel, "no connection can be accepted: is the limit of open files reached?")
 	default:
-		e.log.Debug().Str("error", text).Msg("connection failed")
+		log(zerolog.DebugLevel, "connection failed")
 	}
 	return len(line), nil
 }

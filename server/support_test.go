@@ -89,6 +89,7 @@ type injector struct {
 	log      *lines
 	registry *prometheus.Registry
 	metrics  *server.Metrics
+	lanes    *server.Lanes
 	events   events
 }
 
@@ -125,13 +126,13 @@ func newInjectorIn(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy
 func newInjectorOf(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy, yaml string, level zerolog.Level) *injector {
 	tb.Helper()
 	snapshots := load(tb, yaml)
-	i := &injector{log: new(lines), registry: prometheus.NewRegistry()}
+	i := &injector{log: new(lines), registry: prometheus.NewRegistry(), lanes: server.NewLanes()}
 	metrics, err := server.NewMetrics(i.registry, snapshots)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	i.metrics = metrics
-	i.Webhook = server.NewWebhook(snapshots, namespaces, p, &i.events, metrics, zerolog.New(i.log).Level(level))
+	i.Webhook = server.NewWebhook(i.lanes, snapshots, namespaces, p, &i.events, metrics, zerolog.New(i.log).Level(level))
 	return i
 }
 

@@ -48,11 +48,11 @@ type Validator struct {
 	metrics *Metrics
 }
 
-// NewValidator makes the handler. Nothing may be nil.
-func NewValidator(snapshots Snapshots, definitions Definitions, metrics *Metrics, log zerolog.Logger) *Validator {
+// NewValidator returns the handler. Nothing may be nil.
+func NewValidator(lanes *Lanes, snapshots Snapshots, definitions Definitions, metrics *Metrics, log zerolog.Logger) *Validator {
 	refused := func() { metrics.validated(mutate.Denied) }
 	return &Validator{
-		intake:    newIntake(refused, log),
+		intake:    newIntake(lanes, refused, log),
 		snapshots: snapshots, definitions: definitions,
 		turn:    make(chan struct{}, 1),
 		metrics: metrics,
@@ -63,36 +63,55 @@ func NewValidator(snapshots Snapshots, definitions Definitions, metrics *Metrics
 // may still come. What is no review at all is refused as by Webhook.
 func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x, err := v.receive(w, r, start)
-	defer v.release(&x)
+	x := v.begin(w, start)
+	defer v.end(x)
+	var question *change
+	err := x.receive(w, r)
+	if err == nil {
+		question, err = v.decode(r.Context(), x)
+	}
 	if err != nil {
-		v.refuse(w, r, err)
+		v.reject(w, r, x, question, err)
 		return
 	}
-	question, err := decodeChange(x.buffer.Bytes())
+	verdict, err := v.judge(r.Context(), question, x)
+	if err == nil {
+		err = v.encode(x, verdict.answer(question))
+	}
 	if err != nil {
-		v.reject(w, r, x.buffer, question, err)
+		v.refuse(w, r, x, err)
 		return
 	}
-	verdict, err := v.judge(r.Context(), question, x.deadline)
-	if err != nil {
-		v.refuse(w, r, err)
-		return
-	}
-	v.send(w, r, x.buffer, verdict.answer(question))
+	question.forget()
+	v.send(w, r, x, question.UID)
 	v.record(question, &verdict, time.Since(start))
 }
 
-// reject answers a review that cannot be decided: in its own terms where the uid is known.
-func (v *Validator) reject(w http.ResponseWriter, r *http.Request, buffer *bytes.Buffer, c *change, err error) {
+// decode reads the review in a slot of the lane, and drops the body. What is decoded takes about as
+// much, so the exchange stays charged for it.
+func (v *Validator) decode(ctx context.Context, x *exchange) (*change, error) {
+	if err := x.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer x.release()
+	question, err := decodeChange(x.buffer.Bytes())
+	v.dropBuffer(x)
+	x.buffer = new(bytes.Buffer)
+	return question, err
+}
+
+// reject answers a review that cannot be decided: in its own terms if its uid is known.
+func (v *Validator) reject(w http.ResponseWriter, r *http.Request, x *exchange, c *change, err error) {
 	if c == nil || c.UID == "" {
-		v.refuse(w, r, err)
+		v.refuse(w, r, x, err)
 		return
 	}
 	v.note(r, err, http.StatusBadRequest)
 	a := newAnswer(c.version, c.UID, false, audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview})
 	a.Response.Status = failure(http.StatusBadRequest, "BadRequest", err.Error())
-	v.send(w, r, buffer, a)
+	if v.encode(x, a) == nil {
+		v.send(w, r, x, c.UID)
+	}
 }
 
 // verdict is what to say of a change.
@@ -106,25 +125,22 @@ type verdict struct {
 
 // judge tries the change on the current snapshot, and before it denies on those that come soon. It
 // fails if that takes longer than the client waits.
-func (v *Validator) judge(ctx context.Context, c *change, deadline time.Time) (verdict, error) {
+func (v *Validator) judge(ctx context.Context, c *change, x *exchange) (verdict, error) {
 	before, after := c.before(v.definitions.Selects), c.after(v.definitions.Selects)
 	if !before && !after {
 		return verdict{snapshot: v.snapshots.Current()}, nil
 	}
-	if !deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
-	}
+	ctx, stop := x.waitContext(ctx)
+	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, maxTrial)
 	defer cancel()
 	try := v.trial(c, after)
 	result, err := try(ctx, v.snapshots.Current())
 	if err != nil {
-		return verdict{}, v.failed(err)
+		return verdict{}, v.failed(x, err)
 	}
 	if result.denied {
-		ctx, cancel := context.WithTimeout(ctx, within(deadline))
+		ctx, cancel := context.WithTimeout(ctx, within(x.deadline))
 		defer cancel()
 		result = v.tryAgain(ctx, result, try)
 	}
@@ -132,15 +148,15 @@ func (v *Validator) judge(ctx context.Context, c *change, deadline time.Time) (v
 	if result.trouble = v.definitions.Trouble(); result.trouble != nil {
 		result.denied = false
 	}
-	return result, inTime(deadline)
+	return result, inTime(x.deadline)
 }
 
 // failed returns the error to refuse a review with whose trial failed.
-func (v *Validator) failed(err error) error {
+func (v *Validator) failed(x *exchange, err error) error {
 	if v.logPanic(err) {
 		return &httpError{http.StatusInternalServerError, "the definitions could not be tried: internal error"}
 	}
-	return errLate
+	return x.ended()
 }
 
 // logPanic logs the stack of a panic, and reports whether the error is one.

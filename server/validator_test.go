@@ -44,7 +44,7 @@ func newValidator(tb testing.TB) *validator {
 	v.publish("heir", "name: heir\ninherits: base\n")
 	v.publish("wrong", "name: wrong\nx: 1\n")
 	v.publish("both", bothWrong)
-	v.Validator = server.NewValidator(v.snapshots, &v.labelledOnes, metrics, zerolog.New(v.log).Level(zerolog.InfoLevel))
+	v.Validator = server.NewValidator(server.NewLanes(), v.snapshots, &v.labelledOnes, metrics, zerolog.New(v.log).Level(zerolog.InfoLevel))
 	return v
 }
 
@@ -412,7 +412,7 @@ func TestValidatorWaitsForBase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Validator = server.NewValidator(late, &v.labelledOnes, metrics, zerolog.Nop())
+	v.Validator = server.NewValidator(server.NewLanes(), late, &v.labelledOnes, metrics, zerolog.Nop())
 	response := verdictOf(t, review(t, v, changing("CREATE", "new", "null", labelled("new", "injector", "name: new\ninherits: later\n"))))
 	if !response.Allowed {
 		t.Errorf("denied: %s", response.Result.Message)

@@ -1,7 +1,7 @@
 package server
 
 import (
-	"bytes"
+	"context"
 	"net/http"
 	"time"
 
@@ -26,60 +26,87 @@ type Webhook struct {
 	metrics    *Metrics
 }
 
-// NewWebhook makes the handler. The namespaces are nil where pods have nothing but their own
-// requests, and the recorder where no events are wanted; nothing else may be.
-func NewWebhook(snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, recorder Recorder, metrics *Metrics, log zerolog.Logger) *Webhook {
+// NewWebhook returns the handler. The namespaces are nil if pods have nothing but their own requests,
+// and the recorder is nil if no events are wanted; nothing else may be.
+func NewWebhook(lanes *Lanes, snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, recorder Recorder, metrics *Metrics, log zerolog.Logger) *Webhook {
 	refused := func() { metrics.reviewed(mutate.Denied, mutate.ReasonBadReview) }
-	return &Webhook{intake: newIntake(refused, log), snapshots: snapshots, namespaces: namespaces, policy: policy, recorder: recorder, metrics: metrics}
+	return &Webhook{
+		intake:    newIntake(lanes, refused, log),
+		snapshots: snapshots, namespaces: namespaces, policy: policy, recorder: recorder, metrics: metrics,
+	}
 }
 
 // ServeHTTP answers one review. The answer is 200 with an AdmissionReview whenever the uid of
-// the question could be read; else it is 400, 408, 413, 415 or 503 with a line of text.
+// the review could be read; else it is 400, 408, 413, 415 or 503 with a line of text.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
 
-	x, err := h.receive(w, r, start)
-	defer h.release(&x)
+	x := h.begin(w, start)
+	defer h.end(x)
+	err := x.receive(w, r)
+	var done reviewed
+	if err == nil {
+		done, err = h.answer(r.Context(), x)
+	}
 	if err != nil {
-		h.refuse(w, r, err)
+		h.refuse(w, r, x, err)
 		return
 	}
+	h.send(w, r, x, done.request.UID)
+	h.record(&done, time.Since(start))
+}
+
+// reviewed is what is left of a review when its response is encoded: enough to log and to count it.
+type reviewed struct {
+	request  *mutate.Request // without the pod, except for its names
+	decision mutate.Decision // without sidecars and patch
+	sidecars []string
+}
+
+// answer decides on the review in the buffer, and puts the response there. What it decodes is garbage
+// when it returns, so that a client that does not read its response holds nothing else. It fails if
+// the review cannot be answered in its own terms.
+func (h *Webhook) answer(ctx context.Context, x *exchange) (reviewed, error) {
+	if err := x.acquire(ctx); err != nil {
+		return reviewed{}, err
+	}
+	defer x.release()
 	question, err := decodeReview(x.buffer.Bytes())
-	if err != nil {
-		h.reject(w, r, x.buffer, &question, err, start)
-		return
+	var decision mutate.Decision
+	var response answer
+	switch {
+	case err == nil:
+		if decision, err = h.decide(ctx, question.Request, x); err != nil {
+			return reviewed{}, err
+		}
+		response = answerTo(&question, &decision)
+	case question.Request == nil || question.Request.UID == "":
+		return reviewed{}, err
+	default:
+		decision = mutate.Decision{
+			Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Message: err.Error(),
+			Generation: h.snapshots.Current().Generation(),
+		}
+		response = rejection(&question, &decision)
 	}
-	if err := inTime(x.deadline); err != nil {
-		h.refuse(w, r, err)
-		return
-	}
-	decision := h.decide(r.Context(), question.Request, x.deadline)
-	h.send(w, r, x.buffer, answerTo(&question, &decision))
-	h.record(question.Request, &decision, time.Since(start))
+	err = h.encode(x, response)
+	done := reviewed{request: question.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
+	done.decision.Sidecars, done.decision.Patch = nil, nil
+	return done, err
 }
 
-// reject answers a review that cannot be decided: in its own terms where the uid is known.
-func (h *Webhook) reject(w http.ResponseWriter, r *http.Request, buffer *bytes.Buffer, question *review, err error, start time.Time) {
-	if question.Request == nil || question.Request.UID == "" {
-		h.refuse(w, r, err)
-		return
-	}
-	decision := mutate.Decision{
-		Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Message: err.Error(),
-		Generation: h.snapshots.Current().Generation(),
-	}
-	h.send(w, r, buffer, rejection(question, &decision))
-	h.record(question.Request, &decision, time.Since(start))
-}
-
-// record counts and logs one review that was answered in its own terms, and tells the owner of
-// the pod.
-func (h *Webhook) record(request *mutate.Request, d *mutate.Decision, duration time.Duration) {
-	h.metrics.decided(d, duration)
+// record counts and logs a review that was answered in its own terms, and records its Event. What any
+// client can send is logged at a limited rate.
+func (h *Webhook) record(r *reviewed, duration time.Duration) {
+	request, d := r.request, &r.decision
+	h.metrics.decided(r, duration)
 	h.tell(request, d)
 	event := h.log.WithLevel(levelOf(d))
+	if d.Reason == mutate.ReasonBadReview {
+		event = h.refusals.event(levelOf(d))
+	}
 	if !event.Enabled() {
 		return
 	}
@@ -91,7 +118,7 @@ func (h *Webhook) record(request *mutate.Request, d *mutate.Decision, duration t
 		Str("requested_by", string(d.AskedBy)).
 		Str("outcome", string(d.Outcome)).
 		Str("reason", string(d.Reason)).
-		Strs("sidecars", refs(d)).
+		Strs("sidecars", r.sidecars).
 		Uint64("generation", d.Generation).
 		Dur("duration", duration)
 	if d.Message != "" {

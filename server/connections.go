@@ -1,0 +1,247 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+)
+
+const (
+	// maxConnections and maxPeerConnections are how many connections a port has, in total and from one
+	// address. An API server has one or a few.
+	maxConnections     = 1024
+	maxPeerConnections = 128
+	// excessIdleTimeout is how long a connection stays idle while its peer opens more than half of
+	// maxPeerConnections.
+	excessIdleTimeout = 10 * time.Second
+	// stallTimeout is how long a connection may be busy without an answer before it counts as stalled.
+	stallTimeout = time.Second
+	// resetRate and resetBurst are how many requests a second a connection may cancel. API servers
+	// cancel reviews that time out: never more at once than the streams of a connection.
+	resetRate  = maxStreams
+	resetBurst = 3 * maxStreams
+)
+
+// The ports and causes in metrics.
+const (
+	webhookPort    = "webhook"
+	lifecyclePort  = "lifecycle"
+	causeDisplaced = "displaced"
+	causeRefused   = "refused"
+	causeResets    = "resets"
+)
+
+// connections is a listener that limits the connections of its port. A connection over the limit
+// displaces the connection of the same peer that has been idle for longest, or else stalled. Only if
+// there is none, the new one is closed. Thus hoards of connections lose, and an API server whose
+// reviews are answered keeps its connection.
+type connections struct {
+	net.Listener
+	port    string
+	metrics *Metrics
+	log     *throttle
+
+	mutex sync.Mutex
+	total int
+	peers map[string]map[*connection]struct{}
+}
+
+func newConnections(listener net.Listener, port string, metrics *Metrics, log zerolog.Logger) *connections {
+	return &connections{
+		Listener: listener, port: port, metrics: metrics, log: newThrottle(log),
+		peers: make(map[string]map[*connection]struct{}),
+	}
+}
+
+// connection is one of the connections of a port. It is idle until its first request, and between
+// requests.
+type connection struct {
+	net.Conn
+	port   *connections
+	peer   string
+	busy   atomic.Bool
+	since  atomic.Int64 // Unix nanoseconds of the last answer, or of the beginning
+	resets *rate.Limiter
+}
+
+// Accept implements net.Listener.
+func (c *connections) Accept() (net.Conn, error) {
+	for {
+		accepted, err := c.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if next := c.admit(accepted); next != nil {
+			return next, nil
+		}
+	}
+}
+
+// admit returns the connection if there is room for it, and closes another one if needed. Otherwise it
+// closes the connection and returns nil.
+func (c *connections) admit(accepted net.Conn) *connection {
+	peer, _, err := net.SplitHostPort(accepted.RemoteAddr().String())
+	if err != nil {
+		peer = accepted.RemoteAddr().String()
+	}
+	next := &connection{Conn: accepted, port: c, peer: peer, resets: rate.NewLimiter(resetRate, resetBurst)}
+	next.since.Store(time.Now().UnixNano())
+	c.mutex.Lock()
+	victim, room := c.findRoom(peer)
+	if victim != nil {
+		c.remove(victim)
+	}
+	if room {
+		c.add(next)
+	}
+	c.mutex.Unlock()
+	if victim != nil {
+		victim.closeFor(causeDisplaced)
+	}
+	if !room {
+		next.closeFor(causeRefused)
+		return nil
+	}
+	return next
+}
+
+// findRoom reports whether there is room for a connection of the peer, if the victim is closed. The
+// victim is nil if none needs to be. The mutex is held.
+func (c *connections) findRoom(peer string) (victim *connection, room bool) {
+	now := time.Now()
+	own := c.peers[peer]
+	switch {
+	case len(own) >= maxPeerConnections:
+		victim = longestWithout(own, now)
+		return victim, victim != nil
+	case c.total >= maxConnections:
+		victim = longestWithout(c.largestPeer(), now)
+		return victim, victim != nil
+	case len(own) >= maxPeerConnections/2:
+		victim = longestWithout(own, now)
+		if victim != nil && (victim.busy.Load() || now.UnixNano()-victim.since.Load() < int64(excessIdleTimeout)) {
+			victim = nil
+		}
+	}
+	return victim, true
+}
+
+// longestWithout returns the connection that has been idle for longest. If none is idle, it returns the
+// one that has been busy without an answer for longest, if that is long; else nil.
+func longestWithout(open map[*connection]struct{}, now time.Time) *connection {
+	var idle, busy *connection
+	for one := range open {
+		found := &idle
+		if one.busy.Load() {
+			found = &busy
+		}
+		if *found == nil || one.since.Load() < (*found).since.Load() {
+			*found = one
+		}
+	}
+	if idle == nil && busy != nil && now.UnixNano()-busy.since.Load() > int64(stallTimeout) {
+		return busy
+	}
+	return idle
+}
+
+func (c *connections) largestPeer() (largest map[*connection]struct{}) {
+	for _, open := range c.peers {
+		if len(open) > len(largest) {
+			largest = open
+		}
+	}
+	return largest
+}
+
+// add and remove are called with the mutex held.
+func (c *connections) add(one *connection) {
+	if c.peers[one.peer] == nil {
+		c.peers[one.peer] = make(map[*connection]struct{})
+	}
+	c.peers[one.peer][one] = struct{}{}
+	c.total++
+	c.metrics.connections.WithLabelValues(c.port).Set(float64(c.total))
+}
+
+func (c *connections) remove(one *connection) {
+	open := c.peers[one.peer]
+	if _, found := open[one]; !found {
+		return
+	}
+	delete(open, one)
+	if len(open) == 0 {
+		delete(c.peers, one.peer)
+	}
+	c.total--
+	c.metrics.connections.WithLabelValues(c.port).Set(float64(c.total))
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	c.port.mutex.Lock()
+	c.port.remove(c)
+	c.port.mutex.Unlock()
+	return c.Conn.Close()
+}
+
+// closeFor closes the connection because of a limit.
+func (c *connection) closeFor(cause string) {
+	_ = c.Close()
+	c.port.metrics.closed.WithLabelValues(c.port.port, cause).Inc()
+	c.port.log.event(zerolog.WarnLevel).Str("peer", c.peer).Str("port", c.port.port).Str("cause", cause).
+		Msg("connection closed: its peer has too many, or cancels too many requests")
+}
+
+// answered notes that a request of the connection has ended. A client that cancels requests faster than
+// any API server does is disconnected.
+func (c *connection) answered(cancelled bool) {
+	c.since.Store(time.Now().UnixNano())
+	if cancelled && !c.resets.Allow() {
+		c.closeFor(causeResets)
+	}
+}
+
+// connectionKey is the key of the *connection in the context of a request.
+type connectionKey struct{}
+
+// limit makes a server use the limits of the port.
+func (c *connections) limit(server *http.Server) {
+	server.ConnContext = func(ctx context.Context, opened net.Conn) context.Context {
+		return context.WithValue(ctx, connectionKey{}, connectionOf(opened))
+	}
+	server.ConnState = func(opened net.Conn, state http.ConnState) {
+		one := connectionOf(opened)
+		switch state {
+		case http.StateActive:
+			one.busy.Store(true)
+			one.since.Store(time.Now().UnixNano())
+		case http.StateIdle:
+			one.since.Store(time.Now().UnixNano())
+			one.busy.Store(false)
+		}
+	}
+	next := server.Handler
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		one := r.Context().Value(connectionKey{}).(*connection)
+		defer func() { one.answered(r.Context().Err() != nil) }()
+		if r.Context().Err() == nil {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// connectionOf returns the connection below TLS.
+func connectionOf(opened net.Conn) *connection {
+	if secured, ok := opened.(*tls.Conn); ok {
+		opened = secured.NetConn()
+	}
+	return opened.(*connection)
+}

@@ -1,0 +1,290 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// The budgets of the lanes. A client that holds as much as both allow, in the costliest way, takes
+// the process to less than 300 MB; docs/performance.md has the measurement.
+const (
+	smallBudget = 32 << 20
+	largeBudget = 20 << 20
+	// mostSmall is the largest body of the small lane. A usual review has 5 to 20 KiB.
+	mostSmall = 256 << 10
+	// requestCost is charged for the goroutine, the header and the buffers of a request.
+	requestCost = 16 << 10
+	// mostSlots bounds the slots of the small lane on machines with many CPUs.
+	mostSlots = 8
+)
+
+// Lanes bound the memory that all requests together take. Requests with small bodies have a lane of
+// their own, so that large bodies never keep a usual review from being answered. Lanes are safe for
+// concurrent use.
+type Lanes struct {
+	small, large lane
+}
+
+// NewLanes returns lanes that no request has entered.
+func NewLanes() *Lanes {
+	lanes := new(Lanes)
+	lanes.small.budget, lanes.large.budget = smallBudget, largeBudget
+	lanes.small.slots = make(chan struct{}, min(2*runtime.GOMAXPROCS(0), mostSlots))
+	lanes.large.slots = make(chan struct{}, 1)
+	return lanes
+}
+
+// lane is a budget of bytes for requests that wait, and a number of slots for those that compute.
+// A request is charged for its body until it is decoded, and then for its response until it is sent.
+type lane struct {
+	budget int64
+	slots  chan struct{}
+
+	mutex   sync.Mutex
+	used    int64
+	waiting []*exchange // requests that wait for their client, a slot or a lookup; in no order
+}
+
+var errBusy = &httpError{http.StatusServiceUnavailable, "too many requests are in flight: try again"}
+
+// exchange is a request and its response. The zero exchange is in no lane.
+type exchange struct {
+	lanes    *Lanes
+	control  *http.ResponseController
+	start    time.Time
+	deadline time.Time     // until when the client waits; zero if it did not tell
+	buffer   *bytes.Buffer // the body, and then the response
+
+	lane *lane
+	slot bool // whether it has a slot of the lane
+
+	// The mutex of the lane guards the rest.
+	cost    int64
+	place   int // in lane.waiting, from 1; 0 if it does not wait
+	writing bool
+	cut     bool
+	cancel  context.CancelFunc // ends the current wait for a slot or a lookup; nil if there is none
+	cutting sync.WaitGroup     // counts calls of cutOff in progress
+}
+
+// enter puts the exchange into a lane, in which it waits for its client. An exchange in another lane
+// leaves that first.
+func (x *exchange) enter(l *lane, cost int64) error {
+	x.leave()
+	x.lane, x.cut = l, false
+	l.mutex.Lock()
+	x.wait()
+	l.mutex.Unlock()
+	return x.hold(cost)
+}
+
+// leave takes the exchange out of its lane. Afterwards, nothing cuts it off any more.
+func (x *exchange) leave() {
+	if x.lane == nil {
+		return
+	}
+	x.release()
+	x.lane.mutex.Lock()
+	x.stopWaiting()
+	x.charge(0)
+	x.lane.mutex.Unlock()
+	x.cutting.Wait()
+	x.lane = nil
+}
+
+// hold changes what the exchange is charged for. While the lane is over its budget, it cuts off the
+// waiting exchange that has held most for longest, by the product of both. Thus slow clients lose
+// their place to new ones. It fails if this exchange was cut off.
+func (x *exchange) hold(cost int64) error {
+	var victims []*exchange
+	l := x.lane
+	l.mutex.Lock()
+	x.charge(cost)
+	for l.used > l.budget {
+		victim := l.worst(time.Now())
+		if victim == nil {
+			break // all that remain compute, and there are few slots
+		}
+		victim.stopWaiting()
+		victim.charge(0)
+		victim.cut = true
+		victim.cutting.Add(1)
+		victims = append(victims, victim)
+	}
+	cut := x.cut
+	l.mutex.Unlock()
+	for _, victim := range victims {
+		victim.cutOff()
+	}
+	if cut {
+		return errBusy
+	}
+	return nil
+}
+
+// worst returns the waiting exchange with the largest product of bytes and age; nil if none waits.
+func (l *lane) worst(now time.Time) (worst *exchange) {
+	most := -1.0
+	for _, x := range l.waiting {
+		if product := float64(x.cost) * now.Sub(x.start).Seconds(); product > most {
+			worst, most = x, product
+		}
+	}
+	return worst
+}
+
+// cutOff ends what the exchange waits for. It may block for a moment, so the mutex is not held; leave
+// waits for it, because a connection may serve its next request afterwards.
+func (x *exchange) cutOff() {
+	defer x.cutting.Done()
+	past := time.Unix(1, 0)
+	x.lane.mutex.Lock()
+	cancel, writing := x.cancel, x.writing
+	x.lane.mutex.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+	// Not every ResponseWriter has deadlines.
+	if writing {
+		_ = x.control.SetWriteDeadline(past)
+	} else {
+		_ = x.control.SetReadDeadline(past)
+	}
+}
+
+// charge, wait and stopWaiting are called with the mutex of the lane held.
+func (x *exchange) charge(cost int64) {
+	if x.cut {
+		cost = 0
+	}
+	x.lane.used += cost - x.cost
+	x.cost = cost
+}
+
+func (x *exchange) wait() {
+	if x.place == 0 && !x.cut {
+		x.lane.waiting = append(x.lane.waiting, x)
+		x.place = len(x.lane.waiting)
+	}
+}
+
+func (x *exchange) stopWaiting() {
+	if x.place == 0 {
+		return
+	}
+	list := x.lane.waiting
+	last := list[len(list)-1]
+	list[x.place-1], last.place = last, x.place
+	list[len(list)-1] = nil
+	x.lane.waiting, x.place = list[:len(list)-1], 0
+}
+
+// acquire takes a slot to compute in. It waits until the context or the deadline ends, or until the
+// exchange is cut off. An exchange in a slot is never cut off.
+func (x *exchange) acquire(ctx context.Context) error {
+	select {
+	case x.lane.slots <- struct{}{}:
+	default:
+		ctx, cancel := x.waitContext(ctx)
+		defer cancel()
+		select {
+		case x.lane.slots <- struct{}{}:
+		case <-ctx.Done():
+			return x.ended()
+		}
+	}
+	x.slot = true
+	x.lane.mutex.Lock()
+	x.stopWaiting()
+	cut := x.cut
+	x.lane.mutex.Unlock()
+	if cut {
+		x.release()
+		return errBusy
+	}
+	return nil
+}
+
+// release returns the slot, if the exchange has one. The exchange waits again.
+func (x *exchange) release() {
+	if !x.slot {
+		return
+	}
+	x.slot = false
+	<-x.lane.slots
+	x.lane.mutex.Lock()
+	x.wait()
+	x.lane.mutex.Unlock()
+}
+
+// waitContext returns a context for a wait. It ends with the parent, at the deadline, and when the
+// exchange is cut off.
+func (x *exchange) waitContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	cancelTimer := func() {}
+	if !x.deadline.IsZero() {
+		ctx, cancelTimer = context.WithDeadline(ctx, x.deadline)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	x.lane.mutex.Lock()
+	x.cancel = cancel
+	if x.cut {
+		cancel()
+	}
+	x.lane.mutex.Unlock()
+	return ctx, func() {
+		x.lane.mutex.Lock()
+		x.cancel = nil
+		x.lane.mutex.Unlock()
+		cancel()
+		cancelTimer()
+	}
+}
+
+// ended returns the reason why a wait has ended early.
+func (x *exchange) ended() error {
+	x.lane.mutex.Lock()
+	defer x.lane.mutex.Unlock()
+	if x.cut {
+		return errBusy
+	}
+	return errLate
+}
+
+// write sends a response of so many bytes. It returns when the client has taken all of it, within
+// writeTimeout, or when the exchange is cut off.
+func (x *exchange) write(size int64, write func() error) error {
+	_ = x.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	x.lane.mutex.Lock()
+	x.writing = true
+	x.wait()
+	cost := max(x.cost, requestCost+size) // names of the request may be as large as its body
+	x.lane.mutex.Unlock()
+	if err := x.hold(cost); err != nil {
+		return err
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	if err := x.control.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// bounded charges the requests of a handler that reads no body.
+func (l *Lanes) bounded(cost int64, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := exchange{control: http.NewResponseController(w), start: time.Now()}
+		defer x.leave()
+		if err := x.enter(&l.small, requestCost); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_ = x.write(cost, func() error { next.ServeHTTP(w, r); return nil })
+	})
+}
