@@ -83,11 +83,11 @@ func (l *logWriter) run() {
 		if len(lines) == 0 {
 			return
 		}
-		_, _ = l.out.Write(lines) // there is nowhere to report an error
 		if dropped := l.dropped.Load(); dropped > reported {
-			l.recovered(dropped - reported)
+			l.recovered(dropped - reported) // now there is room for its line
 			reported = dropped
 		}
+		_, _ = l.out.Write(lines) // there is nowhere to report an error
 	}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,11 +38,20 @@ func Run(args []string, process Process) int {
 	root := newRoot(process)
 	root.SetArgs(args)
 	ctx := context.Background() //nolint:forbidigo // the one root of all contexts
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(process.Stderr, "%s: %v\n", programName, err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	text := fmt.Sprintf("%s: %v\n", programName, err)
+	if _, served := errors.AsType[servedError](err); served {
+		w := newLogWriter(process.Stderr)
+		w.start()
+		_, _ = io.WriteString(w, text)
+		w.close()
 		return 1
 	}
-	return 0
+	_, _ = io.WriteString(process.Stderr, text)
+	return 1
 }
 
 // newRoot builds the command tree. Without a command, the program serves.

@@ -88,8 +88,17 @@ func (f *serveFlags) serve(ctx context.Context, process Process) error {
 	if err != nil {
 		return err
 	}
-	return d.run(ctx, hangups)
+	if err := d.run(ctx, hangups); err != nil {
+		return servedError{err}
+	}
+	return nil
 }
+
+// servedError is why the daemon stopped serving. By then, the reader of standard error may have stalled.
+type servedError struct{ error }
+
+// Unwrap returns the cause.
+func (e servedError) Unwrap() error { return e.error }
 
 // daemon is everything that runs.
 type daemon struct {

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Lines are written in their order, and all of them before close returns.
+func TestLogWriter(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	w := newLogWriter(&out)
+	var want strings.Builder
+	fmt.Fprintln(w, "before start")
+	fmt.Fprintln(&want, "before start")
+	w.start()
+	for n := range 10_000 {
+		fmt.Fprintln(w, n)
+		fmt.Fprintln(&want, n)
+	}
+	w.close()
+	if out.String() != want.String() {
+		t.Errorf("got %d bytes, want %d", out.Len(), want.Len())
+	}
+	if got := w.dropped.Load(); got != 0 {
+		t.Errorf("%d lines were dropped", got)
+	}
+}
+
+// While nobody reads, lines are dropped and counted, in bounded memory. When the reader is back, the
+// log says how many were dropped.
+func TestLogWriterStalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader, pipe := io.Pipe()
+		w := newLogWriter(pipe)
+		log := zerolog.New(w)
+		w.recovered = func(lines uint64) { log.Warn().Uint64("lines", lines).Msg("dropped") }
+		w.start()
+		line := strings.Repeat("x", 1000)
+		const lines = 10_000
+		for range lines {
+			log.Info().Msg(line)
+		}
+		synctest.Wait()
+		dropped := w.dropped.Load()
+		if dropped < lines-2*maxPending/1000 || dropped >= lines {
+			t.Errorf("%d lines were dropped", dropped)
+		}
+		if size := cap(w.pending); size > 2*maxPending {
+			t.Errorf("%d bytes are pending", size)
+		}
+		var got bytes.Buffer
+		read := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(&got, reader)
+			read <- err
+		}()
+		synctest.Wait()
+		w.close()
+		_ = pipe.Close()
+		if err := <-read; err != nil {
+			t.Error(err)
+		}
+		want := fmt.Sprintf(`{"level":"warn","lines":%d,"message":"dropped"}`, dropped)
+		if text := got.String(); !strings.HasSuffix(text, want+"\n") || uint64(strings.Count(text, "\n")) != lines-dropped+1 {
+			t.Errorf("want %s at the end of %d lines, got %d lines: %s", want, lines-dropped+1, strings.Count(text, "\n"), text[len(text)-100:])
+		}
+	})
+}
+
+// A reader that has stalled does not delay the end of the program.
+func TestLogWriterClosesInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader, pipe := io.Pipe()
+		w := newLogWriter(pipe)
+		w.start()
+		fmt.Fprintln(w, "line")
+		start := time.Now()
+		w.close()
+		if took := time.Since(start); took != flushTimeout {
+			t.Errorf("close took %s", took)
+		}
+		_ = reader.CloseWithError(errors.New("the end of the test"))
+	})
+}
