@@ -53,10 +53,14 @@ func (x *exchange) receive(w http.ResponseWriter, r *http.Request) error {
 // announced. A body that is large, or becomes so, is read in the large lane.
 func (x *exchange) readBody(body io.Reader, large bool) error {
 	for {
-		x.buffer.Grow(bytes.MinRead)
-		if err := x.holdBody(large || x.buffer.Len() > mostSmall); err != nil {
+		size := x.buffer.Cap()
+		if x.buffer.Available() < bytes.MinRead {
+			size = 2*size + bytes.MinRead
+		}
+		if err := x.holdBody(size, large || x.buffer.Len() > mostSmall); err != nil {
 			return err
 		}
+		x.buffer.Grow(size - x.buffer.Len())
 		room := x.buffer.AvailableBuffer()
 		n, err := body.Read(room[:cap(room)])
 		x.buffer.Write(room[:n])
@@ -69,9 +73,9 @@ func (x *exchange) readBody(body io.Reader, large bool) error {
 	}
 }
 
-// holdBody charges the exchange for its buffer, in the lane that the body belongs to.
-func (x *exchange) holdBody(large bool) error {
-	cost := requestCost + int64(x.buffer.Cap())
+// holdBody charges the exchange for a buffer of that size, in the lane that the body belongs to.
+func (x *exchange) holdBody(size int, large bool) error {
+	cost := requestCost + int64(size)
 	switch {
 	case large && x.lane == &x.lanes.small:
 		return x.enter(&x.lanes.large, cost)

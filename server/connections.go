@@ -22,7 +22,7 @@ const (
 	// maxPeerConnections.
 	excessIdleTimeout = 10 * time.Second
 	// stallTimeout is how long a connection may be busy without an answer before it counts as stalled.
-	stallTimeout = time.Second
+	stallTimeout = 3 * time.Second
 	// resetRate and resetBurst are how many requests a second a connection may cancel. API servers
 	// cancel reviews that time out: never more at once than the streams of a connection.
 	resetRate  = maxStreams
@@ -67,6 +67,7 @@ type connection struct {
 	port   *connections
 	peer   string
 	busy   atomic.Bool
+	closed atomic.Bool  // because of a limit
 	since  atomic.Int64 // Unix nanoseconds of the last answer, or of the beginning
 	resets *rate.Limiter
 }
@@ -194,6 +195,9 @@ func (c *connection) Close() error {
 
 // closeFor closes the connection because of a limit.
 func (c *connection) closeFor(cause string) {
+	if c.closed.Swap(true) {
+		return
+	}
 	_ = c.Close()
 	c.port.metrics.closed.WithLabelValues(c.port.port, cause).Inc()
 	c.port.log.event(zerolog.WarnLevel).Str("peer", c.peer).Str("port", c.port.port).Str("cause", cause).

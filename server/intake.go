@@ -38,8 +38,7 @@ func newIntake(lanes *Lanes, refused func(), log zerolog.Logger) intake {
 // begin starts an exchange in the small lane. It must be ended.
 func (i *intake) begin(w http.ResponseWriter, start time.Time) *exchange {
 	x := &exchange{lanes: i.lanes, control: http.NewResponseController(w), start: start, buffer: i.newBuffer()}
-	// If there is no room even for that, the next call of hold fails.
-	_ = x.enter(&i.lanes.small, requestCost)
+	_ = x.enter(&i.lanes.small, requestCost) // if that fails, so does the next call of hold
 	return x
 }
 
@@ -63,14 +62,18 @@ func (i *intake) dropBuffer(x *exchange) {
 }
 
 // encode puts the response in the place of the request's body, to which nothing refers any more: what
-// was decoded are copies. The buffer of a large body is dropped.
+// was decoded are copies. The buffer of a large body is dropped. The exchange is charged for the larger
+// of both.
 func (i *intake) encode(x *exchange, a answer) error {
 	if x.buffer.Cap() > maxPooled {
 		i.dropBuffer(x)
 		x.buffer = new(bytes.Buffer)
 	}
 	x.buffer.Reset()
-	return json.MarshalWrite(x.buffer, a)
+	if err := json.MarshalWrite(x.buffer, a); err != nil {
+		return err
+	}
+	return x.hold(max(x.cost, requestCost+int64(x.buffer.Cap()))) // names in the request may be as large as its body
 }
 
 // refuse answers what is not a review at all.
@@ -91,7 +94,7 @@ func (i *intake) refuse(w http.ResponseWriter, r *http.Request, x *exchange, err
 		_ = respond()
 		return
 	}
-	_ = x.write(int64(len(text)), respond)
+	_ = x.write(respond)
 }
 
 // note counts and logs what is refused.
@@ -104,7 +107,7 @@ func (i *intake) note(r *http.Request, err error, code int) {
 
 // send writes the encoded response to the client.
 func (i *intake) send(w http.ResponseWriter, r *http.Request, x *exchange, uid string) {
-	err := x.write(int64(x.buffer.Cap()), func() error {
+	err := x.write(func() error {
 		w.Header().Set("Content-Type", mediaType)
 		w.Header().Set("Content-Length", strconv.Itoa(x.buffer.Len()))
 		_, err := w.Write(x.buffer.Bytes())

@@ -21,6 +21,8 @@ const (
 	requestCost = 16 << 10
 	// mostSlots bounds the slots of the small lane on machines with many CPUs.
 	mostSlots = 8
+	// cutTimeout bounds how long a request waits for the memory of those that were cut off.
+	cutTimeout = time.Second
 )
 
 // Lanes bound the memory that all requests together take. Requests with small bodies have a lane of
@@ -47,7 +49,9 @@ type lane struct {
 
 	mutex   sync.Mutex
 	used    int64
-	waiting []*exchange // requests that wait for their client, a slot or a lookup; in no order
+	doomed  int64         // the part of used that exchanges hold which were cut off, but have not left yet
+	freed   chan struct{} // closed when an exchange leaves or is cut off; nil if nobody waits for that
+	waiting []*exchange   // requests that wait for their client, a slot or a lookup; in no order
 }
 
 var errBusy = &httpError{http.StatusServiceUnavailable, "too many requests are in flight: try again"}
@@ -76,7 +80,10 @@ type exchange struct {
 // leaves that first.
 func (x *exchange) enter(l *lane, cost int64) error {
 	x.leave()
-	x.lane, x.cut = l, false
+	if x.cut {
+		return errBusy
+	}
+	x.lane = l
 	l.mutex.Lock()
 	x.wait()
 	l.mutex.Unlock()
@@ -89,42 +96,98 @@ func (x *exchange) leave() {
 		return
 	}
 	x.release()
-	x.lane.mutex.Lock()
+	l := x.lane
+	l.mutex.Lock()
 	x.stopWaiting()
-	x.charge(0)
-	x.lane.mutex.Unlock()
+	l.used -= x.cost
+	if x.cut {
+		l.doomed -= x.cost
+	}
+	x.cost = 0
+	l.wake()
+	l.mutex.Unlock()
 	x.cutting.Wait()
 	x.lane = nil
 }
 
-// hold changes what the exchange is charged for. While the lane is over its budget, it cuts off the
-// waiting exchange that has held most for longest, by the product of both. Thus slow clients lose
-// their place to new ones. It fails if this exchange was cut off.
+// hold charges the exchange for all that it holds, before it takes it. While the lane is over its
+// budget, hold cuts off the waiting exchange that has held most for longest, by the product of both,
+// and waits until that has left. Thus slow clients lose their place to new ones. It fails if this
+// exchange was cut off.
 func (x *exchange) hold(cost int64) error {
-	var victims []*exchange
 	l := x.lane
 	l.mutex.Lock()
-	x.charge(cost)
-	for l.used > l.budget {
-		victim := l.worst(time.Now())
-		if victim == nil {
-			break // all that remain compute, and there are few slots
+	defer l.mutex.Unlock()
+	if x.cut {
+		return errBusy
+	}
+	l.used += cost - x.cost
+	x.cost = cost
+	if l.used <= l.budget {
+		return nil
+	}
+	timer := time.NewTimer(cutTimeout)
+	defer timer.Stop()
+	for l.used > l.budget && !x.cut {
+		if !l.makeRoom() {
+			break // all others compute, and there are few slots
 		}
-		victim.stopWaiting()
-		victim.charge(0)
-		victim.cut = true
-		victim.cutting.Add(1)
-		victims = append(victims, victim)
+		if x.cut {
+			break
+		}
+		if !l.awaitFreed(timer.C) {
+			break
+		}
 	}
-	cut := x.cut
-	l.mutex.Unlock()
-	for _, victim := range victims {
-		victim.cutOff()
-	}
-	if cut {
+	if x.cut {
 		return errBusy
 	}
 	return nil
+}
+
+// makeRoom cuts off exchanges until the rest is within the budget. It reports whether any will leave.
+// The mutex is held when it is called and when it returns.
+func (l *lane) makeRoom() bool {
+	for l.used-l.doomed > l.budget {
+		victim := l.worst(time.Now())
+		if victim == nil {
+			break
+		}
+		victim.stopWaiting()
+		victim.cut = true
+		victim.cutting.Add(1)
+		l.doomed += victim.cost
+		l.wake()
+		l.mutex.Unlock()
+		victim.cutOff()
+		l.mutex.Lock()
+	}
+	return l.doomed > 0
+}
+
+// awaitFreed waits until an exchange leaves or is cut off. It reports false after the timeout: not
+// every ResponseWriter has deadlines by which it can be cut off.
+func (l *lane) awaitFreed(timeout <-chan time.Time) bool {
+	if l.freed == nil {
+		l.freed = make(chan struct{})
+	}
+	freed := l.freed
+	l.mutex.Unlock()
+	defer l.mutex.Lock()
+	select {
+	case <-freed:
+		return true
+	case <-timeout:
+		return false
+	}
+}
+
+// wake ends the waits of awaitFreed.
+func (l *lane) wake() {
+	if l.freed != nil {
+		close(l.freed)
+		l.freed = nil
+	}
 }
 
 // worst returns the waiting exchange with the largest product of bytes and age; nil if none waits.
@@ -157,15 +220,7 @@ func (x *exchange) cutOff() {
 	}
 }
 
-// charge, wait and stopWaiting are called with the mutex of the lane held.
-func (x *exchange) charge(cost int64) {
-	if x.cut {
-		cost = 0
-	}
-	x.lane.used += cost - x.cost
-	x.cost = cost
-}
-
+// wait and stopWaiting are called with the mutex of the lane held.
 func (x *exchange) wait() {
 	if x.place == 0 && !x.cut {
 		x.lane.waiting = append(x.lane.waiting, x)
@@ -255,19 +310,18 @@ func (x *exchange) ended() error {
 	return errLate
 }
 
-// write sends a response of so many bytes. It returns when the client has taken all of it, within
-// writeTimeout, or when the exchange is cut off.
-func (x *exchange) write(size int64, write func() error) error {
+// write sends a response. It returns when the client has taken all of it, within writeTimeout, or when
+// the exchange is cut off; with errBusy if that was before anything is sent.
+func (x *exchange) write(send func() error) error {
 	_ = x.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	x.lane.mutex.Lock()
 	x.writing = true
-	x.wait()
-	cost := max(x.cost, requestCost+size) // names of the request may be as large as its body
+	cut := x.cut
 	x.lane.mutex.Unlock()
-	if err := x.hold(cost); err != nil {
-		return err
+	if cut {
+		return errBusy
 	}
-	if err := write(); err != nil {
+	if err := send(); err != nil {
 		return err
 	}
 	if err := x.control.Flush(); !errors.Is(err, http.ErrNotSupported) {
@@ -281,10 +335,12 @@ func (l *Lanes) bounded(cost int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchange{control: http.NewResponseController(w), start: time.Now()}
 		defer x.leave()
-		if err := x.enter(&l.small, requestCost); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+		err := x.enter(&l.small, cost)
+		if err == nil {
+			err = x.write(func() error { next.ServeHTTP(w, r); return nil })
 		}
-		_ = x.write(cost, func() error { next.ServeHTTP(w, r); return nil })
+		if errors.Is(err, errBusy) {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
 	})
 }

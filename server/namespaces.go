@@ -15,6 +15,9 @@ type Namespaces interface {
 	Default(ctx context.Context, namespace string) (request string, found bool, err error)
 }
 
+// decodedFactor is how many times the size of a body its decoded form may have.
+const decodedFactor = 4
+
 // decide decides on a pod. It looks up the default of the namespace only if the pod has no request of
 // its own and is not left alone, and holds no slot meanwhile. It fails if the client waits no longer.
 func (h *Webhook) decide(ctx context.Context, request *mutate.Request, x *exchange) (mutate.Decision, error) {
@@ -25,6 +28,10 @@ func (h *Webhook) decide(ctx context.Context, request *mutate.Request, x *exchan
 	decision := mutate.Pod(snapshot, h.policy, request)
 	if h.namespaces == nil || decision.Reason != mutate.ReasonNoAnnotation {
 		return decision, nil
+	}
+	// What is decoded stays in memory, which is up to decodedFactor times the body.
+	if err := x.hold(min(decodedFactor*x.cost, x.lane.budget/2)); err != nil {
+		return decision, err
 	}
 	x.release()
 	asked, found, err := h.lookUp(ctx, request.Namespace, x)

@@ -29,8 +29,8 @@ const (
 	maxHeaderBytes = 16 << 10
 	// maxStreams is how many requests a connection may have in flight; clients open another one for more.
 	maxStreams = 100
-	// scrapeCost is what a scrape takes for the metrics, and to compress them.
-	scrapeCost = 1 << 20
+	// scrapeCost is what the metrics take in a scrape.
+	scrapeCost = 64 << 10
 	// shutdownGrace is how long requests in flight may take to finish after the drain delay.
 	shutdownGrace = 15 * time.Second
 )
@@ -134,7 +134,7 @@ func (s *Server) lifecycleHandler() http.Handler {
 	mux.HandleFunc("GET /health", healthy)
 	mux.HandleFunc("GET /healthz", healthy)
 	mux.Handle("GET /readyz", &s.readiness)
-	mux.Handle("GET /metrics", bounded(scrapeCost, promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{})))
+	mux.Handle("GET /metrics", bounded(scrapeCost, promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{DisableCompression: true})))
 	return bounded(requestCost, mux)
 }
 
