@@ -68,6 +68,7 @@ type connection struct {
 	peer   string
 	busy   atomic.Bool
 	closed atomic.Bool  // because of a limit
+	served atomic.Bool  // whether a request was answered since the connection became busy
 	since  atomic.Int64 // Unix nanoseconds of the last answer, or of the beginning
 	resets *rate.Limiter
 }
@@ -204,12 +205,30 @@ func (c *connection) closeFor(cause string) {
 		Msg("connection closed: its peer has too many, or cancels too many requests")
 }
 
-// answered notes that a request of the connection has ended. A client that cancels requests faster than
-// any API server does is disconnected.
+// answered notes that a request of the connection has ended, in an answer or because it was cancelled.
 func (c *connection) answered(cancelled bool) {
 	c.since.Store(time.Now().UnixNano())
-	if cancelled && !c.resets.Allow() {
+	if cancelled {
+		c.reset()
+	} else {
+		c.served.Store(true)
+	}
+}
+
+// reset counts a cancelled request. A client that cancels faster than any API server is disconnected.
+func (c *connection) reset() {
+	if !c.resets.Allow() {
 		c.closeFor(causeResets)
+	}
+}
+
+// changed notes that the connection became busy or idle. Under a flood, the HTTP/2 server sees far more
+// cancelled requests than it starts handlers for, but it always reports these changes.
+func (c *connection) changed(state http.ConnState) {
+	c.since.Store(time.Now().UnixNano())
+	c.busy.Store(state == http.StateActive)
+	if !c.served.Swap(false) && state == http.StateIdle {
+		c.reset()
 	}
 }
 
@@ -222,14 +241,8 @@ func (c *connections) limit(server *http.Server) {
 		return context.WithValue(ctx, connectionKey{}, connectionOf(opened))
 	}
 	server.ConnState = func(opened net.Conn, state http.ConnState) {
-		one := connectionOf(opened)
-		switch state {
-		case http.StateActive:
-			one.busy.Store(true)
-			one.since.Store(time.Now().UnixNano())
-		case http.StateIdle:
-			one.since.Store(time.Now().UnixNano())
-			one.busy.Store(false)
+		if state == http.StateActive || state == http.StateIdle {
+			connectionOf(opened).changed(state)
 		}
 	}
 	next := server.Handler
