@@ -23,10 +23,10 @@ const (
 	excessIdleTimeout = 10 * time.Second
 	// stallTimeout is how long a connection may be busy without an answer before it counts as stalled.
 	stallTimeout = 3 * time.Second
-	// resetRate and resetBurst are how many requests a second a connection may cancel. API servers
-	// cancel reviews that time out: never more at once than the streams of a connection.
-	resetRate  = maxStreams
-	resetBurst = 3 * maxStreams
+	// resetRate and resetBurst are how many requests a second a connection may cancel. API servers cancel
+	// reviews that time out, at most maxStreams at once.
+	resetRate  = 100
+	resetBurst = 300
 )
 
 // The ports and causes in metrics.

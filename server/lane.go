@@ -111,9 +111,9 @@ func (x *exchange) leave() {
 }
 
 // hold charges the exchange for all that it holds, before it takes it. While the lane is over its
-// budget, hold cuts off the waiting exchange that has held most for longest, by the product of both,
-// and waits until that has left. Thus slow clients lose their place to new ones. It fails if this
-// exchange was cut off.
+// budget, hold cuts off the waiting exchange that has held most for longest, by the product of both.
+// Thus slow clients lose their place to new ones. Before it takes much, it waits until those that were
+// cut off have left. It fails if this exchange was cut off.
 func (x *exchange) hold(cost int64) error {
 	l := x.lane
 	l.mutex.Lock()
@@ -121,23 +121,12 @@ func (x *exchange) hold(cost int64) error {
 	if x.cut {
 		return errBusy
 	}
-	l.used += cost - x.cost
+	more := cost - x.cost
+	l.used += more
 	x.cost = cost
-	if l.used <= l.budget {
-		return nil
-	}
-	timer := time.NewTimer(cutTimeout)
-	defer timer.Stop()
-	for l.used > l.budget && !x.cut {
-		if !l.makeRoom() {
-			break // all others compute, and there are few slots
-		}
-		if x.cut {
-			break
-		}
-		if !l.awaitFreed(timer.C) {
-			break
-		}
+	leaving := l.makeRoom()
+	if more > requestCost && l.used > l.budget && leaving {
+		l.awaitRoom(x)
 	}
 	if x.cut {
 		return errBusy
@@ -165,24 +154,29 @@ func (l *lane) makeRoom() bool {
 	return l.doomed > 0
 }
 
-// awaitFreed waits until an exchange leaves or is cut off. It reports false after the timeout: not
-// every ResponseWriter has deadlines by which it can be cut off.
-func (l *lane) awaitFreed(timeout <-chan time.Time) bool {
-	if l.freed == nil {
-		l.freed = make(chan struct{})
-	}
-	freed := l.freed
-	l.mutex.Unlock()
-	defer l.mutex.Lock()
-	select {
-	case <-freed:
-		return true
-	case <-timeout:
-		return false
+// awaitRoom waits until the lane is within its budget or the exchange is cut off, for cutTimeout at
+// most: not every ResponseWriter has deadlines by which it can be cut off. The mutex is held when it is
+// called and when it returns.
+func (l *lane) awaitRoom(x *exchange) {
+	timer := time.NewTimer(cutTimeout)
+	defer timer.Stop()
+	for l.used > l.budget && !x.cut && l.makeRoom() {
+		if l.freed == nil {
+			l.freed = make(chan struct{})
+		}
+		freed := l.freed
+		l.mutex.Unlock()
+		select {
+		case <-freed:
+			l.mutex.Lock()
+		case <-timer.C:
+			l.mutex.Lock()
+			return
+		}
 	}
 }
 
-// wake ends the waits of awaitFreed.
+// wake makes awaitRoom look again.
 func (l *lane) wake() {
 	if l.freed != nil {
 		close(l.freed)

@@ -23,12 +23,13 @@ const (
 	readTimeout       = 10 * time.Second
 	// writeTimeout is how long a response may take, and refuseTimeout that of a request that was cut off.
 	writeTimeout  = 5 * time.Second
-	refuseTimeout = time.Second
+	refuseTimeout = 100 * time.Millisecond
 	idleTimeout   = 2 * time.Minute
 	// maxHeaderBytes is many times the header of an API server.
-	maxHeaderBytes = 16 << 10
-	// maxStreams is how many requests a connection may have in flight; clients open another one for more.
-	maxStreams = 100
+	maxHeaderBytes = 8 << 10
+	// maxStreams is how many requests a connection may have in flight. Clients open another connection for
+	// more, and each of these requests has a goroutine and a header before any budget is asked.
+	maxStreams = 32
 	// scrapeCost is what the metrics take in a scrape.
 	scrapeCost = 64 << 10
 	// shutdownGrace is how long requests in flight may take to finish after the drain delay.
