@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -200,8 +201,12 @@ func (c *connection) closeFor(cause string) {
 		return
 	}
 	_ = c.Close()
-	c.port.metrics.closed.WithLabelValues(c.port.port, cause).Inc()
-	c.port.log.event(zerolog.WarnLevel).Str("peer", c.peer).Str("port", c.port.port).Str("cause", cause).
+	c.port.countClosed(c.peer, cause)
+}
+
+func (c *connections) countClosed(peer, cause string) {
+	c.metrics.closed.WithLabelValues(c.port, cause).Inc()
+	c.log.event(zerolog.WarnLevel).Str("peer", peer).Str("port", c.port).Str("cause", cause).
 		Msg("connection closed: its peer has too many, or cancels too many requests")
 }
 
@@ -243,6 +248,13 @@ func (c *connections) limit(server *http.Server) {
 	server.ConnState = func(opened net.Conn, state http.ConnState) {
 		if state == http.StateActive || state == http.StateIdle {
 			connectionOf(opened).changed(state)
+		}
+	}
+	if server.HTTP2 != nil {
+		server.HTTP2.CountError = func(kind string) {
+			if strings.Contains(kind, "too_many_early_resets") { // the HTTP/2 server was faster than we
+				c.countClosed("", causeResets)
+			}
 		}
 	}
 	next := server.Handler

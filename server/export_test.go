@@ -2,6 +2,8 @@ package server
 
 import (
 	"io"
+	"net"
+	"net/http"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -29,4 +31,17 @@ func (v *Validator) HoldTurn() (release func()) {
 // Used returns the bytes that are charged to the lanes.
 func (l *Lanes) Used() int64 {
 	return l.small.used + l.large.used
+}
+
+// The limits of connections.
+const (
+	MaxConnections     = maxConnections
+	MaxPeerConnections = maxPeerConnections
+	StallTimeout       = stallTimeout
+	ExcessIdleTimeout  = excessIdleTimeout
+)
+
+// Limit returns the listener that a server gets, and makes the server use its limits.
+func Limit(server *http.Server, listener net.Listener, metrics *Metrics) net.Listener {
+	return limited(server, listener, webhookPort, &Options{Metrics: metrics, Log: zerolog.Nop()})
 }

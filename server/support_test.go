@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 
 	"k8s-sidecar-injector/conf"
@@ -63,14 +64,28 @@ containers:
 // load makes a store that serves the documents of one file.
 func load(tb testing.TB, yaml string) *store.Store {
 	tb.Helper()
+	s := new(store.Store)
+	serve(tb, s, yaml)
+	return s
+}
+
+// serve publishes the documents of one file.
+func serve(tb testing.TB, s *store.Store, yaml string) {
+	tb.Helper()
 	origin := conf.Origin{Place: "conf", Name: "logger.yaml"}
 	set := conf.Load(conf.Split(origin, []byte(yaml), nil), nil)
 	for _, rejection := range set.Rejections {
 		tb.Fatalf("rejected: %s: %v", rejection.Origin, rejection)
 	}
-	var s store.Store
 	s.Publish(set)
-	return &s
+}
+
+// expectMetrics compares metrics with their text.
+func expectMetrics(tb testing.TB, registry *prometheus.Registry, want string, names ...string) {
+	tb.Helper()
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
+		tb.Error(err)
+	}
 }
 
 // policy is the default one.
@@ -86,11 +101,12 @@ func policy() *mutate.Policy {
 // injector is a webhook with all that it writes to.
 type injector struct {
 	*server.Webhook
-	log      *lines
-	registry *prometheus.Registry
-	metrics  *server.Metrics
-	lanes    *server.Lanes
-	events   events
+	log       *lines
+	registry  *prometheus.Registry
+	metrics   *server.Metrics
+	lanes     *server.Lanes
+	snapshots *store.Store
+	events    events
 }
 
 // events are those that were recorded.
@@ -126,7 +142,7 @@ func newInjectorIn(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy
 func newInjectorOf(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy, yaml string, level zerolog.Level) *injector {
 	tb.Helper()
 	snapshots := load(tb, yaml)
-	i := &injector{log: new(lines), registry: prometheus.NewRegistry(), lanes: server.NewLanes()}
+	i := &injector{log: new(lines), registry: prometheus.NewRegistry(), lanes: server.NewLanes(), snapshots: snapshots}
 	metrics, err := server.NewMetrics(i.registry, snapshots)
 	if err != nil {
 		tb.Fatal(err)

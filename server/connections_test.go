@@ -1,0 +1,331 @@
+package server_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"crypto/tls"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"k8s-sidecar-injector/server"
+)
+
+// port is a listener whose connections come from the test.
+type port struct {
+	*http.Server
+	net.Listener
+	incoming chan net.Conn
+	registry *prometheus.Registry
+}
+
+func newPort(t *testing.T) *port {
+	t.Helper()
+	p := &port{Server: new(http.Server), incoming: make(chan net.Conn, 1), registry: prometheus.NewRegistry()}
+	metrics, err := server.NewMetrics(p.registry, load(t, sidecars))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Listener = server.Limit(p.Server, incoming{p.incoming}, metrics)
+	return p
+}
+
+type incoming struct{ connections chan net.Conn }
+
+func (i incoming) Accept() (net.Conn, error) {
+	connection, open := <-i.connections
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return connection, nil
+}
+func (incoming) Close() error   { return nil }
+func (incoming) Addr() net.Addr { return &net.TCPAddr{} }
+
+// peer is a connection from an address, which notes whether it was closed.
+type peer struct {
+	net.Conn
+	address string
+	closed  bool
+}
+
+func (p *peer) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.ParseIP(p.address), Port: 1}
+}
+
+func (p *peer) Close() error {
+	p.closed = true
+	return nil
+}
+
+// connect opens a connection that the port accepts. What it returns is what the server has of it.
+func (p *port) connect(t *testing.T, address string) (*peer, net.Conn) {
+	t.Helper()
+	one := &peer{address: address}
+	p.incoming <- one
+	accepted, err := p.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Millisecond) // of the test's own clock: no two connections have the same age
+	return one, accepted
+}
+
+// refused opens a connection for which there is no room. Another peer connects after it.
+func (p *port) refused(t *testing.T, address, other string) {
+	t.Helper()
+	one := &peer{address: address}
+	go func() {
+		p.incoming <- one
+		p.incoming <- &peer{address: other}
+	}()
+	accepted, err := p.Accept()
+	if err != nil || !one.closed || accepted.RemoteAddr().String() != other+":1" {
+		t.Errorf("the connection was accepted: %v", err)
+	}
+}
+
+func (p *port) count(t *testing.T, open, displaced, refused int) {
+	t.Helper()
+	want := fmt.Sprintf(`# HELP sidecar_injector_connections Open connections, by port.
+# TYPE sidecar_injector_connections gauge
+sidecar_injector_connections{port="lifecycle"} 0
+sidecar_injector_connections{port="webhook"} %d
+# HELP sidecar_injector_connections_closed_total Connections closed because of a limit, by port and cause.
+# TYPE sidecar_injector_connections_closed_total counter
+sidecar_injector_connections_closed_total{cause="displaced",port="lifecycle"} 0
+sidecar_injector_connections_closed_total{cause="displaced",port="webhook"} %d
+sidecar_injector_connections_closed_total{cause="refused",port="lifecycle"} 0
+sidecar_injector_connections_closed_total{cause="refused",port="webhook"} %d
+sidecar_injector_connections_closed_total{cause="resets",port="lifecycle"} 0
+sidecar_injector_connections_closed_total{cause="resets",port="webhook"} 0
+`, open, displaced, refused)
+	err := testutil.GatherAndCompare(p.registry, strings.NewReader(want), "sidecar_injector_connections", "sidecar_injector_connections_closed_total")
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A connection over the limit displaces the one of its peer that has been idle for longest. Busy ones
+// stay, unless nothing is idle and they have stalled.
+func TestConnectionsOfOnePeer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPort(t)
+		other, _ := p.connect(t, "10.0.0.2")
+		var peers []*peer
+		var accepted []net.Conn
+		for range server.MaxPeerConnections {
+			one, opened := p.connect(t, "10.0.0.1")
+			peers, accepted = append(peers, one), append(accepted, opened)
+		}
+		p.ConnState(accepted[0], http.StateActive)
+		_, _ = p.connect(t, "10.0.0.1")
+		if peers[0].closed || !peers[1].closed || peers[2].closed || other.closed {
+			t.Error("another connection than the longest idle one was displaced")
+		}
+		p.count(t, server.MaxPeerConnections+1, 1, 0)
+		_ = accepted[2].Close()
+		_, newest := p.connect(t, "10.0.0.1")
+		p.count(t, server.MaxPeerConnections+1, 1, 0)
+
+		for _, one := range accepted {
+			p.ConnState(one, http.StateActive)
+			time.Sleep(time.Millisecond)
+		}
+		p.ConnState(newest, http.StateActive)
+		// One is idle still: the one that has displaced another.
+		_, last := p.connect(t, "10.0.0.1")
+		p.ConnState(last, http.StateActive)
+		p.refused(t, "10.0.0.1", "10.0.0.2")
+		p.count(t, server.MaxPeerConnections+2, 2, 1)
+		time.Sleep(server.StallTimeout)
+		p.ConnState(accepted[0], http.StateIdle)
+		p.ConnState(accepted[0], http.StateActive) // it was answered
+		_, _ = p.connect(t, "10.0.0.1")
+		if peers[0].closed || !peers[3].closed {
+			t.Error("another connection than the longest stalled one was displaced")
+		}
+		if other.closed {
+			t.Error("a connection of another peer was displaced")
+		}
+	})
+}
+
+// In total, the peer with most connections loses one.
+func TestConnectionsInTotal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPort(t)
+		for n := range server.MaxConnections {
+			p.connect(t, fmt.Sprintf("10.0.%d.1", n*2/server.MaxPeerConnections))
+		}
+		most, _ := p.connect(t, "10.0.7.1") // has one more than the others
+		p.count(t, server.MaxConnections, 1, 0)
+		_, _ = p.connect(t, "10.1.0.1")
+		p.count(t, server.MaxConnections, 2, 0)
+		if most.closed {
+			t.Error("the newest connection was displaced")
+		}
+	})
+}
+
+// While a peer has many connections, those that are idle for long are closed.
+func TestExcessIdleConnections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPort(t)
+		first, _ := p.connect(t, "10.0.0.1")
+		for range server.MaxPeerConnections/2 - 1 {
+			p.connect(t, "10.0.0.1")
+		}
+		p.connect(t, "10.0.0.1")
+		if first.closed {
+			t.Error("a connection was closed too early")
+		}
+		time.Sleep(server.ExcessIdleTimeout)
+		p.connect(t, "10.0.0.1")
+		if !first.closed {
+			t.Error("a connection that is idle for long stays open")
+		}
+	})
+}
+
+// A host that hoards idle connections keeps neither an open nor a new connection of the same host from
+// being served.
+func TestIdleHoard(t *testing.T) {
+	t.Parallel()
+	l := start(t, nil, nil)
+	question := string(recorded(t, "v1-deployment-pod"))
+	open := client(t, tlsConfig(l.certificate.Load()), true)
+	ask := func(c *http.Client) {
+		t.Helper()
+		response, body := mustFetch(t, c, http.MethodPost, "https://"+l.webhook+"/mutate?timeout=10s", question)
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("got %d %s", response.StatusCode, body)
+		}
+	}
+	for n := range 2000 {
+		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.webhook)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer connection.Close()
+		if n%10 == 0 {
+			ask(open)
+		}
+	}
+	ask(client(t, tlsConfig(l.certificate.Load()), true))
+	ask(client(t, tlsConfig(l.certificate.Load()), false))
+	connections := gauge(t, l.registry, "sidecar_injector_connections")
+	if connections > server.MaxPeerConnections+1 {
+		t.Errorf("%v connections are open", connections)
+	}
+}
+
+// gauge returns the sum of the values of a gauge.
+func gauge(t *testing.T, registry *prometheus.Registry, name string) (sum float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			for _, metric := range family.GetMetric() {
+				sum += metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// A client that cancels requests faster than any API server is disconnected. One that cancels a few,
+// as when reviews time out, is not.
+func TestRapidReset(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name         string
+		count        int
+		open         bool // whether another request stays open, so that the connection is never idle
+		disconnected bool
+	}{
+		{"few", 32, false, false},
+		{"many", 20_000, false, true},
+		{"many beside an open request", 20_000, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := start(t, nil, nil)
+			config := tlsConfig(l.certificate.Load())
+			config.NextProtos = []string{"h2"}
+			dialer := tls.Dialer{Config: config}
+			connection, err := dialer.DialContext(t.Context(), "tcp", l.webhook)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer connection.Close()
+			go func() { _ = reset(connection, c.count, c.open) }()
+			_ = connection.SetReadDeadline(time.Now().Add(20 * time.Second))
+			frames := http2.NewFramer(io.Discard, connection)
+			for {
+				frame, err := frames.ReadFrame()
+				if err != nil {
+					if !c.disconnected {
+						t.Errorf("the connection was closed: %v", err)
+					}
+					break
+				}
+				if ping, ok := frame.(*http2.PingFrame); ok && ping.IsAck() {
+					if c.disconnected {
+						t.Error("the connection is still open")
+					}
+					break
+				}
+			}
+			if c.disconnected {
+				eventually(t, "the connection is counted", func() bool {
+					return gauge(t, l.registry, "sidecar_injector_connections_closed_total") > 0
+				})
+			}
+		})
+	}
+}
+
+// reset sends requests and cancels each at once, and then a ping.
+func reset(w io.Writer, count int, open bool) error {
+	var out, header bytes.Buffer
+	out.WriteString(http2.ClientPreface)
+	frames := http2.NewFramer(&out, nil)
+	encoder := hpack.NewEncoder(&header)
+	_ = frames.WriteSettings()
+	for n := range count {
+		header.Reset()
+		for name, value := range map[string]string{":method": "POST", ":scheme": "https", ":path": "/mutate", ":authority": "x"} {
+			_ = encoder.WriteField(hpack.HeaderField{Name: name, Value: value})
+		}
+		id := uint32(2*n + 1)
+		_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: header.Bytes(), EndHeaders: true})
+		if n > 0 || !open {
+			_ = frames.WriteRSTStream(id, http2.ErrCodeCancel)
+		}
+		if out.Len() > 1000 {
+			if _, err := out.WriteTo(w); err != nil {
+				return err
+			}
+		}
+	}
+	_ = frames.WritePing(false, [8]byte{})
+	_, err := out.WriteTo(w)
+	return err
+}
