@@ -153,7 +153,7 @@ func (i *installation) guardedConfiguration(resource string) *guarded {
 func (i *installation) guardedSecret() *guarded {
 	i.Helper()
 	return &guarded{
-		installation: i, resource: "secrets", name: home + "-tls", where: home, refusals: []string{refusedSecret},
+		installation: i, resource: "secrets", name: home + "-tls", where: home, refusals: []string{refusedSecret, refusedManagers},
 		rest: i.clientOf(i.identity.Kubeconfig).CoreV1().RESTClient(), admin: i.client().CoreV1().RESTClient(),
 	}
 }
@@ -314,92 +314,93 @@ func (i *installation) checkTypes(names ...string) {
 	}
 }
 
-// checkSecret wants that nothing but the data of the Secret can be written, and that it can be created
-// without anything else.
+// checkSecret wants that nothing but the data of the Secret can be written, whether it is the one of the
+// manifests or was created by the injector, and that it can be created with nothing else.
 func (i *installation) checkSecret() {
 	i.Helper()
 	g := i.guardedSecret()
-	create := func(metadata, fields string, parameters ...string) error {
-		body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":%q%s}%s}`, g.name, metadata, fields)
-		return g.patch(types.ApplyPatchType, body, parameters...)
-	}
-	i.await("the policy of secrets to hold", func() error {
-		if err := create(`,"labels":{"a":"b"}`, "", "dryRun=All"); !g.isRefusal(err) {
-			return fmt.Errorf("a creation gives %v", err) //nolint:errorlint // it may be nil
-		}
-		return nil
-	})
+	g.awaitPolicy()
+	g.checkSecretFields(metadataPatches())
+	must(i.T, i.client().CoreV1().Secrets(home).Delete(i.Context(), g.name, metav1.DeleteOptions{}))
+	g.checkCreation()
+	patches := metadataPatches()
+	patches["managedFields"] = "" // nobody else has written it
+	g.checkSecretFields(patches)
+	g.checkSecretKept()
+}
 
-	// What it may not be created with.
-	for _, kind := range []corev1.SecretType{
-		corev1.SecretTypeServiceAccountToken, corev1.SecretTypeBootstrapToken, "example.com/other",
-	} {
-		for _, parameter := range []string{"dryRun=All", "dryRun="} {
-			err := create(`,"annotations":{"kubernetes.io/service-account.name":"victim"}`, fmt.Sprintf(`,"type":%q`, kind), parameter)
+// apply applies the Secret with more in its metadata, and more beside it.
+func (g *guarded) apply(metadata, fields string, parameters ...string) error {
+	body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":%q%s}%s}`, g.name, metadata, fields)
+	return g.patch(types.ApplyPatchType, body, parameters...)
+}
+
+// checkCreation wants that the Secret can be created, but with no other type than Opaque and no metadata.
+func (g *guarded) checkCreation() {
+	g.Helper()
+	for _, parameters := range [][]string{{"dryRun=All"}, nil} {
+		for _, kind := range []corev1.SecretType{
+			corev1.SecretTypeServiceAccountToken, corev1.SecretTypeBootstrapToken, "example.com/other",
+		} {
+			err := g.apply(`,"annotations":{"kubernetes.io/service-account.name":"victim"}`, fmt.Sprintf(`,"type":%q`, kind), parameters...)
 			g.refused("creation with type "+string(kind), err)
 		}
+		g.refused("creation as immutable", g.apply("", `,"immutable":true`, parameters...))
+		for _, field := range []string{"labels", "annotations", "ownerReferences", "finalizers", "generateName"} {
+			g.refused("creation with "+field, g.apply(fmt.Sprintf(`,%q:%s`, field, metadataPatches()[field]), "", parameters...))
+		}
 	}
-	g.refused("creation as immutable", create("", `,"immutable":true`))
-	for _, field := range []string{"labels", "annotations", "ownerReferences", "finalizers", "generateName"} {
-		g.refused("creation with "+field, create(fmt.Sprintf(`,%q:%s`, field, metadataPatches()[field]), ""))
-	}
-	_, err := i.client().CoreV1().Secrets(home).Get(i.Context(), g.name, metav1.GetOptions{})
+	_, err := g.client().CoreV1().Secrets(home).Get(g.Context(), g.name, metav1.GetOptions{})
 	if !apierrors.IsNotFound(err) {
-		i.Fatalf("the Secret is created all the same: %v", err)
+		g.Fatalf("the Secret is created all the same: %v", err)
 	}
-	must(i.T, create("", ""))
-	must(i.T, create("", `,"data":{"ca.crt":"eA=="}`))
-	must(i.T, g.patch(types.JSONPatchType, `[{"op":"add","path":"/data/tls.crt","value":"eA=="}]`))
+	must(g.T, g.apply("", ""))
+}
 
-	// What it may not be changed to.
-	g.checkFields(patchesOf(i.T, reflect.TypeFor[metav1.ObjectMeta](), withoutManagers(metadataPatches()), "/metadata"))
-	patches := patchesOf(i.T, reflect.TypeFor[corev1.Secret](), secretPatches(), "")
+func (g *guarded) checkSecretFields(metadata map[string]string) {
+	g.Helper()
+	must(g.T, g.patch(types.MergePatchType, `{"data":{"tls.crt":"eA=="}}`))
+	g.checkFields(patchesOf(g.T, reflect.TypeFor[metav1.ObjectMeta](), metadata, "/metadata"))
+	patches := patchesOf(g.T, reflect.TypeFor[corev1.Secret](), secretPatches(), "")
 	delete(patches, "type") // the API server itself refuses it
 	g.checkFields(patches)
 	g.checkKinds("v1", "Secret", `"metadata":{"ownerReferences":`+madeUp+`}`)
 	for _, more := range []string{`,"type":"kubernetes.io/service-account-token"`, `,"immutable":true`} {
-		if err := create("", more); err == nil {
-			i.Errorf("the Secret is changed to %s", more)
+		if err := g.apply("", more); err == nil {
+			g.Errorf("the Secret is changed to %s", more)
 		}
 	}
-	i.checkSecretKept(g)
 }
 
 // checkSecretKept wants that the Secret cannot be deleted, or written beside its data by an update.
-func (i *installation) checkSecretKept(g *guarded) {
-	i.Helper()
-	secrets := i.clientOf(i.identity.Kubeconfig).CoreV1().Secrets(home)
+func (g *guarded) checkSecretKept() {
+	g.Helper()
+	secrets := g.clientOf(g.identity.Kubeconfig).CoreV1().Secrets(home)
 	only := metav1.ListOptions{FieldSelector: "metadata.name=" + g.name}
-	list, err := secrets.List(i.Context(), only)
-	must(i.T, err)
+	list, err := secrets.List(g.Context(), only)
+	must(g.T, err)
 	secret := list.Items[0].DeepCopy()
 	secret.Data["tls.key"] = []byte("x")
-	if secret, err = secrets.Update(i.Context(), secret, metav1.UpdateOptions{}); err != nil {
-		i.Fatalf("the data cannot be updated: %v", err)
+	if secret, err = secrets.Update(g.Context(), secret, metav1.UpdateOptions{}); err != nil {
+		g.Fatalf("the data cannot be updated: %v", err)
 	}
 	secret.Finalizers = []string{"example.com/keep"}
-	_, err = secrets.Update(i.Context(), secret, metav1.UpdateOptions{})
+	_, err = secrets.Update(g.Context(), secret, metav1.UpdateOptions{})
 	g.refused("an update of finalizers", err)
 	before := g.stored()
 	for what, err := range map[string]error{
-		"delete":            secrets.Delete(i.Context(), g.name, metav1.DeleteOptions{}),
-		"delete as a list":  secrets.DeleteCollection(i.Context(), metav1.DeleteOptions{}, only),
-		"replace by create": createSecret(i.Context(), i.clientOf(i.identity.Kubeconfig), g.name),
+		"delete":            secrets.Delete(g.Context(), g.name, metav1.DeleteOptions{}),
+		"delete as a list":  secrets.DeleteCollection(g.Context(), metav1.DeleteOptions{}, only),
+		"replace by create": createSecret(g.Context(), g.clientOf(g.identity.Kubeconfig), g.name),
 	} {
 		if !apierrors.IsForbidden(err) {
-			i.Errorf("to %s the Secret gives %v", what, err)
+			g.Errorf("to %s the Secret gives %v", what, err)
 		}
 	}
-	equal(i.T, "the Secret", g.stored(), before)
+	equal(g.T, "the Secret", g.stored(), before)
 }
 
 func createSecret(ctx context.Context, client kubernetes.Interface, name string) error {
 	_, err := client.CoreV1().Secrets(home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	return err
-}
-
-// withoutManagers leaves managedFields out: nobody else writes the Secret.
-func withoutManagers(values map[string]string) map[string]string {
-	values["managedFields"] = ""
-	return values
 }

@@ -72,9 +72,10 @@ func TestSecretImmutable(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
 	secrets := i.client().CoreV1().Secrets(home)
-	_, err := secrets.Create(t.Context(), &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: home + "-tls"}, Data: dueForRenewal(t), Immutable: new(true),
-	}, metav1.CreateOptions{})
+	secret, err := secrets.Get(t.Context(), home+"-tls", metav1.GetOptions{})
+	must(t, err)
+	secret.Data, secret.Immutable = dueForRenewal(t), new(true)
+	_, err = secrets.Update(t.Context(), secret, metav1.UpdateOptions{})
 	must(t, err)
 	i.start(i.pods(2))
 	i.awaitInjection()
