@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newReload() *cobra.Command {
+func newReload(process Process) *cobra.Command {
 	var pid int
 	command := &cobra.Command{
 		Use:   "reload",
@@ -22,19 +22,19 @@ func newReload() *cobra.Command {
 			"without a shell can be told to reload: kubectl exec POD -- k8s-sidecar-injector reload",
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return reload(command, pid)
+			return reload(command, process, pid)
 		},
 	}
 	command.Flags().IntVar(&pid, "pid", 0, "the process, where there are several or no /proc")
 	return command
 }
 
-func reload(command *cobra.Command, pid int) error {
+func reload(command *cobra.Command, self Process, pid int) error {
 	if pid < 0 {
 		return fmt.Errorf("--pid %d: want the number of a process", pid)
 	}
 	if pid == 0 {
-		found, err := serving("/proc")
+		found, err := serving("/proc", func() *cobra.Command { return newRoot(self) })
 		if err != nil {
 			return err
 		}
@@ -51,8 +51,9 @@ func reload(command *cobra.Command, pid int) error {
 	return nil
 }
 
-// serving finds the one other process that runs this executable and serves.
-func serving(proc string) (int, error) {
+// serving returns the one other process that runs this executable and serves. The function returns a
+// new command tree.
+func serving(proc string, tree func() *cobra.Command) (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
@@ -65,7 +66,7 @@ func serving(proc string) (int, error) {
 	var found []int
 	for _, directory := range directories {
 		pid, err := strconv.Atoi(filepath.Base(directory))
-		if err == nil && pid != os.Getpid() && runs(directory, own) && serves(directory) {
+		if err == nil && pid != os.Getpid() && runs(directory, own) && serves(directory, tree()) {
 			found = append(found, pid)
 		}
 	}
@@ -85,21 +86,15 @@ func runs(directory string, executable os.FileInfo) bool {
 	return err == nil && os.SameFile(executable, other)
 }
 
-// serves tells a process without a command from one that runs inject and the like, which a
-// SIGHUP would end. A command is the first argument: further on, the same word may be the value
-// of a flag.
-func serves(directory string) bool {
+// serves reports whether a process, by its directory in /proc, runs the root command. A SIGHUP would
+// end a process with any other command. The tree parses the arguments as that process did: a word may
+// be a command or the value of a flag.
+func serves(directory string, root *cobra.Command) bool {
 	line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
 	if err != nil {
 		return false
 	}
-	arguments := strings.Split(string(line), "\x00")
-	if len(arguments) < 2 {
-		return true
-	}
-	switch arguments[1] {
-	case "inject", "validate", "reload", "version", "help", "completion":
-		return false
-	}
-	return true
+	arguments := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
+	command, rest, err := root.Find(arguments[1:])
+	return err == nil && command == root && root.ParseFlags(rest) == nil && root.ValidateArgs(root.Flags().Args()) == nil
 }

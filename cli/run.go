@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"k8s-sidecar-injector/cli/hangup"
 )
 
 // programName is the name of the binary, and of what it logs and prints.
@@ -65,10 +67,16 @@ func newRoot(process Process) *cobra.Command {
 	root.SetErr(process.Stderr)
 	root.SilenceErrors = true
 	root.SilenceUsage = true
+	root.PersistentPreRunE = func(command *cobra.Command, _ []string) error {
+		if command == root {
+			return nil
+		}
+		return hangup.Default() // only what serves reloads
+	}
 	addVersionFlag(root)
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})
-	root.AddCommand(newInject(process), newExplain(process), newValidate(process), newReload(), newVersion())
+	root.AddCommand(newInject(process), newExplain(process), newValidate(process), newReload(process), newVersion())
 	return root
 }

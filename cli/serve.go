@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
+	"k8s-sidecar-injector/cli/hangup"
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/server"
@@ -69,10 +70,6 @@ func newServe(process Process) *cobra.Command {
 
 // serve runs the daemon until SIGTERM or SIGINT. A second one of them ends it at once.
 func (f *serveFlags) serve(ctx context.Context, process Process) error {
-	// First of all: without a handler, a SIGHUP would end the process.
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	terminated, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	ctx, shutDown := context.WithCancel(ctx)
@@ -88,7 +85,7 @@ func (f *serveFlags) serve(ctx context.Context, process Process) error {
 	if err != nil {
 		return err
 	}
-	if err := d.run(ctx, hangups); err != nil {
+	if err := d.run(ctx); err != nil {
 		return servedError{err}
 	}
 	return nil
@@ -246,7 +243,7 @@ func (f *serveFlags) announce(s settings, stderr io.Writer, webhook, lifecycle n
 }
 
 // run joins all that runs. Whatever ends first ends the others.
-func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
+func (d *daemon) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	// Reviews are answered for a while after the end, and their events are recorded.
 	serving, served := context.WithCancel(context.WithoutCancel(ctx))
@@ -264,7 +261,7 @@ func (d *daemon) run(ctx context.Context, hangups <-chan os.Signal) error {
 		group.Go(func() error { return d.recorder.Run(serving) })
 	}
 	group.Go(func() error {
-		d.reloadOn(ctx, hangups)
+		d.reloadOn(ctx, hangup.Signals())
 		return nil
 	})
 	err := group.Wait()
