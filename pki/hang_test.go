@@ -1,0 +1,65 @@
+package pki_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"k8s-sidecar-injector/pki"
+)
+
+// hanging is a client of Secrets whose lists get no answer.
+type hanging struct {
+	pki.SecretClient
+	over atomic.Bool
+}
+
+func (h *hanging) List(ctx context.Context, options metav1.ListOptions) (*corev1.SecretList, error) {
+	if !h.over.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return h.SecretClient.List(ctx, options)
+}
+
+// A list without an answer is logged once and is the reason for not being ready. Nothing is written
+// before the Secret was seen.
+func TestSecretListHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var log bytes.Buffer
+		client := new(hanging)
+		keeper, stop := w.replica(func(o *pki.Options) {
+			client.SecretClient, o.Secrets = o.Secrets, client
+			o.Log = zerolog.New(&log).Level(zerolog.ErrorLevel)
+		})
+		defer stop()
+		pass(4 * time.Minute)
+		const want = "cannot list secret sidecar-injector/tls: no answer came in time"
+		if pending := fmt.Sprint(keeper.Pending()); !strings.Contains(pending, want) {
+			t.Errorf("pending is %s, want %q in it", pending, want)
+		}
+		if lines := log.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, want) {
+			t.Errorf("logged:\n%s", lines)
+		}
+		if w.written() != 0 {
+			t.Errorf("%d writes", w.written())
+		}
+		client.over.Store(true)
+		pass(2 * time.Minute)
+		w.consistent(keeper)
+		if pending := keeper.Pending(); pending != nil {
+			t.Errorf("pending is %q", pending)
+		}
+	})
+}
