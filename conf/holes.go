@@ -269,6 +269,8 @@ func closed(path string) string {
 	steps := strings.Split(path[1:], ".")
 	last := steps[len(steps)-1]
 	switch {
+	case steps[0] == "annotations" && interpreted(strings.ReplaceAll(last, "\x00", ".")):
+		return "it would give power over the node"
 	case slices.Contains(overlaidMaps(), steps[0]):
 		return ""
 	case len(steps) == 1, steps[0] == "appliesTo", steps[0] == "allowedNamespaces":

@@ -3,6 +3,7 @@ package conf
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/pod-security-admission/api"
@@ -88,7 +89,11 @@ func (p part) parts() []part {
 	case tree:
 		for _, key := range slices.Sorted(maps.Keys(value)) {
 			within := func(v any) tree { return p.within(tree{key: v}) }
-			parts = append(parts, part{child(p.path, key), value[key], within})
+			at := child(p.path, key)
+			if p.path != nil && strings.ContainsAny(key, "./") {
+				at = p.path.Key(key) // of a map, such as annotations[cdi.k8s.io/gpu]
+			}
+			parts = append(parts, part{at, value[key], within})
 		}
 	case []any:
 		for i, element := range value {

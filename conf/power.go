@@ -42,8 +42,8 @@ type power struct {
 	needs []need // why that is more than baseline; none if it is not
 }
 
-// need is why a check of the library fails, such as `hostPath volumes`. What the library has besides
-// may quote the definition.
+// need is why a definition needs a level: what a check of the library reports, such as `hostPath
+// volumes`, or annotations for a container runtime. The details of the library may quote the definition.
 type need string
 
 // standards are the Pod Security Standards. They are safe for concurrent use.
@@ -71,7 +71,8 @@ func (s *standards) weigh(d *definition) power {
 	return power{level: Restricted}
 }
 
-// against is why a definition does not keep to a level.
+// against returns why a definition does not keep to a level. Beyond the standards, annotations that a container
+// runtime interprets do not keep to any level but privileged.
 func (s *standards) against(level api.Level, d *definition) []need {
 	metadata, spec := d.pod()
 	var needs []need
@@ -80,7 +81,7 @@ func (s *standards) against(level api.Level, d *definition) []need {
 			needs = append(needs, need(cmp.Or(result.ForbiddenReason, policy.UnknownForbiddenReason)))
 		}
 	}
-	return needs
+	return append(needs, runtimeAnnotations(d.Annotations)...)
 }
 
 // place is where a definition has what a need is about: the first of such fields.

@@ -110,6 +110,94 @@ func TestLevelOfHeirs(t *testing.T) {
 	})
 }
 
+// Annotations that a container runtime interprets need the level privileged, and others do not.
+func TestRuntimeAnnotations(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]conf.Level{
+		"io.kubernetes.cri-o.Devices":                    conf.Privileged,
+		"io.kubernetes.cri-o.userns-mode":                conf.Privileged,
+		"io.kubernetes.cri-o.UnifiedCgroup.app":          conf.Privileged,
+		"cpu-quota.crio.io":                              conf.Privileged,
+		"cpu-shared.crio.io/app":                         conf.Privileged,
+		"devices.crio.io":                                conf.Privileged,
+		"seccomp-profile.kubernetes.cri-o.io":            conf.Privileged,
+		"seccomp-profile.kubernetes.cri-o.io/POD":        conf.Privileged,
+		"io.containers.trace-syscall":                    conf.Privileged,
+		"io.containerd.cri.runtime-handler":              conf.Privileged,
+		"io.kubernetes.cri.blockio-class":                conf.Privileged,
+		"containerd.io/restart.loguri":                   conf.Privileged,
+		"ulimits.nri.containerd.io/container.app":        conf.Privileged,
+		"cdi.k8s.io/gpu":                                 conf.Privileged,
+		"nvidia.cdi.k8s.io/container.app":                conf.Privileged,
+		"devices.nri.io/container.app":                   conf.Privileged,
+		"mounts.nri.io/pod":                              conf.Privileged,
+		"cdi-devices.noderesource.dev/pod":               conf.Privileged,
+		"cpu.resource-policy.nri.io/container.app":       conf.Privileged,
+		"blockio.resources.beta.kubernetes.io/pod":       conf.Privileged,
+		"rdt.resources.beta.kubernetes.io/container.app": conf.Privileged,
+		"io.katacontainers.config.hypervisor.path":       conf.Privileged,
+		"IO.KataContainers.config_path":                  conf.Privileged,
+		"dev.gvisor.flag.network":                        conf.Privileged,
+		"io.microsoft.virtualmachine.lcow.privileged":    conf.Privileged,
+		"run.oci.handler":                                conf.Privileged,
+		"module.wasm.image/variant":                      conf.Privileged,
+		"org.systemd.property.SuccessAction":             conf.Privileged,
+		"org.criu.config":                                conf.Privileged,
+		"example.com/scrape":                             conf.Restricted,
+		"io.kubernetes":                                  conf.Restricted,
+		"example.com/io.kubernetes.cri-o.Devices":        conf.Restricted,
+		"notcrio.io/x":                                   conf.Restricted,
+		"mynri.io":                                       conf.Restricted,
+		"crio.io.example.com/x":                          conf.Restricted,
+		"k8s.v1.cni.cncf.io/networks":                    conf.Restricted,
+		"kubectl.kubernetes.io/default-container":        conf.Restricted,
+		"cluster-autoscaler.kubernetes.io/safe-to-evict": conf.Restricted,
+		"sidecar.istio.io/inject":                        conf.Restricted,
+		"prometheus.io/scrape":                           conf.Restricted,
+		"batch.kubernetes.io/job-completion-index":       conf.Restricted,
+		"kubernetes.io/ingress-bandwidth":                conf.Restricted,
+	} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			base := documents("base.yaml", "name: base\nannotations: {'"+key+"': x}\n")
+			set := conf.Load(append(base, inMap("m", "name: heir\ninherits: base\nannotations: {'"+key+"': }\n")...), nil)
+			if set.Sidecars[0].Level != want || want == conf.Restricted && len(set.Rejections) > 0 {
+				t.Fatalf("got %+v %s, want the level %s", set.Sidecars, show(set), want)
+			}
+			if want == conf.Privileged {
+				expect(t, "a ConfigMap that inherits it", set.Rejections, []string{
+					"needs the Pod Security level privileged", "annotations[" + key + "]: Forbidden: container runtime annotations",
+				})
+			}
+		})
+	}
+}
+
+// Nothing else gets an annotation into a definition: no placeholder stands in a key, and a value changes none.
+func TestAnnotationKeysAreTheAuthors(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ definition, want string }{
+		"parameter in a key":              {"parameters: {k: {default: cri-o.Devices}}\nannotations: {'io.kubernetes.${k}': x}\n", "annotations"},
+		"parameter as a key":              {"parameters: {k: {default: cdi.k8s.io/gpu}}\nannotations: {'${k}': x}\n", "annotations"},
+		"field of the pod":                {"annotations: {'${pod.labels.k}': x}\n", "annotations"},
+		"parameter as all":                {"parameters: {k: {default: x}}\nannotations: ${k}\n", "annotations"},
+		"white space":                     {"annotations: {' cdi.k8s.io/gpu': x}\n", "annotations"},
+		"merged by an alias":              {"hostAliases: &a []\nannotations: {<<: &b {cdi.k8s.io/gpu: x}}\n", "container runtime annotations"},
+		"null is a value":                 {"annotations: {cdi.k8s.io/gpu: }\n", "container runtime annotations"},
+		"an invalid key of null":          {"annotations: {'a b': }\n", "annotations"},
+		"of a kubelet":                    {"annotations: {kubernetes.io/config.seen: x}\n", "it is a kubelet's"},
+		"of AppArmor, in capital letters": {"annotations: {Container.AppArmor.security.beta.kubernetes.io/c: unconfined}\n", "securityContext.appArmorProfile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := conf.Load(inMap("m", "name: x\n"+test.definition), nil)
+			if got := show(set); len(set.Sidecars) > 0 || !strings.Contains(got, test.want) {
+				t.Errorf("got %s, want a rejection with %q", got, test.want)
+			}
+		})
+	}
+}
+
 // Every field of the format that a pod has as well is judged, but those that the Pod Security
 // Standards say nothing of.
 func TestEveryFieldIsJudged(t *testing.T) {

@@ -193,7 +193,11 @@ func (s *shape) checkMap(path *field.Path, want reflect.Type, value any) any {
 	}
 	kept := make(tree, len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
-		if v := s.check(member(path, key), want.Elem(), object[key]); v != nil {
+		value := object[key]
+		if value == nil && want.Elem().Kind() == reflect.String {
+			value = "" // as Kubernetes decodes null in a map of strings: the key is there
+		}
+		if v := s.check(member(path, key), want.Elem(), value); v != nil {
 			kept[key] = v
 		}
 	}

@@ -66,11 +66,11 @@ func (l *loading) ownKeys(d *definition) field.ErrorList {
 	return faults
 }
 
-// reservedAnnotation tells why an annotation cannot be had: the API server reads it, and would
+// reservedAnnotation returns why a definition may not have an annotation: the API server reads it, and would
 // refuse the pod or change what it is.
 func reservedAnnotation(key string) string {
-	switch {
-	case key == "kubernetes.io/config.mirror", key == "kubernetes.io/config.source", key == "kubernetes.io/config.hash":
+	switch key = strings.ToLower(key); {
+	case strings.HasPrefix(key, "kubernetes.io/config."):
 		return "it is a kubelet's"
 	case key == "controller.kubernetes.io/pod-deletion-cost":
 		return "it is for the pod's controller to set"
