@@ -110,6 +110,7 @@ func unreadableOwners() map[string]string {
 		"flow, nested first": "{containers: [{name: y}], env: [{name: Z}], name: x, volumes: [\n",
 		"JSON, cut off":      "{\n  \"env\": [{\"name\": \"{,name: y\"}],\n  \"name\": \"x\",\n  \"containers\": [{\"na",
 		"JSON, no comma":     "{\"name\": \"x\"\n \"containers\": []}\n",
+		"no YAML object":     "name:x\n",
 		"quotes in flow":     "{a: it's, b: \"\\\"}\", c: 'it''s', name: x, d: [\n",
 	}
 }
@@ -124,7 +125,7 @@ func TestUnreadableOwner(t *testing.T) {
 			all := slices.Concat(thief, owner)
 			fresh := conf.Load(all, nil)
 			if got := show(fresh); len(fresh.Sidecars) > 0 || !strings.Contains(got, `name: Duplicate value: "x:latest": defined first by configmap sidecars/z-owner[k]`) ||
-				!strings.Contains(got, "z-owner[k]:") || !strings.Contains(got, "YAML") {
+				!strings.Contains(got, "rejected configmap sidecars/z-owner[k]") {
 				t.Errorf("a fresh replica has %s", got)
 			}
 			before := conf.Load(slices.Concat(thief, created(1, "z-owner", from("owner"))), nil)

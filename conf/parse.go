@@ -77,7 +77,7 @@ func parse(document Document, l *loading) *parsed {
 // its ref.
 func (p *parsed) scan() {
 	p.names = p.document.names
-	if p.size > 0 {
+	if p.tree != nil {
 		return
 	}
 	if ref := scanName(p.document.Content); ref != (Ref{}) {
