@@ -27,30 +27,32 @@ func interpreted(key string) bool {
 		slices.ContainsFunc(runtimeDomains(), func(of string) bool { return domain == of || strings.HasSuffix(domain, "."+of) })
 }
 
-// runtimePrefixes begin the keys that are reversed domain names.
+// runtimePrefixes begin the keys that are reversed domain names. The comments name where each runtime defines
+// its keys.
 func runtimePrefixes() []string {
 	return []string{
-		"io.kubernetes.",        // CRI-O io.kubernetes.cri-o.* (pkg/annotations), containerd io.kubernetes.cri.* (pkg/cri/annotations)
-		"io.containerd.",        // containerd: runtime handler (internal/cri/annotations), options of shims
-		"io.containers.",        // CRI-O: io.containers.trace-syscall, hook of oci-seccomp-bpf-hook
-		"io.katacontainers.",    // Kata Containers: docs/how-to/how-to-set-sandbox-config-kata.md
-		"dev.gvisor.",           // gVisor: dev.gvisor.flag.* overrides flags of runsc, dev.gvisor.spec.* mounts
-		"io.microsoft.",         // hcsshim: io.microsoft.virtualmachine.*, io.microsoft.container.* (pkg/annotations)
-		"run.oci.",              // crun: run.oci.handler, hooks, SELinux and seccomp options (crun.1.md)
-		"module.wasm.image",     // crun: runs the image with its wasm handler
-		"org.systemd.property.", // runc and crun: properties of the systemd unit (GHSA-2cgq-h8xw-2v5j)
-		"org.criu.",             // runc and crun: org.criu.config, a file on the node (docs/checkpoint-restore.md)
+		"io.kubernetes.",        // CRI-O (pkg/annotations): cri-o.*; containerd (pkg/cri/annotations): cri.*
+		"io.containerd.",        // containerd (internal/cri/annotations): runtime handler, options of shims
+		"io.containers.",        // CRI-O (pkg/annotations): trace-syscall, for oci-seccomp-bpf-hook
+		"io.katacontainers.",    // Kata Containers (docs/how-to/how-to-set-sandbox-config-kata.md)
+		"dev.gvisor.",           // gVisor (runsc/config): flag.* overrides flags of runsc, spec.* mounts
+		"io.microsoft.",         // hcsshim (pkg/annotations): virtualmachine.*, container.*
+		"run.oci.",              // crun (crun.1.md): handlers, hooks, SELinux and seccomp options
+		"module.wasm.image",     // crun: runs the image by its wasm handler
+		"org.systemd.property.", // runc, crun: properties of the systemd unit (GHSA-2cgq-h8xw-2v5j)
+		"org.criu.",             // runc (docs/checkpoint-restore.md), crun: config, a file of the node
 	}
 }
 
-// runtimeDomains are the domains before the slash, together with their subdomains, or whole keys.
+// runtimeDomains are the domains before the slash, or whole keys. Their subdomains count as well.
 func runtimeDomains() []string {
 	return []string{
-		"crio.io", "cri-o.io", // CRI-O: cpu-quota.crio.io, devices.crio.io, seccomp-profile.kubernetes.cri-o.io
-		"containerd.io",                // containerd.io/restart.*, ulimits.nri.containerd.io
+		"crio.io",                      // CRI-O (pkg/annotations/v2): devices.crio.io, cpu-quota.crio.io
+		"cri-o.io",                     // CRI-O: seccomp-profile.kubernetes.cri-o.io
+		"containerd.io",                // containerd: containerd.io/restart.*, ulimits.nri.containerd.io
 		"cdi.k8s.io",                   // Container Device Interface (SPEC.md), also nvidia.cdi.k8s.io
-		"nri.io",                       // plugins of the Node Resource Interface: devices.nri.io, mounts.nri.io
-		"noderesource.dev",             // the same plugins under their newer names
-		"resources.beta.kubernetes.io", // goresctrl in CRI-O and containerd: blockio and rdt classes
+		"nri.io",                       // plugins of containerd/nri: devices.nri.io, mounts.nri.io
+		"noderesource.dev",             // the newer names of these plugins: devices.noderesource.dev
+		"resources.beta.kubernetes.io", // goresctrl, in CRI-O and containerd: blockio and rdt classes
 	}
 }
