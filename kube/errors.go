@@ -16,7 +16,7 @@ var ErrTimeout = errors.New("no answer came in time")
 
 var (
 	errNoList   = errors.New("the response is not a list of this kind")
-	errNoObject = errors.New("the watch event has no object of this kind")
+	errNoObject = errors.New("the API server sent an object of another kind, or without a version")
 	errBroken   = errors.New("the connection was closed without a response")
 )
 

@@ -210,8 +210,8 @@ func TestWatchThatFails(t *testing.T) {
 	for name, test := range map[string]struct{ event, want string }{
 		"forbidden":    {failed(403, metav1.StatusReasonForbidden, "no more"), "no more: grant it with a Role"},
 		"internal":     {failed(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
-		"no version":   {event(watch.Modified, map[string]any{"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": "m"}}), "the watch event has no object of this kind"},
-		"other kind":   {event(watch.Deleted, map[string]any{"kind": "Secret", "apiVersion": "v1", "metadata": map[string]any{"name": "m", "resourceVersion": "5"}}), "the watch event has no object of this kind"},
+		"no version":   {event(watch.Modified, map[string]any{"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": "m"}}), "the API server sent an object of another kind, or without a version"},
+		"other kind":   {event(watch.Deleted, map[string]any{"kind": "Secret", "apiVersion": "v1", "metadata": map[string]any{"name": "m", "resourceVersion": "5"}}), "the API server sent an object of another kind, or without a version"},
 		"garbage":      {"<html>\x00\xff", "unable to decode an event"},
 		"not an event": {`{"kind":"Status","apiVersion":"v1","status":"Failure","code":500}`, "unable to decode an event"},
 	} {
