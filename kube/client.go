@@ -43,7 +43,9 @@ type Client[T Object, L List] struct {
 
 // NewClient returns a client of a resource. The namespace is empty for a resource that has none.
 // The typed clients of client-go would link the types of every API group: 10 MB.
-func NewClient[T Object, L List](config *rest.Config, group Group, resource, namespace string, one func() T, list func() L) (*Client[T, L], error) {
+func NewClient[T Object, L List](
+	config *rest.Config, group Group, resource, namespace string, one func() T, list func() L,
+) (*Client[T, L], error) {
 	client, scheme, err := NewRESTClient(config, group)
 	if err != nil {
 		return nil, err
@@ -64,7 +66,8 @@ func NewRESTClient(config *rest.Config, group Group) (*rest.RESTClient, *runtime
 		config.APIPath = "/api"
 	}
 	config.GroupVersion = &group.Version
-	config.NegotiatedSerializer = rest.CodecFactoryForGeneratedClient(scheme, serializer.NewCodecFactory(scheme)).WithoutConversion()
+	codecs := rest.CodecFactoryForGeneratedClient(scheme, serializer.NewCodecFactory(scheme))
+	config.NegotiatedSerializer = codecs.WithoutConversion()
 	client, err := rest.RESTClientFor(config)
 	return client, scheme, err
 }

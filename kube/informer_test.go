@@ -204,14 +204,19 @@ func TestWatchThatExpires(t *testing.T) {
 	}
 }
 
+// foreign is an object of a kind and a version.
+func foreign(kind, version string) map[string]any {
+	return map[string]any{"kind": kind, "apiVersion": "v1", "metadata": map[string]any{"name": "m", "resourceVersion": version}}
+}
+
 // An error within a watch is reported. The list and the watch that follow repair it.
 func TestWatchThatFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ event, want string }{
 		"forbidden":    {failed(403, metav1.StatusReasonForbidden, "no more"), "no more: grant it with a Role"},
 		"internal":     {failed(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
-		"no version":   {event(watch.Modified, map[string]any{"kind": "ConfigMap", "apiVersion": "v1", "metadata": map[string]any{"name": "m"}}), "the API server sent an object of another kind, or without a version"},
-		"other kind":   {event(watch.Deleted, map[string]any{"kind": "Secret", "apiVersion": "v1", "metadata": map[string]any{"name": "m", "resourceVersion": "5"}}), "the API server sent an object of another kind, or without a version"},
+		"no version":   {event(watch.Modified, foreign("ConfigMap", "")), "the API server sent an object of another kind, or without a version"},
+		"other kind":   {event(watch.Deleted, foreign("Secret", "5")), "the API server sent an object of another kind, or without a version"},
 		"garbage":      {"<html>\x00\xff", "unable to decode an event"},
 		"not an event": {`{"kind":"Status","apiVersion":"v1","status":"Failure","code":500}`, "unable to decode an event"},
 	} {
@@ -223,7 +228,8 @@ func TestWatchThatFails(t *testing.T) {
 			s.cut(t, test.event)
 			eventually(t, "it is reported, and over", func() bool { return len(o.failures()) == 2 })
 			reported := o.failures()
-			if !strings.HasPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ") || !strings.Contains(reported[0], test.want) || reported[1] != "ok" {
+			good := strings.HasPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ") && strings.Contains(reported[0], test.want)
+			if !good || reported[1] != "ok" {
 				t.Errorf("reported: %q, want %q", reported, test.want)
 			}
 			s.edit("second")

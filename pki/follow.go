@@ -18,7 +18,9 @@ import (
 // must be safe for concurrent use.
 type client[T runtime.Object, L kube.List] interface {
 	kube.ListerWatcher[L]
-	Patch(ctx context.Context, name string, kind types.PatchType, patch []byte, options metav1.PatchOptions, subresources ...string) (T, error)
+	Patch(
+		ctx context.Context, name string, kind types.PatchType, patch []byte, options metav1.PatchOptions, subresources ...string,
+	) (T, error)
 }
 
 // The clients that a Keeper needs.

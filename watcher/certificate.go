@@ -48,7 +48,7 @@ func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) 
 		return nil, fmt.Errorf("not a pair of certificate and key: %w", err)
 	}
 	if size := len(bytes.Join(pair.Certificate, nil)); size > mostChain {
-		return nil, fmt.Errorf("the certificate and its chain have %d bytes, more than %d: TLS clients would refuse them", size, mostChain)
+		return nil, fmt.Errorf("the certificate and its chain have %d bytes: TLS clients refuse more than %d", size, mostChain)
 	}
 	chain, err := parseChain(&pair, now)
 	if err != nil {
@@ -75,8 +75,9 @@ func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, erro
 		last := chain[len(chain)-1]
 		var issuer *x509.Certificate
 		for _, candidate := range all[1:] {
-			selfSigned := bytes.Equal(candidate.RawSubject, candidate.RawIssuer)
-			if !selfSigned && last.CheckSignatureFrom(candidate) == nil && (issuer == nil || checkValidity(candidate, now) == nil) {
+			root := bytes.Equal(candidate.RawSubject, candidate.RawIssuer)
+			better := issuer == nil || checkValidity(candidate, now) == nil
+			if !root && better && last.CheckSignatureFrom(candidate) == nil {
 				issuer = candidate
 			}
 		}

@@ -40,13 +40,14 @@ type ConfigMapClient interface {
 // ConfigMaps of the namespace. The selector must match something: labels.Nothing is not the way
 // to turn the source off.
 func NewConfigMaps(client ConfigMapClient, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
-	return &ConfigMaps{namespace: namespace, selector: selector, log: log, informer: kube.NewInformer(client, kube.Options[[]conf.Document]{
+	informer := kube.NewInformer(client, kube.Options[[]conf.Document]{
 		What:          "configmaps in namespace " + namespace,
 		Grant:         "a Role that has the verbs list and watch",
 		LabelSelector: selector.String(),
 		Keep:          documentsOf,
 		Log:           log,
-	})}
+	})
+	return &ConfigMaps{namespace: namespace, selector: selector, log: log, informer: informer}
 }
 
 // String gives `configmaps sidecars (app=k8s-sidecar-injector)`.

@@ -159,7 +159,8 @@ func (k *KeyPair) try() (content [sha256.Size]byte, pair *tls.Certificate, err e
 	pair, err = parsePair(certPEM, keyPEM, time.Now())
 	if err == nil && !hasNames(pair.Leaf) && k.servesNames() {
 		// At start, such a pair is served with a warning: it works for clients that do not verify it.
-		err = errors.New("the certificate has no DNS name or IP address as subject alternative name, unlike the one in service")
+		err = errors.New("the certificate has no DNS name or IP address as subject alternative name, " +
+			"unlike the one in service")
 	}
 	return content, pair, err
 }

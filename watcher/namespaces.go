@@ -71,8 +71,11 @@ const namespaceGrant = "a ClusterRole that has the verbs get, list and watch"
 
 // NewNamespaces returns a source that sends no request before Run. The annotation is its whole key.
 func NewNamespaces(client NamespaceClient, annotation string, log zerolog.Logger) *Namespaces {
-	n := &Namespaces{annotation: annotation, client: client, log: log, patience: askTimeout, fresh: make(map[string]answer)}
-	n.informer = kube.NewInformer(client, kube.Options[request]{What: "namespaces", Grant: namespaceGrant, Keep: n.keep, Log: log})
+	n := &Namespaces{annotation: annotation, client: client, log: log, patience: askTimeout}
+	n.fresh = make(map[string]answer)
+	n.informer = kube.NewInformer(client, kube.Options[request]{
+		What: "namespaces", Grant: namespaceGrant, Keep: n.keep, Log: log,
+	})
 	return n
 }
 
