@@ -34,8 +34,11 @@ func recovered(work func() error) (err error) {
 	return work()
 }
 
-// bounded does the work on one document. Neither a panic nor a slow document disturbs the others.
+// bounded does the work on one document. Neither a panic nor a slow document disturbs the others. Work
+// on a base may be a part of the work on its heir.
 func (l *loading) bounded(work func() error) error {
+	outer := l.begun
+	defer func() { l.begun = outer }()
 	l.begun = time.Now()
 	if err := recovered(work); err != nil {
 		return err

@@ -149,8 +149,11 @@ func parametersCost(parameters map[string]parameter) int {
 	}
 	cost := 0
 	for _, p := range parameters {
+		if p.Pattern == "" || len(p.Enum) > maxEnum {
+			continue
+		}
 		instructions, err := patternInstructions(p.Pattern)
-		if p.Pattern == "" || err != nil || len(p.Enum) > maxEnum {
+		if err != nil {
 			continue
 		}
 		matched := 0

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -88,10 +89,11 @@ func (n *needs) candidates(number int) []string {
 	return slices.DeleteFunc(all, func(value string) bool { return p.broken(value) != noRule })
 }
 
-// texts are of the kinds that the fields of the API want.
+// texts are of the kinds that the fields of the API want, and parts of the words that they take.
 func texts() []string {
-	return []string{
-		"x", "1", "0", "1.1", "0.0.1", "10.0.0.1", "::1", ":1", "/x", "x/x", "x.x", "X", "0x1", "m", "Mi", "1Mi", "true", "v1", "name", "x']",
-		"metadata.name", "limits.cpu", "",
-	}
+	words := strings.Fields(`x 1 0 1.1 0.0.1 10.0.0.1 ::1 :1 /x x/x x.x X m Mi 1Mi v v1 x'] labels['x']
+		metadata metadata.name name namespace uid labels annotations spec nodeName serviceAccountName status hostIP podIP IP
+		limits requests limits.cpu cpu memory ephemeral-storage hugepages-2Mi 2Mi storage ephemeral
+		Memory HugePages HugePages-2Mi RSA3072 3072 ECDSAP256 256 ED25519 noexec exec`)
+	return append(words, "")
 }

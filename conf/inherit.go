@@ -150,7 +150,7 @@ func (l *loading) mergedFaults(merged tree, size int) (*definition, field.ErrorL
 		return d, validateLists(d), nil
 	}
 	kept, check := s.shape()
-	faults := append(check.faults.first, s.faults...)
+	faults := append(unlessBelow(s.faults, check.faults.first), s.faults...)
 	d, err := typed(kept)
 	if err != nil {
 		return nil, nil, err

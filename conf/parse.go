@@ -166,7 +166,7 @@ func (p *parsed) inspect(value any, lines outline, l *loading) {
 	p.readNames(object, kept, check)
 	faults := lines.duplicates()
 	faults.add(s.faults...)
-	faults.add(check.faults.first...)
+	faults.add(unlessBelow(s.faults, check.faults.first)...)
 	faults.more += check.faults.more
 	d, err := typed(kept)
 	if err == nil {

@@ -74,10 +74,12 @@ func patternInstructions(text string) (int, error) {
 	return instructions, nil
 }
 
+var foldFlag = regexp.MustCompile(`\(\?[imsU-]*i`)
+
 // foldsCase reports whether the expression may have the flag i. Folding the case of a class like
 // [B-\x{ffff}] takes milliseconds, even before it is compiled.
 func foldsCase(text string) bool {
-	return regexp.MustCompile(`\(\?[imsU-]*i`).MatchString(text)
+	return foldFlag.MatchString(text)
 }
 
 func beyondASCII(text string) bool {

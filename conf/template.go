@@ -126,17 +126,18 @@ func (n *needs) number(name string) (number int, found, ok bool) {
 // stand gives what stands in a hole while nobody has filled it, and whether an author's default
 // says so.
 func (n *needs) stand(number int) (value string, byDefault bool) {
+	if number < len(n.parameters) && n.parameters[number].Default != nil {
+		return *n.parameters[number].Default, true
+	}
+	if n.round > 0 {
+		if tried := n.candidates(number); len(tried) > 0 {
+			return tried[n.round%len(tried)], false
+		}
+	}
 	if number >= len(n.parameters) {
-		tried := texts()
-		return tried[n.round%len(tried)], false
+		return "x", false
 	}
 	p := &n.parameters[number]
-	if p.Default != nil {
-		return *p.Default, true
-	}
-	if tried := n.candidates(number); n.round > 0 && len(tried) > 0 {
-		return tried[n.round%len(tried)], false
-	}
 	switch {
 	case p.Enum != nil:
 		return p.Enum[0], false

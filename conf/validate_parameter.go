@@ -14,6 +14,8 @@ const mostParameterName = 63 - len("param.")
 // mostParameters is how many a definition may have.
 const mostParameters = 100
 
+var parameterName = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?$`)
+
 func validateParameters(path *field.Path, parameters map[string]parameter) field.ErrorList {
 	if len(parameters) > mostParameters {
 		return field.ErrorList{field.TooMany(path, len(parameters), mostParameters)}
@@ -22,7 +24,7 @@ func validateParameters(path *field.Path, parameters map[string]parameter) field
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		p := parameters[name]
 		at := member(path, name)
-		if !regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?$`).MatchString(name) || len(name) > mostParameterName {
+		if !parameterName.MatchString(name) || len(name) > mostParameterName {
 			faults = append(faults, field.Invalid(at, name, "want up to 57 letters, digits, '-' and '_', beginning and ending with a letter or digit"))
 		}
 		made := p.compiled(name)

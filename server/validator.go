@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -227,7 +228,7 @@ func (v *Validator) tryAgain(ctx context.Context, result verdict, try trial) ver
 // record counts and logs one change.
 func (v *Validator) record(c *change, d *verdict, duration time.Duration) {
 	v.metrics.validated(d.outcome())
-	for _, rejection := range d.faults {
+	for _, rejection := range slices.Concat(d.faults, d.broken) {
 		for _, err := range rejection.Errors.Errors {
 			v.logPanic(err)
 		}

@@ -1,0 +1,109 @@
+package conf_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// bombs are documents that are small and expand to a lot, by the error that they are rejected with.
+func bombs() map[string]string {
+	list := func(n int, element string) string { return "[" + strings.Repeat(element+",", n) + "]" }
+	power := "name: x\nx0: &a0 [1]\n"
+	chain := power
+	for i := range 1200 {
+		if i < 30 {
+			power += fmt.Sprintf("x%d: &a%d %s\n", i+1, i+1, list(10, fmt.Sprintf("*a%d", i)))
+		}
+		chain += fmt.Sprintf("x%d: &a%d [*a%d]\n", i+1, i+1, i)
+	}
+	const costly, deep = "may cost 8 MiB in all", "is nested more than 1000 deep"
+	text := "name: x\nx: &a \"" + strings.Repeat("s", 50_000) + "\"\n"
+	object := "name: x\nx: &a {" + strings.Repeat("k: 1, ", 1000) + "}\n"
+	return map[string]string{
+		text + "y: " + list(20_000, "*a"):                         costly,
+		text + "y: {" + strings.Repeat("? *a\n: 1, ", 2000) + "}": costly,
+		power:                                  costly,
+		object + "y: " + list(200, "{<<: *a}"): costly,
+		object + "y: {<<: " + list(200, "*a") + "}": costly,
+		chain:                       deep,
+		"name: x\nenv: &a [*a]":     "an anchor contains itself",
+		"name: x\nenv: &a {<<: *a}": "an anchor contains itself",
+		"name: x\nx: " + strings.Repeat("[", 1100):                           "did not find expected",
+		"name: x\nx:\n" + strings.Repeat("- ", 1100) + "a":                   deep,
+		"name: x\nx: " + list(500_000, "0"):                                  costly,
+		"name: x\n? " + strings.Repeat("k", 5000) + "\n: " + list(5000, "0"): costly,
+		"name: x\nx: " + strings.Repeat("s", 1<<20):                          "is larger than 1048576 bytes",
+	}
+}
+
+// Aliases are counted before they are expanded, in documents of all origins and in manifests.
+//
+//nolint:paralleltest // it measures the memory of the whole process
+func TestCostIsKnownBefore(t *testing.T) {
+	for content, want := range bombs() {
+		for what, load := range map[string]func() string{
+			"file":      func() string { return show(conf.Load(documents("a.yaml", content), nil)) },
+			"ConfigMap": func() string { return show(conf.Load(inMap("m", content), nil)) },
+			"base": func() string {
+				files := fstest.MapFS{"sub/base.yaml": {Data: []byte(content)}}
+				return show(conf.Load(conf.Split(file("a.yaml", 0), []byte("name: a\ninherits: sub/base.yaml\n"), files), nil))
+			},
+			"trial": func() string {
+				trial := try(t, conf.Load(inMap("other", "name: other\n"), nil), "sidecars", "m", inMap("m", content))
+				return trial.Rejected[0].Errors.Error()
+			},
+			"manifest": func() string {
+				if !strings.Contains(content, "&") {
+					return want // it may be of any size
+				}
+				_, err := conf.SplitManifests(conf.Origin{Name: "a"}, []byte(content))[0].JSON()
+				return strings.ReplaceAll(fmt.Sprint(err), "its aliases would add more than 8 MiB", "may cost 8 MiB in all")
+			},
+		} {
+			before := allocated()
+			got := load()
+			if took := allocated() - before; took > 300<<20 {
+				t.Errorf("%s %.40q takes %d bytes", what, content, took)
+			}
+			if !strings.Contains(got, want) {
+				t.Errorf("%s %.40q: got %.300s, want %q", what, content, got, want)
+			}
+		}
+	}
+}
+
+// Aliases as people use them cost what they stand for.
+func TestUsualAliases(t *testing.T) {
+	t.Parallel()
+	text := "name: x\nenv: &env\n- {name: A, value: b}\ncontainers:\n"
+	for i := range 50 {
+		text += fmt.Sprintf("- {name: c%d, image: i, env: *env}\n", i)
+	}
+	expect(t, "aliases", conf.Load(documents("a.yaml", text), nil).Rejections, nil)
+}
+
+// The documents of one file share a budget. One that is over it keeps what it served, does not
+// disturb other files, and is loaded as soon as there is room.
+func TestCostIsShared(t *testing.T) {
+	t.Parallel()
+	document := func(name string, size int) string {
+		return fmt.Sprintf("name: %s\nenv: [{name: A, value: &v %s}, {name: B, value: *v}]\n", name, strings.Repeat("v", size))
+	}
+	small := document("one", 10) + "---\n" + document("two", 250_000)
+	other := documents("b.yaml", document("other", 100_000))
+	before := conf.Load(append(documents("a.yaml", small), other...), nil)
+	expect(t, "before", before.Rejections, nil)
+	heavy := strings.Replace(small, "*v}]", "*v}, "+strings.Repeat("{name: C, value: *v},", 40)+"]", 2)
+	over := conf.Load(append(documents("a.yaml", heavy), other...), before)
+	if got := show(over); !strings.Contains(got, "file conf/a.yaml document 2: the documents of one file or ConfigMap may cost 8 MiB") ||
+		!strings.Contains(got, "stale two:latest") || strings.Contains(got, "b.yaml:") {
+		t.Errorf("got %.600s", got)
+	}
+	if mended := conf.Load(append(documents("a.yaml", small), other...), over); !mended.Equal(before) {
+		t.Errorf("mended: %.300s", show(mended))
+	}
+}
