@@ -68,10 +68,11 @@ func looksLikeName(key string) bool {
 	})
 }
 
-// looksLikeField reports whether the key may be a misspelled field.
+// looksLikeField reports whether the key may be a misspelled field. No field has a digit, and many
+// secrets do.
 func looksLikeField(key string) bool {
 	return key != "" && len(key) <= 63 && !strings.ContainsFunc(key, func(r rune) bool {
-		return !alphanumeric(r) && r != '-' && r != '_'
+		return !alphanumeric(r) && r != '-' && r != '_' || r >= '0' && r <= '9'
 	})
 }
 

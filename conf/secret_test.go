@@ -1,0 +1,77 @@
+package conf_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// marker stands for a secret. It is no word that an error has by itself.
+const marker = "s3cr3t"
+
+// spoiled are definitions in which a line has the marker in the place of its value, or beside it, in
+// each way in which people get YAML wrong.
+func spoiled(content string) []string {
+	var all []string
+	lines := strings.SplitAfter(content, "\n")
+	for i, line := range lines {
+		key, value, found := strings.Cut(strings.TrimRight(line, "\n"), ": ")
+		if !found || strings.TrimSpace(value) == "" || strings.HasPrefix(strings.TrimSpace(line), "name: ") && i == 0 ||
+			strings.HasPrefix(line, "inherits:") {
+			continue
+		}
+		for _, bad := range []string{
+			": " + marker, ":" + marker, ": " + marker + " x: y", ": *" + marker, ": &" + marker, ": !" + marker + " 1", ": !!int " + marker,
+			": [" + marker + "]", ": {" + marker + ": " + marker + "}", ": {" + marker + "}", ": {a:" + marker + ", b: c}", ": \"" + marker,
+			": '" + marker + " \\'", ": @" + marker, ": `" + marker + "`", ": %" + marker, ": \"" + marker + "\\q\"", ": |" + marker, ": " + marker + "!@ ",
+			": " + strings.Repeat(marker+"/", 2000), ": 1e" + marker, ": -9" + strings.Repeat("9", 30) + marker, ": ${" + marker + "}", ": ${pod." + marker + "}",
+			": \"" + marker + ":${x}\"", ": !!binary " + marker, ": true\n  " + marker + ": x", ": x\n  \"" + marker + "=\": y", "=" + marker, " " + marker,
+			": \"\\u0001" + marker + "\"", ": [{" + marker + ".x: " + marker + "}]", ": {? [" + marker + "] : x}", ": {\"a b " + marker + "\": x}",
+			": 10.0." + marker, ": ../" + marker, ": {<<: " + marker + "}", ": {x:" + marker + ", x:" + marker + "}",
+		} {
+			all = append(all, strings.Join(lines[:i], "")+key+bad+"\n"+strings.Join(lines[i+1:], ""))
+		}
+	}
+	return all
+}
+
+// Whatever is wrong with a document, no value of it gets into an error, nor a key that is one.
+func TestErrorsHaveNoValues(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob(filepath.Join("testdata", "*valid", "*.yaml"))
+	if err != nil || len(paths) < 50 {
+		t.Fatalf("%d files, %v", len(paths), err)
+	}
+	const every = 37 // of the documents: all take minutes
+	tried := 0
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range spoiled(string(content)) {
+			if tried++; tried%every == 0 {
+				checkNoMarker(t, bad)
+			}
+		}
+	}
+}
+
+// checkNoMarker allows the marker as the name of a parameter, resource, label or annotation.
+func checkNoMarker(t *testing.T, bad string) {
+	t.Helper()
+	documents := inMap("m", bad)
+	for _, rejection := range conf.Load(documents, nil).Rejections {
+		if text := strings.ReplaceAll(rejection.Errors.Error(), "["+marker+"]", ""); strings.Contains(text, marker) {
+			t.Errorf("%.200q of\n%.300s", text[max(0, strings.Index(text, marker)-120):], bad)
+		}
+	}
+	for _, document := range documents {
+		if _, err := document.JSON(); err != nil && strings.Contains(err.Error(), marker) {
+			t.Errorf("as a manifest: %.300s", err)
+		}
+	}
+}
