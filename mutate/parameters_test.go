@@ -2,9 +2,12 @@ package mutate_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -13,6 +16,7 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
 )
 
 // holed are two definitions with holes in every kind of leaf.
@@ -193,5 +197,125 @@ func sameButAnnotations(t *testing.T, got, want []byte) {
 	}
 	if diff := cmp.Diff(pods[1], pods[0]); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// creating is the request to create a pod.
+func creating(pod []byte) []byte {
+	return fmt.Appendf(nil, `{"operation":"CREATE","namespace":"default","resource":{"version":"v1","resource":"pods"},"object":%s}`, pod)
+}
+
+// many is a request for sidecars with 100 parameters each, all of which it sets by annotations.
+func many(t *testing.T, sidecars int) (*store.Snapshot, []byte) {
+	t.Helper()
+	parameters := make([]string, 100)
+	annotations := make(map[string]string)
+	var names []string
+	var content strings.Builder
+	for i := range parameters {
+		parameters[i] = fmt.Sprintf("p%d: {default: x}", i)
+	}
+	for i := range sidecars {
+		name := fmt.Sprintf("s%d", i)
+		names = append(names, name)
+		fmt.Fprintf(&content, "---\nname: %s\nparameters: {%s}\n", name, strings.Join(parameters, ", "))
+		for k := range parameters {
+			annotations[fmt.Sprintf("injector.tumblr.com/param.%s.p%d", name, k)] = "v"
+		}
+	}
+	annotations["injector.tumblr.com/request"] = strings.Join(names, ",")
+	return load(t, []byte(content.String())), creating(parameterPod(t, annotations))
+}
+
+// Ten times as many annotations cost about ten times as much.
+//
+//nolint:paralleltest // it measures time
+func TestParameterAnnotationsAreLinear(t *testing.T) {
+	cost := func(sidecars int) time.Duration {
+		snapshot, pod := many(t, sidecars)
+		request := decode(t, pod)
+		best := time.Duration(math.MaxInt64)
+		for range 5 {
+			start := time.Now()
+			if decision := mutate.Pod(snapshot, usual(), request); decision.Outcome != mutate.Injected {
+				t.Fatalf("%s: %s", decision.Reason, decision.Message)
+			}
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
+	var ratio float64
+	for range 5 {
+		if ratio = float64(cost(100)) / float64(cost(10)); ratio <= 30 {
+			return
+		}
+	}
+	t.Errorf("ten times the annotations cost %.0f times as much", ratio)
+}
+
+// Values that take long to check are refused before they are checked.
+func TestParametersTakeLittleTime(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte("name: slow\nparameters: {p: {pattern: '(?:a*b*c*){99}'}, q: {pattern: '(?:a*b*c*){99}', default: a}}\nenv: [{name: A, value: '${p}'}]\n"))
+	for length, want := range map[int]string{
+		100:    "annotation \"injector.tumblr.com/param.p\" does not match the pattern (?:a*b*c*){99}",
+		1000:   "the values of its parameters take too long to check: use shorter values, or simpler patterns",
+		4097:   "is longer than 4096 bytes",
+		100000: "is longer than 4096 bytes",
+	} {
+		decision := decide(t, snapshot, usual(), creating(parameterPod(t, map[string]string{
+			"injector.tumblr.com/request": "slow", "injector.tumblr.com/param.p": strings.Repeat("a", length-1) + "!",
+		})))
+		if decision.Reason != mutate.ReasonBadParameter || !strings.Contains(decision.Message, want) {
+			t.Errorf("%d bytes: %s %s, want %s", length, decision.Reason, decision.Message, want)
+		}
+	}
+}
+
+// A decision does not have the values of parameters, nor what a pod has where they come from.
+func TestDecisionsHaveNoValues(t *testing.T) {
+	t.Parallel()
+	const marker = "s3cr3t"
+	snapshot := load(t, []byte(`
+name: all:v1
+parameters:
+  enum: {enum: [a, b], default: a}
+  pattern: {pattern: "[a-z]+", default: a}
+  int: {type: int, min: 1, max: 9, default: 1}
+  bool: {type: bool, default: true}
+  quantity: {type: quantity, max: 1, default: 1}
+  label: {default: a}
+  path: {default: a}
+  ip: {default: 10.0.0.1}
+  field: {default: metadata.name}
+  node: {default: a}
+  from: {from: pod.labels.from, default: a}
+labels: {a: "${label}"}
+nodeSelector: {node: "${node}"}
+hostAliases: [{ip: "${ip}"}]
+env: [{name: A, valueFrom: {fieldRef: {fieldPath: "${field}"}}}, {name: C, value: "${pod.labels.c}"}]
+volumes: [{name: v, emptyDir: {}}]
+volumeMounts: [{name: v, mountPath: "/${path}", subPath: "${path}"}]
+containers: [{name: c, image: "${from}", tty: "${bool}", resources: {limits: {cpu: "${quantity}"}}, ports: [{containerPort: "${int}", name: "${label}"}]}]
+`))
+	for _, name := range []string{"enum", "pattern", "int", "bool", "quantity", "label", "path", "ip", "field", "node", "from"} {
+		for _, value := range []string{
+			marker, " " + marker, marker + " ", "../" + marker, "\"" + marker, strings.Repeat(marker, 5000), "1e" + marker, marker + "\x00", "-" + marker + "!",
+			marker + ":" + marker, "a/" + marker + "//",
+		} {
+			pod := object{
+				"metadata": object{"name": "app", "labels": object{"from": value, "c": "x"}, "annotations": object{
+					"injector.tumblr.com/request": "all:v1", "injector.tumblr.com/param." + name: value,
+				}},
+				"spec": object{"containers": []any{}, "nodeSelector": object{"node": marker + "2"}},
+			}
+			if name == "from" {
+				delete(pod["metadata"].(object)["annotations"].(object), "injector.tumblr.com/param.from")
+			}
+			decision := decide(t, snapshot, usual(), creating(encode(pod)))
+			if strings.Contains(decision.Message, marker) {
+				t.Errorf("%s %q: %s", name, value, decision.Message)
+			}
+		}
 	}
 }

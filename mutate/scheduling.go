@@ -36,11 +36,10 @@ func (p *plan) addNodeSelector(s *conf.Sidecar) {
 func (p *plan) findOtherSelector(s *conf.Sidecar) {
 	for _, next := range s.NodeSelector {
 		if value, found := p.spec.NodeSelector.find(next.Key); found && value != next.Value {
-			p.conflict("the pod has %s for %s in nodeSelector, and %s wants %s", quoted(value), next.Key, p.who(s), quoted(next.Value))
+			p.conflict("the pod has another value for %s in nodeSelector than %s wants", next.Key, p.who(s))
 		}
 		if earlier := findPair(p.nodeSelector, next.Key); earlier != nil && earlier.Value != next.Value {
-			p.conflict("sidecars %s and %s want different values for %s in nodeSelector: %s and %s",
-				earlier.by.Ref, s.Ref, next.Key, quoted(earlier.Value), quoted(next.Value))
+			p.conflict("sidecars %s and %s want different values for %s in nodeSelector", earlier.by.Ref, s.Ref, next.Key)
 		}
 	}
 }
