@@ -1,15 +1,18 @@
 package server_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -438,4 +441,80 @@ func FuzzChange(f *testing.F) {
 			t.Errorf("the answer is %s", w.Body)
 		}
 	})
+}
+
+// files have a base of any name. Opening one calls a function before.
+type files struct {
+	before func()
+}
+
+func (f files) Open(name string) (fs.File, error) {
+	f.before()
+	return fstest.MapFS{name: {Data: []byte("name: file-base\n")}}.Open(name)
+}
+
+// A document that panics in a trial breaks no other, and its stack is logged.
+func TestValidatorWithAPanic(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	broken := false
+	heir := conf.Split(conf.Origin{Place: "conf", Name: "a.yaml"}, []byte("name: a\ninherits: file.yaml\n"), files{func() {
+		if broken {
+			panic("s3cr3t")
+		}
+	}})
+	v.documents = append(v.documents, heir...)
+	v.snapshots.Publish(conf.Load(v.documents, nil))
+	broken = true
+	response := verdictOf(t, review(t, v, changing("CREATE", "new", "null", labelled("new", "injector", "name: new\n"))))
+	if !response.Allowed || len(response.Warnings) != 1 || !strings.Contains(response.Warnings[0], "this breaks a:latest") {
+		t.Errorf("the answer is %+v", response)
+	}
+	events := v.log.events(t)
+	if stack, _ := events[0]["stack"].(string); events[0]["level"] != "error" || !strings.Contains(stack, "validator_test.go") {
+		t.Errorf("the log is %v", events)
+	}
+	if strings.Contains(fmt.Sprint(events, response), "s3cr3t") {
+		t.Errorf("what the panic was about is in %v or %v", events, response)
+	}
+}
+
+// A trial of aliases that would expand to a gigabyte is a denial.
+func TestValidatorWithABomb(t *testing.T) {
+	t.Parallel()
+	bomb := "name: new\nx: &a \"" + strings.Repeat("s", 50_000) + "\"\ny: [" + strings.Repeat("*a,", 20_000) + "]\n"
+	v := newValidator(t)
+	response := verdictOf(t, review(t, v, changing("CREATE", "new", "null", labelled("new", "injector", bomb))))
+	if response.Allowed || !strings.Contains(response.Result.Message, "may cost 8 MiB in all") {
+		t.Errorf("the answer is %.300v", response)
+	}
+}
+
+// A trial ends when its client leaves.
+func TestValidatorIsCancelled(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	opened, leaves := 0, false
+	open := func() {
+		opened++
+		if leaves {
+			cancel()
+		}
+	}
+	for _, name := range []string{"a", "b"} {
+		origin := conf.Origin{Place: "conf", Name: name + ".yaml"}
+		document := conf.Split(origin, []byte("name: "+name+"\ninherits: "+name+"/base.yaml\n"), files{open})
+		v.documents = append(v.documents, document...)
+	}
+	v.snapshots.Publish(conf.Load(v.documents, nil))
+	opened, leaves = 0, true
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/validate", strings.NewReader(
+		changing("CREATE", "new", "null", labelled("new", "injector", "name: new\n"))))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	v.ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || opened != 1 {
+		t.Errorf("%d %s, after %d files", w.Code, w.Body, opened)
+	}
 }
