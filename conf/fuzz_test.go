@@ -123,6 +123,9 @@ func checkSame(t *testing.T, what string, want, got *conf.Set) {
 func checkRejections(t *testing.T, set *conf.Set) {
 	t.Helper()
 	for _, r := range set.Rejections {
+		if panicked, ok := errors.AsType[*conf.PanicError](r.Errors); ok {
+			t.Errorf("%s panicked: %s", r.Origin, panicked.Stack)
+		}
 		if r.Errors.Len() == 0 {
 			t.Errorf("%s was rejected for nothing", r.Origin)
 		}
