@@ -18,6 +18,10 @@ const (
 	stepCost        = 8  // of matching a default or an enum value
 )
 
+// maxTried is how many bytes of definitions may be validated again with other values of parameters,
+// for the documents of one file or ConfigMap.
+const maxTried = 4 << 20
+
 // maxDocument is the size of a document in bytes. An API server takes no larger ConfigMap.
 const maxDocument = 1 << 20
 
@@ -55,6 +59,17 @@ func (l *loading) charge(p *parsed, cost int) error {
 	l.spent[holder] += cost
 	p.cost += cost
 	return nil
+}
+
+// affordTry charges for another validation of that many bytes.
+func (l *loading) affordTry(p *parsed, size int) bool {
+	holder := p.document.Origin.holder()
+	if l.tried[holder]+size > maxTried || l.late() != nil {
+		return false
+	}
+	l.tried[holder] += size
+	p.tried += size
+	return true
 }
 
 // affordParameters charges for patterns before they are compiled. Heirs compile them again, so they

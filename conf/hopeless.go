@@ -9,12 +9,12 @@ import (
 
 // hopeless returns those of the doubtful faults that every value of a parameter causes, so that the
 // definition could never be injected. It tries the values of an enum, both booleans, and typical and
-// extreme values of the other types. What only some values cause is found when a pod has them. A
-// large definition is tried with fewer values, and its doubtful faults are left to the pods.
-func (s *sample) hopeless(cost int, late func() error) field.ErrorList {
+// extreme values of the other types. What only some values cause is found when a pod has them, and so
+// is what cannot be afforded.
+func (s *sample) hopeless(affordable func() bool) field.ErrorList {
 	left, rounds := s.decidable()
 	for round := 1; len(left) > 0 && round <= rounds; round++ {
-		if round*cost > maxCost || late() != nil {
+		if !affordable() {
 			return nil
 		}
 		found := s.faultsOf(round)

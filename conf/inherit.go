@@ -126,7 +126,8 @@ func (p *parsed) broken(why string) flattened {
 // share a name, or two mounts a path, and what is wrong where a parameter of one stands in the
 // other. It gives the combination as Go types.
 func (l *loading) checkMerged(p *parsed, merged tree, size int) (*definition, *Error) {
-	d, faults, err := l.mergedFaults(merged, size)
+	heir := &parsed{document: p.document}
+	d, faults, err := mergedFaults(merged, func() bool { return l.affordTry(heir, size) })
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}
@@ -140,7 +141,7 @@ func (l *loading) checkMerged(p *parsed, merged tree, size int) (*definition, *E
 	return nil, &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: err}
 }
 
-func (l *loading) mergedFaults(merged tree, size int) (*definition, field.ErrorList, error) {
+func mergedFaults(merged tree, affordable func() bool) (*definition, field.ErrorList, error) {
 	s := newSample(merged)
 	if !s.holds() {
 		d, err := typed(merged)
@@ -156,7 +157,7 @@ func (l *loading) mergedFaults(merged tree, size int) (*definition, field.ErrorL
 		return nil, nil, err
 	}
 	faults = append(faults, unlessBelow(faults, s.known(validate(d)))...)
-	return d, append(faults, unlessBelow(faults, s.hopeless(size, l.late))...), nil
+	return d, append(faults, unlessBelow(faults, s.hopeless(affordable))...), nil
 }
 
 // base finds the document that inherits names.

@@ -72,6 +72,7 @@ type loading struct {
 	flat      map[*parsed]flattened
 	inherited map[Origin]int // how many bytes, by the file or ConfigMap that inherits
 	spent     map[Origin]int // see maxCost, by the file or ConfigMap
+	tried     map[Origin]int // see maxTried, by the file or ConfigMap
 	served    map[Ref]*Sidecar
 	good      map[Origin][]*Sidecar
 	kept      map[entry]bool // what is in good
@@ -102,6 +103,7 @@ func newLoading(ended func() error, rules Rules, previous *Set, documents int) *
 		flat:      make(map[*parsed]flattened, documents),
 		inherited: make(map[Origin]int),
 		spent:     make(map[Origin]int),
+		tried:     make(map[Origin]int),
 		served:    make(map[Ref]*Sidecar, documents),
 		good:      make(map[Origin][]*Sidecar, documents),
 		kept:      make(map[entry]bool, documents),
@@ -141,8 +143,8 @@ func (l *loading) parseAgain(earlier *parsed, document Document) *parsed {
 		return parse(document, l)
 	}
 	same := *earlier
-	same.document, same.cost = document, 0
-	if l.charge(&same, earlier.cost) != nil {
+	same.document, same.cost, same.tried = document, 0, 0
+	if l.charge(&same, earlier.cost) != nil || !l.affordTry(&same, earlier.tried) {
 		return parse(document, l)
 	}
 	return &same

@@ -38,6 +38,8 @@ type parsed struct {
 	nameLine, inheritsLine int
 	// cost is what the document was charged.
 	cost int
+	// tried is what it was charged for trying values.
+	tried int
 	// again is set where the result depends on more than the document: the next Load parses it again.
 	again bool
 }
@@ -176,7 +178,7 @@ func (p *parsed) inspect(value any, lines outline, l *loading) {
 		p.reject(p.document.Line, err)
 	} else {
 		faults.add(unlessBelow(faults.first, s.known(validate(d)))...)
-		faults.add(unlessBelow(faults.first, s.hopeless(p.size, l.late))...)
+		faults.add(unlessBelow(faults.first, s.hopeless(func() bool { return l.affordTry(p, p.size) }))...)
 		faults.add(l.ownKeys(d)...)
 	}
 	p.rejectAll(faults, lines)
