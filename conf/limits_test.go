@@ -2,6 +2,7 @@ package conf_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,4 +131,26 @@ func TestInheritanceIsCountedByHolder(t *testing.T) {
 	}
 	set := conf.Load(append(append(inMap("base", base), heirs("m")...), heirs("p")...), nil)
 	expect(t, "rejected", set.Rejections, []string{"sidecars/m[k]:15: inherits", "sidecars/p[k]:15: inherits"})
+}
+
+// Maps are limited with what they inherit.
+func TestManyMembers(t *testing.T) {
+	t.Parallel()
+	members := func(prefix string, n int) string {
+		return "{" + strings.Join(slices.Collect(func(yield func(string) bool) {
+			for i := range n {
+				if !yield(fmt.Sprintf("%s%d: a", prefix, i)) {
+					return
+				}
+			}
+		}), ", ") + "}"
+	}
+	for _, name := range []string{"labels", "annotations", "nodeSelector"} {
+		base := "name: base\n" + name + ": " + members("a", 1000) + "\n"
+		expect(t, name, conf.Load(documents("a.yaml", base), nil).Rejections, nil)
+		over := strings.Replace(base, "{", "{x: x, ", 1)
+		expect(t, name, conf.Load(documents("a.yaml", over), nil).Rejections, []string{name + ": Too many: must have at most 1000 items"})
+		heir := base + "---\nname: heir\ninherits: base\n" + name + ": " + members("b", 1) + "\n"
+		expect(t, name, conf.Load(documents("a.yaml", heir), nil).Rejections, []string{name + ": Too many: must have at most 1000 items"})
+	}
 }

@@ -124,10 +124,29 @@ func validateLists(d *definition) field.ErrorList {
 	for i, secret := range d.ImagePullSecrets {
 		faults = append(faults, unique(names, field.NewPath("imagePullSecrets").Index(i).Child("name"), secret.Name)...)
 	}
+	faults = append(faults, validateCounts(d)...)
 	faults = append(faults, validateTogether(d)...)
 	faults = append(faults, validateDevices(d)...)
 	faults = append(faults, validateEnvFiles(d)...)
 	return append(faults, validateHostPorts(d)...)
+}
+
+// maxMembers is how many members each map of a definition may have, and how many tolerations. A review
+// compares each of them with those of the pod and of other sidecars.
+const maxMembers = 1000
+
+func validateCounts(d *definition) field.ErrorList {
+	var faults field.ErrorList
+	check := func(name string, count int) {
+		if count > maxMembers {
+			faults = append(faults, field.TooMany(field.NewPath(name), count, maxMembers))
+		}
+	}
+	check("labels", len(d.Labels))
+	check("annotations", len(d.Annotations))
+	check("nodeSelector", len(d.NodeSelector))
+	check("tolerations", len(d.Tolerations))
+	return faults
 }
 
 // validateHostPorts finds two containers of one definition that want the same port of the
