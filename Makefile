@@ -6,8 +6,10 @@ LDFLAGS := -s -w -X k8s-sidecar-injector/cli.release=$(VERSION)
 # How long each fuzz target runs, and how often each benchmark.
 FUZZTIME ?= 20s
 BENCHCOUNT ?= 1
-# Which of the e2e tests run, as a regular expression; all if it is empty.
+# Which of the e2e or torture tests run, as a regular expression; all if it is empty.
 RUN ?=
+# Not empty: a shortened torture.
+SHORT ?=
 
 .PHONY: help
 help: ## list the targets
@@ -81,6 +83,11 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 .PHONY: e2e
 e2e: cluster-bin ## run the tests against a real API server, or those named by RUN
 	cd e2e && CGO_ENABLED=0 go test -count=1 -parallel 4 -timeout 40m -run '$(RUN)' . ./cluster
+
+.PHONY: torture
+torture: ## attack the binary with hostile clients and documents, up to ten minutes; SHORT=1: up to three
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	  cd torture && TMPDIR="$$dir" CGO_ENABLED=0 go test -tags torture -count=1 -timeout 20m $(if $(SHORT),-short) -run '$(RUN)'
 
 .PHONY: cluster
 cluster: cluster-bin ## run a cluster with the injector on this machine, to try it with kubectl

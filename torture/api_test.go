@@ -1,0 +1,254 @@
+//go:build torture
+
+package torture_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+type fault struct {
+	name   string
+	answer func(w http.ResponseWriter, r *http.Request) bool
+	short  bool // part of a short run
+}
+
+// answers returns a fault that answers each request with a status and a body.
+func answers(code int, body string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte(body))
+		return true
+	}
+}
+
+// status returns a fault that answers each request with an error of the API.
+func status(code int, reason string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Retry-After", "1")
+		writeStatus(w, code, reason)
+		return true
+	}
+}
+
+// onWatch limits a fault to watches.
+func onWatch(fault func(http.ResponseWriter, *http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		return r.URL.Query().Get("watch") != "" && fault(w, r)
+	}
+}
+
+// hang answers nothing until the client leaves.
+func hang(_ http.ResponseWriter, r *http.Request) bool {
+	<-r.Context().Done()
+	return true
+}
+
+// hangInBody sends half a response.
+func hangInBody(w http.ResponseWriter, r *http.Request) bool {
+	_, _ = w.Write([]byte(`{"kind":"ConfigMapList","apiVersion":"v1","items":[`))
+	_ = http.NewResponseController(w).Flush()
+	return hang(w, r)
+}
+
+// reset closes the connection without a response.
+func reset(w http.ResponseWriter, _ *http.Request) bool {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = c.Close()
+	}
+	return true
+}
+
+func faults() []fault {
+	const list = `{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":`
+	return []fault{
+		{"hang", hang, true},
+		{"hang in body", hangInBody, false},
+		{"reset", reset, true},
+		{"401", status(http.StatusUnauthorized, "Unauthorized"), true},
+		{"403", status(http.StatusForbidden, "Forbidden"), false},
+		{"404", status(http.StatusNotFound, "NotFound"), false},
+		{"410", status(http.StatusGone, "Expired"), true},
+		{"429", status(http.StatusTooManyRequests, "TooManyRequests"), false},
+		{"500", status(http.StatusInternalServerError, "InternalError"), false},
+		{"503", answers(http.StatusServiceUnavailable, "<html>busy</html>"), false},
+		{"HTML", answers(http.StatusOK, "<html>welcome</html>"), false},
+		{"no body", answers(http.StatusOK, ""), false},
+		{"empty object", answers(http.StatusOK, "{}"), true},
+		{"truncated", answers(http.StatusOK, list+`[{"meta`), false},
+		{"other kind", answers(http.StatusOK, `{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[]}`), false},
+		{"null items", answers(http.StatusOK, list+`[null]}`), false},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) bool {
+			http.Redirect(w, r, r.URL.String(), http.StatusFound)
+			return true
+		}, false},
+		{"watch closes", onWatch(answers(http.StatusOK, "")), false},
+		{"watch garbage", onWatch(answers(http.StatusOK, "garbage\n")), true},
+		{"watch error", onWatch(answers(http.StatusOK, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}}`+"\n")), false},
+		{"watch other kind", onWatch(answers(http.StatusOK, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"}}}`+"\n")), false},
+		{"watch null", onWatch(answers(http.StatusOK, `{"type":"ADDED","object":null}`+"\n")), false},
+		{"watch endless line", onWatch(func(w http.ResponseWriter, r *http.Request) bool {
+			piece := []byte(strings.Repeat("x", 1<<20))
+			for range 64 {
+				if _, err := w.Write(piece); err != nil {
+					break
+				}
+			}
+			return true
+		}), false},
+	}
+}
+
+// While the API server is faulty, what was read stays in service. When it works again, edits are served.
+// All faults take place at the same time, each with an injector of its own.
+func TestFaults(t *testing.T) {
+	for _, f := range faults() {
+		t.Run(f.name, func(t *testing.T) {
+			if testing.Short() && !f.short {
+				t.Skip("left out of a short run")
+			}
+			t.Parallel()
+			testFault(t, f)
+		})
+	}
+}
+
+func testFault(t *testing.T, f fault) {
+	t.Helper()
+	const recovery = 60 * time.Second
+	api := newAPIServer(t)
+	api.apply("other", definition("other:v1", "other:1"))
+	i := start(t, options{flags: api.flags(t)})
+	i.expect(t, patience, "other:v1", "other:1")
+	var hit atomic.Int64
+	api.breakDown(func(w http.ResponseWriter, r *http.Request) bool {
+		// An empty list would be a valid response.
+		answered := f.answer(w, r)
+		if answered {
+			hit.Add(1)
+		}
+		return answered
+	})
+	i.await(t, "two faulty responses", 2*patience, func() bool { return hit.Load() >= 2 || f.name == "hang" })
+	i.expect(t, time.Second, "other:v1", "other:1")
+	if !i.ready() {
+		t.Error("/readyz fails during the fault")
+	}
+	api.heal()
+	api.server.CloseClientConnections()
+	api.apply("other", definition("other:v1", "other:2"))
+	begin := time.Now()
+	i.expect(t, recovery, "other:v1", "other:2")
+	i.during = time.Since(begin)
+	i.requests = int(hit.Load())
+	if peak := i.peak.Load(); peak > memoryTarget {
+		t.Errorf("the process took %d MiB", peak>>20)
+	}
+}
+
+// An API server that ends each watch after 100 ms, as some proxies do, delays no edit for long.
+func TestShortWatches(t *testing.T) {
+	api := newAPIServer(t)
+	i := start(t, options{flags: api.flags(t)})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		ticker := time.NewTicker(100 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				api.endWatches()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	edits := sized(12, 5)
+	i.under(t, func(context.Context) int {
+		for n := range edits {
+			api.apply("other", definition("other:v1", fmt.Sprintf("other:%d", n)))
+			i.expect(t, 5*time.Second, "other:v1", fmt.Sprintf("other:%d", n))
+		}
+		return edits
+	})
+	if !i.warned("watch") {
+		t.Error("the log does not mention the watches")
+	}
+}
+
+// Lists that begin with 410 are repeated.
+func TestExpiredLists(t *testing.T) {
+	api := newAPIServer(t)
+	api.apply("other", definition("other:v1", "other:1"))
+	var left atomic.Int64
+	left.Store(5)
+	fault := func(w http.ResponseWriter, _ *http.Request) bool {
+		if left.Add(-1) < 0 {
+			return false
+		}
+		writeStatus(w, http.StatusGone, "Expired")
+		return true
+	}
+	api.breakDown(fault)
+	i := launch(t, options{flags: api.flags(t)})
+	i.listen(t)
+	i.await(t, "readiness", patience, i.ready)
+	i.expect(t, patience, "other:v1", "other:1")
+	if !i.warned("list") {
+		t.Error("the log does not mention the lists")
+	}
+}
+
+// A list that hangs at the start is given up and repeated. Meanwhile the injector is not ready, and ends
+// on SIGTERM.
+func TestHungList(t *testing.T) {
+	api := newAPIServer(t)
+	api.breakDown(hang)
+	i := launch(t, options{flags: api.flags(t)})
+	i.listen(t)
+	i.await(t, "a list", patience, func() bool { return api.lists.Load() > 0 })
+	if i.ready() {
+		t.Error("ready before the first list")
+	}
+	if testing.Short() {
+		i.terminate(t, 5*time.Second)
+		return
+	}
+	i.await(t, "another list", 2*patience, func() bool { return api.lists.Load() > 1 })
+	api.heal()
+	i.await(t, "readiness", 3*patience, i.ready)
+	i.terminate(t, 5*time.Second)
+}
+
+// Updates of ConfigMaps one after the other.
+func TestUpdates(t *testing.T) {
+	api := newAPIServer(t)
+	i := start(t, options{flags: api.flags(t)})
+	updates := sized(1000, 300)
+	i.under(t, func(context.Context) int {
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
+		for n := range updates {
+			api.apply(fmt.Sprintf("other%d", n%50), definition(fmt.Sprintf("other%d:v1", n%50), fmt.Sprintf("other:%d", n)))
+			<-ticker.C
+		}
+		last := updates - 1
+		i.expect(t, patience, fmt.Sprintf("other%d:v1", last%50), fmt.Sprintf("other:%d", last))
+		return updates
+	})
+	i.signal(t, syscall.SIGHUP)
+	i.terminate(t, 5*time.Second)
+}

@@ -1,0 +1,295 @@
+//go:build torture
+
+package torture_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// image returns the n-th image of a sidecar.
+func image(n int) string { return fmt.Sprintf("logger:%d", n) }
+
+// Edits one after the other, and other files that come and go meanwhile.
+func TestEdits(t *testing.T) {
+	i := start(t, options{})
+	edits := sized(1000, 300)
+	i.under(t, func(ctx context.Context) int {
+		ticker := time.NewTicker(4 * time.Millisecond)
+		defer ticker.Stop()
+		for n := range edits {
+			i.write(t, "logger.yaml", definition(refLogger, image(n)))
+			other := filepath.Join(i.config, fmt.Sprintf("other%d.yaml", n%10))
+			switch n % 3 {
+			case 0:
+				must(t, os.WriteFile(other, []byte(definition(fmt.Sprintf("other%d:v1", n%10), "other:1")), 0o600))
+			case 1:
+				must(t, os.WriteFile(other, []byte("name: [broken"), 0o600))
+			default:
+				_ = os.Remove(other)
+			}
+			<-ticker.C
+		}
+		i.expect(t, patience, refLogger, image(edits-1))
+		return edits
+	})
+}
+
+// Swaps of ..data as the kubelet does them. A response has all of one version.
+func TestDataSwaps(t *testing.T) {
+	i := start(t, options{})
+	swap := func(n int) {
+		dir := fmt.Sprintf("..%d", n)
+		must(t, os.Mkdir(filepath.Join(i.config, dir), 0o700))
+		for _, name := range []string{"one", "two"} {
+			must(t, os.WriteFile(filepath.Join(i.config, dir, name+".yaml"), []byte(definition(name+":v1", image(n))), 0o600))
+		}
+		must(t, os.Symlink(dir, filepath.Join(i.config, "..data_tmp")))
+		must(t, os.Rename(filepath.Join(i.config, "..data_tmp"), filepath.Join(i.config, "..data")))
+		if n > 0 {
+			must(t, os.RemoveAll(filepath.Join(i.config, fmt.Sprintf("..%d", n-1))))
+		}
+	}
+	swap(0)
+	for _, name := range []string{"one.yaml", "two.yaml"} {
+		must(t, os.Symlink(filepath.Join("..data", name), filepath.Join(i.config, name)))
+	}
+	i.expect(t, patience, "two:v1", image(0))
+	swaps := sized(950, 200)
+	i.under(t, func(ctx context.Context) int {
+		reading, stop := context.WithCancel(ctx)
+		read := make(chan struct{})
+		seen := make(map[string]bool)
+		go func() {
+			defer close(read)
+			client := i.honest(t)
+			for reading.Err() == nil {
+				images, err := i.images(ctx, client, "one:v1,two:v1")
+				if err != nil || len(images) != 2 || images[0] != images[1] {
+					t.Errorf("mixed response: %v, %v", images, err)
+					return
+				}
+				seen[images[0]] = true
+			}
+		}()
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
+		for n := 1; n <= swaps; n++ {
+			swap(n)
+			<-ticker.C
+		}
+		i.expect(t, patience, "two:v1", image(swaps))
+		stop()
+		<-read
+		if len(seen) < 2 {
+			t.Errorf("the responses had %d versions", len(seen))
+		}
+		return swaps
+	})
+}
+
+// oddFiles makes files and directories of every odd kind.
+func oddFiles(t *testing.T, dir string) {
+	t.Helper()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	must(t, syscall.Mkfifo(at("fifo.yaml"), 0o600))
+	socket, err := net.Listen("unix", at("s.yaml"))
+	must(t, err)
+	t.Cleanup(func() { _ = socket.Close() })
+	for name, target := range map[string]string{
+		"dangling.yaml": "nowhere", "self.yaml": "self.yaml", "loop": ".", "zero.yaml": "/dev/zero", "random.yaml": "/dev/urandom",
+		"memory.yaml": "/proc/self/mem", "terminal.yaml": "/dev/tty", "root": "/",
+	} {
+		must(t, os.Symlink(target, at(name)))
+	}
+	must(t, os.MkdirAll(at("directory.yaml/"+strings.Repeat("d/", 100)), 0o700))
+	for name, content := range map[string]string{
+		"empty.yaml": "", "binary.yaml": "\x00\x01\xff", "bom.yaml": "\xef\xbb\xbf", "\xff\xfe.yaml": "name: x", ".hidden.yaml": "name: [",
+		strings.Repeat("l", 250) + ".yaml": "name: x", "new\nline.yaml": "name: x", ".yaml": "name: x", "large.yaml": strings.Repeat("#", 16<<20),
+	} {
+		must(t, os.WriteFile(at(name), []byte(content), 0o600))
+	}
+	must(t, os.WriteFile(at("sparse.yaml"), nil, 0o600))
+	must(t, os.Truncate(at("sparse.yaml"), 1<<40))
+	must(t, os.WriteFile(at("unreadable.yaml"), nil, 0o000))
+	many := at("many")
+	must(t, os.Mkdir(many, 0o700))
+	for n := range 5000 {
+		must(t, os.WriteFile(filepath.Join(many, fmt.Sprint(n)), nil, 0o600))
+	}
+}
+
+// Files and directories of odd kinds neither block a reload nor fill the memory.
+func TestOddFiles(t *testing.T) {
+	i := start(t, options{})
+	i.under(t, func(context.Context) int {
+		oddFiles(t, i.config)
+		i.write(t, "logger.yaml", definition(refLogger, image(2)))
+		i.expect(t, patience, refLogger, image(2))
+		i.signal(t, syscall.SIGHUP)
+		i.write(t, "logger.yaml", definition(refLogger, image(3)))
+		i.expect(t, patience, refLogger, image(3))
+		return 2
+	})
+	i.terminate(t, patience)
+}
+
+// Rotations of the key pair, with broken pairs between, while clients handshake.
+func TestRotations(t *testing.T) {
+	i := start(t, options{})
+	rotations := sized(201, 51)
+	var handshakes atomic.Int64
+	i.under(t, func(ctx context.Context) int {
+		shaking, stop := context.WithCancel(ctx)
+		shaken := make(chan struct{})
+		go func() {
+			defer close(shaken)
+			repeat(shaking, 4, func(context.Context) {
+				if _, err := i.serial(ctx); err != nil {
+					t.Errorf("handshake: %v", err)
+				}
+				handshakes.Add(1)
+			})
+		}()
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for n := range rotations {
+			if n%3 == 1 {
+				must(t, os.WriteFile(i.cert, []byte("broken"), 0o600))
+			} else {
+				must(t, lab.authority.issue(i.cert, i.key))
+			}
+			<-ticker.C
+		}
+		must(t, lab.authority.issue(i.cert, i.key))
+		pair, err := tls.LoadX509KeyPair(i.cert, i.key)
+		must(t, err)
+		i.await(t, "the last certificate", patience, func() bool {
+			serial, err := i.serial(ctx)
+			return err == nil && serial == pair.Leaf.SerialNumber.String()
+		})
+		stop()
+		<-shaken
+		return int(handshakes.Load())
+	})
+}
+
+// serial handshakes and returns the serial number of the certificate.
+func (i *injector) serial(ctx context.Context) (string, error) {
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: i.roots, MinVersion: tls.VersionTLS12}}
+	c, err := dialer.DialContext(ctx, "tcp", i.webhook)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	secure, _ := c.(*tls.Conn)
+	return secure.ConnectionState().PeerCertificates[0].SerialNumber.String(), nil
+}
+
+// SIGHUPs faster than anything can be read again.
+func TestHangups(t *testing.T) {
+	i := start(t, options{})
+	i.under(t, func(context.Context) int {
+		const count = 1000
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for range count {
+			i.signal(t, syscall.SIGHUP)
+			<-ticker.C
+		}
+		i.write(t, "logger.yaml", definition(refLogger, image(2)))
+		i.expect(t, patience, refLogger, image(2))
+		return count
+	})
+}
+
+// A SIGHUP while the process starts does not end it.
+func TestHangupAtStart(t *testing.T) {
+	const starts = 60
+	killed := 0
+	for n := range starts {
+		i := launch(t, options{quiet: n < starts-1})
+		// Nothing can be done before the Go runtime handles signals.
+		i.await(t, "a signal handler", patience, func() bool { return i.catches(syscall.SIGHUP) })
+		<-time.After(time.Duration(n%20) * 250 * time.Microsecond)
+		_ = i.cmd.Process.Signal(syscall.SIGHUP)
+		for !i.ended() && !i.listens() {
+			<-time.After(time.Millisecond)
+		}
+		if i.ended() {
+			killed++
+		}
+		i.requests = n + 1
+		_ = i.cmd.Process.Kill()
+	}
+	if killed > 0 {
+		t.Errorf("SIGHUP ended %d of %d processes that were starting", killed, starts)
+	}
+}
+
+// A process that is stopped for a while answers afterwards what waits.
+func TestStop(t *testing.T) {
+	i := start(t, options{})
+	i.under(t, func(context.Context) int {
+		i.signal(t, syscall.SIGSTOP)
+		<-time.After(3 * time.Second)
+		i.signal(t, syscall.SIGCONT)
+		i.write(t, "logger.yaml", definition(refLogger, image(2)))
+		i.expect(t, patience, refLogger, image(2))
+		return 1
+	})
+}
+
+// With 64 file descriptors, all taken by a hostile client, the process survives, and serves afterwards.
+func TestFewDescriptors(t *testing.T) {
+	i := start(t, options{prelude: "ulimit -n 64"})
+	var ends []func()
+	for range 200 {
+		c, err := dialPlain(t.Context(), i.webhook)
+		must(t, err)
+		ends = append(ends, func() { _ = c.Close() })
+	}
+	i.write(t, "logger.yaml", definition(refLogger, image(2)))
+	for _, end := range ends {
+		end()
+	}
+	i.expect(t, patience, refLogger, image(2))
+	i.under(t, func(context.Context) int {
+		i.write(t, "logger.yaml", definition(refLogger, image(3)))
+		i.expect(t, patience, refLogger, image(3))
+		return len(ends)
+	})
+}
+
+// noInotify takes all inotify instances from a user namespace.
+const noInotify = "echo 0 >/proc/sys/user/max_inotify_instances || exit 1"
+
+// Without inotify, SIGHUP and the slow poll still reload.
+func TestNoInotify(t *testing.T) {
+	probe := exec.Command("/bin/sh", "-c", noInotify)
+	probe.SysProcAttr = inNamespace()
+	if err := probe.Run(); err != nil {
+		t.Skip("user namespaces are not available: ", err)
+	}
+	i := start(t, options{prelude: noInotify, namespace: true})
+	i.under(t, func(context.Context) int {
+		i.write(t, "logger.yaml", definition(refLogger, image(2)))
+		i.signal(t, syscall.SIGHUP)
+		i.expect(t, 5*time.Second, refLogger, image(2))
+		if !testing.Short() { // the slow poll
+			i.write(t, "logger.yaml", definition(refLogger, image(3)))
+			i.expect(t, 45*time.Second, refLogger, image(3))
+		}
+		return 2
+	})
+}

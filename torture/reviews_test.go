@@ -1,0 +1,451 @@
+//go:build torture
+
+package torture_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// empties returns a JSON list of so many empty objects.
+func empties(count int) string {
+	return "[" + strings.TrimSuffix(strings.Repeat("{},", count), ",") + "]"
+}
+
+// grown is a review of 30 KB of which merging makes megabytes.
+func grown() string {
+	return podReview(refLogger, "", `"containers":`+empties(9990))
+}
+
+// Small reviews that decode to much more, and whose patches are larger still.
+func TestAmplification(t *testing.T) {
+	i := start(t, options{})
+	client := i.hostile(t, true)
+	body := grown()
+	i.underFor(t, sized(6*time.Second, 2*time.Second), func(ctx context.Context) int {
+		return repeat(ctx, 60, func(ctx context.Context) {
+			_, _, _ = i.post(ctx, client, "/mutate?timeout=30s", body)
+		})
+	})
+}
+
+// Lists of empty objects everywhere, in reviews of every size up to the largest body.
+func TestEmptyObjects(t *testing.T) {
+	i := start(t, options{})
+	client := i.hostile(t, true)
+	const one = `"containers":[{"name":"a","image":"a",%q:%s}]`
+	var bodies []string
+	for _, size := range []int{200 << 10, 3 << 20, 7<<20 - 1000} {
+		list := empties(size / len("{},"))
+		for _, field := range []string{"containers", "initContainers", "ephemeralContainers", "volumes", "imagePullSecrets", "hostAliases", "tolerations"} {
+			bodies = append(bodies, podReview(refLogger, "", fmt.Sprintf("%q:%s", field, list)))
+		}
+		for _, field := range []string{"env", "envFrom", "ports", "volumeMounts"} {
+			bodies = append(bodies, podReview(refLogger, "", fmt.Sprintf(one, field, list)))
+		}
+		bodies = append(bodies,
+			podReview(refLogger, "", `"containers":[`+strings.TrimSuffix(strings.Repeat(`{"env":[{}]},`, size/13), ",")+`]`),
+			podReview(refLogger, `,"x":`+empties(size/3), honestPod),
+			podReview(strings.Repeat(refLogger+",", size/10), "", honestPod))
+	}
+	i.underFor(t, sized(12*time.Second, 4*time.Second), func(ctx context.Context) int {
+		var next atomic.Int64
+		return repeat(ctx, 30, func(ctx context.Context) {
+			_, _, _ = i.post(ctx, client, "/mutate?timeout=30s", bodies[int(next.Add(1))%len(bodies)])
+		})
+	})
+}
+
+// Streams whose responses are never read: the window of each stream is zero.
+func TestUnreadStreams(t *testing.T) {
+	i := start(t, options{})
+	body := grown()
+	i.underFor(t, sized(10*time.Second, 4*time.Second), func(ctx context.Context) int {
+		var sent atomic.Int64
+		parallel(3, func(int) {
+			c := i.frames(ctx, windowZero)
+			defer c.close()
+			for n := 0; n < 200 && ctx.Err() == nil; n++ {
+				if c.request("/mutate?timeout=30s", body, len(body)) != nil {
+					return
+				}
+				sent.Add(1)
+			}
+			<-ctx.Done()
+		})
+		return int(sent.Load())
+	})
+}
+
+// Responses that are never read over HTTP/1.1: the client stops to read, and the socket buffers
+// are full soon.
+func TestUnreadConnections(t *testing.T) {
+	i := start(t, options{})
+	request := http1("/mutate?timeout=30s", grown())
+	i.underFor(t, sized(10*time.Second, 4*time.Second), func(ctx context.Context) int {
+		var sent atomic.Int64
+		parallel(200, func(int) {
+			c, err := i.dial(ctx, "http/1.1")
+			if err != nil {
+				return
+			}
+			defer func() { _ = c.Close() }()
+			for ctx.Err() == nil && c.send(ctx, request) == nil {
+				sent.Add(1)
+			}
+			<-ctx.Done()
+		})
+		return int(sent.Load())
+	})
+}
+
+// Bodies that stop just before their end. The time that a client says it waits does not help it.
+func TestStalledBodies(t *testing.T) {
+	stalls := func(count, size int) []int {
+		sizes := make([]int, count)
+		for n := range sizes {
+			sizes[n] = size
+		}
+		return sizes
+	}
+	for name, sizes := range map[string][]int{
+		"whole budget":   append(stalls(4, 7<<20-1), 4<<20-600),
+		"normal size":    stalls(sized(1000, 300), 256<<10-1),
+		"above normal":   stalls(100, 257<<10),
+		"single byte":    stalls(1000, 1),
+		"largest bodies": stalls(40, 7<<20-1),
+	} {
+		for _, proto := range []string{"h2", "http/1.1"} {
+			t.Run(name+" "+strings.ReplaceAll(proto, "/", " "), func(t *testing.T) {
+				if testing.Short() && (proto != "h2" || name == "single byte" || name == "above normal") {
+					t.Skip("left out of a short run")
+				}
+				testStalledBodies(t, proto, sizes)
+			})
+		}
+	}
+}
+
+// testStalledBodies stalls until the server has ended each request, which it must do within the read
+// timeout that docs/security.md promises.
+func testStalledBodies(t *testing.T, proto string, sizes []int) {
+	const promised, margin = 10 * time.Second, 4 * time.Second
+	i := start(t, options{})
+	filler := strings.Repeat(" ", 7<<20)
+	i.under(t, func(ctx context.Context) int {
+		var late atomic.Int64
+		parallel(len(sizes), func(n int) {
+			if !i.stall(ctx, proto, filler[:sizes[n]], promised+margin) {
+				late.Add(1)
+			}
+		})
+		if late := late.Load(); late > 0 && ctx.Err() == nil {
+			t.Errorf("%d of %d stalled bodies were not cut off after %s", late, len(sizes), promised+margin)
+		}
+		return len(sizes)
+	})
+}
+
+// stall sends a body without its last byte, and reports whether the server ends the request in time.
+func (i *injector) stall(ctx context.Context, proto, body string, within time.Duration) bool {
+	if proto == "h2" {
+		c := i.frames(ctx)
+		defer c.close()
+		if c.request("/mutate?timeout=30s", body, len(body)+1) != nil {
+			return true
+		}
+		select {
+		case <-c.ended:
+			return true
+		case <-ctx.Done():
+			return true
+		case <-time.After(within):
+			return false
+		}
+	}
+	c, err := i.dial(ctx, proto)
+	if err != nil {
+		return true
+	}
+	defer func() { _ = c.Close() }()
+	head := fmt.Sprintf("POST /mutate?timeout=30s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body)+1)
+	if c.send(ctx, head+body) != nil {
+		return true
+	}
+	return c.awaitEnd(ctx, within)
+}
+
+// Bodies of one byte per second and more, in chunks, after Expect: 100-continue, with the strangest
+// timeouts: all are cut off after the read timeout.
+func TestTrickle(t *testing.T) {
+	i := start(t, options{})
+	const promised, margin = 10 * time.Second, 4 * time.Second
+	heads := []string{"Transfer-Encoding: chunked\r\n", "Content-Length: 100000\r\n", "Content-Length: 100000\r\nExpect: 100-continue\r\n", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"}
+	timeouts := []string{"", "?timeout=30s", "?timeout=1000000h", "?timeout=-1s", "?timeout=9223372036854775807ns"}
+	i.under(t, func(ctx context.Context) int {
+		const count = 200
+		var late atomic.Int64
+		parallel(count, func(n int) {
+			head := fmt.Sprintf("POST /mutate%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s\r\n",
+				timeouts[n%len(timeouts)], heads[n%len(heads)])
+			if !i.trickle(ctx, head, "1\r\n \r\n", promised+margin) {
+				late.Add(1)
+			}
+		})
+		if late := late.Load(); late > 0 && ctx.Err() == nil {
+			t.Errorf("%d of %d slow bodies were not cut off after %s", late, count, promised+margin)
+		}
+		return count
+	})
+}
+
+// Headers that never end.
+func TestSlowHeaders(t *testing.T) {
+	i := start(t, options{})
+	i.under(t, func(ctx context.Context) int {
+		const count = 500
+		var late atomic.Int64
+		parallel(count, func(n int) {
+			head := []string{"", "P", "POST /mutate HTTP/1.1\r\nHost: x\r\nX-Slow: "}[n%3]
+			if !i.trickle(ctx, head, "x", 10*time.Second) {
+				late.Add(1)
+			}
+		})
+		if late := late.Load(); late > 0 && ctx.Err() == nil {
+			t.Errorf("%d of %d slow headers were not cut off", late, count)
+		}
+		return count
+	})
+}
+
+// trickle sends a head at once and then a piece each second, and reports whether the server ends the
+// connection in time.
+func (i *injector) trickle(ctx context.Context, head, piece string, within time.Duration) bool {
+	c, err := i.dial(ctx, "http/1.1")
+	if err != nil {
+		return true
+	}
+	defer func() { _ = c.Close() }()
+	if c.send(ctx, head) != nil {
+		return true
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for c.send(ctx, piece) == nil {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return c.awaitEnd(ctx, within)
+}
+
+// Requests that lie about their length, or have two of them.
+func TestLyingLengths(t *testing.T) {
+	i := start(t, options{})
+	const head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	requests := []string{
+		head + "Content-Length: 5\r\n\r\n" + grown(),
+		head + "Content-Length: -1\r\n\r\n{}",
+		head + "Content-Length: 99999999999999999999\r\n\r\n{}",
+		head + "Content-Length: 7340033\r\n\r\n{}",
+		head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+		head + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+		head + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}",
+		head + "Transfer-Encoding: chunked\r\n\r\n-1\r\n{}",
+		head + "Transfer-Encoding: chunked\r\n\r\n2;" + strings.Repeat("x", 1<<20) + "\r\n{}\r\n0\r\n\r\n",
+		head + "Transfer-Encoding: chunked\r\n\r\n0\r\n" + strings.Repeat("X: y\r\n", 1<<17) + "\r\n",
+		head + "Transfer-Encoding: gzip\r\n\r\n{}",
+		head + "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+		head + strings.Repeat("X-Header: "+strings.Repeat("y", 1000)+"\r\n", 1000) + "\r\n",
+		"\x00\x01\x02", strings.Repeat("A", 1<<20), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\r\n\r\n\r\n",
+	}
+	i.underFor(t, sized(4*time.Second, 2*time.Second), func(ctx context.Context) int {
+		var next atomic.Int64
+		return repeat(ctx, 20, func(ctx context.Context) {
+			c, err := i.dial(ctx, "http/1.1")
+			if err != nil {
+				return
+			}
+			defer func() { _ = c.Close() }()
+			if c.send(ctx, requests[int(next.Add(1))%len(requests)]) == nil {
+				_ = c.CloseWrite()
+				c.awaitEnd(ctx, time.Second)
+			}
+		})
+	})
+}
+
+// Payloads of every odd kind get a response, and none is a 500.
+func TestPayloads(t *testing.T) {
+	i := start(t, options{})
+	client := i.hostile(t, true)
+	deep := func(open, end string) string { return strings.Repeat(open, 200_000) + strings.Repeat(end, 200_000) }
+	review := func(object string) string {
+		return `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u",` +
+			`"resource":{"version":"v1","resource":"pods"},"operation":"CREATE","object":` + object + `}}`
+	}
+	payloads := []string{
+		"", " ", "null", "true", "0", `""`, "[]", "{}", "{", "\xff\xfe", "\xef\xbb\xbf{}", "\x00", `{"kind":"AdmissionReview"}`,
+		deep("[", "]"), deep(`{"a":`, "}"), `{"kind":"AdmissionReview","kind":"AdmissionReview"}`,
+		review("null"), review("{}"), review("[]"), review(`""`), review("1e999"), review(`{"spec":null}`), review(`{"spec":{"containers":{}}}`),
+		review(`{"metadata":{"annotations":{"injector.tumblr.com/request":null}}}`), review(`{"metadata":{"annotations":[]}}`),
+		review(`{"spec":{"containers":[null]}}`), review(deep("[", "]")), review(deep(`{"a":`, "}")), review(`{"a":1,"a":2}`),
+		review(`{"metadata":{"annotations":{"\ud800":"x"}}}`), review(`"` + strings.Repeat(`\u0000`, 1<<20) + `"`),
+		review(`{"n":` + strings.Repeat("9", 1<<20) + `}`), review(`{"n":1e` + strings.Repeat("9", 1<<20) + `}`),
+		strings.Repeat("{}", 1<<20), strings.Repeat(" ", 7<<20), strings.Repeat(" ", 7<<20+1), strings.Repeat("x", 8<<20),
+		podReview(strings.Repeat("a,", 100_000), "", honestPod), podReview(strings.Repeat("x", 1<<20), "", honestPod),
+	}
+	i.under(t, func(ctx context.Context) int {
+		for round := range sized(4, 1) {
+			parallel(len(payloads), func(n int) {
+				code, _, err := i.post(ctx, client, "/mutate?timeout=10s", payloads[n])
+				if code == http.StatusInternalServerError || timedOut(err) {
+					t.Errorf("round %d, payload %d %.40q: status %d, %v", round, n, payloads[n], code, err)
+				}
+			})
+		}
+		return sized(4, 1) * len(payloads)
+	})
+	if panics := i.logged("panic"); panics > 0 {
+		t.Errorf("%d panics in the log", panics)
+	}
+}
+
+// Frames of HTTP/2 that cost the client little.
+func TestFrameFloods(t *testing.T) {
+	for name, flood := range map[string]func(c *frames) error{
+		"rapid reset":  (*frames).rapidReset,
+		"continuation": (*frames).continuation,
+		"ping":         (*frames).ping,
+		"settings":     (*frames).settings,
+		"empty data":   (*frames).emptyData,
+		"window":       (*frames).windowUpdates,
+		"headers":      (*frames).hugeHeaders,
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := start(t, options{})
+			i.underFor(t, sized(4*time.Second, 2*time.Second), func(ctx context.Context) int {
+				// The flood begins again on a new connection when the server closes one.
+				var sent atomic.Int64
+				repeat(ctx, 4, func(ctx context.Context) {
+					c := i.frames(ctx)
+					defer c.close()
+					sent.Add(1)
+					for ctx.Err() == nil && flood(c) == nil {
+						sent.Add(1)
+					}
+				})
+				return int(sent.Load())
+			})
+		})
+	}
+}
+
+// Connections that do nothing after their first request, or not even that.
+func TestIdleConnections(t *testing.T) {
+	for name, open := range map[string]func(ctx context.Context, i *injector) (end func()){
+		"h2":   func(ctx context.Context, i *injector) func() { return i.frames(ctx).close },
+		"http": func(ctx context.Context, i *injector) func() { return i.idle(ctx, "http/1.1") },
+		"tcp":  func(ctx context.Context, i *injector) func() { return i.idle(ctx, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := start(t, options{})
+			count := sized(9440, 2000)
+			i.underFor(t, patience, func(ctx context.Context) int {
+				opened := make(chan func(), count)
+				var next atomic.Int64
+				parallel(16, func(int) {
+					for ctx.Err() == nil && next.Add(1) <= int64(count) {
+						opened <- open(ctx, i)
+					}
+				})
+				close(opened)
+				for end := range opened {
+					end()
+				}
+				return count
+			})
+		})
+	}
+}
+
+// Readers of /metrics that take a byte and wait.
+func TestSlowScrapes(t *testing.T) {
+	i := start(t, options{})
+	i.underFor(t, sized(6*time.Second, 2*time.Second), func(ctx context.Context) int {
+		const count = 300
+		parallel(count, func(int) {
+			c, err := dialPlain(ctx, i.lifecycle)
+			if err != nil {
+				return
+			}
+			defer func() { _ = c.Close() }()
+			for n := 0; n < 2000 && ctx.Err() == nil; n++ {
+				if c.send(ctx, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") != nil {
+					break
+				}
+			}
+			<-ctx.Done()
+		})
+		return count
+	})
+}
+
+// The cost of many annotations is in proportion to their size.
+func TestManyParameters(t *testing.T) {
+	var parameters, annotations strings.Builder
+	for n := range 10_000 {
+		fmt.Fprintf(&parameters, "  p%d: {default: x}\n", n)
+		fmt.Fprintf(&annotations, `,"injector.tumblr.com/param.p%d":"x"`, n)
+	}
+	i := start(t, options{files: map[string]string{
+		"logger.yaml": definition(refLogger, "logger:1"),
+		"p.yaml":      "name: p:v1\nparameters:\n" + parameters.String() + "containers: [{name: p, image: \"p:${p0}\"}]\n",
+	}})
+	client := i.hostile(t, true)
+	body := podReview("p:v1", annotations.String(), honestPod)
+	i.under(t, func(ctx context.Context) int {
+		const count = 20
+		begin := i.cpu()
+		for range count {
+			if code, _, err := i.post(ctx, client, "/mutate?timeout=10s", body); err != nil {
+				t.Errorf("status %d, %v", code, err)
+			}
+		}
+		if each := (i.cpu() - begin) / count; each > 100*time.Millisecond {
+			t.Errorf("a review with 10,000 parameters costs %s of CPU", each)
+		}
+		return count
+	})
+}
+
+// Refused requests leave few lines in the log.
+func TestRefusedFlood(t *testing.T) {
+	i := start(t, options{})
+	client := i.hostile(t, true)
+	i.underFor(t, sized(5*time.Second, 2*time.Second), func(ctx context.Context) int {
+		return repeat(ctx, 16, func(ctx context.Context) {
+			_, _, _ = i.post(ctx, client, "/mutate", "no review")
+		})
+	})
+	if lines := i.logged("request refused"); lines > 1000 {
+		t.Errorf("%d refused requests left %d lines in the log", i.requests, lines)
+	}
+	info, err := os.Stat(i.log)
+	must(t, err)
+	if info.Size() > 4<<20 {
+		t.Errorf("the log has %d KiB", info.Size()>>10)
+	}
+}
