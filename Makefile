@@ -87,7 +87,7 @@ e2e: cluster-bin ## run the tests against a real API server, or those named by R
 .PHONY: torture
 torture: ## attack the binary with hostile clients and documents, up to ten minutes; SHORT=1: up to three
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
-	  cd torture && TMPDIR="$$dir" CGO_ENABLED=0 go test -tags torture -count=1 -timeout 20m $(if $(SHORT),-short) -run '$(RUN)'
+	  cd torture && TMPDIR="$$dir" CGO_ENABLED=0 go test -tags torture -count=1 -parallel 12 -timeout 20m $(if $(SHORT),-short) -run '$(RUN)'
 
 .PHONY: cluster
 cluster: cluster-bin ## run a cluster with the injector on this machine, to try it with kubectl

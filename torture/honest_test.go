@@ -21,7 +21,7 @@ import (
 
 const (
 	header = "scenario                                          hostile    honest reviews   p50 before -> during     peak   result"
-	row    = "%-48s %8d  %7d of %-6d %9.2f -> %-8.2f ms %6d M   %s\n"
+	row    = "%-48s %8d  %7d of %-6d %9.2f -> %-8.2f ms %6d M   %-5s%s\n"
 
 	// honestTimeout is the default timeoutSeconds of a webhook configuration.
 	honestTimeout = 10 * time.Second
@@ -263,5 +263,5 @@ func (i *injector) print(t *testing.T) {
 	}
 	const milli = float64(time.Millisecond)
 	fmt.Printf(row, strings.TrimPrefix(t.Name(), "Test"), i.requests, i.answered, i.asked,
-		float64(i.before)/milli, float64(i.during)/milli, i.peak.Load()>>20, result)
+		float64(i.before)/milli, float64(i.during)/milli, i.peak.Load()>>20, result, i.note)
 }

@@ -4,6 +4,7 @@ package torture_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -65,6 +66,7 @@ func TestTerminate(t *testing.T) {
 			if testing.Short() && name != "stalled bodies" {
 				t.Skip("left out of a short run")
 			}
+			t.Parallel()
 			testTerminate(t, load)
 		})
 	}
@@ -111,7 +113,7 @@ func testTerminate(t *testing.T, load func(ctx context.Context, i *injector)) {
 	case <-time.After(drainDelay + shutdownGrace + 2*time.Second):
 		t.Error("the process does not end")
 	}
-	i.during = time.Since(time.Unix(0, terminated.Load()))
+	i.note = fmt.Sprintf("ended after %.1f s", time.Since(time.Unix(0, terminated.Load())).Seconds())
 	stop()
 	<-loaded
 	<-honest

@@ -231,6 +231,7 @@ func TestHangupAtStart(t *testing.T) {
 		}
 		i.requests = n + 1
 		_ = i.cmd.Process.Kill()
+		i.note = fmt.Sprintf("%d ended", killed)
 	}
 	if killed > 0 {
 		t.Errorf("SIGHUP ended %d of %d processes that were starting", killed, starts)

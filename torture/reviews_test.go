@@ -126,6 +126,7 @@ func TestStalledBodies(t *testing.T) {
 				if testing.Short() && (proto != "h2" || name == "single byte" || name == "above normal") {
 					t.Skip("left out of a short run")
 				}
+				t.Parallel()
 				testStalledBodies(t, proto, sizes)
 			})
 		}
@@ -184,6 +185,7 @@ func (i *injector) stall(ctx context.Context, proto, body string, within time.Du
 // Bodies of one byte per second and more, in chunks, after Expect: 100-continue, with the strangest
 // timeouts: all are cut off after the read timeout.
 func TestTrickle(t *testing.T) {
+	t.Parallel()
 	i := start(t, options{})
 	const promised, margin = 10 * time.Second, 4 * time.Second
 	heads := []string{"Transfer-Encoding: chunked\r\n", "Content-Length: 100000\r\n", "Content-Length: 100000\r\nExpect: 100-continue\r\n", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"}
@@ -207,6 +209,7 @@ func TestTrickle(t *testing.T) {
 
 // Headers that never end.
 func TestSlowHeaders(t *testing.T) {
+	t.Parallel()
 	i := start(t, options{})
 	i.under(t, func(ctx context.Context) int {
 		const count = 500

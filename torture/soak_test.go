@@ -48,7 +48,7 @@ func TestSoak(t *testing.T) {
 	i.underFor(t, sized(45*time.Second, 8*time.Second), mixed)
 	i.await(t, "connections to be closed", patience, func() bool { return i.descriptors() <= files+5 })
 	after := i.memory("VmRSS")
-	fmt.Printf("soak: RSS %d MiB early, %d MiB late; %d and %d descriptors\n", size>>20, after>>20, files, i.descriptors())
+	i.note = fmt.Sprintf("RSS %d -> %d MiB, descriptors %d -> %d", size>>20, after>>20, files, i.descriptors())
 	if float64(after) > growth*float64(size) {
 		t.Errorf("the resident size grew from %d to %d MiB", size>>20, after>>20)
 	}

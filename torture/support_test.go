@@ -103,6 +103,8 @@ type injector struct {
 	// answered and asked, and their median latency before and during the scenario.
 	requests, answered, asked int
 	before, during            time.Duration
+	// note is printed behind the figures.
+	note string
 }
 
 // definition returns a sidecar that adds a container and an env variable to each container.
