@@ -31,11 +31,15 @@ const (
 	honestPause = 10 * time.Millisecond
 )
 
-// The addresses of the clients. Everything from 127.0.0.0/8 is this machine, but a different peer.
-var (
-	honestAddress  = net.IPv4(127, 0, 0, 1)
-	hostileAddress = net.IPv4(127, 0, 0, 2)
-)
+// honestAddress is where the honest client is. Everything from 127.0.0.0/8 is this machine, but a
+// different peer.
+var honestAddress = net.IPv4(127, 0, 0, 1)
+
+// hostileAddress returns the addresses of the hostile hosts in turn.
+func (i *injector) hostileAddress() net.IP {
+	n := i.hosts.Add(1) % max(i.hostileHosts, 1)
+	return net.IPv4(127, 0, 1+byte(n/250), 1+byte(n%250))
+}
 
 // transport returns a transport of its own that connects from an address.
 func (i *injector) transport(from net.IP, http2 bool) *http.Transport {
@@ -49,7 +53,7 @@ func (i *injector) transport(from net.IP, http2 bool) *http.Transport {
 // hostile returns a client with connections of its own.
 func (i *injector) hostile(t *testing.T, http2 bool) *http.Client {
 	t.Helper()
-	transport := i.transport(hostileAddress, http2)
+	transport := i.transport(i.hostileAddress(), http2)
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: patience}
 }

@@ -22,9 +22,9 @@ type connection struct {
 	net.Conn
 }
 
-// dial opens a TLS connection from the hostile address that speaks a protocol.
+// dial opens a TLS connection from a hostile address that speaks a protocol.
 func (i *injector) dial(ctx context.Context, protocol string) (*connection, error) {
-	plain, err := dialPlain(ctx, i.webhook)
+	plain, err := i.dialPlain(ctx, i.webhook)
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +39,9 @@ func (i *injector) dial(ctx context.Context, protocol string) (*connection, erro
 	return &connection{c}, nil
 }
 
-// dialPlain opens a TCP connection from the hostile address.
-func dialPlain(ctx context.Context, address string) (*connection, error) {
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: hostileAddress}, Timeout: patience}
+// dialPlain opens a TCP connection from a hostile address.
+func (i *injector) dialPlain(ctx context.Context, address string) (*connection, error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: i.hostileAddress()}, Timeout: patience}
 	c, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (c *connection) awaitEnd(ctx context.Context, within time.Duration) bool {
 func (i *injector) idle(ctx context.Context, protocol string) (end func()) {
 	dial := i.dial
 	if protocol == "" {
-		dial = func(ctx context.Context, _ string) (*connection, error) { return dialPlain(ctx, i.webhook) }
+		dial = func(ctx context.Context, _ string) (*connection, error) { return i.dialPlain(ctx, i.webhook) }
 	}
 	c, err := dial(ctx, protocol)
 	if err != nil {
@@ -109,12 +109,13 @@ type frames struct {
 	changed *sync.Cond
 	initial int64            // the window of a new stream
 	windows map[uint32]int64 // what each stream may send, and the connection as 0
+	over    map[uint32]bool  // the streams that the server has ended
 	err     error            // why there is no connection
 }
 
 // frames opens a connection and closes it when ctx ends. If it cannot be opened, every method fails.
 func (i *injector) frames(ctx context.Context, settings ...http2.Setting) *frames {
-	c := &frames{next: 1, ended: make(chan struct{}), windows: map[uint32]int64{0: 65535}, initial: 65535}
+	c := &frames{next: 1, ended: make(chan struct{}), windows: map[uint32]int64{0: 65535}, over: make(map[uint32]bool), initial: 65535}
 	c.changed = sync.NewCond(&c.mutex)
 	connection, err := i.dial(ctx, "h2")
 	if err != nil {
@@ -180,21 +181,33 @@ func (c *frames) read(settled func()) {
 			c.mutex.Unlock()
 			c.changed.Broadcast()
 		case *http2.RSTStreamFrame, *http2.GoAwayFrame:
-			c.finish()
+			c.ends(frame.Header().StreamID)
 		case *http2.DataFrame:
 			if frame.StreamEnded() {
-				c.finish()
+				c.ends(frame.StreamID)
 			}
 		}
 	}
+}
+
+// ends records that the server has ended a stream.
+func (c *frames) ends(stream uint32) {
+	c.mutex.Lock()
+	c.over[stream] = true
+	c.mutex.Unlock()
+	c.changed.Broadcast()
+	c.finish()
 }
 
 // reserve waits until a stream may send so many bytes.
 func (c *frames) reserve(stream uint32, size int64) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	for min(c.windows[0], c.windows[stream]) < size && c.err == nil {
+	for min(c.windows[0], c.windows[stream]) < size && c.err == nil && !c.over[stream] {
 		c.changed.Wait()
+	}
+	if c.over[stream] {
+		return io.ErrClosedPipe
 	}
 	c.windows[0] -= size
 	c.windows[stream] -= size

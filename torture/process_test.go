@@ -46,7 +46,7 @@ func TestTerminate(t *testing.T) {
 	for name, load := range map[string]func(ctx context.Context, i *injector){
 		"honest": func(ctx context.Context, _ *injector) { <-ctx.Done() },
 		"amplification": func(ctx context.Context, i *injector) {
-			client := &http.Client{Transport: i.transport(hostileAddress, true)}
+			client := &http.Client{Transport: i.transport(i.hostileAddress(), true)}
 			body := grown()
 			repeat(ctx, 4, func(ctx context.Context) { _, _, _ = i.post(ctx, client, "/mutate?timeout=30s", body) })
 		},

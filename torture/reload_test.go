@@ -256,7 +256,7 @@ func TestFewDescriptors(t *testing.T) {
 	i := start(t, options{prelude: "ulimit -n 64"})
 	var ends []func()
 	for range 200 {
-		c, err := dialPlain(t.Context(), i.webhook)
+		c, err := i.dialPlain(t.Context(), i.webhook)
 		must(t, err)
 		ends = append(ends, func() { _ = c.Close() })
 	}

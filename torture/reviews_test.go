@@ -23,16 +23,25 @@ func grown() string {
 	return podReview(refLogger, "", `"containers":`+empties(9990))
 }
 
-// Small reviews that decode to much more, and whose patches are larger still.
+// Small reviews that decode to much more, and whose patches are larger still, from one host and from many.
 func TestAmplification(t *testing.T) {
-	i := start(t, options{})
-	client := i.hostile(t, true)
-	body := grown()
-	i.underFor(t, sized(6*time.Second, 2*time.Second), func(ctx context.Context) int {
-		return repeat(ctx, 60, func(ctx context.Context) {
-			_, _, _ = i.post(ctx, client, "/mutate?timeout=30s", body)
+	for _, hosts := range []int64{1, 100} {
+		t.Run(fmt.Sprint(hosts), func(t *testing.T) {
+			i := start(t, options{})
+			i.hostileHosts = hosts
+			body := grown()
+			i.underFor(t, sized(6*time.Second, 2*time.Second), func(ctx context.Context) int {
+				var next atomic.Int64
+				clients := make([]*http.Client, 60)
+				for n := range clients {
+					clients[n] = i.hostile(t, true)
+				}
+				return repeat(ctx, len(clients), func(ctx context.Context) {
+					_, _, _ = i.post(ctx, clients[int(next.Add(1))%len(clients)], "/mutate?timeout=30s", body)
+				})
+			})
 		})
-	})
+	}
 }
 
 // Lists of empty objects everywhere, in reviews of every size up to the largest body.
@@ -72,9 +81,7 @@ func TestUnreadStreams(t *testing.T) {
 			c := i.frames(ctx, windowZero)
 			defer c.close()
 			for n := 0; n < 200 && ctx.Err() == nil; n++ {
-				if c.request("/mutate?timeout=30s", body, len(body)) != nil {
-					return
-				}
+				_ = c.request("/mutate?timeout=30s", body, len(body)) // the server may refuse a stream
 				sent.Add(1)
 			}
 			<-ctx.Done()
@@ -114,20 +121,28 @@ func TestStalledBodies(t *testing.T) {
 		}
 		return sizes
 	}
-	for name, sizes := range map[string][]int{
-		"whole budget":   append(stalls(4, 7<<20-1), 4<<20-600),
-		"normal size":    stalls(sized(1000, 300), 256<<10-1),
-		"above normal":   stalls(100, 257<<10),
-		"single byte":    stalls(1000, 1),
-		"largest bodies": stalls(40, 7<<20-1),
+	for _, c := range []struct {
+		name  string
+		hosts int64
+		sizes []int
+		short bool // part of a short run
+	}{
+		{"whole budget", 1, append(stalls(4, 7<<20-1), 4<<20-600), true},
+		{"normal size", 1, stalls(sized(1000, 300), 256<<10-1), true},
+		{"above normal", 1, stalls(100, 257<<10), false},
+		{"single byte", 1, stalls(1000, 1), false},
+		{"largest", 1, stalls(40, 7<<20-1), true},
+		{"100 hosts", 100, stalls(sized(1000, 300), 256<<10-1), true},
 	} {
 		for _, proto := range []string{"h2", "http/1.1"} {
-			t.Run(name+" "+strings.ReplaceAll(proto, "/", " "), func(t *testing.T) {
-				if testing.Short() && (proto != "h2" || name == "single byte" || name == "above normal") {
+			t.Run(c.name+" "+strings.ReplaceAll(proto, "/", " "), func(t *testing.T) {
+				if testing.Short() && (proto != "h2" || !c.short) {
 					t.Skip("left out of a short run")
 				}
 				t.Parallel()
-				testStalledBodies(t, proto, sizes)
+				i := start(t, options{})
+				i.hostileHosts = c.hosts
+				testStalledBodies(t, i, proto, c.sizes)
 			})
 		}
 	}
@@ -135,9 +150,9 @@ func TestStalledBodies(t *testing.T) {
 
 // testStalledBodies stalls until the server has ended each request, which it must do within the read
 // timeout that docs/security.md promises.
-func testStalledBodies(t *testing.T, proto string, sizes []int) {
+func testStalledBodies(t *testing.T, i *injector, proto string, sizes []int) {
+	t.Helper()
 	const promised, margin = 10 * time.Second, 4 * time.Second
-	i := start(t, options{})
 	filler := strings.Repeat(" ", 7<<20)
 	i.under(t, func(ctx context.Context) int {
 		var late atomic.Int64
@@ -175,9 +190,10 @@ func (i *injector) stall(ctx context.Context, proto, body string, within time.Du
 		return true
 	}
 	defer func() { _ = c.Close() }()
+	_ = c.SetWriteDeadline(time.Now().Add(within))
 	head := fmt.Sprintf("POST /mutate?timeout=30s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body)+1)
-	if c.send(ctx, head+body) != nil {
-		return true
+	if err := c.send(ctx, head+body); err != nil {
+		return !timedOut(err) || ctx.Err() != nil
 	}
 	return c.awaitEnd(ctx, within)
 }
@@ -356,24 +372,34 @@ func TestFrameFloods(t *testing.T) {
 	}
 }
 
-// Connections that do nothing after their first request, or not even that.
+// Connections that do nothing after the handshake, or not even that.
 func TestIdleConnections(t *testing.T) {
-	for name, open := range map[string]func(ctx context.Context, i *injector) (end func()){
-		"h2":   func(ctx context.Context, i *injector) func() { return i.frames(ctx).close },
-		"http": func(ctx context.Context, i *injector) func() { return i.idle(ctx, "http/1.1") },
-		"tcp":  func(ctx context.Context, i *injector) func() { return i.idle(ctx, "") },
+	for _, c := range []struct {
+		name  string
+		hosts int64
+		open  func(ctx context.Context, i *injector) (end func())
+	}{
+		{"h2", 1, func(ctx context.Context, i *injector) func() { return i.frames(ctx).close }},
+		{"http", 1, func(ctx context.Context, i *injector) func() { return i.idle(ctx, "http/1.1") }},
+		{"tcp", 1, func(ctx context.Context, i *injector) func() { return i.idle(ctx, "") }},
+		{"100 hosts", 100, func(ctx context.Context, i *injector) func() { return i.frames(ctx).close }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			i := start(t, options{})
+			i.hostileHosts = c.hosts
 			count := sized(9440, 2000)
 			i.underFor(t, patience, func(ctx context.Context) int {
 				opened := make(chan func(), count)
 				var next atomic.Int64
 				parallel(16, func(int) {
 					for ctx.Err() == nil && next.Add(1) <= int64(count) {
-						opened <- open(ctx, i)
+						opened <- c.open(ctx, i)
 					}
 				})
+				select {
+				case <-time.After(sized(5*time.Second, time.Second)):
+				case <-ctx.Done():
+				}
 				close(opened)
 				for end := range opened {
 					end()
@@ -390,7 +416,7 @@ func TestSlowScrapes(t *testing.T) {
 	i.underFor(t, sized(6*time.Second, 2*time.Second), func(ctx context.Context) int {
 		const count = 300
 		parallel(count, func(int) {
-			c, err := dialPlain(ctx, i.lifecycle)
+			c, err := i.dialPlain(ctx, i.lifecycle)
 			if err != nil {
 				return
 			}

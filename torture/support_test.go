@@ -99,6 +99,9 @@ type injector struct {
 	err  error         // how it ended; valid after done
 	peak atomic.Int64  // the largest resident size so far, in bytes
 
+	hostileHosts int64 // how many hosts the hostile client has; 0 means 1
+	hosts        atomic.Int64
+
 	// The figures of the scenario: how many requests were hostile, how many honest reviews were
 	// answered and asked, and their median latency before and during the scenario.
 	requests, answered, asked int
