@@ -57,6 +57,7 @@ func documents() []document {
 		{"alias maps", "name: x:v1\nx: &a {" + strings.Repeat("k", 50_000) + ": v}\ny: [" + strings.Repeat("{<<: *a},", 20_000) + "]\n", false},
 		{"alias in env", "name: x:v1\ncontainers:\n- name: c\n  image: i\n  args: [&a " + strings.Repeat("z", 50_000) + strings.Repeat(", *a", 20_000) + "]\n", false},
 		{"defaults in places", parameterized("x:v1", "{default: "+strings.Repeat("z", 100_000)+"}", "'"+strings.Repeat("${a}", 50_000)+"'"), false},
+		{"longest defaults in places", parameterized("x:v1", "{default: "+strings.Repeat("z", 16<<10)+"}", "'"+strings.Repeat("${a}", 200_000)+"'"), true},
 		{"nested lists", nested("[", "]", 200_000), false},
 		{"nested maps", nested("{a: ", "}", 100_000), false},
 		{"nested dashes", "name: x:v1\ncontainers:\n" + strings.Repeat("- ", 200_000) + "a\n", false},
@@ -87,6 +88,7 @@ func TestDocuments(t *testing.T) {
 }
 
 func testDocument(t *testing.T, text string) {
+	t.Helper()
 	const within = 10 * time.Second
 	api := newAPIServer(t)
 	flags := api.flags(t)
@@ -120,6 +122,33 @@ func testDocument(t *testing.T, text string) {
 		again.under(t, func(context.Context) int { return 2 })
 		again.terminate(t, within)
 	}
+}
+
+// The largest ConfigMaps, as many as an author may have, all hostile, and there at the start.
+func TestManyDocuments(t *testing.T) {
+	api := newAPIServer(t)
+	const count = 20
+	texts := []string{
+		"name: x:v1\nenv:\n" + strings.Repeat("- {}\n", 180_000),
+		"name: x:v1\n" + strings.Repeat("k: v\n", 180_000),
+		"name: x:v1\nx: [" + strings.Repeat("{a: b}, ", 110_000) + "]\n",
+	}
+	for n := range count {
+		api.apply(fmt.Sprintf("hostile%d", n), texts[n%len(texts)])
+	}
+	api.apply("other", definition("other:v1", "other:1"))
+	i := start(t, options{flags: api.flags(t)})
+	i.expect(t, patience, "other:v1", "other:1")
+	i.under(t, func(context.Context) int {
+		edits := sized(5, 2)
+		begin := time.Now()
+		for n := range edits {
+			api.apply("other", definition("other:v1", image(n)))
+			i.expect(t, patience, "other:v1", image(n))
+		}
+		i.note = fmt.Sprintf("%.1f s per edit", time.Since(begin).Seconds()/float64(edits))
+		return count
+	})
 }
 
 // Values of pods cost time in proportion to their size, whatever the pattern.

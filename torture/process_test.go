@@ -73,6 +73,7 @@ func TestTerminate(t *testing.T) {
 }
 
 func testTerminate(t *testing.T, load func(ctx context.Context, i *injector)) {
+	t.Helper()
 	i := start(t, options{flags: []string{"--drain-delay=" + drainDelay.String()}})
 	loading, stop := context.WithCancel(t.Context())
 	loaded := make(chan struct{})

@@ -32,11 +32,11 @@ func TestAmplification(t *testing.T) {
 			body := grown()
 			i.underFor(t, sized(6*time.Second, 2*time.Second), func(ctx context.Context) int {
 				var next atomic.Int64
-				clients := make([]*http.Client, 60)
+				clients := make([]*http.Client, min(hosts, 60))
 				for n := range clients {
 					clients[n] = i.hostile(t, true)
 				}
-				return repeat(ctx, len(clients), func(ctx context.Context) {
+				return repeat(ctx, 60, func(ctx context.Context) {
 					_, _, _ = i.post(ctx, clients[int(next.Add(1))%len(clients)], "/mutate?timeout=30s", body)
 				})
 			})
