@@ -99,7 +99,7 @@ func faults() []fault {
 		{"watch error", onWatch(answers(http.StatusOK, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}}`+"\n")), false},
 		{"watch other kind", onWatch(answers(http.StatusOK, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"}}}`+"\n")), false},
 		{"watch null", onWatch(answers(http.StatusOK, `{"type":"ADDED","object":null}`+"\n")), false},
-		{"watch endless line", onWatch(func(w http.ResponseWriter, r *http.Request) bool {
+		{"watch endless line", onWatch(func(w http.ResponseWriter, _ *http.Request) bool {
 			piece := []byte(strings.Repeat("x", 1<<20))
 			for range 64 {
 				if _, err := w.Write(piece); err != nil {

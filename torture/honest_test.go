@@ -177,7 +177,7 @@ func (h *honest) serve(ctx context.Context, atLeast int) {
 				}
 				transport = h.injector.transport(honestAddress, true)
 			}
-			answered := h.review(&http.Client{Transport: transport, Timeout: honestTimeout})
+			answered := h.review(context.WithoutCancel(ctx), &http.Client{Transport: transport, Timeout: honestTimeout})
 			if h.injector.ended() || (!answered && ctx.Err() != nil) {
 				break
 			}
@@ -187,9 +187,9 @@ func (h *honest) serve(ctx context.Context, atLeast int) {
 	})
 }
 
-func (h *honest) review(client *http.Client) (answered bool) {
+func (h *honest) review(ctx context.Context, client *http.Client) (answered bool) {
 	begin := time.Now()
-	_, err := h.injector.image(context.Background(), client, refLogger)
+	_, err := h.injector.image(ctx, client, refLogger)
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	if err != nil {

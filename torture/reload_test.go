@@ -24,7 +24,7 @@ func image(n int) string { return fmt.Sprintf("logger:%d", n) }
 func TestEdits(t *testing.T) {
 	i := start(t, options{})
 	edits := sized(1000, 300)
-	i.under(t, func(ctx context.Context) int {
+	i.under(t, func(context.Context) int {
 		ticker := time.NewTicker(4 * time.Millisecond)
 		defer ticker.Stop()
 		for n := range edits {
