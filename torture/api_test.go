@@ -114,6 +114,7 @@ func faults() []fault {
 // While the API server is faulty, what was read stays in service. When it works again, edits are served.
 // All faults take place at the same time, each with an injector of its own.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			if testing.Short() && !f.short {
@@ -150,9 +151,6 @@ func testFault(t *testing.T, f fault) {
 	i.expect(t, recovery, "other:v1", "other:2")
 	i.note = fmt.Sprintf("edit served after %.1f s", time.Since(begin).Seconds())
 	i.requests = int(hit.Load())
-	if peak := i.peak.Load(); peak > memoryTarget {
-		t.Errorf("the process took %d MiB", peak>>20)
-	}
 }
 
 // An API server that ends each watch after 100 ms, as some proxies do, delays no edit for long.

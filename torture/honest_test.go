@@ -251,9 +251,6 @@ func (i *injector) verdict(t *testing.T, requests int, before, during *honest) {
 	if failed := len(during.failures); failed > 0 {
 		t.Errorf("%d of %d honest reviews failed, the first with %s", failed, asked, during.failures[0])
 	}
-	if peak := i.peak.Load(); peak > memoryTarget {
-		t.Errorf("the process took %d MiB", peak>>20)
-	}
 	i.requests, i.answered, i.asked = requests, len(during.latencies), asked
 	i.before, i.during = median(before.latencies), median(during.latencies)
 }

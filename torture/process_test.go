@@ -43,6 +43,7 @@ func TestStalledLog(t *testing.T) {
 // SIGTERM under every kind of load: readiness fails at once, reviews are served for the drain delay, and
 // the process ends with exit code 0 within the grace.
 func TestTerminate(t *testing.T) {
+	t.Parallel()
 	for name, load := range map[string]func(ctx context.Context, i *injector){
 		"honest": func(ctx context.Context, _ *injector) { <-ctx.Done() },
 		"amplification": func(ctx context.Context, i *injector) {

@@ -114,6 +114,7 @@ func TestUnreadConnections(t *testing.T) {
 
 // Bodies that stop just before their end. The time that a client says it waits does not help it.
 func TestStalledBodies(t *testing.T) {
+	t.Parallel()
 	stalls := func(count, size int) []int {
 		sizes := make([]int, count)
 		for n := range sizes {

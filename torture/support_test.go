@@ -151,6 +151,9 @@ func launch(t *testing.T, o options) *injector {
 	t.Cleanup(func() {
 		_ = i.cmd.Process.Kill()
 		<-i.done
+		if peak := i.peak.Load(); peak > memoryTarget {
+			t.Errorf("the process took %d MiB", peak>>20)
+		}
 		if o.quiet {
 			return
 		}
