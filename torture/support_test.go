@@ -148,9 +148,11 @@ func launch(t *testing.T, o options) *injector {
 	t.Cleanup(func() { _ = i.output.Close() })
 	i.cmd.Stderr = stderr
 	must(t, i.run())
+	group := limit(i.cmd.Process.Pid)
 	t.Cleanup(func() {
 		_ = i.cmd.Process.Kill()
 		<-i.done
+		_ = os.Remove(group)
 		if peak := i.peak.Load(); peak > memoryTarget {
 			t.Errorf("the process took %d MiB", peak>>20)
 		}
@@ -162,7 +164,6 @@ func launch(t *testing.T, o options) *injector {
 			t.Logf("%s, log:\n%s", i.cmd.ProcessState, i.tail())
 		}
 	})
-	limit(t, i.cmd.Process.Pid)
 	go i.measure()
 	return i
 }
@@ -405,20 +406,20 @@ func (i *injector) cpu() time.Duration {
 	return time.Duration(user+system) * perTick
 }
 
-// limit puts a process into a memory cgroup, where this test may make one.
-func limit(t *testing.T, pid int) {
-	t.Helper()
+// limit puts a process into a memory cgroup of its own, where this test may make one, and returns it.
+func limit(pid int) (group string) {
 	for root, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
-		group := filepath.Join(root, fmt.Sprintf("torture-%d", pid))
+		group = filepath.Join(root, fmt.Sprintf("torture-%d", pid))
 		if os.Mkdir(group, 0o700) != nil {
 			continue
 		}
-		t.Cleanup(func() { _ = os.Remove(group) })
 		if os.WriteFile(filepath.Join(group, file), fmt.Append(nil, memoryLimit), 0o600) == nil &&
 			os.WriteFile(filepath.Join(group, "cgroup.procs"), fmt.Append(nil, pid), 0o600) == nil {
-			return
+			return group
 		}
+		_ = os.Remove(group)
 	}
+	return ""
 }
 
 func must(t *testing.T, err error) {
