@@ -4,6 +4,7 @@ package torture_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -408,18 +409,30 @@ func (i *injector) cpu() time.Duration {
 
 // limit puts a process into a memory cgroup of its own, where this test may make one, and returns it.
 func limit(pid int) (group string) {
-	for root, file := range map[string]string{"/sys/fs/cgroup/memory": "memory.limit_in_bytes", "/sys/fs/cgroup": "memory.max"} {
-		group = filepath.Join(root, fmt.Sprintf("torture-%d", pid))
-		if os.Mkdir(group, 0o700) != nil {
+	for _, c := range []struct{ root, file string }{
+		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, // version 1
+		{"/sys/fs/cgroup", "memory.max"},
+	} {
+		group = filepath.Join(c.root, fmt.Sprintf("torture-%d", pid))
+		if _, err := os.Stat(filepath.Join(c.root, "cgroup.procs")); err != nil || os.Mkdir(group, 0o700) != nil {
 			continue
 		}
-		if os.WriteFile(filepath.Join(group, file), fmt.Append(nil, memoryLimit), 0o600) == nil &&
-			os.WriteFile(filepath.Join(group, "cgroup.procs"), fmt.Append(nil, pid), 0o600) == nil {
+		if set(filepath.Join(group, c.file), memoryLimit) == nil && set(filepath.Join(group, "cgroup.procs"), pid) == nil {
 			return group
 		}
 		_ = os.Remove(group)
 	}
 	return ""
+}
+
+// set writes a number to a file that exists.
+func set(file string, number int) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(f, number)
+	return cmp.Or(err, f.Close())
 }
 
 func must(t *testing.T, err error) {
