@@ -1,6 +1,10 @@
 package conf
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,14 +23,27 @@ type outline struct {
 	size int
 }
 
-// newOutline parses a document without expanding its aliases.
+// errRest is the error for content behind the end of a document. The parsers end it there without an error,
+// as where a line is indented less than the first one.
+var errRest = errors.New("content follows the end of the document; check the indentation of its first line")
+
+// newOutline parses a document without expanding its aliases. The error for content that follows the document
+// wraps errRest.
 func newOutline(document Document) (outline, error) {
-	var top yaml.Node
-	if err := yaml.Unmarshal(document.Content, &top); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(document.Content))
+	var top, rest yaml.Node
+	switch err := decoder.Decode(&top); {
+	case errors.Is(err, io.EOF):
+		return outline{}, nil
+	case err != nil:
 		return outline{size: len(document.Content)}, err
 	}
-	if len(top.Content) == 0 {
-		return outline{}, nil
+	if err := decoder.Decode(&rest); !errors.Is(err, io.EOF) {
+		line := rest.Line
+		if err != nil {
+			line, _ = syntaxError(err)
+		}
+		return outline{}, fmt.Errorf("yaml: line %d: %w", line, errRest)
 	}
 	return outline{root: top.Content[0], offset: document.Line - 1}, nil
 }

@@ -109,7 +109,7 @@ func (p *parsed) read(affordable func(outline) error) (text []byte, lines outlin
 	document.Content = plainJSON(document.Content)
 	convert := yaml.YAMLToJSON
 	lines, err := newOutline(document)
-	if err != nil && bytes.IndexByte(document.Content, '&') < 0 {
+	if err != nil && !errors.Is(err, errRest) && bytes.IndexByte(document.Content, '&') < 0 {
 		// The other parser, which Kubernetes uses, may take it, or know the line better.
 		err, convert = nil, yaml.YAMLToJSONStrict
 	}
@@ -290,7 +290,7 @@ func syntaxError(err error) (int, error) {
 // withoutValues passes only those messages of the parsers that do not quote the document. What
 // they quote may be a secret that is not in quotes.
 func withoutValues(text string) string {
-	fixed := `^(did not find |could not find |found |block sequence |mapping |control |exceeded |document contains |map merge |invalid [^m]|while )`
+	fixed := `^(did not find |could not find |found |block sequence |mapping |control |exceeded |document contains |content follows |map merge |invalid [^m]|while )`
 	switch {
 	case strings.HasPrefix(text, "unknown anchor"):
 		return "unknown anchor: text that begins with '*' must be in quotes"
