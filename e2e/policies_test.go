@@ -90,8 +90,8 @@ func secretPatches() map[string]string {
 // fieldsOf returns the paths of all fields of a type, and of the structs in it. Lists are not entered.
 func fieldsOf(t reflect.Type, prefix string) (paths []string) {
 	for field := range t.Fields() {
-		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name == "" && strings.Contains(options, "inline") {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if field.Anonymous && name == "" {
 			paths = append(paths, fieldsOf(field.Type, prefix)...)
 			continue
 		}
