@@ -75,7 +75,7 @@ func (x *exchange) readBody(body io.Reader, large bool) error {
 
 // holdBody charges the exchange for a buffer of that size, in the lane that the body belongs to.
 func (x *exchange) holdBody(size int, large bool) error {
-	cost := requestCost + int64(size)
+	cost := x.base + int64(size)
 	switch {
 	case large && x.lane == &x.lanes.small:
 		return x.enter(&x.lanes.large, cost)

@@ -23,7 +23,7 @@ const (
 	// maxPeerConnections.
 	excessIdleTimeout = 10 * time.Second
 	// stallTimeout is how long a connection may be busy without an answer before it counts as stalled.
-	stallTimeout = 3 * time.Second
+	stallTimeout = 5 * time.Second
 	// resetRate and resetBurst are how many requests a second a connection may cancel. API servers cancel
 	// reviews that time out, at most maxStreams at once.
 	resetRate  = 100

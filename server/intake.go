@@ -36,9 +36,9 @@ func newIntake(lanes *Lanes, refused func(), log zerolog.Logger) intake {
 }
 
 // begin starts an exchange in the small lane. It must be ended.
-func (i *intake) begin(w http.ResponseWriter, start time.Time) *exchange {
-	x := &exchange{lanes: i.lanes, control: http.NewResponseController(w), start: start, buffer: i.newBuffer()}
-	_ = x.enter(&i.lanes.small, requestCost) // if that fails, so does the next call of hold
+func (i *intake) begin(w http.ResponseWriter, r *http.Request, start time.Time) *exchange {
+	x := &exchange{lanes: i.lanes, control: http.NewResponseController(w), start: start, base: baseCost(r), buffer: i.newBuffer()}
+	_ = x.enter(&i.lanes.small, x.base) // if that fails, so does the next call of hold
 	return x
 }
 
@@ -73,7 +73,7 @@ func (i *intake) encode(x *exchange, a answer) error {
 	if err := json.MarshalWrite(x.buffer, a); err != nil {
 		return err
 	}
-	return x.hold(max(x.cost, requestCost+int64(x.buffer.Cap()))) // names in the request may be as large as its body
+	return x.hold(max(x.cost, x.base+int64(x.buffer.Cap()))) // names in the request may be as large as its body
 }
 
 // refuse answers what is not a review at all.

@@ -17,8 +17,10 @@ const (
 	largeBudget = 20 << 20
 	// mostSmall is the largest body of the small lane. A usual review has 5 to 20 KiB.
 	mostSmall = 256 << 10
-	// requestCost is charged for the goroutine, the header and the buffers of a request.
-	requestCost = 16 << 10
+	// requestCost is charged for the goroutine, the header and the buffers of a request, and headerCost
+	// for each byte of a header that is longer than usual.
+	requestCost = 12 << 10
+	headerCost  = 3
 	// mostSlots bounds the slots of the small lane on machines with many CPUs.
 	mostSlots = 8
 	// cutTimeout bounds how long a request waits for the memory of those that were cut off.
@@ -61,6 +63,7 @@ type exchange struct {
 	lanes    *Lanes
 	control  *http.ResponseController
 	start    time.Time
+	base     int64         // what it is charged for apart from its buffer
 	deadline time.Time     // until when the client waits; zero if it did not tell
 	buffer   *bytes.Buffer // the body, and then the response
 
@@ -324,12 +327,23 @@ func (x *exchange) write(send func() error) error {
 	return nil
 }
 
-// bounded charges the requests of a handler that reads no body.
+// baseCost returns what a request is charged for before its body.
+func baseCost(r *http.Request) int64 {
+	cost := requestCost
+	for name, values := range r.Header {
+		for _, value := range values {
+			cost += headerCost * (len(name) + len(value))
+		}
+	}
+	return int64(cost)
+}
+
+// bounded charges the requests of a handler that reads no body, and takes so much memory.
 func (l *Lanes) bounded(cost int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchange{control: http.NewResponseController(w), start: time.Now()}
 		defer x.leave()
-		err := x.enter(&l.small, cost)
+		err := x.enter(&l.small, cost+baseCost(r))
 		if err == nil {
 			err = x.write(func() error { next.ServeHTTP(w, r); return nil })
 		}

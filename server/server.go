@@ -29,7 +29,7 @@ const (
 	maxHeaderBytes = 8 << 10
 	// maxStreams is how many requests a connection may have in flight. Clients open another connection for
 	// more, and each of these requests has a goroutine and a header before any budget is asked.
-	maxStreams = 32
+	maxStreams = 16
 	// scrapeCost is what the metrics take in a scrape.
 	scrapeCost = 64 << 10
 	// shutdownGrace is how long requests in flight may take to finish after the drain delay.
@@ -114,7 +114,7 @@ func (s *Server) webhookHandler() http.Handler {
 	for pattern, handler := range s.options.Handlers {
 		mux.Handle(pattern, handler)
 	}
-	others := s.options.Lanes.bounded(requestCost, mux)
+	others := s.options.Lanes.bounded(0, mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.readiness.draining.Load() {
 			// Moves a client that keeps its connection to another replica before this one
@@ -136,7 +136,7 @@ func (s *Server) lifecycleHandler() http.Handler {
 	mux.HandleFunc("GET /healthz", healthy)
 	mux.Handle("GET /readyz", &s.readiness)
 	mux.Handle("GET /metrics", bounded(scrapeCost, promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{DisableCompression: true})))
-	return bounded(requestCost, mux)
+	return bounded(0, mux)
 }
 
 // Run serves until the context ends or a port fails, and drains: readiness fails at once,

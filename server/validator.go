@@ -64,7 +64,7 @@ func NewValidator(lanes *Lanes, snapshots Snapshots, definitions Definitions, me
 // may still come. What is no review at all is refused as by Webhook.
 func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := v.begin(w, start)
+	x := v.begin(w, r, start)
 	defer v.end(x)
 	var question *change
 	err := x.receive(w, r)

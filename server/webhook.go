@@ -43,7 +43,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
 
-	x := h.begin(w, start)
+	x := h.begin(w, r, start)
 	defer h.end(x)
 	err := x.receive(w, r)
 	var done reviewed
