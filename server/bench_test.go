@@ -146,6 +146,7 @@ func (d *discard) WriteHeader(code int) { d.code = code }
 // The deadlines of a real connection cost no memory, unlike the error that there are none.
 func (d *discard) SetReadDeadline(time.Time) error  { return nil }
 func (d *discard) SetWriteDeadline(time.Time) error { return nil }
+func (d *discard) FlushError() error                { return nil }
 
 func (d *discard) Write(p []byte) (int, error) {
 	d.written += len(p)

@@ -12,12 +12,17 @@ import (
 // injections counts injections by sidecar. A scrape drops the counters of sidecars that are not served
 // any more, so that the versions of years do not add up. It is safe for concurrent use.
 type injections struct {
+	desc      *prometheus.Desc
 	snapshots Snapshots
 	counts    sync.Map // *atomic.Uint64 by ref
 }
 
-var injectionsDesc = prometheus.NewDesc(prefix+"injections_total",
-	"Pods that a sidecar was injected into, by sidecar.", []string{"sidecar"}, nil)
+func newInjections(snapshots Snapshots) *injections {
+	return &injections{
+		desc:      prometheus.NewDesc(prefix+"injections_total", "Pods that a sidecar was injected into, by sidecar.", []string{"sidecar"}, nil),
+		snapshots: snapshots,
+	}
+}
 
 // count counts one injection of a sidecar.
 func (i *injections) count(ref string) {
@@ -30,7 +35,7 @@ func (i *injections) count(ref string) {
 
 // Describe implements prometheus.Collector.
 func (i *injections) Describe(descs chan<- *prometheus.Desc) {
-	descs <- injectionsDesc
+	descs <- i.desc
 }
 
 // Collect implements prometheus.Collector.
@@ -44,6 +49,6 @@ func (i *injections) Collect(metrics chan<- prometheus.Metric) {
 			continue
 		}
 		value := float64(counter.(*atomic.Uint64).Load())
-		metrics <- prometheus.MustNewConstMetric(injectionsDesc, prometheus.CounterValue, value, text)
+		metrics <- prometheus.MustNewConstMetric(i.desc, prometheus.CounterValue, value, text)
 	}
 }

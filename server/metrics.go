@@ -33,7 +33,7 @@ type Metrics struct {
 func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics, error) {
 	m := &Metrics{
 		reviews:    counters("reviews_total", "Admission reviews answered, by outcome and reason.", "outcome", "reason"),
-		injections: &injections{snapshots: snapshots},
+		injections: newInjections(snapshots),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "review_duration_seconds",
 			Help: "Time from the head of a review to the end of its answer.",
