@@ -110,7 +110,7 @@ func (i *intake) send(w http.ResponseWriter, r *http.Request, x *exchange, uid s
 	err := x.write(func() error {
 		w.Header().Set("Content-Type", mediaType)
 		w.Header().Set("Content-Length", strconv.Itoa(x.buffer.Len()))
-		_, err := w.Write(x.buffer.Bytes())
+		_, err := x.buffer.WriteTo(w)
 		return err
 	})
 	switch {

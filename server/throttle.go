@@ -33,7 +33,7 @@ func (t *throttle) event(level zerolog.Level) *zerolog.Event {
 		return nil
 	}
 	if t.limiter.Allow() {
-		return t.log.WithLevel(level)
+		return t.log.WithLevel(level) //nolint:zerologlint // the caller dispatches it
 	}
 	if t.suppressed.Add(1) == 1 {
 		time.AfterFunc(reportDelay, t.report)
