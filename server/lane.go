@@ -23,6 +23,9 @@ const (
 	headerCost  = 3
 	// mostSlots bounds the slots of the small lane on machines with many CPUs.
 	mostSlots = 8
+	// muchMemory is what a request takes only after those that were cut off have left. Usual requests never
+	// wait, and the few that do cannot keep each other busy.
+	muchMemory = 64 << 10
 	// cutTimeout bounds how long a request waits for the memory of those that were cut off.
 	cutTimeout = time.Second
 )
@@ -128,7 +131,7 @@ func (x *exchange) hold(cost int64) error {
 	l.used += more
 	x.cost = cost
 	leaving := l.makeRoom()
-	if more > requestCost && l.used > l.budget && leaving {
+	if more > muchMemory && l.used > l.budget && leaving {
 		l.awaitRoom(x)
 	}
 	if x.cut {
