@@ -246,7 +246,7 @@ func TestParameterAnnotationsAreLinear(t *testing.T) {
 	}
 	var ratio float64
 	for range 5 {
-		if ratio = float64(cost(100)) / float64(cost(10)); ratio <= 30 {
+		if ratio = float64(cost(90)) / float64(cost(9)); ratio <= 30 {
 			return
 		}
 	}
