@@ -85,6 +85,18 @@ type directory struct {
 	wanted    map[conf.Origin]bool
 }
 
+func (d *directory) reportValid(set *conf.Set, stdout io.Writer) {
+	for _, sidecar := range set.Sidecars {
+		if !d.wanted[sidecar.Origin] {
+			continue
+		}
+		fmt.Fprintf(stdout, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
+		for _, name := range sidecar.Unused() {
+			fmt.Fprintf(stdout, "%s: %s has a parameter %s, but ${%s} stands nowhere in it\n", sidecar.Origin, sidecar.Ref, name, name)
+		}
+	}
+}
+
 // validate loads the directory as a daemon would, by itself, and reports what was asked for: how
 // many documents would be rejected, and of how many.
 func (d *directory) validate(ctx context.Context, rules conf.Rules, stdout, stderr io.Writer) (rejected, total int, err error) {
@@ -92,14 +104,7 @@ func (d *directory) validate(ctx context.Context, rules conf.Rules, stdout, stde
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, sidecar := range set.Sidecars {
-		if d.wanted[sidecar.Origin] {
-			fmt.Fprintf(stdout, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
-			for _, name := range sidecar.Unused() {
-				fmt.Fprintf(stdout, "%s: %s has a parameter %s, but ${%s} stands nowhere in it\n", sidecar.Origin, sidecar.Ref, name, name)
-			}
-		}
-	}
+	d.reportValid(set, stdout)
 	asked := func(r conf.Rejection) bool { return d.wanted[r.Origin] }
 	total = len(d.wanted)
 	if !slices.ContainsFunc(set.Rejections, asked) {

@@ -20,7 +20,7 @@ const (
 
 // maxTried is how many bytes of definitions may be validated again with other values of parameters,
 // for the documents of one file or ConfigMap.
-const maxTried = 4 << 20
+const maxTried = 1 << 20
 
 // maxDocument is the size of a document in bytes. An API server takes no larger ConfigMap.
 const maxDocument = 1 << 20

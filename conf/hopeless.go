@@ -17,10 +17,11 @@ func (s *sample) hopeless(affordable func() bool) field.ErrorList {
 		if !affordable() {
 			return nil
 		}
-		found := s.faultsOf(round)
-		left = slices.DeleteFunc(left, func(fault *field.Error) bool {
-			return !slices.ContainsFunc(found, func(other *field.Error) bool { return other.Field == fault.Field })
-		})
+		found := make(map[string]bool)
+		for _, fault := range s.faultsOf(round) {
+			found[fault.Field] = true
+		}
+		left = slices.DeleteFunc(left, func(fault *field.Error) bool { return !found[fault.Field] })
 	}
 	return left
 }

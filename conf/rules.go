@@ -42,7 +42,7 @@ func (r Rules) Load(ctx context.Context, documents []Document, previous *Set) (s
 
 // Load is the Load of the zero Rules, for documents that are trusted. It panics where that fails.
 func Load(documents []Document, previous *Set) *Set {
-	set, err := Rules{}.Load(context.Background(), documents, previous)
+	set, err := Rules{}.Load(context.Background(), documents, previous) //nolint:forbidigo // trusted documents are not cancelled
 	if err != nil {
 		panic(err)
 	}

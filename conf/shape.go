@@ -86,7 +86,7 @@ func scalarType(t reflect.Type) bool {
 	case reflect.TypeFor[intstr.IntOrString](), reflect.TypeFor[resource.Quantity](), reflect.TypeFor[metav1.Time](), reflect.TypeFor[scalar]():
 		return true
 	}
-	switch t.Kind() { //nolint:exhaustive // the other kinds are scalars
+	switch t.Kind() {
 	case reflect.Struct, reflect.Slice, reflect.Map:
 		return false
 	default:
