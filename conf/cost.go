@@ -15,7 +15,7 @@ const (
 	valueCost       = 32 // of a value or key, besides its text
 	indexCost       = 4  // of a place in a list, for each value at or below it
 	instructionCost = 64 // of a pattern
-	stepCost        = 8  // of matching a default or an enum value
+	stepCost        = 1  // of matching a default or an enum value
 )
 
 // maxTried is how many bytes of definitions may be validated again with other values of parameters,
