@@ -229,6 +229,27 @@ func TestHungList(t *testing.T) {
 	i.terminate(t, 5*time.Second)
 }
 
+// A list of Secrets that hangs at the start is given up, repeated and logged.
+func TestHungSecrets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out of a short run")
+	}
+	t.Parallel()
+	api := newAPIServer(t)
+	var secrets atomic.Int64
+	api.breakDown(func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/secrets") {
+			secrets.Add(1)
+		}
+		return hang(w, r)
+	})
+	i := launch(t, options{flags: api.flags(t), selfManaged: true})
+	i.listen(t)
+	i.await(t, "two lists", 3*patience, func() bool { return secrets.Load() >= 2 })
+	i.await(t, "a line about the certificates", patience, func() bool { return i.warned("certificates") })
+	i.terminate(t, 5*time.Second)
+}
+
 // Updates of ConfigMaps one after the other.
 func TestUpdates(t *testing.T) {
 	api := newAPIServer(t)

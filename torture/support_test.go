@@ -79,6 +79,8 @@ type options struct {
 	prelude string
 	// namespace runs the program in a user namespace of its own, for sysctls in the prelude.
 	namespace bool
+	// selfManaged lets the injector manage its certificates in a Secret.
+	selfManaged bool
 	// stalled makes stderr a pipe that nobody reads once the process listens.
 	stalled bool
 	// quiet prints neither a line of figures nor the log.
@@ -172,8 +174,13 @@ func launch(t *testing.T, o options) *injector {
 func (i *injector) command(o options) *exec.Cmd {
 	args := append([]string{
 		"--tls-port=0", "--lifecycle-port=0", "--config-directory=" + i.config,
-		"--tls-cert-file=" + i.cert, "--tls-key-file=" + i.key, "--drain-delay=0s", "--log-format=json",
+		"--drain-delay=0s", "--log-format=json",
 	}, o.flags...)
+	if o.selfManaged {
+		args = append(args, "--self-managed-tls", "--tls-secret="+sidecars+"/tls")
+	} else {
+		args = append(args, "--tls-cert-file="+i.cert, "--tls-key-file="+i.key)
+	}
 	cmd := exec.Command(lab.binary, args...)
 	if o.prelude != "" {
 		cmd = exec.Command("/bin/sh", append([]string{"-c", o.prelude + `; exec "$0" "$@"`, lab.binary}, args...)...)
