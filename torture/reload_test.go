@@ -277,6 +277,7 @@ const noInotify = "echo 0 >/proc/sys/user/max_inotify_instances || exit 1"
 
 // Without inotify, SIGHUP and the slow poll still reload.
 func TestNoInotify(t *testing.T) {
+	t.Parallel()
 	probe := exec.Command("/bin/sh", "-c", noInotify)
 	probe.SysProcAttr = inNamespace()
 	if err := probe.Run(); err != nil {

@@ -43,9 +43,9 @@ func TestSoak(t *testing.T) {
 			}
 		})
 	}
-	i.underFor(t, sized(15*time.Second, 4*time.Second), mixed)
+	i.underFor(t, sized(10*time.Second, 4*time.Second), mixed)
 	files, size := i.descriptors(), i.memory("VmRSS")
-	i.underFor(t, sized(45*time.Second, 8*time.Second), mixed)
+	i.underFor(t, sized(35*time.Second, 8*time.Second), mixed)
 	i.await(t, "connections to be closed", patience, func() bool { return i.descriptors() <= files+5 })
 	after := i.memory("VmRSS")
 	i.note = fmt.Sprintf("RSS %d -> %d MiB, descriptors %d -> %d", size>>20, after>>20, files, i.descriptors())
