@@ -48,8 +48,19 @@ func lifetimeOf(pair *tls.Certificate, now time.Time) (lifetime time.Duration, n
 
 // expiryState is what is known of the certificate in service.
 type expiryState struct {
-	level    zerolog.Level // error if it has expired, warn if it will soon
-	notAfter time.Time
+	level            zerolog.Level // error if it has expired, warn if it will soon
+	notice, notAfter time.Time     // when the level changes
+}
+
+// wait returns the delay until the next check.
+func (s *expiryState) wait(now time.Time) time.Duration {
+	wait := expiryPoll
+	for _, change := range []time.Time{s.notice, s.notAfter} {
+		if change.After(now) {
+			wait = min(wait, change.Sub(now)+time.Millisecond)
+		}
+	}
+	return wait
 }
 
 // state checks the certificate in service. Without one, and if it is good, the level is Disabled.
@@ -59,12 +70,11 @@ func (e *Expiry) state(now time.Time) expiryState {
 		return expiryState{level: zerolog.Disabled}
 	}
 	lifetime, notAfter := lifetimeOf(pair, now)
-	s := expiryState{level: zerolog.Disabled, notAfter: notAfter}
-	notice := min(mostNotice, lifetime/5)
+	s := expiryState{zerolog.Disabled, notAfter.Add(-min(mostNotice, lifetime/5)), notAfter}
 	switch {
 	case now.After(s.notAfter):
 		s.level = zerolog.ErrorLevel
-	case now.After(s.notAfter.Add(-notice)):
+	case now.After(s.notice):
 		s.level = zerolog.WarnLevel
 	}
 	return s
@@ -101,10 +111,10 @@ func (e *Expiry) Run(ctx context.Context) error {
 			wait, logged = reloadTime, time.Time{}
 			continue
 		case <-time.After(wait):
-			wait = expiryPoll
 		}
 		now := time.Now()
 		state := e.state(now)
+		wait = state.wait(now)
 		if state != last || now.Sub(logged) >= expiryRepeat {
 			e.report(state)
 			last, logged = state, now

@@ -140,6 +140,21 @@ func TestExpiryOfShortLives(t *testing.T) {
 	})
 }
 
+// A certificate that lives for seconds is warned of, too.
+func TestExpiryOfSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := monitored(t, issue(t, "one", valid(0, 25*time.Second)))
+		elapse(18 * time.Second)
+		s.log.wantLines(t, soon, 0)
+		elapse(2 * time.Second)
+		s.log.wantLines(t, soon, 1)
+		s.log.wantLines(t, expired, 0)
+		elapse(5 * time.Second)
+		s.log.wantLines(t, expired, 1)
+	})
+}
+
 // SIGHUP logs the state again, unless the reload has improved it.
 func TestExpiryIsLoggedOnReload(t *testing.T) {
 	t.Parallel()
