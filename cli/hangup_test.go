@@ -47,7 +47,10 @@ func startHungUp(t *testing.T, arguments ...string) (*exec.Cmd, *bufio.Scanner) 
 func TestHangupAtStart(t *testing.T) {
 	t.Parallel()
 	command, lines := startHungUp(t, "--dev", "--tls-port=0", "--lifecycle-port=0", "--log-format=json", "--config-directory="+t.TempDir())
-	for lines.Scan() && !strings.Contains(lines.Text(), "SIGHUP: reading") {
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "SIGHUP: reading") {
+			break
+		}
 	}
 	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Errorf("the process has ended: %v", err)
