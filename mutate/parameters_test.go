@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -167,8 +168,8 @@ func written(key string, value any, declared object, set map[string]string) any 
 		for name := range declared {
 			pairs = append(pairs, "${"+name+"}", set[name])
 		}
-		// What a value has of our own syntax is text.
-		return strings.ReplaceAll(strings.NewReplacer(pairs...).Replace(value), "${pod.", "$${pod.")
+		// What a value has of our own syntax is text. It is none without the closing brace.
+		return regexp.MustCompile(`\$\{pod\.[^}]{0,300}\}`).ReplaceAllString(strings.NewReplacer(pairs...).Replace(value), "$$$0")
 	}
 	return value
 }
