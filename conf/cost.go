@@ -53,7 +53,7 @@ func (l *loading) afford(p *parsed, lines outline) error {
 func (l *loading) charge(p *parsed, cost int) error {
 	holder := p.document.Origin.holder()
 	if l.spent[holder]+cost > maxCost {
-		p.again = true
+		p.again = cost <= maxCost // it depends on the other documents
 		return errCostly
 	}
 	l.spent[holder] += cost

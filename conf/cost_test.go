@@ -76,6 +76,26 @@ func TestCostIsKnownBefore(t *testing.T) {
 	}
 }
 
+// Defaults of parameters are counted before they are written into all their places.
+//
+//nolint:paralleltest // it measures the memory of the whole process
+func TestDefaultsInManyPlaces(t *testing.T) {
+	for name, content := range map[string]string{
+		"one text":   `args: ["` + strings.Repeat("${a}", 50_000) + `"]`,
+		"many texts": `args: [` + strings.Repeat(`"${a}",`, 20_000) + `]`,
+	} {
+		content = fmt.Sprintf("name: x\nparameters: {a: {default: %s}}\ncontainers: [{name: c, image: i, %s}]\n", strings.Repeat("v", 16<<10), content)
+		before := allocated()
+		got := show(conf.Load(inMap("m", content), nil))
+		if took := allocated() - before; took > 300<<20 {
+			t.Errorf("%s: takes %d bytes", name, took)
+		}
+		if want := "the defaults of parameters take more than 1536 KiB in all places"; !strings.Contains(got, want) {
+			t.Errorf("%s: got %.300s, want %q", name, got, want)
+		}
+	}
+}
+
 // Aliases as people use them cost what they stand for.
 func TestUsualAliases(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -28,7 +29,9 @@ type sample struct {
 	// stands are the values in each leaf that no default fills, by path: they are not known yet.
 	stands map[string][]int
 	// alone are the leaves that are nothing but a hole, by path.
-	alone  map[string]bool
+	alone map[string]bool
+	// filled is how many bytes the values take in all places.
+	filled int
 	faults field.ErrorList
 	// doubtful are faults of leaves whose values are not known yet.
 	doubtful field.ErrorList
@@ -158,7 +161,27 @@ func (s *sample) standLeaf(at *leaf, text string) any {
 	if why := closed(path); why != "" && slices.ContainsFunc(pieces, func(p piece) bool { return p.need >= 0 }) {
 		s.faults = append(s.faults, field.Invalid(at.field(), text, "no parameter and nothing of the pod can stand here: "+why))
 	}
+	if s.filled += s.size(pieces); s.filled > maxFilled {
+		s.faults = append(s.faults, field.Forbidden(at.field(), fmt.Sprintf("the defaults of parameters take more than %d KiB in all places", maxFilled>>10)))
+		return text
+	}
 	return s.standPieces(path, pieces)
+}
+
+// maxFilled is how many bytes the values of parameters may take in all places of a definition. An API server
+// stores no pod above it.
+const maxFilled = 3 << 19
+
+// size returns how many bytes the values take in a text.
+func (s *sample) size(pieces []piece) int {
+	size := 0
+	for _, p := range pieces {
+		if p.need >= 0 {
+			value, _ := s.needs.stand(p.need)
+			size += len(value)
+		}
+	}
+	return size
 }
 
 func (s *sample) standPieces(path string, pieces []piece) standIn {
