@@ -34,8 +34,8 @@ func newExplain(process Process) *cobra.Command {
 		Use:   "explain -f FILE|-",
 		Short: "Tell for manifests what would be injected, from where, and what would not and why",
 		Long: "Reads manifests, as inject does, and prints for each pod the decision and every element of the sidecars\n" +
-			"that was considered: where it comes from, whether it is added, and if not, why. A pod that is denied or\n" +
-			"skipped is no error. With --configmap-labels, the definitions in a cluster count too, and with\n" +
+			"that was considered: where it comes from, whether it is added, and if not, why, and the fields that the\n" +
+			"API server would reject because of the sidecars. A pod that is denied or skipped is no error. With --configmap-labels, the definitions in a cluster count too, and with\n" +
 			"--namespace-defaults the annotations of its namespaces: the API server is asked once.",
 		Args: onlyFlags,
 	}
@@ -141,6 +141,7 @@ type explanation struct {
 	kind, namespace, name string
 	decision              mutate.Decision
 	message               string
+	faults                []fault // of the injected pod
 	elements              []mutate.Considered
 }
 
@@ -168,10 +169,18 @@ func (e *explainer) pod(ctx context.Context, pod []byte, path string, m *manifes
 		}
 		decision, elements = mutate.Explain(e.snapshot, e.policy, request)
 	}
-	e.all = append(e.all, explanation{
+	x := explanation{
 		kind: m.Kind, namespace: request.Namespace, name: m.name(),
 		decision: decision, message: e.message(m, path, &decision), elements: elements,
-	})
+	}
+	if decision.Patch != nil {
+		injected, err := apply(pod, decision.Patch)
+		if err != nil {
+			return err
+		}
+		x.faults = introducedFaults(pod, injected, path)
+	}
+	e.all = append(e.all, x)
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// table gives a heading for each pod and, below it, a line for each element.
+// table prints a heading for each pod and below it a line for each fault and each element.
 func (e *explainer) table() ([]byte, error) {
 	var output bytes.Buffer
 	for i := range e.all {
@@ -23,6 +23,9 @@ func (e *explainer) table() ([]byte, error) {
 		}
 		x := &e.all[i]
 		fmt.Fprintln(&output, x.heading())
+		for _, f := range x.faults {
+			fmt.Fprintf(&output, "the API server would reject %s\n", f)
+		}
 		if len(x.elements) == 0 {
 			continue
 		}
@@ -98,6 +101,7 @@ type explainedPod struct {
 	Reason    mutate.Reason      `json:"reason"`
 	Message   string             `json:"message"`
 	Sidecars  []explainedSidecar `json:"sidecars"`
+	Faults    []fault            `json:"faults"`
 	Elements  []explainedElement `json:"elements"`
 }
 
@@ -148,7 +152,7 @@ func (x *explanation) item() explainedPod {
 	pod := explainedPod{
 		Kind: x.kind, Namespace: x.namespace, Name: x.name,
 		Outcome: x.decision.Outcome, Reason: x.decision.Reason, Message: x.message,
-		Sidecars: []explainedSidecar{}, Elements: make([]explainedElement, len(x.elements)),
+		Sidecars: []explainedSidecar{}, Faults: append([]fault{}, x.faults...), Elements: make([]explainedElement, len(x.elements)),
 	}
 	for _, s := range x.decision.Sidecars {
 		pod.Sidecars = append(pod.Sidecars, explainedSidecar{Ref: s.Ref.String(), Digest: s.Digest, Origin: s.Origin.String()})

@@ -25,8 +25,9 @@ func newInject(process Process) *cobra.Command {
 		Long: "Reads manifests, YAML or JSON, and prints them as YAML with the sidecars that their pods ask for.\n" +
 			"Pods, lists and everything with a pod template of apps, batch and core are looked into; all else is\n" +
 			"printed as it was. A manifest that changes loses its comments and the order of its fields. What was\n" +
-			"done to each is said on standard error. If a pod would be denied, nothing is printed and the exit\n" +
-			"code is 1: --on-unknown=deny makes that so, in CI, for pods that ask for a sidecar that does not exist.",
+			"done to each is said on standard error. If a pod would be denied, or if the API server would reject it\n" +
+			"because of its sidecars, nothing is printed and the exit code is 1. In CI, --on-unknown=deny does the\n" +
+			"same for pods that request a sidecar that does not exist.",
 		Args: onlyFlags,
 	}
 	var f injectFlags

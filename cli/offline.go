@@ -113,7 +113,8 @@ func template(object []byte, path string, m *manifest, visit visitor) ([]byte, e
 	return jsonpatch.Patch{replacement(path, after)}.Apply(object)
 }
 
-// inject is the visitor that injects, and says what it did.
+// inject is the visitor that injects and reports what it did. It fails if the pod would be denied, or
+// if the API server would reject the result.
 func (o *offline) inject(pod []byte, path string, m *manifest) ([]byte, error) {
 	request, err := o.request(pod, path, m)
 	if err != nil {
@@ -127,8 +128,24 @@ func (o *offline) inject(pod []byte, path string, m *manifest) ([]byte, error) {
 		o.skipped(m, path, &decision)
 		return nil, nil
 	}
-	o.say(m, "injected "+strings.Join(refs(decision.Sidecars), ", "))
-	return apply(pod, decision.Patch)
+	injected, err := apply(pod, decision.Patch)
+	if err != nil {
+		return nil, err
+	}
+	sidecars := strings.Join(refs(decision.Sidecars), ", ")
+	if faults := introducedFaults(pod, injected, path); len(faults) > 0 {
+		return nil, fmt.Errorf("with %s, the API server would reject %s", sidecars, listFaults(faults))
+	}
+	o.say(m, "injected "+sidecars)
+	return injected, nil
+}
+
+func listFaults(faults []fault) string {
+	texts := make([]string, len(faults))
+	for i, f := range faults {
+		texts[i] = f.String()
+	}
+	return strings.Join(texts, "; ")
 }
 
 // request is what the webhook is asked when the pod is created.

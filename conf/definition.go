@@ -2,36 +2,21 @@ package conf
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"k8s-sidecar-injector/conf/podrules"
 )
 
-// definition is the sidecar format as Go types. It serves to check documents only: what is
-// injected is encoded from the document itself, so that nothing is defaulted or lost.
+// definition is the sidecar format as Go types. It serves to check documents only: what is injected
+// is encoded from the document itself, so that nothing is defaulted or lost.
 type definition struct {
-	Name                  string                        `json:"name"`
-	Inherits              string                        `json:"inherits,omitempty"`
-	PrependInitContainers []corev1.Container            `json:"prependInitContainers,omitempty"`
-	InitContainers        []corev1.Container            `json:"initContainers,omitempty"`
-	PrependContainers     []corev1.Container            `json:"prependContainers,omitempty"`
-	Containers            []corev1.Container            `json:"containers,omitempty"`
-	Volumes               []corev1.Volume               `json:"volumes,omitempty"`
-	VolumeMounts          []corev1.VolumeMount          `json:"volumeMounts,omitempty"`
-	Env                   []corev1.EnvVar               `json:"env,omitempty"`
-	EnvFrom               []corev1.EnvFromSource        `json:"envFrom,omitempty"`
-	AppliesTo             *AppliesTo                    `json:"appliesTo,omitempty"`
-	Labels                map[string]string             `json:"labels,omitempty"`
-	Annotations           map[string]string             `json:"annotations,omitempty"`
-	ImagePullSecrets      []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
-	NodeSelector          map[string]string             `json:"nodeSelector,omitempty"`
-	Tolerations           []corev1.Toleration           `json:"tolerations,omitempty"`
-	HostAliases           []corev1.HostAlias            `json:"hostAliases,omitempty"`
-	HostNetwork           bool                          `json:"hostNetwork,omitempty"`
-	HostPID               bool                          `json:"hostPID,omitempty"`
-	HostIPC               bool                          `json:"hostIPC,omitempty"`
-	ShareProcessNamespace bool                          `json:"shareProcessNamespace,omitempty"`
-	ServiceAccountName    string                        `json:"serviceAccountName,omitempty"`
-	AllowedNamespaces     []string                      `json:"allowedNamespaces,omitempty"`
-	SkipHostNetworkPods   bool                          `json:"skipHostNetworkPods,omitempty"`
-	Parameters            map[string]parameter          `json:"parameters,omitempty"`
+	podrules.Definition
+
+	Name                string               `json:"name"`
+	Inherits            string               `json:"inherits,omitempty"`
+	AppliesTo           *AppliesTo           `json:"appliesTo,omitempty"`
+	AllowedNamespaces   []string             `json:"allowedNamespaces,omitempty"`
+	SkipHostNetworkPods bool                 `json:"skipHostNetworkPods,omitempty"`
+	Parameters          map[string]parameter `json:"parameters,omitempty"`
 }
 
 // containerList is one of the four lists of containers of a definition.

@@ -1,9 +1,9 @@
 // Package conf is the sidecar format: how bytes become sidecars.
 //
-// A [Document] is one piece of YAML with its [Origin]. [Load] parses documents, lets
-// them inherit, validates them, and encodes what is good into a [Set] of [Sidecar]
-// values, which hold every element as the JSON that a patch needs. What is not good
-// becomes a [Rejection], and what its origin served before stays in service.
+// A [Document] is one piece of YAML with its [Origin]. [Load] parses documents, resolves what they
+// inherit, validates them with Kubernetes' own code (package podrules), and encodes valid ones into a
+// [Set] of [Sidecar] values, which hold every element as the JSON that a patch needs. An invalid
+// document becomes a [Rejection]; the last valid version of it stays in service.
 //
 // A sidecar may have parameters. Then its JSON has holes, cut when it is loaded, which
 // [Sidecar.Fill] fills for one pod.

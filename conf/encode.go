@@ -31,7 +31,7 @@ func encode(p *parsed, flat tree) (*Sidecar, error) {
 		Containers:            e.containers("containers", d.Containers),
 		Volumes:               e.elements(".volumes", elements(flat, "volumes")),
 		VolumeMounts:          e.mounts(".volumeMounts", elements(flat, "volumeMounts"), d.VolumeMounts),
-		Env:                   e.env(".env", elements(flat, "env"), d.Env),
+		Env:                   e.elements(".env", elements(flat, "env")),
 		EnvFrom:               e.envFrom(".envFrom", elements(flat, "envFrom"), d.EnvFrom),
 		AppliesTo:             d.AppliesTo,
 		Labels:                e.pairs("labels", d.Labels),
@@ -146,14 +146,6 @@ func (e *encoder) mounts(path string, list []any, decoded []corev1.VolumeMount) 
 	return encoded
 }
 
-func (e *encoder) env(path string, list []any, decoded []corev1.EnvVar) []Env {
-	encoded := make([]Env, len(list))
-	for i, element := range e.elements(path, list) {
-		encoded[i] = Env{Element: element, Volume: fileVolume(&decoded[i])}
-	}
-	return encoded
-}
-
 func (e *encoder) envFrom(path string, list []any, decoded []corev1.EnvFromSource) []EnvFrom {
 	encoded := make([]EnvFrom, len(list))
 	for i, text := range e.texts(path, list) {
@@ -218,15 +210,15 @@ func (e *encoder) container(path string, written tree, decoded *corev1.Container
 	}
 	return Container{
 		Element:      Element{Name: decoded.Name, Text: e.text(path, rest)},
-		Env:          e.env(path+".env", elements(written, "env"), decoded.Env),
+		Env:          e.elements(path+".env", elements(written, "env")),
 		EnvFrom:      e.envFrom(path+".envFrom", elements(written, "envFrom"), decoded.EnvFrom),
 		VolumeMounts: e.mounts(path+".volumeMounts", elements(written, "volumeMounts"), decoded.VolumeMounts),
 	}
 }
 
-// derive takes from the container what merging wants to know of it.
+// derive sets the fields that merging compares.
 func (c *Container) derive(decoded *corev1.Container, init bool) {
-	c.Devices, c.Demands, c.Ports = devices(decoded.VolumeDevices), demandsOf(decoded), nil
+	c.Devices, c.Ports = devices(decoded.VolumeDevices), nil
 	if !init || native(decoded) {
 		c.Ports = ports(decoded)
 	}
@@ -243,4 +235,23 @@ func devices(list []corev1.VolumeDevice) []Device {
 		found = append(found, Device{Name: d.Name, Path: d.DevicePath})
 	}
 	return found
+}
+
+// ports returns the ports of a container, which may conflict on the node.
+func ports(c *corev1.Container) []Port {
+	var list []Port
+	for _, p := range c.Ports {
+		list = append(list, Port{
+			ContainerPort: p.ContainerPort,
+			HostPort:      p.HostPort,
+			Protocol:      cmp.Or(string(p.Protocol), string(corev1.ProtocolTCP)),
+			HostIP:        p.HostIP,
+		})
+	}
+	return list
+}
+
+// native reports whether an init container keeps running: a native sidecar (KEP-753).
+func native(c *corev1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"k8s-sidecar-injector/conf/podrules"
 )
 
 // FilledSize is how many bytes of JSON the values take in all holes together, at most. Whoever calls Fill
@@ -98,10 +99,6 @@ func (s slot) String() string {
 	return fmt.Sprintf("%s[%d]", s.list, s.at)
 }
 
-func (s slot) path() *field.Path {
-	return field.NewPath(s.list).Index(s.at)
-}
-
 // holed tells whether there are holes.
 func (t *Text) holed() bool {
 	return t.template != nil
@@ -142,13 +139,17 @@ func (f *filler) decode(at slot, t *Text, into any) bool {
 	return f.unfit == nil
 }
 
-// judge takes what a validator found.
-func (f *filler) judge(t *Text, faults field.ErrorList) {
-	if len(faults) > 0 {
-		// A validator of a list has put the index of its only element behind ours.
-		at := strings.Replace(faults[0].Field, "][0]", "]", 1)
-		f.fail(t, at, cmp.Or(faults[0].Detail, faults[0].Type.String()))
+// validate checks a definition that has nothing but the element that was filled.
+func (f *filler) validate(t *Text, at slot, only podrules.Definition) {
+	faults := only.Faults()
+	if len(faults) == 0 {
+		return
 	}
+	path := withKey(faults[0]).Field
+	if _, within, found := strings.Cut(path, "[0]"); found {
+		path = at.String() + within
+	}
+	f.fail(t, path, cmp.Or(faults[0].Detail, faults[0].Type.String()))
 }
 
 // fail blames the values in the field or, if there are none, all of the text.
@@ -177,7 +178,7 @@ func (f *filler) containers(list string, containers []Container) []Container {
 		if c.holed() {
 			f.devicePaths(at, c)
 		}
-		if slices.ContainsFunc(c.Env, func(e Env) bool { return e.holed() }) {
+		if slices.ContainsFunc(c.Env, func(e Element) bool { return e.holed() }) {
 			c.Env = fillList(f, within("env"), c.Env, (*filler).env)
 		}
 		if slices.ContainsFunc(c.EnvFrom, func(e EnvFrom) bool { return e.holed() }) {
@@ -193,18 +194,18 @@ func (f *filler) container(at slot, c *Container, init bool) {
 	if !f.decode(at, &c.Text, &decoded) {
 		return
 	}
-	faults := validateContainer(at.path(), &decoded)
+	only := podrules.Definition{Containers: []corev1.Container{decoded}}
 	if init {
-		faults = append(faults, validateInit(at.path(), &decoded)...)
+		only.Containers, only.InitContainers = nil, only.Containers
 	}
-	f.judge(&c.Text, faults)
+	f.validate(&c.Text, at, only)
 	c.derive(&decoded, init)
 }
 
 func (f *filler) volume(at slot, e *Element) {
 	var decoded corev1.Volume
 	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded) {
-		f.judge(&e.Text, validateVolume(at.path(), &decoded))
+		f.validate(&e.Text, at, podrules.Definition{Volumes: []corev1.Volume{decoded}})
 	}
 }
 
@@ -212,11 +213,12 @@ func (f *filler) volume(at slot, e *Element) {
 // to be there.
 func (f *filler) mount(at slot, m *Mount) {
 	if f.fill(&m.Text) {
-		var decoded [1]corev1.VolumeMount
-		if f.decode(at, &m.Text, &decoded[0]) {
-			f.judge(&m.Text, validateMounts(at.path(), decoded[:]))
-			f.subPath(at.String()+".subPath", m, decoded[0].SubPath)
-			f.subPath(at.String()+".subPathExpr", m, decoded[0].SubPathExpr)
+		var decoded corev1.VolumeMount
+		if f.decode(at, &m.Text, &decoded) {
+			decoded.MountPropagation = nil // it has no holes, and depends on the container
+			f.validate(&m.Text, at, podrules.Definition{VolumeMounts: []corev1.VolumeMount{decoded}})
+			f.subPath(at.String()+".subPath", m, decoded.SubPath)
+			f.subPath(at.String()+".subPathExpr", m, decoded.SubPathExpr)
 		}
 	}
 	if m.path == nil || f.unfit != nil {
@@ -264,24 +266,28 @@ func (f *filler) devicePaths(at slot, c *Container) {
 	}
 }
 
-func (f *filler) env(at slot, e *Env) {
-	var decoded [1]corev1.EnvVar
-	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded[0]) {
-		f.judge(&e.Text, validateEnv(at.path(), decoded[:]))
+func (f *filler) env(at slot, e *Element) {
+	var decoded corev1.EnvVar
+	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded) {
+		f.validate(&e.Text, at, podrules.Definition{Env: []corev1.EnvVar{decoded}})
 	}
 }
 
 func (f *filler) envFrom(at slot, e *EnvFrom) {
-	var decoded [1]corev1.EnvFromSource
-	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded[0]) {
-		f.judge(&e.Text, validateEnvFrom(at.path(), decoded[:]))
-		e.EnvSource = sourceOf(&decoded[0])
+	var decoded corev1.EnvFromSource
+	if f.fill(&e.Text) && f.decode(at, &e.Text, &decoded) {
+		f.validate(&e.Text, at, podrules.Definition{EnvFrom: []corev1.EnvFromSource{decoded}})
+		e.EnvSource = sourceOf(&decoded)
 	}
 }
 
 func (f *filler) label(at slot, p *Pair) {
 	if f.annotation(at, p); f.unfit == nil {
-		f.judge(&p.Text, validateLabels(field.NewPath(at.list), map[string]string{p.Key: p.Value}))
+		only := podrules.Definition{Labels: map[string]string{p.Key: p.Value}}
+		if at.list == "nodeSelector" {
+			only.Labels, only.NodeSelector = nil, only.Labels
+		}
+		f.validate(&p.Text, at, only)
 	}
 }
 
@@ -294,7 +300,7 @@ func (f *filler) annotation(at slot, p *Pair) {
 func (f *filler) toleration(at slot, t *Toleration) {
 	var decoded corev1.Toleration
 	if f.fill(&t.Text) && f.decode(at, &t.Text, &decoded) {
-		f.judge(&t.Text, validateToleration(at.path(), &decoded))
+		f.validate(&t.Text, at, podrules.Definition{Tolerations: []corev1.Toleration{decoded}})
 		t.Tolerated = toleratedBy(&decoded)
 	}
 }
@@ -302,6 +308,6 @@ func (f *filler) toleration(at slot, t *Toleration) {
 func (f *filler) hostAlias(at slot, t *Text) {
 	var decoded corev1.HostAlias
 	if f.fill(t) && f.decode(at, t, &decoded) {
-		f.judge(t, validateHostAlias(at.path(), &decoded))
+		f.validate(t, at, podrules.Definition{HostAliases: []corev1.HostAlias{decoded}})
 	}
 }

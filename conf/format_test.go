@@ -3,16 +3,9 @@ package conf_test
 import (
 	"encoding/json"
 	"path/filepath"
-	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"testing/fstest"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"k8s-sidecar-injector/conf"
 )
@@ -81,14 +74,12 @@ func checkJSON(t *testing.T, set *conf.Set) {
 
 func elementsOf(s *conf.Sidecar) []conf.Element {
 	list := slices.Concat(s.Volumes, s.ImagePullSecrets)
-	mounts, env := slices.Clone(s.VolumeMounts), slices.Clone(s.Env)
+	list = append(list, s.Env...)
+	mounts := slices.Clone(s.VolumeMounts)
 	for _, c := range slices.Concat(s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers) {
 		list = append(list, c.Element)
-		env = append(env, c.Env...)
+		list = append(list, c.Env...)
 		mounts = append(mounts, c.VolumeMounts...)
-	}
-	for _, e := range env {
-		list = append(list, e.Element)
 	}
 	for _, m := range mounts {
 		list = append(list, m.Element)
@@ -114,60 +105,5 @@ func TestSamplesLoad(t *testing.T) {
 	want := []string{"envoy:v1", "logger:v1", "metrics:v1", "telemetry-base:v1"}
 	if !slices.Equal(refs, want) {
 		t.Errorf("the samples are %q, want %q", refs, want)
-	}
-}
-
-// A new string type of the Kubernetes API is either an enum, whose values we check, or free
-// text, which somebody has decided here.
-func TestEveryStringTypeIsSorted(t *testing.T) {
-	t.Parallel()
-	free := []reflect.Type{
-		reflect.TypeFor[corev1.Capability](),                 // the kernel's, which grow
-		reflect.TypeFor[corev1.ResourceName](),               // open by design
-		reflect.TypeFor[corev1.StorageMedium](),              // HugePages-SIZE is open; validateEmptyDir checks it
-		reflect.TypeFor[types.UID](),                         // the API server's
-		reflect.TypeFor[metav1.ManagedFieldsOperationType](), // the API server's
-		reflect.TypeFor[resource.Format](),                   // inside Quantity, which decodes itself
-	}
-	found := make(map[reflect.Type]string)
-	walk(conf.Format(), "", make(map[reflect.Type]bool), found)
-	for named, path := range found {
-		switch isEnum := len(conf.Enum(named)) > 0; {
-		case isEnum == slices.Contains(free, named):
-			t.Errorf("%s (at %s) must be either an enum or free text: enum is %v", named, path, isEnum)
-		case isEnum && slices.Contains(conf.Enum(named), ""):
-			t.Errorf("%s allows the empty string by name", named)
-		}
-	}
-	for _, named := range free {
-		if found[named] == "" {
-			t.Errorf("%s is not part of the format any more", named)
-		}
-	}
-	if len(found) < 25 {
-		t.Errorf("the walk found %d string types only", len(found))
-	}
-}
-
-// walk finds the named string types that are reachable, with the path of one place each.
-func walk(in reflect.Type, path string, seen map[reflect.Type]bool, found map[reflect.Type]string) {
-	if seen[in] {
-		return
-	}
-	seen[in] = true
-	switch in.Kind() { //nolint:exhaustive // the others lead to no strings
-	case reflect.Pointer, reflect.Slice:
-		walk(in.Elem(), path, seen, found)
-	case reflect.Map:
-		walk(in.Key(), path, seen, found)
-		walk(in.Elem(), path, seen, found)
-	case reflect.Struct:
-		for f := range in.Fields() {
-			walk(f.Type, strings.TrimPrefix(path+"."+f.Name, "."), seen, found)
-		}
-	case reflect.String:
-		if in.PkgPath() != "" {
-			found[in] = path
-		}
 	}
 }

@@ -155,22 +155,6 @@ func showContainers(text *strings.Builder, what string, list []conf.Container) {
 		for _, p := range c.Ports {
 			fmt.Fprintf(text, "    port %d, of the node %d/%s %q\n", p.ContainerPort, p.HostPort, p.Protocol, p.HostIP)
 		}
-		showDemands(text, &c.Demands)
-	}
-}
-
-func showDemands(text *strings.Builder, d *conf.Demands) {
-	if d.Sleep != 0 {
-		fmt.Fprintf(text, "    sleeps %d s\n", d.Sleep)
-	}
-	if d.RestartsOnResize {
-		text.WriteString("    restarts on resize\n")
-	}
-	if d.UnmaskedProc {
-		text.WriteString("    unmasked proc\n")
-	}
-	for _, claim := range d.Claims {
-		fmt.Fprintf(text, "    claim %q\n", claim)
 	}
 }
 
@@ -180,12 +164,9 @@ func showElements(text *strings.Builder, what string, list []conf.Element) {
 	}
 }
 
-func showEnv(text *strings.Builder, what string, list []conf.Env) {
+func showEnv(text *strings.Builder, what string, list []conf.Element) {
 	for _, e := range list {
 		fmt.Fprintf(text, "%s %q %s\n", what, e.Name, e.JSON)
-		if e.Volume != "" {
-			fmt.Fprintf(text, "%s %q from volume %q\n", what, e.Name, e.Volume)
-		}
 	}
 }
 

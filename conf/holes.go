@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"k8s-sidecar-injector/conf/podrules"
 )
 
 // standIn is a leaf with holes on its way through the shape: what stands there depends on
@@ -292,7 +294,7 @@ func closed(path string) string {
 	steps := strings.Split(path[1:], ".")
 	last := steps[len(steps)-1]
 	switch {
-	case steps[0] == "annotations" && interpreted(strings.ReplaceAll(last, "\x00", ".")):
+	case steps[0] == "annotations" && podrules.RuntimeAnnotation(strings.ReplaceAll(last, "\x00", ".")):
 		return "it would give power over the node"
 	case slices.Contains(overlaidMaps(), steps[0]):
 		return ""

@@ -96,7 +96,7 @@ func (l *loading) flattenOver(p *parsed, to link) flattened {
 		flat.err = err
 		return flat
 	}
-	flat.power = l.standards.weigh(d)
+	flat.power = l.powerOf(d)
 	flat.unconsented = l.unconsented(p, flat.power)
 	return flat
 }
@@ -148,7 +148,7 @@ func mergedFaults(merged tree, affordable func() bool) (*definition, field.Error
 		if err != nil {
 			return nil, nil, err
 		}
-		return d, validateLists(d), nil
+		return d, validate(d), nil
 	}
 	kept, check := s.shape()
 	faults := append(unlessBelow(s.faults, check.faults.first), s.faults...)

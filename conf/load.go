@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"k8s-sidecar-injector/conf/podrules"
 )
 
 // load makes the set of documents that are in any order. The error is that of the context.
@@ -55,7 +57,7 @@ type loading struct {
 	ended     func() error // the error of the context
 	begun     time.Time    // when the work on the current document began
 	rules     Rules
-	standards *standards
+	standards *podrules.Standards
 	previous  *Set
 	past      map[entry]*Sidecar  // what each file gave when it was good last
 	files     map[Origin][]Origin // those files, by their holder
@@ -109,7 +111,7 @@ func newLoading(ended func() error, rules Rules, previous *Set, documents int) *
 		kept:      make(map[entry]bool, documents),
 	}
 	if l.standards == nil {
-		l.standards = newStandards()
+		l.standards = podrules.NewStandards()
 	}
 	for file, sidecars := range previous.good {
 		l.files[file.holder()] = append(l.files[file.holder()], file)

@@ -30,10 +30,8 @@ type parsed struct {
 	tree     tree
 	size     int // of tree, in bytes of JSON
 	faults   []error
-	// power is what the document needs without its base, and places say why. Both are empty where
-	// there are faults.
-	power  power
-	places []place
+	// power is that of the document without its base. It is zero if there are faults.
+	power power
 	// nameLine and inheritsLine are for the faults that only Load can find.
 	nameLine, inheritsLine int
 	// cost is what the document was charged.
@@ -184,7 +182,7 @@ func (p *parsed) inspect(value any, lines outline, l *loading) {
 	p.rejectAll(faults, lines)
 	if len(p.faults) == 0 && l.late() == nil {
 		p.tree = object
-		p.weigh(l, d, kept, lines)
+		p.power = l.powerOf(d)
 	}
 }
 
@@ -246,11 +244,12 @@ func (p *parsed) reject(line int, err error) {
 }
 
 // unlessBelow drops the faults that follow from a known one: those at or below its field, and
-// an object that seems to lack its one member where the member is there, but wrong.
+// those of an object that lacks a member because the member is invalid.
 func unlessBelow(known, more field.ErrorList) field.ErrorList {
 	var kept field.ErrorList
 	for _, fault := range more {
-		missing := fault.Type == field.ErrorTypeRequired && above(known, fault.Field)
+		mayMiss := fault.Type == field.ErrorTypeRequired || fault.Type == field.ErrorTypeInvalid
+		missing := mayMiss && above(known, fault.Field)
 		if !missing && !below(known, fault.Field) {
 			kept = append(kept, fault)
 		}
@@ -259,7 +258,7 @@ func unlessBelow(known, more field.ErrorList) field.ErrorList {
 }
 
 func above(known field.ErrorList, path string) bool {
-	return slices.ContainsFunc(known, func(fault *field.Error) bool { return strings.HasPrefix(fault.Field, path+".") })
+	return slices.ContainsFunc(known, func(fault *field.Error) bool { return len(fault.Field) > len(path) && below(field.ErrorList{{Field: path}}, fault.Field) })
 }
 
 func below(known field.ErrorList, path string) bool {

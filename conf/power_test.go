@@ -9,10 +9,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/conf/podrules"
 )
 
 // To add a power, add testdata/powers/<power>.yaml and run go test ./conf -update. What is in it may
@@ -43,7 +41,7 @@ func TestPowers(t *testing.T) {
 
 func checkPrivileged(t *testing.T, from string, set *conf.Set) {
 	t.Helper()
-	if len(set.Sidecars) != 1 || len(set.Rejections) > 0 || set.Sidecars[0].Level != conf.Privileged {
+	if len(set.Sidecars) != 1 || len(set.Rejections) > 0 || set.Sidecars[0].Level != podrules.Privileged {
 		t.Errorf("from a %s: %s, want one sidecar that needs the level privileged", from, show(set))
 	}
 }
@@ -56,23 +54,23 @@ func TestLevel(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		definition string
-		want       conf.Level
+		want       podrules.Level
 	}{
-		"nothing":             {"", conf.Restricted},
-		"env":                 {"env: [{name: A}]\n", conf.Restricted},
-		"volumes":             {"volumes: [{name: a, emptyDir: {}}, {name: b, secret: {secretName: s}}]\n", conf.Restricted},
-		"tight container":     {container(tight), conf.Restricted},
-		"tight, one more":     {container(strings.Replace(tight, "{drop: [ALL]}", "{drop: [ALL], add: [NET_BIND_SERVICE]}", 1)), conf.Restricted},
-		"plain container":     {container(""), conf.Baseline},
-		"root":                {container("runAsUser: 0"), conf.Baseline},
-		"usual capability":    {container("capabilities: {add: [CHOWN]}"), conf.Baseline},
-		"init container":      {"initContainers: [{name: c, image: i}]\n", conf.Baseline},
-		"NFS":                 {"volumes: [{name: a, nfs: {server: s, path: /}}]\n", conf.Baseline},
-		"false host fields":   {"hostNetwork: false\nhostPID: false\n", conf.Restricted},
-		"privileged: false":   {container("privileged: false"), conf.Baseline},
-		"no port of the node": {"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 0}]}]\n", conf.Baseline},
-		"a port of the node":  {"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 80}]}]\n", conf.Privileged},
-		"null":                {"volumes: [{name: a, hostPath: null, emptyDir: {}}]\nhostPID: null\n", conf.Restricted},
+		"nothing":             {"", podrules.Restricted},
+		"env":                 {"env: [{name: A}]\n", podrules.Restricted},
+		"volumes":             {"volumes: [{name: a, emptyDir: {}}, {name: b, secret: {secretName: s}}]\n", podrules.Restricted},
+		"tight container":     {container(tight), podrules.Restricted},
+		"tight, one more":     {container(strings.Replace(tight, "{drop: [ALL]}", "{drop: [ALL], add: [NET_BIND_SERVICE]}", 1)), podrules.Restricted},
+		"plain container":     {container(""), podrules.Baseline},
+		"root":                {container("runAsUser: 0"), podrules.Baseline},
+		"usual capability":    {container("capabilities: {add: [CHOWN]}"), podrules.Baseline},
+		"init container":      {"initContainers: [{name: c, image: i}]\n", podrules.Baseline},
+		"NFS":                 {"volumes: [{name: a, nfs: {server: s, path: /}}]\n", podrules.Baseline},
+		"false host fields":   {"hostNetwork: false\nhostPID: false\n", podrules.Restricted},
+		"privileged: false":   {container("privileged: false"), podrules.Baseline},
+		"no port of the node": {"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 0}]}]\n", podrules.Baseline},
+		"a port of the node":  {"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 80}]}]\n", podrules.Privileged},
+		"null":                {"volumes: [{name: a, hostPath: null, emptyDir: {}}]\nhostPID: null\n", podrules.Restricted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +79,7 @@ func TestLevel(t *testing.T) {
 				t.Errorf("got %+v %s, want the level %s", set.Sidecars, show(set), test.want)
 			}
 			rejected := len(conf.Load(inMap("m", "name: x\n"+test.definition), nil).Rejections) > 0
-			if rejected != (test.want == conf.Privileged) {
+			if rejected != (test.want == podrules.Privileged) {
 				t.Errorf("from a ConfigMap, rejected is %t at level %s", rejected, test.want)
 			}
 		})
@@ -96,11 +94,11 @@ func TestLevelOfHeirs(t *testing.T) {
 		documents("b.yaml", "name: middle\ninherits: base\n"),
 		inMap("m", "name: heir\ninherits: middle\n---\nname: weaker\ninherits: middle\nhostPID: false\n"),
 	), nil)
-	levels := make(map[string]conf.Level)
+	levels := make(map[string]podrules.Level)
 	for _, s := range set.Sidecars {
 		levels[s.Ref.Name] = s.Level
 	}
-	want := map[string]conf.Level{"base": conf.Privileged, "middle": conf.Privileged, "weaker": conf.Restricted}
+	want := map[string]podrules.Level{"base": podrules.Privileged, "middle": podrules.Privileged, "weaker": podrules.Restricted}
 	if !reflect.DeepEqual(levels, want) {
 		t.Errorf("got %v, want %v", levels, want)
 	}
@@ -113,60 +111,60 @@ func TestLevelOfHeirs(t *testing.T) {
 // Annotations that a container runtime interprets need the level privileged, and others do not.
 func TestRuntimeAnnotations(t *testing.T) {
 	t.Parallel()
-	for key, want := range map[string]conf.Level{
-		"io.kubernetes.cri-o.Devices":                    conf.Privileged,
-		"io.kubernetes.cri-o.userns-mode":                conf.Privileged,
-		"io.kubernetes.cri-o.UnifiedCgroup.app":          conf.Privileged,
-		"cpu-quota.crio.io":                              conf.Privileged,
-		"cpu-shared.crio.io/app":                         conf.Privileged,
-		"devices.crio.io":                                conf.Privileged,
-		"seccomp-profile.kubernetes.cri-o.io":            conf.Privileged,
-		"seccomp-profile.kubernetes.cri-o.io/POD":        conf.Privileged,
-		"io.containers.trace-syscall":                    conf.Privileged,
-		"io.containerd.cri.runtime-handler":              conf.Privileged,
-		"io.kubernetes.cri.blockio-class":                conf.Privileged,
-		"containerd.io/restart.loguri":                   conf.Privileged,
-		"ulimits.nri.containerd.io/container.app":        conf.Privileged,
-		"cdi.k8s.io/gpu":                                 conf.Privileged,
-		"nvidia.cdi.k8s.io/container.app":                conf.Privileged,
-		"devices.nri.io/container.app":                   conf.Privileged,
-		"mounts.nri.io/pod":                              conf.Privileged,
-		"cdi-devices.noderesource.dev/pod":               conf.Privileged,
-		"cpu.resource-policy.nri.io/container.app":       conf.Privileged,
-		"blockio.resources.beta.kubernetes.io/pod":       conf.Privileged,
-		"rdt.resources.beta.kubernetes.io/container.app": conf.Privileged,
-		"io.katacontainers.config.hypervisor.path":       conf.Privileged,
-		"IO.KataContainers.config_path":                  conf.Privileged,
-		"dev.gvisor.flag.network":                        conf.Privileged,
-		"io.microsoft.virtualmachine.lcow.privileged":    conf.Privileged,
-		"run.oci.handler":                                conf.Privileged,
-		"module.wasm.image/variant":                      conf.Privileged,
-		"org.systemd.property.SuccessAction":             conf.Privileged,
-		"org.criu.config":                                conf.Privileged,
-		"example.com/scrape":                             conf.Restricted,
-		"io.kubernetes":                                  conf.Restricted,
-		"example.com/io.kubernetes.cri-o.Devices":        conf.Restricted,
-		"notcrio.io/x":                                   conf.Restricted,
-		"mynri.io":                                       conf.Restricted,
-		"crio.io.example.com/x":                          conf.Restricted,
-		"k8s.v1.cni.cncf.io/networks":                    conf.Restricted,
-		"kubectl.kubernetes.io/default-container":        conf.Restricted,
-		"cluster-autoscaler.kubernetes.io/safe-to-evict": conf.Restricted,
-		"sidecar.istio.io/inject":                        conf.Restricted,
-		"prometheus.io/scrape":                           conf.Restricted,
-		"batch.kubernetes.io/job-completion-index":       conf.Restricted,
-		"kubernetes.io/ingress-bandwidth":                conf.Restricted,
+	for key, want := range map[string]podrules.Level{
+		"io.kubernetes.cri-o.Devices":                    podrules.Privileged,
+		"io.kubernetes.cri-o.userns-mode":                podrules.Privileged,
+		"io.kubernetes.cri-o.UnifiedCgroup.app":          podrules.Privileged,
+		"cpu-quota.crio.io":                              podrules.Privileged,
+		"cpu-shared.crio.io/app":                         podrules.Privileged,
+		"devices.crio.io":                                podrules.Privileged,
+		"seccomp-profile.kubernetes.cri-o.io":            podrules.Privileged,
+		"seccomp-profile.kubernetes.cri-o.io/POD":        podrules.Privileged,
+		"io.containers.trace-syscall":                    podrules.Privileged,
+		"io.containerd.cri.runtime-handler":              podrules.Privileged,
+		"io.kubernetes.cri.blockio-class":                podrules.Privileged,
+		"containerd.io/restart.loguri":                   podrules.Privileged,
+		"ulimits.nri.containerd.io/container.app":        podrules.Privileged,
+		"cdi.k8s.io/gpu":                                 podrules.Privileged,
+		"nvidia.cdi.k8s.io/container.app":                podrules.Privileged,
+		"devices.nri.io/container.app":                   podrules.Privileged,
+		"mounts.nri.io/pod":                              podrules.Privileged,
+		"cdi-devices.noderesource.dev/pod":               podrules.Privileged,
+		"cpu.resource-policy.nri.io/container.app":       podrules.Privileged,
+		"blockio.resources.beta.kubernetes.io/pod":       podrules.Privileged,
+		"rdt.resources.beta.kubernetes.io/container.app": podrules.Privileged,
+		"io.katacontainers.config.hypervisor.path":       podrules.Privileged,
+		"IO.KataContainers.config_path":                  podrules.Privileged,
+		"dev.gvisor.flag.network":                        podrules.Privileged,
+		"io.microsoft.virtualmachine.lcow.privileged":    podrules.Privileged,
+		"run.oci.handler":                                podrules.Privileged,
+		"module.wasm.image/variant":                      podrules.Privileged,
+		"org.systemd.property.SuccessAction":             podrules.Privileged,
+		"org.criu.config":                                podrules.Privileged,
+		"example.com/scrape":                             podrules.Restricted,
+		"io.kubernetes":                                  podrules.Restricted,
+		"example.com/io.kubernetes.cri-o.Devices":        podrules.Restricted,
+		"notcrio.io/x":                                   podrules.Restricted,
+		"mynri.io":                                       podrules.Restricted,
+		"crio.io.example.com/x":                          podrules.Restricted,
+		"k8s.v1.cni.cncf.io/networks":                    podrules.Restricted,
+		"kubectl.kubernetes.io/default-container":        podrules.Restricted,
+		"cluster-autoscaler.kubernetes.io/safe-to-evict": podrules.Restricted,
+		"sidecar.istio.io/inject":                        podrules.Restricted,
+		"prometheus.io/scrape":                           podrules.Restricted,
+		"batch.kubernetes.io/job-completion-index":       podrules.Restricted,
+		"kubernetes.io/ingress-bandwidth":                podrules.Restricted,
 	} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			base := documents("base.yaml", "name: base\nannotations: {'"+key+"': x}\n")
 			set := conf.Load(append(base, inMap("m", "name: heir\ninherits: base\nannotations: {'"+key+"': }\n")...), nil)
-			if set.Sidecars[0].Level != want || want == conf.Restricted && len(set.Rejections) > 0 {
+			if set.Sidecars[0].Level != want || want == podrules.Restricted && len(set.Rejections) > 0 {
 				t.Fatalf("got %+v %s, want the level %s", set.Sidecars, show(set), want)
 			}
-			if want == conf.Privileged {
+			if want == podrules.Privileged {
 				expect(t, "a ConfigMap that inherits it", set.Rejections, []string{
-					"needs the Pod Security level privileged", "annotations[" + key + "]: Forbidden: container runtime annotations",
+					"needs the Pod Security level privileged", "container runtime annotations (\"" + key + "\")",
 				})
 			}
 		})
@@ -185,7 +183,7 @@ func TestAnnotationKeysAreTheAuthors(t *testing.T) {
 		"merged by an alias":              {"hostAliases: &a []\nannotations: {<<: &b {cdi.k8s.io/gpu: x}}\n", "container runtime annotations"},
 		"null is a value":                 {"annotations: {cdi.k8s.io/gpu: }\n", "container runtime annotations"},
 		"an invalid key of null":          {"annotations: {'a b': }\n", "annotations"},
-		"of a kubelet":                    {"annotations: {kubernetes.io/config.seen: x}\n", "it is a kubelet's"},
+		"of a kubelet":                    {"annotations: {kubernetes.io/config.seen: x}\n", "reserved for the kubelet"},
 		"of AppArmor, in capital letters": {"annotations: {Container.AppArmor.security.beta.kubernetes.io/c: unconfined}\n", "securityContext.appArmorProfile"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,66 +193,6 @@ func TestAnnotationKeysAreTheAuthors(t *testing.T) {
 				t.Errorf("got %s, want a rejection with %q", got, test.want)
 			}
 		})
-	}
-}
-
-// Every field of the format that a pod has as well is judged, but those that the Pod Security
-// Standards say nothing of.
-func TestEveryFieldIsJudged(t *testing.T) {
-	t.Parallel()
-	harmless := []string{
-		"name", "hostAliases", "serviceAccountName", "labels", "imagePullSecrets", "nodeSelector", "tolerations", "shareProcessNamespace",
-	}
-	format := conf.Format()
-	for i := range format.NumField() {
-		name := jsonName(format.Field(i))
-		inPod := fieldNamed(reflect.TypeFor[corev1.PodSpec](), name)
-		inMetadata := fieldNamed(reflect.TypeFor[metav1.ObjectMeta](), name)
-		if inPod < 0 && inMetadata < 0 || slices.Contains(harmless, name) {
-			continue
-		}
-		metadata, spec := conf.Pod(func(definition reflect.Value) { fill(definition.Field(i)) })
-		carried := inPod >= 0 && !reflect.ValueOf(spec).Elem().Field(inPod).IsZero() ||
-			inMetadata >= 0 && !reflect.ValueOf(metadata).Elem().Field(inMetadata).IsZero()
-		if !carried {
-			t.Errorf("%s does not get into the pod that is judged: see conf/power.go", name)
-		}
-	}
-}
-
-func jsonName(f reflect.StructField) string {
-	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-	return name
-}
-
-// fieldNamed is the index of a field by its name in JSON; -1 if there is none.
-func fieldNamed(t reflect.Type, name string) int {
-	for i := range t.NumField() {
-		if jsonName(t.Field(i)) == name {
-			return i
-		}
-	}
-	return -1
-}
-
-// fill gives a value that is not the zero one.
-func fill(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.String:
-		v.SetString("x")
-	case reflect.Int32, reflect.Int64:
-		v.SetInt(1)
-	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-	case reflect.Map:
-		v.Set(reflect.MakeMap(v.Type()))
-		v.SetMapIndex(reflect.Zero(v.Type().Key()), reflect.Zero(v.Type().Elem()))
-	case reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-	default:
-		panic("fill knows no " + v.Kind().String())
 	}
 }
 
@@ -300,8 +238,10 @@ func TestRulesOfTheSet(t *testing.T) {
 		t.Errorf("strict again: %s", show(again))
 	}
 	fresh := inMap("new", "name: new\nhostPID: true\n")
-	expect(t, "strict", try(t, strict, "sidecars", "new", fresh).Rejected,
-		[]string{"configmap sidecars/new[k]:1: needs the Pod Security level privileged", "hostPID: Forbidden: host namespaces"})
+	expect(t, "strict", try(t, strict, "sidecars", "new", fresh).Rejected, []string{
+		"configmap sidecars/new[k]:1: needs the Pod Security level privileged",
+		"[k]:1: violates the Pod Security level baseline: host namespaces (hostPID=true)",
+	})
 	expect(t, "lax", try(t, lax, "sidecars", "new", fresh).Rejected, nil)
 }
 
@@ -314,11 +254,11 @@ func TestUnprivilegedBaseByPath(t *testing.T) {
 	expect(t, "none", load(t, conf.Consent(), heir, nil).Rejections, []string{
 		`inherits: Invalid value: its base "sub/base.yaml" (file conf/sub/base.yaml) is rejected`,
 		"file conf/sub/base.yaml:1: needs the Pod Security level privileged",
-		"file conf/sub/base.yaml:2: hostPID: Forbidden",
+		"file conf/sub/base.yaml:1: violates the Pod Security level baseline: host namespaces (hostPID=true)",
 	})
 }
 
-// Thousands of faults are one line of bearable length, and the first place.
+// Thousands of violations are one short fault.
 func TestManyPowersAreOneFault(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -327,7 +267,7 @@ func TestManyPowersAreOneFault(t *testing.T) {
 		fmt.Fprintf(&text, "- {name: v%d, hostPath: {path: /}}\n", i)
 	}
 	got := conf.Load(inMap("m", text.String()), nil).Rejections[0].Errors.Errors
-	if len(got) != 2 || len(got[1].Error()) > 500 || !strings.Contains(got[1].Error(), "[k]:3: volumes[0].hostPath: Forbidden: hostPath volumes") {
+	if len(got) != 2 || len(got[1].Error()) > 500 || !strings.Contains(got[1].Error(), "[k]:1: violates the Pod Security level baseline: hostPath volumes (") {
 		t.Errorf("got %d faults: %.600v", len(got), got)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
+
+	"k8s-sidecar-injector/conf/podrules"
 )
 
 // Set is what Load made of a list of documents. It is immutable and safe for concurrent use.
@@ -21,7 +23,7 @@ type Set struct {
 	// rules are those that the set was loaded by.
 	rules Rules
 	// standards are kept for the next Load, as it takes a while to make them.
-	standards *standards
+	standards *podrules.Standards
 	// documents are what the set was made of, by origin, without the files read on the way.
 	documents []Document
 	// parsed lets the next Load pass over what did not change.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -32,9 +33,6 @@ func (s *shape) check(path *field.Path, want reflect.Type, value any) any {
 	}
 	for want.Kind() == reflect.Pointer {
 		want = want.Elem()
-		if allowed := enum(want); value == "" && len(allowed) > 0 && !emptyAllowed(want) {
-			return s.fault(field.NotSupported(path, "", allowed))
-		}
 	}
 	if stand, ok := value.(standIn); ok {
 		return s.checkStandIn(path, want, stand)
@@ -74,9 +72,6 @@ func (s *shape) checkStandIn(path *field.Path, want reflect.Type, stand standIn)
 	case want == reflect.TypeFor[resource.Quantity]() && !stand.isOf(QuantityParameter) && !stand.isOf(IntParameter):
 		return s.fault(field.Forbidden(path, "only a parameter of type quantity or int can stand here, and nothing beside it"))
 	}
-	if allowed := enum(want); want.Kind() == reflect.String && allowed != nil && !stand.within(allowed) {
-		return s.fault(field.Forbidden(path, "only a parameter with an enum can stand here, and nothing beside it, of: "+strings.Join(allowed, ", ")))
-	}
 	return s.check(path, want, value)
 }
 
@@ -105,12 +100,6 @@ func wholeOnly(kind reflect.Kind) string {
 		t = BoolParameter
 	}
 	return fmt.Sprintf("only a parameter of type %s can stand here, and nothing beside it", t)
-}
-
-// within tells whether the leaf is nothing but a parameter all values of which are allowed.
-func (s *standIn) within(allowed []string) bool {
-	return s.whole != nil && s.whole.Enum != nil &&
-		!slices.ContainsFunc(s.whole.Enum, func(value string) bool { return !slices.Contains(allowed, value) })
 }
 
 // checkUnmarshaler covers the types that decode themselves, such as quantities.
@@ -193,6 +182,10 @@ func (s *shape) checkMap(path *field.Path, want reflect.Type, value any) any {
 	}
 	kept := make(tree, len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
+		if want.Key() == reflect.TypeFor[corev1.ResourceName]() && !validResourceName(key) {
+			s.fault(field.Invalid(member(path, key), field.OmitValueType{}, "must be the name of a resource"))
+			continue
+		}
 		value := object[key]
 		if value == nil && want.Elem().Kind() == reflect.String {
 			value = "" // as Kubernetes decodes null in a map of strings: the key is there
@@ -204,14 +197,19 @@ func (s *shape) checkMap(path *field.Path, want reflect.Type, value any) any {
 	return kept
 }
 
+// validResourceName reports whether Kubernetes' validation can calculate with the name of a resource.
+// Huge pages have their size in it. It divides by the size, and takes minutes to parse 1e-10000000.
+func validResourceName(name string) bool {
+	size, huge := strings.CutPrefix(name, corev1.ResourceHugePagesPrefix)
+	quantity, err := parseQuantity(size)
+	return looksLikeName(name) && (!huge || err == nil && quantity.Value() > 0)
+}
+
 func (s *shape) checkScalar(path *field.Path, want reflect.Type, value any) any {
 	switch got := value.(type) {
 	case string:
 		if want.Kind() != reflect.String {
 			break
-		}
-		if allowed := enum(want); len(allowed) > 0 && got != "" && !slices.Contains(allowed, got) {
-			return s.fault(field.NotSupported(path, got, allowed))
 		}
 		return got
 	case bool:

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"k8s-sidecar-injector/conf/podrules"
 )
 
 // Sidecar is one definition with all that it inherits, encoded once so that a review only
@@ -16,8 +18,8 @@ type Sidecar struct {
 	Digest string
 	// Stale tells that the origin has changed since to something that was rejected.
 	Stale bool
-	// Level is how much power over the node the definition needs.
-	Level Level
+	// Level is the strictest level of the Pod Security Standards that the definition meets.
+	Level podrules.Level
 
 	// PrependInitContainers and PrependContainers come before the pod's own, the other two
 	// behind them.
@@ -27,7 +29,7 @@ type Sidecar struct {
 	Volumes []Element
 	// VolumeMounts, Env and EnvFrom go into every container that AppliesTo covers.
 	VolumeMounts []Mount
-	Env          []Env
+	Env          []Element
 	EnvFrom      []EnvFrom
 	AppliesTo    *AppliesTo // nil: every container
 
@@ -69,12 +71,6 @@ func (s *Sidecar) Unused() []string {
 type Element struct {
 	Name string
 	Text
-}
-
-// Env is a variable. Volume is the one that it is read from a file of (KEP-3721), or empty.
-type Env struct {
-	Element
-	Volume string
 }
 
 // EnvFrom is a source of variables with its JSON. One of ConfigMap and Secret is set.
@@ -152,12 +148,11 @@ type Mount struct {
 // env, envFrom and volumeMounts, which stand beside it. The object is never empty.
 type Container struct {
 	Element
-	Env          []Env
+	Env          []Element
 	EnvFrom      []EnvFrom
 	VolumeMounts []Mount
 	Devices      []Device
 	Ports        []Port
-	Demands      Demands
 }
 
 // Device is a block device of a container: its volume and devicePath. No mount of the same

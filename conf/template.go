@@ -66,12 +66,12 @@ func (t *template) fill(values []string) []byte {
 	return text
 }
 
-// needs are the values that stand in the leaf at a path, or anywhere if it is empty.
+// needs are the values that stand at or below a path, or anywhere if it is empty.
 func (t *template) needs(path string) []int {
 	var found []int
 	for i := range t.parts {
 		p := &t.parts[i]
-		if p.need >= 0 && (path == "" || p.path == path) && !slices.Contains(found, p.need) {
+		if p.need >= 0 && (path == "" || p.path == path || strings.HasPrefix(p.path, path+".")) && !slices.Contains(found, p.need) {
 			found = append(found, p.need)
 		}
 	}

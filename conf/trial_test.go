@@ -61,7 +61,7 @@ func TestTry(t *testing.T) {
 			place: "base", content: "name: base\nx: 1\n",
 			rejected: []string{"x: Forbidden"}, broken: []string{"is rejected"},
 		},
-		"power":           {place: "new", content: "name: new\nhostPID: true\n", rejected: []string{"[k]:1: needs the Pod Security level privileged", "[k]:2: hostPID: Forbidden"}},
+		"power":           {place: "new", content: "name: new\nhostPID: true\n", rejected: []string{"[k]:1: needs the Pod Security level privileged", "[k]:1: violates the Pod Security level baseline: host namespaces (hostPID=true)"}},
 		"mends":           {place: "wrong", content: "name: wrong\n"},
 		"wrong as before": {place: "wrong", content: "name: wrong\nnonsense: 1\n", still: []string{"nonsense: Forbidden"}},
 		"removed":         {place: "base", broken: []string{"no sidecar base:latest is defined"}},

@@ -35,6 +35,9 @@ func validateParameters(path *field.Path, parameters map[string]parameter) field
 
 // validate checks the parameter; made is what compiled has made of it.
 func (p *parameter) validate(path *field.Path, made *Parameter) field.ErrorList {
+	if types := parameterTypes(); !slices.Contains(types, made.Type) {
+		return field.ErrorList{field.NotSupported(path.Child("type"), made.Type, types)}
+	}
 	faults := p.validateQuotes(path, made.Type)
 	faults = append(faults, made.compile(path.Child("pattern"))...)
 	if p.From != "" {
@@ -54,6 +57,10 @@ func (p *parameter) validate(path *field.Path, made *Parameter) field.ErrorList 
 		return faults
 	}
 	return validateValues(path, made)
+}
+
+func parameterTypes() []ParameterType {
+	return []ParameterType{BoolParameter, IntParameter, QuantityParameter, StringParameter}
 }
 
 // validateQuotes wants the values of a string in quotes where YAML takes them for something else,

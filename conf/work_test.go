@@ -126,3 +126,20 @@ func BenchmarkTry(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLoad loads 1,000 sidecars with two containers each.
+func BenchmarkLoad(b *testing.B) {
+	documents := heap(1000, func(i int) string {
+		return fmt.Sprintf(`name: s%d
+containers:
+- {name: proxy, image: proxy, ports: [{containerPort: 80}], readinessProbe: {httpGet: {port: 80}}, volumeMounts: [{name: v, mountPath: /v}]}
+- {name: logger, image: logger, resources: {limits: {cpu: 1}, requests: {cpu: 100m}}}
+volumes: [{name: v, emptyDir: {}}]
+`, i)
+	})
+	for b.Loop() {
+		if set := conf.Load(documents, nil); len(set.Sidecars) != 1000 {
+			b.Fatal(set.Rejections[0])
+		}
+	}
+}

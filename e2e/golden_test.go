@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -101,15 +102,21 @@ func (c goldenCase) run(hooked, plain *scene) {
 	must(hooked.T, err)
 	injected, denied := hooked.injectOffline(original, hooked.directory(string(definitions)), append(c.flags, "--namespace="+hooked.namespace))
 	hooked.inject(string(definitions), c.flags...)
-	for _, account := range []string{accountOf(original), accountOf(injected)} {
+	accounts := []string{accountOf(original), accountOf(injected)}
+	for _, match := range regexp.MustCompile(`serviceAccountName: ([a-z0-9-]+)`).FindAllSubmatch(definitions, -1) {
+		accounts = append(accounts, string(match[1]))
+	}
+	for _, account := range accounts {
 		hooked.ensureAccount(account)
 		plain.ensureAccount(account)
 	}
 	stored, err := hooked.createRaw(original)
-	if denied != "" {
-		if err == nil || !strings.Contains(err.Error(), denied) {
-			hooked.Errorf("inject denies with %q, the API server says %v", denied, err)
+	for _, message := range denied {
+		if err == nil || !strings.Contains(err.Error(), message) {
+			hooked.Errorf("inject fails with %q, the API server returns %v", message, err)
 		}
+	}
+	if denied != nil {
 		return
 	}
 	want, wantErr := plain.createRaw(injected)
@@ -173,8 +180,9 @@ func (c goldenCase) compareGolden(t *testing.T, injected []byte) {
 	}
 }
 
-// injectOffline runs the command inject, and gives the pod as JSON, or why it is denied.
-func (s *scene) injectOffline(pod []byte, directory string, flags []string) (injected []byte, denied string) {
+// injectOffline runs the command inject. It returns the pod as JSON, or what the error of the API
+// server must contain: the message of a denial, or the fields that the API server rejects.
+func (s *scene) injectOffline(pod []byte, directory string, flags []string) (injected []byte, denied []string) {
 	s.Helper()
 	command := exec.CommandContext(s.Context(), filepath.Join(bin, "k8s-sidecar-injector"),
 		append([]string{"inject", "-f", "-", "--config-directory=" + directory}, flags...)...)
@@ -182,18 +190,33 @@ func (s *scene) injectOffline(pod []byte, directory string, flags []string) (inj
 	command.Stdin, command.Stderr = bytes.NewReader(pod), &stderr
 	output, err := command.Output()
 	if _, failed := errors.AsType[*exec.ExitError](err); failed {
-		_, why, found := strings.Cut(stderr.String(), "denied, ")
-		if !found {
-			s.Fatalf("inject fails: %s", stderr.String())
-		}
-		_, message, _ := strings.Cut(why, ": ") // after the reason
-		line, _, _ := strings.Cut(message, "\n")
-		return nil, line
+		return nil, s.reasons(stderr.String())
 	}
 	must(s.T, err)
 	injected, err = yaml.YAMLToJSON(output)
 	must(s.T, err)
-	return injected, ""
+	return injected, nil
+}
+
+// reasons takes them from what inject prints.
+func (s *scene) reasons(stderr string) []string {
+	s.Helper()
+	if _, why, found := strings.Cut(stderr, "denied, "); found {
+		_, message, _ := strings.Cut(why, ": ") // after the reason
+		line, _, _ := strings.Cut(message, "\n")
+		return []string{line}
+	}
+	_, faults, found := strings.Cut(stderr, "the API server would reject ")
+	if !found {
+		s.Fatalf("inject fails: %s", stderr)
+	}
+	line, _, _ := strings.Cut(faults, "\n")
+	var fields []string
+	for fault := range strings.SplitSeq(line, "; ") {
+		field, _, _ := strings.Cut(fault, ": ")
+		fields = append(fields, field+": ")
+	}
+	return fields
 }
 
 // createRaw makes a pod of any bytes, in a dry run.

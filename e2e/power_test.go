@@ -30,7 +30,7 @@ func TestPowerNeedsConsent(t *testing.T) {
 	s.awaitContainers("good", "app,plain")
 	s.awaitContainers("base", "app,strong")
 	for name, want := range map[string]string{
-		"unasked": `:3: volumes[0].hostPath: Forbidden: hostPath volumes`,
+		"unasked": `:1: violates the Pod Security level baseline: hostPath volumes`,
 		"heir":    `:2: inherits: Forbidden: with what it inherits from "base": hostPath volumes`,
 	} {
 		s.awaitLine(strict, "document rejected: mend or remove it", "configmap "+s.namespace+"/"+name+"[sidecar.yaml]"+want)
@@ -45,7 +45,7 @@ func TestPowerNeedsConsent(t *testing.T) {
 	err := s.apply("asked", strong("asked"))
 	for _, want := range []string{
 		"denied the request: these definitions would be rejected", "move it to a file, or have the operator start with --privileged-sources=files,configmaps",
-		`/asked[sidecar.yaml]:3: volumes[0].hostPath: Forbidden: hostPath volumes`,
+		`/asked[sidecar.yaml]:1: violates the Pod Security level baseline: hostPath volumes`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, want %q in it", err, want)

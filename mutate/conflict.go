@@ -30,14 +30,13 @@ func (p *plan) conflictText() string {
 	return text
 }
 
-// findConflicts looks for what would make the API server refuse the resulting pod, as far as
-// the sidecar causes it. A fault that the pod came with is the API server's to name.
-// Containers of a name that is taken were found when they were added.
+// findConflicts finds the common reasons for which the API server would reject the resulting pod
+// and not the pod as received. The API server reports the rare ones. Duplicate names of containers
+// were found when the containers were added.
 func (p *plan) findConflicts() {
 	p.findMissingVolumes()
 	p.findPortConflicts()
 	p.findHostConflicts()
-	p.findUnmetDemands()
 	p.findTooLarge()
 }
 

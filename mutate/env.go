@@ -24,13 +24,13 @@ func (p *plan) addEnv(s *conf.Sidecar) {
 }
 
 // hasEnv tells whether the container has the variable, by itself or from an earlier sidecar.
-func (c *container) hasEnv(e *conf.Env) bool {
-	return c.ownEnv(e.Name) || slices.ContainsFunc(c.env, func(added conf.Env) bool { return added.Name == e.Name })
+func (c *container) hasEnv(e *conf.Element) bool {
+	return c.ownEnv(e.Name) || slices.ContainsFunc(c.env, func(added conf.Element) bool { return added.Name == e.Name })
 }
 
 func (c *container) ownEnv(name string) bool {
 	if c.received != nil {
 		return slices.Contains(c.received.Env, Named{Name: name})
 	}
-	return slices.ContainsFunc(c.injected.Env, func(own conf.Env) bool { return own.Name == name })
+	return slices.ContainsFunc(c.injected.Env, func(own conf.Element) bool { return own.Name == name })
 }

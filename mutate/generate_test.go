@@ -130,15 +130,7 @@ func (g *generator) spec() object {
 	g.list(spec, "imagePullSecrets", func() any { return object{"name": pick(g, "a", "b", "c")} })
 	g.list(spec, "tolerations", func() any { return g.with(g.toleration()) })
 	g.maybe(spec, 8, "automountServiceAccountToken", false, true, nil)
-	g.maybe(spec, 8, "hostUsers", false, true, nil)
 	g.maybe(spec, 8, "shareProcessNamespace", true, false, nil)
-	g.maybe(spec, 3, "restartPolicy", "Never", "OnFailure", nil)
-	g.maybe(spec, 6, "terminationGracePeriodSeconds", 5, 60, -1, nil)
-	g.maybe(spec, 6, "resourceClaims", []any{object{"name": "gpu"}}, []any{object{"name": "nic"}, nil}, []any{}, nil)
-	g.maybe(spec, 10, "hostnameOverride", "host", nil)
-	g.maybe(spec, 10, "os", object{"name": "windows"}, object{"name": "linux"}, nil)
-	g.maybe(spec, 10, "securityContext", object{"sysctls": []any{object{"name": "kernel.sem"}, object{"name": "net.core.somaxconn"}}},
-		object{"sysctls": []any{object{"name": "net/ipv4.tcp_syncookies"}, nil}}, object{"sysctls": nil}, nil)
 	return spec
 }
 
@@ -213,19 +205,6 @@ func (g *generator) toleration() object {
 	return t
 }
 
-// sidecarEnv is env that may also come from a file of a volume.
-func (g *generator) sidecarEnv() object {
-	if !g.one(8) {
-		return g.env()
-	}
-	ref := object{"volumeName": pick(g, "data", "token", "logs", "absent"), "path": "env", "key": "KEY"}
-	return object{"name": pick(g, "A", "B", "C"), "valueFrom": object{"fileKeyRef": ref}}
-}
-
-func (g *generator) sleep() object {
-	return object{"sleep": object{"seconds": pick(g, 5, 1, 30, 31, 2)}}
-}
-
 func (g *generator) mount() object {
 	m := object{
 		"name":      pick(g, "data", "logs", "token", "data", "logs", "token", "absent"),
@@ -296,7 +275,7 @@ func (g *generator) sidecar(name string) []byte {
 	}
 	g.unique(d, "volumes", g.volume)
 	g.unique(d, "volumeMounts", g.mount)
-	g.unique(d, "env", g.sidecarEnv)
+	g.unique(d, "env", g.env)
 	if !g.one(4) {
 		// Mostly the volumes that are mounted, so that not every pod is a conflict.
 		d["volumes"] = []any{
@@ -362,21 +341,14 @@ func (g *generator) sidecarContainer(names *[]string, init bool) object {
 	if g.one(2) {
 		return c // so plain that another sidecar may have the same
 	}
-	g.unique(c, "env", g.sidecarEnv)
+	g.unique(c, "env", g.env)
 	g.unique(c, "volumeMounts", g.mount)
-	g.maybe(c, 8, "securityContext", object{"procMount": "Unmasked"}, object{"procMount": "Default"},
-		object{"windowsOptions": object{"runAsUserName": "user"}}, object{"runAsUser": 7}, object{"runAsNonRoot": true})
-	g.maybe(c, 8, "resources", object{"claims": []any{object{"name": "gpu"}}}, object{"claims": []any{object{"name": "nic"}, object{"name": "gpu"}}})
 	if init {
 		g.maybe(c, 2, "restartPolicy", "Always")
 	}
 	if init && c["restartPolicy"] == nil {
-		return c // what Load says of the ports of others is nothing, and they have no hooks
+		return c // merging does not read the ports of others
 	}
-	g.maybe(c, 5, "lifecycle", object{"preStop": g.sleep()}, object{"postStart": g.sleep()},
-		object{"postStart": object{"exec": object{"command": []any{"true"}}}, "preStop": g.sleep()})
-	g.maybe(c, 3, "resizePolicy", []any{object{"resourceName": "cpu", "restartPolicy": "RestartContainer"}},
-		[]any{object{"resourceName": "cpu", "restartPolicy": "NotRequired"}})
 	if g.one(6) {
 		c["volumeDevices"] = []any{g.device()}
 	}

@@ -30,11 +30,11 @@ func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 }
 
 // Volumes is a list of at most mostVolumes.
-type Volumes []Volume
+type Volumes []Named
 
 // UnmarshalJSONFrom reads the list.
 func (v *Volumes) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Volume)(v), mostVolumes, "volumes", func(int, *Volume) bool { return true })
+	return readList(decoder, (*[]Named)(v), mostVolumes, "volumes", func(int, *Named) bool { return true })
 }
 
 // HostAliases is a list of which only the length matters.

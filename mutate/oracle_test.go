@@ -59,6 +59,8 @@ type expected struct {
 	aliases  []corev1.HostAlias
 	alone    bool // a sidecar does not want hostNetwork
 	conflict bool // two sidecars, or a sidecar and the pod, want different things
+	shares   bool // a sidecar shares processes that the pod does not
+	sees     bool // a sidecar sees the processes of the node, and the pod does not
 }
 
 // expect decides about a pod in namespace default, which may have a default of its own, when the
@@ -294,12 +296,16 @@ func (e *expected) mergePod(d *definition) {
 		}
 	}
 	spec.HostNetwork = spec.HostNetwork || d.HostNetwork
+	e.sees = e.sees || d.HostPID && !spec.HostPID
 	spec.HostPID = spec.HostPID || d.HostPID
 	spec.HostIPC = spec.HostIPC || d.HostIPC
 	if d.ShareProcessNamespace {
-		e.conflict = e.conflict || spec.ShareProcessNamespace != nil && !*spec.ShareProcessNamespace
+		shared := spec.ShareProcessNamespace
+		e.conflict = e.conflict || shared != nil && !*shared
+		e.shares = e.shares || shared == nil
 		spec.ShareProcessNamespace = new(true)
 	}
+	e.conflict = e.conflict || e.sees && e.shares
 	e.alone = e.alone || d.SkipHostNetworkPods
 }
 
@@ -443,7 +449,6 @@ func (e *expected) faults() map[string]bool {
 		}
 		names[c.Name] = true
 		mountFaults(found, spec, at, c)
-		demandFaults(found, spec, at, c)
 	})
 	e.portFaults(found)
 	e.nodeFaults(found)
@@ -529,96 +534,7 @@ func count(earlier []wantedPort, at string) int {
 }
 
 func (e *expected) nodeFaults(found map[string]bool) {
-	spec := &e.pod.Spec
-	alien := spec.HostUsers != nil && !*spec.HostUsers
-	windows := spec.OS != nil && spec.OS.Name == corev1.Windows
-	shares := spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace
-	e.each(func(at string, c *corev1.Container) {
-		if alien && len(c.VolumeDevices) > 0 {
-			found["hostUsers with devices of "+at] = true
-		}
-	})
-	for fault, is := range map[string]bool{
-		"hostUsers with hostNetwork":         alien && spec.HostNetwork,
-		"hostUsers with hostPID":             alien && spec.HostPID,
-		"hostUsers with hostIPC":             alien && spec.HostIPC,
-		"shareProcessNamespace with hostPID": shares && spec.HostPID,
-		"windows with hostPID":               windows && spec.HostPID,
-		"windows with hostIPC":               windows && spec.HostIPC,
-		"windows with shareProcessNamespace": windows && shares,
-		"hostNetwork where it is not wanted": e.alone && spec.HostNetwork,
-		"hostnameOverride with hostNetwork":  spec.HostnameOverride != nil && spec.HostNetwork,
-		"sysctls with hostNetwork":           hasNetworkSysctl(spec) && spec.HostNetwork,
-	} {
-		if is {
-			found[fault] = true
-		}
+	if e.alone && e.pod.Spec.HostNetwork {
+		found["hostNetwork where it is not wanted"] = true
 	}
-}
-
-func hasNetworkSysctl(spec *corev1.PodSpec) bool {
-	if spec.SecurityContext == nil {
-		return false
-	}
-	for _, s := range spec.SecurityContext.Sysctls {
-		if strings.HasPrefix(strings.ReplaceAll(s.Name, "/", "."), "net.") {
-			return true
-		}
-	}
-	return false
-}
-
-// demandFaults lists what a container asks of its pod in vain.
-func demandFaults(found map[string]bool, spec *corev1.PodSpec, at string, c *corev1.Container) {
-	for _, d := range c.VolumeDevices {
-		for _, v := range spec.Volumes {
-			if v.Name == d.Name && v.PersistentVolumeClaim == nil && v.Ephemeral == nil {
-				found[at+" mounts missing volume "+d.Name] = true // not one that can be a device
-			}
-		}
-	}
-	for _, e := range c.Env {
-		if e.ValueFrom != nil && e.ValueFrom.FileKeyRef != nil && !hasVolume(spec, e.ValueFrom.FileKeyRef.VolumeName) {
-			found[at+" reads from missing volume "+e.ValueFrom.FileKeyRef.VolumeName] = true
-		}
-	}
-	for _, claim := range c.Resources.Claims {
-		named := func(has corev1.PodResourceClaim) bool { return has.Name == claim.Name }
-		if !slices.ContainsFunc(spec.ResourceClaims, named) {
-			found[at+" has missing claim "+claim.Name] = true
-		}
-	}
-	for _, policy := range c.ResizePolicy {
-		if policy.RestartPolicy == corev1.RestartContainer && spec.RestartPolicy == corev1.RestartPolicyNever {
-			found[at+" is never restarted"] = true
-		}
-	}
-	alien := spec.HostUsers != nil && !*spec.HostUsers
-	if s := c.SecurityContext; s != nil && s.ProcMount != nil && *s.ProcMount == corev1.UnmaskedProcMount && !alien {
-		found[at+" is unmasked"] = true
-	}
-	if s := c.SecurityContext; s != nil && spec.OS != nil {
-		if spec.OS.Name == corev1.Windows && (s.ProcMount != nil || s.RunAsUser != nil) || spec.OS.Name == corev1.Linux && s.WindowsOptions != nil {
-			found[at+" is for another system"] = true
-		}
-	}
-	if c.Lifecycle == nil {
-		return
-	}
-	for _, hook := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
-		if hook != nil && hook.Sleep != nil && hook.Sleep.Seconds > graceOf(spec) {
-			found[at+" sleeps too long"] = true
-		}
-	}
-}
-
-// graceOf follows the defaults of the API.
-func graceOf(spec *corev1.PodSpec) int64 {
-	if spec.TerminationGracePeriodSeconds == nil {
-		return 30
-	}
-	if *spec.TerminationGracePeriodSeconds < 0 {
-		return 1
-	}
-	return *spec.TerminationGracePeriodSeconds
 }

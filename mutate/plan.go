@@ -45,7 +45,7 @@ type container struct {
 	by       *conf.Sidecar // who brings an injected one
 	first    bool          // an injected one comes before the received ones
 
-	env        []conf.Env     // added
+	env        []conf.Element // added
 	sources    []conf.EnvFrom // added, before the container's own
 	mounts     []conf.Mount   // added
 	dropsToken bool           // received mounts at tokenPath are taken away

@@ -184,7 +184,6 @@ func TestLimits(t *testing.T) {
 		"/object/spec/hostAliases":                {10000, "elements", inSpec("hostAliases")},
 		"/object/spec/imagePullSecrets":           {10000, "elements", inSpec("imagePullSecrets")},
 		"/object/spec/tolerations":                {10000, "elements", inSpec("tolerations")},
-		"/object/spec/resourceClaims":             {10000, "elements", inSpec("resourceClaims")},
 		"/object/spec/containers/0/env":           {10000, "elements", inContainer("env")},
 		"/object/spec/containers/0/envFrom":       {10000, "elements", inContainer("envFrom")},
 		"/object/spec/containers/0/volumeMounts":  {10000, "elements", inContainer("volumeMounts")},
@@ -194,9 +193,6 @@ func TestLimits(t *testing.T) {
 		"/object/metadata/annotations":            {10000, "elements", inMetadata("annotations")},
 		"/object/metadata/ownerReferences": {10000, "elements", func(n int) string {
 			return `{"metadata":{"ownerReferences":` + list(n) + `}}`
-		}},
-		"/object/spec/securityContext/sysctls": {10000, "elements", func(n int) string {
-			return `{"spec":{"securityContext":{"sysctls":` + list(n) + `}}}`
 		}},
 	} {
 		t.Run(path, func(t *testing.T) {
@@ -249,7 +245,7 @@ func TestLists(t *testing.T) {
 	}{
 		{`{}`, mutate.Spec{}},
 		{`{"containers":null,"initContainers":[]}`, mutate.Spec{InitContainers: mutate.Containers{}}},
-		{`{"volumes":[{},null,{"name":"a"}],"resourceClaims":[{},{"name":"a"},null]}`, mutate.Spec{Volumes: mutate.Volumes{{}, {}, {Name: "a"}}, ResourceClaims: mutate.Names{{Name: "a"}}}},
+		{`{"volumes":[{},null,{"name":"a"}],"imagePullSecrets":[{},{"name":"a"},null]}`, mutate.Spec{Volumes: mutate.Volumes{{}, {}, {Name: "a"}}, ImagePullSecrets: mutate.Names{{Name: "a"}}}},
 		{
 			`{"containers":[{"env":[],"volumeMounts":[{}],"volumeDevices":[null,{"devicePath":"/a"}]},{"env":null,"volumeMounts":null,"volumeDevices":null}]}`,
 			mutate.Spec{Containers: mutate.Containers{{Env: mutate.Names{}, VolumeMounts: mutate.Mounts{}, VolumeDevices: mutate.Devices{{Path: "/a"}}}, {}}},
@@ -290,8 +286,7 @@ func TestMemory(t *testing.T) {
 		{"env", `{"spec":{"containers":[{"env":[`, `]}]}}`},
 		{"volumes", `{"spec":{"volumes":[`, `]}}`},
 		{"aliases", `{"spec":{"hostAliases":[`, `]}}`},
-		{"sysctls", `{"spec":{"securityContext":{"sysctls":[`, `]}}}`},
-		{"claims", `{"spec":{"resourceClaims":[`, `]}}`},
+		{"secrets", `{"spec":{"imagePullSecrets":[`, `]}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			object := new(mutate.Object)

@@ -74,22 +74,10 @@ type Spec struct {
 	HostNetwork           bool        `json:"hostNetwork"`
 	HostPID               bool        `json:"hostPID"`
 	HostIPC               bool        `json:"hostIPC"`
-	HostUsers             *bool       `json:"hostUsers"`
 	ShareProcessNamespace *bool       `json:"shareProcessNamespace"`
-	RestartPolicy         string      `json:"restartPolicy"`
-	GracePeriod           *int64      `json:"terminationGracePeriodSeconds"`
 	ImagePullSecrets      Names       `json:"imagePullSecrets"`
 	NodeSelector          Pairs       `json:"nodeSelector"`
 	Tolerations           Tolerated   `json:"tolerations"`
-	ResourceClaims        Names       `json:"resourceClaims"`
-	HostnameOverride      *string     `json:"hostnameOverride"`
-	OS                    Named       `json:"os"`
-	SecurityContext       Security    `json:"securityContext"`
-}
-
-// Security is the view of the pod's security context.
-type Security struct {
-	Sysctls Names `json:"sysctls"`
 }
 
 // Container is the view of a container.
@@ -108,13 +96,6 @@ type Source struct {
 	Prefix    string `json:"prefix"`
 	ConfigMap Named  `json:"configMapRef"`
 	Secret    Named  `json:"secretRef"`
-}
-
-// Volume is the view of a volume. Only the last two can be a block device.
-type Volume struct {
-	Name      string    `json:"name"`
-	Claim     *struct{} `json:"persistentVolumeClaim"`
-	Ephemeral *struct{} `json:"ephemeral"`
 }
 
 // Named is the view of anything of which only the name matters.

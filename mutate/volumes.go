@@ -3,8 +3,6 @@ package mutate
 import (
 	"slices"
 
-	"github.com/go-json-experiment/json"
-
 	"k8s-sidecar-injector/conf"
 )
 
@@ -34,7 +32,7 @@ func (p *plan) findOtherVolume(earlier *volume, s *conf.Sidecar, v *conf.Element
 }
 
 func (p *plan) received(volume string) bool {
-	return slices.ContainsFunc(p.spec.Volumes, func(v Volume) bool { return v.Name == volume })
+	return slices.ContainsFunc(p.spec.Volumes, func(v Named) bool { return v.Name == volume })
 }
 
 // addedVolume is the one of the name that a sidecar adds, or nil.
@@ -47,23 +45,7 @@ func (p *plan) addedVolume(name string) *volume {
 	return nil
 }
 
-// hasVolume tells whether the pod has the volume or gets it. A received one that is taken away
-// counts too: nothing mounts it, so only env from a file can still ask for it, see drops.
+// hasVolume reports whether the pod has the volume or gets it.
 func (p *plan) hasVolume(name string) bool {
 	return p.received(name) || p.addedVolume(name) != nil
-}
-
-// isPlain tells whether the volume is there and is one that cannot be a block device.
-func (p *plan) isPlain(name string) bool {
-	at := slices.IndexFunc(p.spec.Volumes, func(v Volume) bool { return v.Name == name })
-	if at >= 0 {
-		v := &p.spec.Volumes[at]
-		return v.Claim == nil && v.Ephemeral == nil
-	}
-	added := p.addedVolume(name)
-	if added == nil {
-		return false
-	}
-	var v Volume
-	return json.Unmarshal(added.JSON, &v) == nil && v.Claim == nil && v.Ephemeral == nil
 }

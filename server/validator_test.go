@@ -182,7 +182,7 @@ func TestValidator(t *testing.T) {
 			[]string{
 				"configmap sidecars/new[k]:1: needs the Pod Security level privileged, which a definition in a ConfigMap may not: " +
 					"move it to a file, or have the operator start with --privileged-sources=files,configmaps\n" +
-					`configmap sidecars/new[k]:3: volumes[0].hostPath: Forbidden: hostPath volumes`,
+					`configmap sidecars/new[k]:1: violates the Pod Security level baseline: hostPath volumes (volume "root")`,
 			},
 			nil,
 		},

@@ -1,0 +1,64 @@
+package podrules
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// runtimeAnnotations returns the violation of a definition with annotations that a container runtime
+// interprets. A kubelet passes the annotations of a pod to its runtime, which runs as root on the node. What
+// the runtime does with them, such as devices, mounts, profiles and properties of its systemd unit, is checked
+// neither by Kubernetes nor by the Pod Security Standards.
+func runtimeAnnotations(annotations map[string]string) []Violation {
+	var found []string
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		if RuntimeAnnotation(key) {
+			found = append(found, strconv.Quote(key))
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return []Violation{{"container runtime annotations", strings.Join(found, ", ")}}
+}
+
+// RuntimeAnnotation reports whether a container runtime, or a plugin of one, may interpret the annotation. Runtimes
+// compare keys exactly; letter case is ignored here so that none is missed.
+func RuntimeAnnotation(key string) bool {
+	key = strings.ToLower(key)
+	domain, _, _ := strings.Cut(key, "/")
+	return slices.ContainsFunc(runtimePrefixes(), func(prefix string) bool { return strings.HasPrefix(key, prefix) }) ||
+		slices.ContainsFunc(runtimeDomains(), func(of string) bool { return domain == of || strings.HasSuffix(domain, "."+of) })
+}
+
+// runtimePrefixes begin the keys that are reversed domain names. The comments name where each runtime defines
+// its keys.
+func runtimePrefixes() []string {
+	return []string{
+		"io.kubernetes.",        // CRI-O (pkg/annotations): cri-o.*; containerd (pkg/cri/annotations): cri.*
+		"io.containerd.",        // containerd (internal/cri/annotations): runtime handler, options of shims
+		"io.containers.",        // CRI-O (pkg/annotations): trace-syscall, for oci-seccomp-bpf-hook
+		"io.katacontainers.",    // Kata Containers (docs/how-to/how-to-set-sandbox-config-kata.md)
+		"dev.gvisor.",           // gVisor (runsc/config): flag.* overrides flags of runsc, spec.* mounts
+		"io.microsoft.",         // hcsshim (pkg/annotations): virtualmachine.*, container.*
+		"run.oci.",              // crun (crun.1.md): handlers, hooks, SELinux and seccomp options
+		"module.wasm.image",     // crun: runs the image by its wasm handler
+		"org.systemd.property.", // runc, crun: properties of the systemd unit (GHSA-2cgq-h8xw-2v5j)
+		"org.criu.",             // runc (docs/checkpoint-restore.md), crun: config, a file of the node
+	}
+}
+
+// runtimeDomains are the domains before the slash, or whole keys. Their subdomains count as well.
+func runtimeDomains() []string {
+	return []string{
+		"crio.io",                      // CRI-O (pkg/annotations/v2): devices.crio.io, cpu-quota.crio.io
+		"cri-o.io",                     // CRI-O: seccomp-profile.kubernetes.cri-o.io
+		"containerd.io",                // containerd: containerd.io/restart.*, ulimits.nri.containerd.io
+		"cdi.k8s.io",                   // Container Device Interface (SPEC.md), also nvidia.cdi.k8s.io
+		"nri.io",                       // plugins of containerd/nri: devices.nri.io, mounts.nri.io
+		"noderesource.dev",             // the newer names of these plugins: devices.noderesource.dev
+		"resources.beta.kubernetes.io", // goresctrl, in CRI-O and containerd: blockio and rdt classes
+	}
+}
