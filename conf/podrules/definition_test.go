@@ -21,11 +21,11 @@ func texts(faults field.ErrorList) []string {
 	return list
 }
 
-func parse[T any](t testing.TB, text string) *T {
-	t.Helper()
+func parse[T any](tb testing.TB, text string) *T {
+	tb.Helper()
 	parsed := new(T)
 	if err := yaml.UnmarshalStrict([]byte(text), parsed); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return parsed
 }
