@@ -63,7 +63,7 @@ func TestEventsOfPolicies(t *testing.T) {
 	t.Parallel()
 	const (
 		unknown = `unknown_sidecar: annotation injector.tumblr.com/request: there is no sidecar "nobody:v1"`
-		wrong   = `bad_parameter: sidecar logger:v1: annotation "injector.tumblr.com/param.level": "trace" is none of debug, info`
+		wrong   = `bad_parameter: sidecar logger:v1: annotation "injector.tumblr.com/param.level" is none of debug, info`
 	)
 	for _, c := range []struct {
 		policy string
