@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -246,17 +247,23 @@ func CheckPrograms(bin string) error {
 	return nil
 }
 
-// FreePorts gives ports of the loopback interface that nobody used a moment ago.
+// FreePorts returns ports on which nothing listens. They are below the range from which Linux takes ports for
+// connections (ip_local_port_range), and random so that two callers hardly ever get the same.
 func FreePorts(count int) ([]int, error) {
-	ports := make([]int, count)
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	const first, last, attempts = 10_000, 32_000, 100
+	var ports []int
+	var err error
+	for range attempts {
+		port := first + mathrand.IntN(last-first)
+		listener, listenErr := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if listenErr != nil {
+			err = listenErr
+			continue
 		}
 		defer listener.Close() // all of them stay open until each is known
-		address, _ := listener.Addr().(*net.TCPAddr)
-		ports[i] = address.Port
+		if ports = append(ports, port); len(ports) == count {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find %d free ports: %w", count, err)
 }
