@@ -258,7 +258,9 @@ func unlessBelow(known, more field.ErrorList) field.ErrorList {
 }
 
 func above(known field.ErrorList, path string) bool {
-	return slices.ContainsFunc(known, func(fault *field.Error) bool { return len(fault.Field) > len(path) && below(field.ErrorList{{Field: path}}, fault.Field) })
+	return slices.ContainsFunc(known, func(fault *field.Error) bool {
+		return len(fault.Field) > len(path) && below(field.ErrorList{{Field: path}}, fault.Field)
+	})
 }
 
 func below(known field.ErrorList, path string) bool {
