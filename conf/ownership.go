@@ -94,29 +94,54 @@ func blockEntries(content []byte, indent int) iter.Seq[[]byte] {
 // flowEntries yields what follows each `{` and `,` of the outermost braces.
 func flowEntries(content []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		depth, quote, previous := 0, byte(0), byte(',')
-		for i := 0; i < len(content); i++ {
-			c := content[i]
-			switch {
-			case quote == '"' && c == '\\':
-				i++
-			case quote != 0:
-				if c == quote {
-					quote = 0
-				}
-			case (c == '"' || c == '\'') && strings.IndexByte("{[,:", previous) >= 0:
-				quote = c
-			case c == '{' || c == '[':
-				depth++
-			case c == '}' || c == ']':
-				depth--
-			}
-			if quote == 0 && depth == 1 && (c == '{' || c == ',') && !yield(bytes.TrimLeft(content[i+1:], " \t\r\n")) {
+		flow := flowStyle{previous: ','}
+		for i, c := range content {
+			if flow.entryAfter(c) && !yield(bytes.TrimLeft(content[i+1:], " \t\r\n")) {
 				return
 			}
-			if strings.IndexByte(" \t\r\n", c) < 0 {
-				previous = c
-			}
 		}
+	}
+}
+
+// flowStyle is where a scan of YAML in flow style is.
+type flowStyle struct {
+	depth    int
+	quote    byte // that of the text that is open; 0 outside
+	escaped  bool
+	previous byte // the last character outside quotes that is no white space
+}
+
+// entryAfter moves on by one character and reports whether an entry of the outermost braces begins after it.
+func (f *flowStyle) entryAfter(c byte) bool {
+	if f.quote != 0 {
+		f.quoted(c)
+		return false
+	}
+	switch c {
+	case ' ', '\t', '\r', '\n':
+		return false
+	case '"', '\'':
+		if strings.IndexByte("{[,:", f.previous) >= 0 { // else it is part of a plain text: it's
+			f.quote = c
+			return false
+		}
+	case '{', '[':
+		f.depth++
+	case '}', ']':
+		f.depth--
+	}
+	f.previous = c
+	return f.depth == 1 && (c == '{' || c == ',')
+}
+
+// quoted moves on by one character in quotes.
+func (f *flowStyle) quoted(c byte) {
+	switch {
+	case f.escaped:
+		f.escaped = false
+	case f.quote == '"' && c == '\\':
+		f.escaped = true
+	case c == f.quote:
+		f.quote = 0
 	}
 }
