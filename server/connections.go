@@ -51,13 +51,20 @@ type connections struct {
 
 	mutex sync.Mutex
 	total int
-	peers map[string]map[*connection]struct{}
+	peers map[string]*peer
+}
+
+// peer is an address with open connections.
+type peer struct {
+	address string
+	open    map[*connection]struct{}
+	turn    atomic.Int64 // like that of a connection
 }
 
 func newConnections(listener net.Listener, port string, metrics *Metrics, log zerolog.Logger) *connections {
 	return &connections{
 		Listener: listener, port: port, metrics: metrics, log: newThrottle(log),
-		peers: make(map[string]map[*connection]struct{}),
+		peers: make(map[string]*peer),
 	}
 }
 
@@ -66,11 +73,12 @@ func newConnections(listener net.Listener, port string, metrics *Metrics, log ze
 type connection struct {
 	net.Conn
 	port   *connections
-	peer   string
+	peer   *peer
 	busy   atomic.Bool
 	closed atomic.Bool  // because of a limit
 	served atomic.Bool  // whether a request was answered since the connection became busy
 	since  atomic.Int64 // Unix nanoseconds of the last answer, or of the beginning
+	turn   atomic.Int64 // Unix nanoseconds of when a request last got a slot of a lane, or of the beginning
 	resets *rate.Limiter
 }
 
@@ -90,14 +98,13 @@ func (c *connections) Accept() (net.Conn, error) {
 // admit returns the connection if there is room for it, and closes another one if needed. Otherwise it
 // closes the connection and returns nil.
 func (c *connections) admit(accepted net.Conn) *connection {
-	peer, _, err := net.SplitHostPort(accepted.RemoteAddr().String())
+	address, _, err := net.SplitHostPort(accepted.RemoteAddr().String())
 	if err != nil {
-		peer = accepted.RemoteAddr().String()
+		address = accepted.RemoteAddr().String()
 	}
-	next := &connection{Conn: accepted, port: c, peer: peer, resets: rate.NewLimiter(resetRate, resetBurst)}
-	next.since.Store(time.Now().UnixNano())
 	c.mutex.Lock()
-	victim, room := c.findRoom(peer)
+	next := newConnection(accepted, c, c.peerAt(address))
+	victim, room := c.findRoom(next.peer)
 	if victim != nil {
 		c.remove(victim)
 	}
@@ -115,11 +122,29 @@ func (c *connections) admit(accepted net.Conn) *connection {
 	return next
 }
 
+func newConnection(accepted net.Conn, port *connections, from *peer) *connection {
+	c := &connection{Conn: accepted, port: port, peer: from, resets: rate.NewLimiter(resetRate, resetBurst)}
+	now := time.Now().UnixNano()
+	c.since.Store(now)
+	c.turn.Store(now)
+	return c
+}
+
+// peerAt returns the peer with the address. The mutex is held.
+func (c *connections) peerAt(address string) *peer {
+	if known := c.peers[address]; known != nil {
+		return known
+	}
+	unknown := &peer{address: address, open: make(map[*connection]struct{})}
+	unknown.turn.Store(time.Now().UnixNano())
+	return unknown
+}
+
 // findRoom reports whether there is room for a connection of the peer, if the victim is closed. The
 // victim is nil if none needs to be. The mutex is held.
-func (c *connections) findRoom(peer string) (victim *connection, room bool) {
+func (c *connections) findRoom(from *peer) (victim *connection, room bool) {
 	now := time.Now()
-	own := c.peers[peer]
+	own := from.open
 	switch {
 	case len(own) >= maxPeerConnections:
 		victim = longestWithout(own, now)
@@ -156,9 +181,9 @@ func longestWithout(open map[*connection]struct{}, now time.Time) *connection {
 }
 
 func (c *connections) largestPeer() (largest map[*connection]struct{}) {
-	for _, open := range c.peers {
-		if len(open) > len(largest) {
-			largest = open
+	for _, one := range c.peers {
+		if len(one.open) > len(largest) {
+			largest = one.open
 		}
 	}
 	return largest
@@ -166,22 +191,20 @@ func (c *connections) largestPeer() (largest map[*connection]struct{}) {
 
 // add and remove are called with the mutex held.
 func (c *connections) add(one *connection) {
-	if c.peers[one.peer] == nil {
-		c.peers[one.peer] = make(map[*connection]struct{})
-	}
-	c.peers[one.peer][one] = struct{}{}
+	c.peers[one.peer.address] = one.peer
+	one.peer.open[one] = struct{}{}
 	c.total++
 	c.metrics.connections.WithLabelValues(c.port).Set(float64(c.total))
 }
 
 func (c *connections) remove(one *connection) {
-	open := c.peers[one.peer]
+	open := one.peer.open
 	if _, found := open[one]; !found {
 		return
 	}
 	delete(open, one)
 	if len(open) == 0 {
-		delete(c.peers, one.peer)
+		delete(c.peers, one.peer.address)
 	}
 	c.total--
 	c.metrics.connections.WithLabelValues(c.port).Set(float64(c.total))
@@ -201,13 +224,32 @@ func (c *connection) closeFor(cause string) {
 		return
 	}
 	_ = c.Close()
-	c.port.countClosed(c.peer, cause)
+	c.port.countClosed(c.peer.address, cause)
 }
 
 func (c *connections) countClosed(peer, cause string) {
 	c.metrics.closed.WithLabelValues(c.port, cause).Inc()
 	c.log.event(zerolog.WarnLevel).Str("peer", peer).Str("port", c.port).Str("cause", cause).
 		Msg("connection closed: its peer has too many, or cancels too many requests")
+}
+
+// turns returns when requests of the address and of the connection last got a slot. The connection may
+// be nil.
+func (c *connection) turns() (peer, own int64) {
+	if c == nil {
+		return 0, 0
+	}
+	return c.peer.turn.Load(), c.turn.Load()
+}
+
+// tookTurn notes that a request of the connection got a slot.
+func (c *connection) tookTurn() {
+	if c == nil {
+		return
+	}
+	now := time.Now().UnixNano()
+	c.peer.turn.Store(now)
+	c.turn.Store(now)
 }
 
 // answered notes that a request of the connection has ended, in an answer or because it was cancelled.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -44,4 +45,35 @@ const (
 // Limit returns the listener that a server gets, and makes the server use its limits.
 func Limit(server *http.Server, listener net.Listener, metrics *Metrics) net.Listener {
 	return limited(server, listener, webhookPort, &Options{Metrics: metrics, Log: zerolog.Nop()})
+}
+
+// Client is a connection that sends requests.
+type Client = connection
+
+// NewClient returns a connection from the address of another one, or from a new address if that is nil.
+func NewClient(other *Client) *Client {
+	from := new(peer)
+	if other != nil {
+		from = other.peer
+	}
+	return newConnection(nil, nil, from)
+}
+
+// Slots returns how many requests with small bodies may compute at once.
+func (l *Lanes) Slots() int {
+	return l.small.free
+}
+
+// Compute calls a function in a slot, for a request of the client.
+func (l *Lanes) Compute(ctx context.Context, client *Client, compute func()) error {
+	x := exchange{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
+	defer x.leave()
+	if err := x.enter(&l.small, requestCost); err != nil {
+		return err
+	}
+	if err := x.acquire(ctx); err != nil {
+		return err
+	}
+	compute()
+	return nil
 }

@@ -37,7 +37,11 @@ func newIntake(lanes *Lanes, refused func(), log zerolog.Logger) intake {
 
 // begin starts an exchange in the small lane. It must be ended.
 func (i *intake) begin(w http.ResponseWriter, r *http.Request, start time.Time) *exchange {
-	x := &exchange{lanes: i.lanes, control: http.NewResponseController(w), start: start, base: baseCost(r), buffer: i.newBuffer()}
+	client, _ := r.Context().Value(connectionKey{}).(*connection)
+	x := &exchange{
+		lanes: i.lanes, control: http.NewResponseController(w), client: client, start: start, base: baseCost(r),
+		buffer: i.newBuffer(),
+	}
 	_ = x.enter(&i.lanes.small, x.base) // if that fails, so does the next call of hold
 	return x
 }

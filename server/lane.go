@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -41,8 +42,7 @@ type Lanes struct {
 func NewLanes() *Lanes {
 	lanes := new(Lanes)
 	lanes.small.budget, lanes.large.budget = smallBudget, largeBudget
-	lanes.small.slots = make(chan struct{}, min(2*runtime.GOMAXPROCS(0), mostSlots))
-	lanes.large.slots = make(chan struct{}, 1)
+	lanes.small.free, lanes.large.free = min(2*runtime.GOMAXPROCS(0), mostSlots), 1
 	return lanes
 }
 
@@ -50,9 +50,9 @@ func NewLanes() *Lanes {
 // A request is charged for its body until it is decoded, and then for its response until it is sent.
 type lane struct {
 	budget int64
-	slots  chan struct{}
 
 	mutex   sync.Mutex
+	free    int // the slots that nobody has; 0 if an exchange waits for one
 	used    int64
 	doomed  int64         // the part of used that exchanges hold which were cut off, but have not left yet
 	freed   chan struct{} // closed when an exchange leaves or is cut off; nil if nobody waits for that
@@ -70,10 +70,13 @@ type exchange struct {
 	deadline time.Time     // until when the client waits; zero if it did not tell
 	buffer   *bytes.Buffer // the body, and then the response
 
+	client   *connection   // nil if it is unknown
+
 	lane *lane
-	slot bool // whether it has a slot of the lane
 
 	// The mutex of the lane guards the rest.
+	slot    bool          // whether it has a slot
+	granted chan struct{} // closed when it gets a slot; nil if it does not wait for one
 	cost    int64
 	place   int // in lane.waiting, from 1; 0 if it does not wait
 	writing bool
@@ -242,39 +245,81 @@ func (x *exchange) stopWaiting() {
 // acquire takes a slot to compute in. It waits until the context or the deadline ends, or until the
 // exchange is cut off. An exchange in a slot is never cut off.
 func (x *exchange) acquire(ctx context.Context) error {
-	select {
-	case x.lane.slots <- struct{}{}:
-	default:
-		ctx, cancel := x.waitContext(ctx)
-		defer cancel()
-		select {
-		case x.lane.slots <- struct{}{}:
-		case <-ctx.Done():
-			return x.ended()
-		}
+	l := x.lane
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	switch {
+	case x.cut:
+		return errBusy
+	case l.free > 0:
+		l.free--
+		x.grant()
+		return nil
 	}
-	x.slot = true
-	x.lane.mutex.Lock()
-	x.stopWaiting()
-	cut := x.cut
-	x.lane.mutex.Unlock()
-	if cut {
-		x.release()
+	granted := make(chan struct{})
+	x.granted = granted
+	l.mutex.Unlock()
+	ctx, cancel := x.waitContext(ctx)
+	select {
+	case <-granted:
+	case <-ctx.Done():
+	}
+	cancel()
+	l.mutex.Lock()
+	x.granted = nil
+	switch {
+	case x.slot:
+		return nil
+	case x.cut:
 		return errBusy
 	}
-	return nil
+	return errLate
 }
 
 // release returns the slot, if the exchange has one. The exchange waits again.
 func (x *exchange) release() {
+	l := x.lane
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
 	if !x.slot {
 		return
 	}
 	x.slot = false
-	<-x.lane.slots
-	x.lane.mutex.Lock()
+	if next := l.next(); next != nil {
+		next.grant()
+	} else {
+		l.free++
+	}
 	x.wait()
-	x.lane.mutex.Unlock()
+}
+
+// next returns the exchange that gets the next slot; nil if none waits for one. Addresses take turns, and
+// so do the connections of an address. Thus a client that sends many requests delays its own.
+func (l *lane) next() (next *exchange) {
+	for _, x := range l.waiting {
+		if x.granted != nil && (next == nil || x.precedes(next)) {
+			next = x
+		}
+	}
+	return next
+}
+
+// precedes reports whether the exchange gets a slot before another one.
+func (x *exchange) precedes(other *exchange) bool {
+	peer, own := x.client.turns()
+	otherPeer, otherOwn := other.client.turns()
+	return cmp.Or(cmp.Compare(peer, otherPeer), cmp.Compare(own, otherOwn), x.start.Compare(other.start)) < 0
+}
+
+// grant gives a slot to the exchange. The mutex is held.
+func (x *exchange) grant() {
+	x.slot = true
+	x.stopWaiting()
+	x.client.tookTurn()
+	if x.granted != nil {
+		close(x.granted)
+		x.granted = nil
+	}
 }
 
 // waitContext returns a context for a wait. It ends with the parent, at the deadline, and when the

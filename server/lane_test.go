@@ -1,0 +1,110 @@
+package server_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s-sidecar-injector/server"
+)
+
+// queue is a queue for the only free slot.
+type queue struct {
+	t      *testing.T
+	lanes  *server.Lanes
+	served []string // the names of the requests that had the slot
+}
+
+// newQueue returns a queue in which the client holds all slots until open is called.
+func newQueue(t *testing.T, client *server.Client) (q *queue, open func()) {
+	t.Helper()
+	q = &queue{t: t, lanes: server.NewLanes()}
+	first, others := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(others) })
+	q.settle() // all clients of the test have connected before
+	for n := range q.lanes.Slots() {
+		hold := others
+		if n == 0 {
+			hold = first
+		}
+		go func() { _ = q.lanes.Compute(t.Context(), client, func() { <-hold }) }()
+	}
+	q.settle()
+	return q, func() {
+		close(first)
+		q.settle()
+	}
+}
+
+// settle waits until all requests wait or are served, and for a different time.
+func (q *queue) settle() {
+	synctest.Wait()
+	<-time.After(time.Millisecond)
+}
+
+// add makes requests of a client wait.
+func (q *queue) add(name string, client *server.Client, requests int) {
+	for range requests {
+		go func() {
+			err := q.lanes.Compute(q.t.Context(), client, func() {
+				q.served = append(q.served, name)
+				<-time.After(time.Millisecond)
+			})
+			if err != nil {
+				q.t.Errorf("%s: %v", name, err)
+			}
+		}()
+	}
+	q.settle()
+}
+
+// await returns the positions at which the requests of that name were served.
+func (q *queue) await(total int, name string) (positions []int) {
+	q.t.Helper()
+	for len(q.served) < total {
+		q.settle()
+	}
+	q.settle()
+	for n, served := range q.served {
+		if served == name {
+			positions = append(positions, n)
+		}
+	}
+	return positions
+}
+
+// A request never waits for many requests of another connection from the same address.
+func TestConnectionsTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hoard := server.NewClient(nil)
+		honest := server.NewClient(hoard)
+		q, open := newQueue(t, hoard)
+		q.add("hoard", hoard, 500)
+		q.add("honest", honest, 1)
+		open()
+		if got := q.await(501, "honest"); !slices.Equal(got, []int{0}) {
+			t.Errorf("the honest request was served at %v", got)
+		}
+	})
+}
+
+// An address has half of the slots if one other address has any number of connections. New connections
+// get no slot before old ones.
+func TestAddressesTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		honest, hoard := server.NewClient(nil), server.NewClient(nil)
+		q, open := newQueue(t, hoard)
+		q.add("honest", honest, 3)
+		for range 100 {
+			q.add("hoard", server.NewClient(hoard), 2)
+		}
+		q.add("honest", honest, 2)
+		open()
+		if got := q.await(205, "honest"); !slices.Equal(got, []int{0, 2, 4, 6, 8}) {
+			t.Errorf("the honest requests were served at %v", got)
+		}
+	})
+}
