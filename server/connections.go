@@ -56,9 +56,15 @@ type connections struct {
 
 // peer is an address with open connections.
 type peer struct {
+	share
 	address string
 	open    map[*connection]struct{}
-	turn    atomic.Int64 // like that of a connection
+}
+
+// share is what the requests of a connection or of an address have of the lanes.
+type share struct {
+	turn atomic.Int64 // Unix nanoseconds of when one last got a slot, or of the beginning
+	used atomic.Int64 // the bytes that they are charged for
 }
 
 func newConnections(listener net.Listener, port string, metrics *Metrics, log zerolog.Logger) *connections {
@@ -72,13 +78,13 @@ func newConnections(listener net.Listener, port string, metrics *Metrics, log ze
 // requests.
 type connection struct {
 	net.Conn
+	share
 	port   *connections
 	peer   *peer
 	busy   atomic.Bool
 	closed atomic.Bool  // because of a limit
 	served atomic.Bool  // whether a request was answered since the connection became busy
 	since  atomic.Int64 // Unix nanoseconds of the last answer, or of the beginning
-	turn   atomic.Int64 // Unix nanoseconds of when a request last got a slot of a lane, or of the beginning
 	resets *rate.Limiter
 }
 
@@ -250,6 +256,22 @@ func (c *connection) tookTurn() {
 	now := time.Now().UnixNano()
 	c.peer.turn.Store(now)
 	c.turn.Store(now)
+}
+
+// charge notes that requests of the connection are charged for more bytes, or less if that is negative.
+func (c *connection) charge(more int64) {
+	if c != nil {
+		c.used.Add(more)
+		c.peer.used.Add(more)
+	}
+}
+
+// weight returns the product of the bytes that requests of the connection and of the address are charged for.
+func (c *connection) weight() float64 {
+	if c == nil {
+		return 1
+	}
+	return float64(c.used.Load()) * float64(c.peer.used.Load())
 }
 
 // answered notes that a request of the connection has ended, in an answer or because it was cancelled.

@@ -54,7 +54,7 @@ type lane struct {
 	mutex   sync.Mutex
 	free    int // the slots that nobody has; 0 if an exchange waits for one
 	used    int64
-	doomed  int64         // the part of used that exchanges hold which were cut off, but have not left yet
+	leaving int64         // the part of used that exchanges hold which were cut off, but have not left yet
 	freed   chan struct{} // closed when an exchange leaves or is cut off; nil if nobody waits for that
 	waiting []*exchange   // requests that wait for their client, a slot or a lookup; in no order
 }
@@ -70,7 +70,7 @@ type exchange struct {
 	deadline time.Time     // until when the client waits; zero if it did not tell
 	buffer   *bytes.Buffer // the body, and then the response
 
-	client   *connection   // nil if it is unknown
+	client *connection // nil if it is unknown
 
 	lane *lane
 
@@ -108,21 +108,20 @@ func (x *exchange) leave() {
 	l := x.lane
 	l.mutex.Lock()
 	x.stopWaiting()
-	l.used -= x.cost
 	if x.cut {
-		l.doomed -= x.cost
+		l.leaving -= x.cost
 	}
-	x.cost = 0
+	x.charge(0)
 	l.wake()
 	l.mutex.Unlock()
 	x.cutting.Wait()
 	x.lane = nil
 }
 
-// hold charges the exchange for all that it holds, before it takes it. While the lane is over its
-// budget, hold cuts off the waiting exchange that has held most for longest, by the product of both.
-// Thus slow clients lose their place to new ones. Before it takes much, it waits until those that were
-// cut off have left. It fails if this exchange was cut off.
+// hold charges the exchange for all that it is about to hold. While the lane is over its budget, hold
+// cuts off the worst of the waiting exchanges, so that slow clients lose their place to new ones. Before
+// the exchange takes much, it waits until those that were cut off have left. hold fails if this exchange
+// was cut off.
 func (x *exchange) hold(cost int64) error {
 	l := x.lane
 	l.mutex.Lock()
@@ -131,8 +130,7 @@ func (x *exchange) hold(cost int64) error {
 		return errBusy
 	}
 	more := cost - x.cost
-	l.used += more
-	x.cost = cost
+	x.charge(cost)
 	leaving := l.makeRoom()
 	if more > muchMemory && l.used > l.budget && leaving {
 		l.awaitRoom(x)
@@ -143,10 +141,18 @@ func (x *exchange) hold(cost int64) error {
 	return nil
 }
 
+// charge replaces what the exchange is charged for. The mutex is held.
+func (x *exchange) charge(cost int64) {
+	more := cost - x.cost
+	x.cost = cost
+	x.lane.used += more
+	x.client.charge(more)
+}
+
 // makeRoom cuts off exchanges until the rest is within the budget. It reports whether any will leave.
 // The mutex is held when it is called and when it returns.
 func (l *lane) makeRoom() bool {
-	for l.used-l.doomed > l.budget {
+	for l.used-l.leaving > l.budget {
 		victim := l.worst(time.Now())
 		if victim == nil {
 			break
@@ -154,13 +160,13 @@ func (l *lane) makeRoom() bool {
 		victim.stopWaiting()
 		victim.cut = true
 		victim.cutting.Add(1)
-		l.doomed += victim.cost
+		l.leaving += victim.cost
 		l.wake()
 		l.mutex.Unlock()
 		victim.cutOff()
 		l.mutex.Lock()
 	}
-	return l.doomed > 0
+	return l.leaving > 0
 }
 
 // awaitRoom waits until the lane is within its budget or the exchange is cut off, for cutTimeout at
@@ -193,11 +199,14 @@ func (l *lane) wake() {
 	}
 }
 
-// worst returns the waiting exchange with the largest product of bytes and age; nil if none waits.
+// worst returns the waiting exchange with the largest product of its bytes, its age, and the bytes of its
+// connection and of its address; nil if none waits. Thus many requests of one client are cut off before
+// the few of another one.
 func (l *lane) worst(now time.Time) (worst *exchange) {
 	most := -1.0
 	for _, x := range l.waiting {
-		if product := float64(x.cost) * now.Sub(x.start).Seconds(); product > most {
+		product := float64(x.cost) * now.Sub(x.start).Seconds() * x.client.weight()
+		if product > most {
 			worst, most = x, product
 		}
 	}

@@ -242,10 +242,10 @@ func (c *frames) open(block []byte, endHeaders bool) (stream uint32, err error) 
 }
 
 // request sends a body of which it announces the length. The stream stays open if that is more than the
-// body has.
-func (c *frames) request(path, body string, announced int) error {
+// body has. The names and values of more header fields alternate.
+func (c *frames) request(path, body string, announced int, more ...string) error {
 	complete := announced == len(body)
-	stream, err := c.open(headerBlock(path, announced), true)
+	stream, err := c.open(headerBlock(path, announced, more...), true)
 	for body != "" && err == nil {
 		piece := body[:min(len(body), 16<<10)]
 		body = body[len(piece):]

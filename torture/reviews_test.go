@@ -71,22 +71,79 @@ func TestEmptyObjects(t *testing.T) {
 	})
 }
 
-// Streams whose responses are never read: the window of each stream is zero.
+// amplified is a review of 1 KB whose response has 430 KB.
+func amplified() string {
+	return podReview(refLogger, "", `"containers":`+empties(249))
+}
+
+// large is a review of almost the largest body, which decodes to much more.
+func large() string {
+	env := strings.TrimSuffix(strings.Repeat(`{"name":"ab"},`, 480_000), ",")
+	return podReview(refLogger, "", `"containers":[{"name":"a","image":"a","env":[`+env+`]}]`)
+}
+
+// longHeader is a header field of almost the longest header.
+var longHeader = []string{"x-long", strings.Repeat("~", 7000)}
+
+// unread opens streams whose responses are never read: the window of each is zero. It opens the connections
+// again after a while, and returns the number of streams.
+func (i *injector) unread(ctx context.Context, connections, streams int, body string, more ...string) int {
+	var sent atomic.Int64
+	repeat(ctx, connections, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		c := i.frames(ctx, windowZero)
+		defer c.close()
+		for n := 0; n < streams && ctx.Err() == nil; n++ {
+			_ = c.request("/mutate?timeout=30s", body, len(body), more...) // the server may refuse a stream
+			sent.Add(1)
+		}
+		<-ctx.Done()
+	})
+	return int(sent.Load())
+}
+
+// Streams whose responses are never read.
 func TestUnreadStreams(t *testing.T) {
-	i := start(t, options{})
-	body := grown()
-	i.underFor(t, sized(10*time.Second, 4*time.Second), func(ctx context.Context) int {
-		var sent atomic.Int64
-		parallel(3, func(int) {
-			c := i.frames(ctx, windowZero)
-			defer c.close()
-			for n := 0; n < 200 && ctx.Err() == nil; n++ {
-				_ = c.request("/mutate?timeout=30s", body, len(body)) // the server may refuse a stream
-				sent.Add(1)
-			}
-			<-ctx.Done()
+	for _, c := range []struct {
+		name                 string
+		connections, streams int
+		body                 string
+		header               []string
+	}{
+		{"many streams", 3, 200, amplified(), nil},
+		{"many connections", 127, 16, amplified(), longHeader},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			i := start(t, options{})
+			i.underFor(t, sized(10*time.Second, 4*time.Second), func(ctx context.Context) int {
+				return i.unread(ctx, c.connections, c.streams, c.body, c.header...)
+			})
 		})
-		return int(sent.Load())
+	}
+}
+
+// Many reviews of the largest bodies at a time.
+func TestLargeReviews(t *testing.T) {
+	i := start(t, options{})
+	client, body := i.hostile(t, false), large()
+	i.underFor(t, sized(10*time.Second, 4*time.Second), func(ctx context.Context) int {
+		return repeat(ctx, 40, func(ctx context.Context) {
+			_, _, _ = i.post(ctx, client, "/mutate?timeout=10s", body)
+		})
+	})
+}
+
+// One host fills both budgets at the same time, and the connections as well.
+func TestMixture(t *testing.T) {
+	i := start(t, options{})
+	client, small, body := i.hostile(t, false), amplified(), large()
+	i.underFor(t, sized(12*time.Second, 6*time.Second), func(ctx context.Context) int {
+		streams := make(chan int)
+		go func() { streams <- i.unread(ctx, 90, 200, small, longHeader...) }()
+		return repeat(ctx, 30, func(ctx context.Context) {
+			_, _, _ = i.post(ctx, client, "/mutate?timeout=10s", body)
+		}) + <-streams
 	})
 }
 
