@@ -69,9 +69,9 @@ func newServe(process Process) *cobra.Command {
 	return command
 }
 
-// memoryLimit makes the garbage collector work harder when clients fill the budgets of package server,
-// which are about half of it. It changes nothing for usual loads.
-const memoryLimit = 256 << 20
+// gcPercent makes the garbage collector run before the heap has grown by half. Under attack, most of the
+// heap is garbage. Unlike a limit of memory, it costs the same per review however many definitions there are.
+const gcPercent = 50
 
 // serve runs the daemon until SIGTERM or SIGINT. A second one of them ends it at once.
 func (f *serveFlags) serve(ctx context.Context, process Process) error {
@@ -84,8 +84,8 @@ func (f *serveFlags) serve(ctx context.Context, process Process) error {
 		shutDown()
 	})
 
-	if process.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+	if process.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	stderr := newLogWriter(process.Stderr)
 	defer stderr.close()
