@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The budgets of the lanes. A client that holds as much as both allow, in the costliest way, takes
-// the process to less than 300 MB; docs/performance.md has the measurement.
+// The budgets of the lanes. When one host fills both, the process has less than 300 MB;
+// docs/performance.md lists the measurements.
 const (
 	smallBudget = 32 << 20
 	largeBudget = 20 << 20
@@ -24,10 +24,10 @@ const (
 	headerCost  = 3
 	// mostSlots bounds the slots of the small lane on machines with many CPUs.
 	mostSlots = 8
-	// muchMemory is what a request takes only after those that were cut off have left. Usual requests never
-	// wait, and the few that do cannot keep each other busy.
+	// muchMemory is the most that a request takes before all that were cut off have left. Usual requests take
+	// less at once, so they never wait for others to leave.
 	muchMemory = 64 << 10
-	// cutTimeout bounds how long a request waits for the memory of those that were cut off.
+	// cutTimeout bounds how long a request waits for others to leave.
 	cutTimeout = time.Second
 )
 
@@ -52,11 +52,11 @@ type lane struct {
 	budget int64
 
 	mutex   sync.Mutex
-	free    int // the slots that nobody has; 0 if an exchange waits for one
-	used    int64
-	leaving int64         // the part of used that exchanges hold which were cut off, but have not left yet
-	freed   chan struct{} // closed when an exchange leaves or is cut off; nil if nobody waits for that
-	waiting []*exchange   // requests that wait for their client, a slot or a lookup; in no order
+	free    int           // the number of free slots; 0 while an exchange waits for a slot
+	used    int64         // the bytes that all exchanges are charged for
+	leaving int64         // the bytes of exchanges that were cut off and have not left yet
+	freed   chan struct{} // closed when an exchange leaves or is cut off; nil unless awaitRoom waits
+	waiting []*exchange   // exchanges without a slot: they can be cut off; in no order
 }
 
 var errBusy = &httpError{http.StatusServiceUnavailable, "too many requests are in flight: try again"}
@@ -65,28 +65,25 @@ var errBusy = &httpError{http.StatusServiceUnavailable, "too many requests are i
 type exchange struct {
 	lanes    *Lanes
 	control  *http.ResponseController
+	client   *connection // nil if it is unknown
 	start    time.Time
-	base     int64         // what it is charged for apart from its buffer
-	deadline time.Time     // until when the client waits; zero if it did not tell
+	base     int64         // the cost without the buffer
+	deadline time.Time     // when the client stops waiting; zero if unknown
 	buffer   *bytes.Buffer // the body, and then the response
-
-	client *connection // nil if it is unknown
-
-	lane *lane
+	lane     *lane         // nil before enter and after leave
 
 	// The mutex of the lane guards the rest.
+	cost    int64         // the bytes that it is charged for
+	place   int           // the index in lane.waiting, from 1; 0 if it is not there
 	slot    bool          // whether it has a slot
-	granted chan struct{} // closed when it gets a slot; nil if it does not wait for one
-	cost    int64
-	place   int // in lane.waiting, from 1; 0 if it does not wait
-	writing bool
+	granted chan struct{} // closed when it gets a slot; nil unless it waits for a slot
+	writing bool          // whether it waits for the client to take the response
 	cut     bool
-	cancel  context.CancelFunc // ends the current wait for a slot or a lookup; nil if there is none
+	cancel  context.CancelFunc // ends the wait for a slot or a lookup; nil without such a wait
 	cutting sync.WaitGroup     // counts calls of cutOff in progress
 }
 
-// enter puts the exchange into a lane, in which it waits for its client. An exchange in another lane
-// leaves that first.
+// enter moves the exchange to a lane and charges it there. It waits for its client until it acquires a slot.
 func (x *exchange) enter(l *lane, cost int64) error {
 	x.leave()
 	if x.cut {
@@ -99,7 +96,7 @@ func (x *exchange) enter(l *lane, cost int64) error {
 	return x.hold(cost)
 }
 
-// leave takes the exchange out of its lane. Afterwards, nothing cuts it off any more.
+// leave removes the exchange from its lane, if any. Afterwards, it cannot be cut off.
 func (x *exchange) leave() {
 	if x.lane == nil {
 		return
@@ -149,8 +146,8 @@ func (x *exchange) charge(cost int64) {
 	x.client.charge(more)
 }
 
-// makeRoom cuts off exchanges until the rest is within the budget. It reports whether any will leave.
-// The mutex is held when it is called and when it returns.
+// makeRoom cuts off exchanges until the others are within the budget. It reports whether exchanges are
+// about to leave. The mutex is held when it is called and when it returns.
 func (l *lane) makeRoom() bool {
 	for l.used-l.leaving > l.budget {
 		victim := l.worst(time.Now())
@@ -191,7 +188,7 @@ func (l *lane) awaitRoom(x *exchange) {
 	}
 }
 
-// wake makes awaitRoom look again.
+// wake makes awaitRoom check the budget again.
 func (l *lane) wake() {
 	if l.freed != nil {
 		close(l.freed)
@@ -213,8 +210,8 @@ func (l *lane) worst(now time.Time) (worst *exchange) {
 	return worst
 }
 
-// cutOff ends what the exchange waits for. It may block for a moment, so the mutex is not held; leave
-// waits for it, because a connection may serve its next request afterwards.
+// cutOff ends the wait of the exchange. It may block for a moment, so the mutex is not held. leave waits for
+// it: a deadline that is set later would hit the next request of the connection.
 func (x *exchange) cutOff() {
 	defer x.cutting.Done()
 	past := time.Unix(1, 0)
@@ -232,7 +229,7 @@ func (x *exchange) cutOff() {
 	}
 }
 
-// wait and stopWaiting are called with the mutex of the lane held.
+// wait adds the exchange to lane.waiting, and stopWaiting removes it. The mutex is held.
 func (x *exchange) wait() {
 	if x.place == 0 && !x.cut {
 		x.lane.waiting = append(x.lane.waiting, x)
@@ -285,7 +282,7 @@ func (x *exchange) acquire(ctx context.Context) error {
 	return errLate
 }
 
-// release returns the slot, if the exchange has one. The exchange waits again.
+// release passes the slot of the exchange, if any, to the next one. Afterwards, it can be cut off again.
 func (x *exchange) release() {
 	l := x.lane
 	l.mutex.Lock()
@@ -331,7 +328,7 @@ func (x *exchange) grant() {
 	}
 }
 
-// waitContext returns a context for a wait. It ends with the parent, at the deadline, and when the
+// waitContext returns a context that ends with its parent, at the deadline of the exchange, or when the
 // exchange is cut off.
 func (x *exchange) waitContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	cancelTimer := func() {}
@@ -364,8 +361,8 @@ func (x *exchange) ended() error {
 	return errLate
 }
 
-// write sends a response. It returns when the client has taken all of it, within writeTimeout, or when
-// the exchange is cut off; with errBusy if that was before anything is sent.
+// write sends a response. It returns when the client has taken all of it, after writeTimeout, or when the
+// exchange is cut off. It returns errBusy if the exchange was cut off before anything was sent.
 func (x *exchange) write(send func() error) error {
 	_ = x.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	x.lane.mutex.Lock()
@@ -384,7 +381,7 @@ func (x *exchange) write(send func() error) error {
 	return nil
 }
 
-// baseCost returns what a request is charged for before its body.
+// baseCost returns the cost of a request without its body.
 func baseCost(r *http.Request) int64 {
 	cost := requestCost
 	for name, values := range r.Header {
@@ -395,7 +392,7 @@ func baseCost(r *http.Request) int64 {
 	return int64(cost)
 }
 
-// bounded charges the requests of a handler that reads no body, and takes so much memory.
+// bounded charges each request of a handler that reads no body and takes so much memory itself.
 func (l *Lanes) bounded(cost int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchange{control: http.NewResponseController(w), start: time.Now()}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,8 +12,10 @@ import (
 
 // queue is a queue for the only free slot.
 type queue struct {
-	t      *testing.T
-	lanes  *server.Lanes
+	t     *testing.T
+	lanes *server.Lanes
+
+	mutex  sync.Mutex
 	served []string // the names of the requests that had the slot
 }
 
@@ -48,8 +51,10 @@ func (q *queue) add(name string, client *server.Client, requests int) {
 	for range requests {
 		go func() {
 			err := q.lanes.Compute(q.t.Context(), client, func() {
+				q.mutex.Lock()
 				q.served = append(q.served, name)
-				<-time.After(time.Millisecond)
+				q.mutex.Unlock()
+				<-time.After(time.Millisecond / 2)
 			})
 			if err != nil {
 				q.t.Errorf("%s: %v", name, err)
@@ -62,10 +67,14 @@ func (q *queue) add(name string, client *server.Client, requests int) {
 // await returns the positions at which the requests of that name were served.
 func (q *queue) await(total int, name string) (positions []int) {
 	q.t.Helper()
-	for len(q.served) < total {
+	for range total {
 		q.settle()
 	}
-	q.settle()
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	if len(q.served) != total {
+		q.t.Errorf("%d of %d requests were served", len(q.served), total)
+	}
 	for n, served := range q.served {
 		if served == name {
 			positions = append(positions, n)
