@@ -17,6 +17,7 @@ type queue struct {
 
 	mutex  sync.Mutex
 	served []string // the names of the requests that had the slot
+	cut    []string // the names of those that were cut off
 }
 
 // newQueue returns a queue in which the client holds all slots until open is called.
@@ -51,17 +52,21 @@ func (q *queue) add(name string, client *server.Client, requests int) {
 	for range requests {
 		go func() {
 			err := q.lanes.Compute(q.t.Context(), client, func() {
-				q.mutex.Lock()
-				q.served = append(q.served, name)
-				q.mutex.Unlock()
+				q.note(&q.served, name)
 				<-time.After(time.Millisecond / 2)
 			})
 			if err != nil {
-				q.t.Errorf("%s: %v", name, err)
+				q.note(&q.cut, name)
 			}
 		}()
 	}
 	q.settle()
+}
+
+func (q *queue) note(list *[]string, name string) {
+	q.mutex.Lock()
+	defer q.mutex.Unlock()
+	*list = append(*list, name)
 }
 
 // await returns the positions at which the requests of that name were served.
@@ -72,8 +77,8 @@ func (q *queue) await(total int, name string) (positions []int) {
 	}
 	q.mutex.Lock()
 	defer q.mutex.Unlock()
-	if len(q.served) != total {
-		q.t.Errorf("%d of %d requests were served", len(q.served), total)
+	if ended := len(q.served) + len(q.cut); ended != total {
+		q.t.Errorf("%d of %d requests have ended", ended, total)
 	}
 	for n, served := range q.served {
 		if served == name {
@@ -114,6 +119,22 @@ func TestAddressesTakeTurns(t *testing.T) {
 		open()
 		if got := q.await(205, "honest"); !slices.Equal(got, []int{0, 2, 4, 6, 8}) {
 			t.Errorf("the honest requests were served at %v", got)
+		}
+	})
+}
+
+// The requests of a hoard are cut off before an older one of another client.
+func TestHoardsAreCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		honest, hoard := server.NewClient(nil), server.NewClient(nil)
+		q, open := newQueue(t, hoard)
+		q.add("honest", honest, 16)
+		q.add("hoard", hoard, 1500)
+		q.add("hoard", server.NewClient(hoard), 1500) // together more than the budget has room for
+		open()
+		if got := q.await(3016, "honest"); len(got) != 16 || len(q.cut) < 100 {
+			t.Errorf("%d honest requests were served, and %d requests cut off", len(got), len(q.cut))
 		}
 	})
 }
