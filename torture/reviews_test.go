@@ -18,7 +18,7 @@ func empties(count int) string {
 	return "[" + strings.TrimSuffix(strings.Repeat("{},", count), ",") + "]"
 }
 
-// grown is a review of 30 KB of which merging makes megabytes.
+// grown is a review of 30 KB with more containers than a pod may have.
 func grown() string {
 	return podReview(refLogger, "", `"containers":`+empties(9990))
 }
@@ -29,7 +29,7 @@ func TestAmplification(t *testing.T) {
 		t.Run(fmt.Sprint(hosts), func(t *testing.T) {
 			i := start(t, options{})
 			i.hostileHosts = hosts
-			body := grown()
+			bodies := []string{grown(), amplified()}
 			i.underFor(t, sized(6*time.Second, 2*time.Second), func(ctx context.Context) int {
 				var next atomic.Int64
 				clients := make([]*http.Client, min(hosts, 60))
@@ -37,7 +37,8 @@ func TestAmplification(t *testing.T) {
 					clients[n] = i.hostile(t, true)
 				}
 				return repeat(ctx, 60, func(ctx context.Context) {
-					_, _, _ = i.post(ctx, clients[int(next.Add(1))%len(clients)], "/mutate?timeout=30s", body)
+					n := int(next.Add(1))
+					_, _, _ = i.post(ctx, clients[n%len(clients)], "/mutate?timeout=30s", bodies[n%len(bodies)])
 				})
 			})
 		})
@@ -151,7 +152,7 @@ func TestMixture(t *testing.T) {
 // are full soon.
 func TestUnreadConnections(t *testing.T) {
 	i := start(t, options{})
-	request := http1("/mutate?timeout=30s", grown())
+	request := http1("/mutate?timeout=30s", amplified())
 	i.underFor(t, sized(10*time.Second, 4*time.Second), func(ctx context.Context) int {
 		var sent atomic.Int64
 		parallel(200, func(int) {
