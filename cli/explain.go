@@ -99,7 +99,7 @@ func (f *explainFlags) check(process Process) (*explainer, *watcher.ConfigMaps, 
 	}
 	return &explainer{
 		offline:    &offline{policy: policy, namespace: f.manifestFlags.namespace, report: process.Stderr},
-		namespaces: namespaces, asked: make(map[string]answer),
+		namespaces: namespaces, lookups: make(map[string]namespaceDefault),
 	}, configMaps, listed(faults)
 }
 
@@ -125,14 +125,15 @@ func (f *explainFlags) definitions(ctx context.Context, process Process, configM
 // explainer explains the decisions about the pods of manifests.
 type explainer struct {
 	*offline
-	namespaces *watcher.Namespaces // nil if they ask for nothing
-	asked      map[string]answer   // what they gave
+	namespaces *watcher.Namespaces         // nil if namespaces have no defaults
+	lookups    map[string]namespaceDefault // by namespace
 	all        []explanation
 }
 
-// answer is what a namespace asks for, nil for nothing, or why that cannot be told.
-type answer struct {
-	request *string
+// namespaceDefault is the result of looking up the default of a namespace.
+type namespaceDefault struct {
+	request string
+	found   bool
 	err     error
 }
 
@@ -142,7 +143,7 @@ type explanation struct {
 	decision              mutate.Decision
 	message               string
 	faults                []fault // of the injected pod
-	elements              []mutate.Considered
+	elements              []mutate.ElementResult
 }
 
 func (e *explainer) one(ctx context.Context, document conf.Document) error {
@@ -156,18 +157,23 @@ func (e *explainer) one(ctx context.Context, document conf.Document) error {
 	return err
 }
 
-// pod asks for the default of the namespace where that matters, as the webhook does.
+// pod explains the decision about one pod. A failed lookup of its namespace is an error, because the
+// webhook may succeed.
 func (e *explainer) pod(ctx context.Context, pod []byte, path string, m *manifest) error {
 	request, err := e.request(pod, path, m)
 	if err != nil {
 		return err
 	}
-	decision, elements := mutate.Explain(e.snapshot, e.policy, request)
-	if e.namespaces != nil && decision.Reason == mutate.ReasonNoAnnotation {
-		if request.Default, err = e.defaultOf(ctx, request.Namespace); err != nil {
-			return fmt.Errorf("--%s: %w", namespaceDefaults, err)
+	var lookup namespaceDefault
+	if e.namespaces != nil {
+		request.NamespaceDefault = func() (string, bool, error) {
+			lookup = e.lookUp(ctx, request.Namespace)
+			return lookup.request, lookup.found, lookup.err
 		}
-		decision, elements = mutate.Explain(e.snapshot, e.policy, request)
+	}
+	decision, elements := mutate.Explain(e.snapshot, e.policy, request)
+	if lookup.err != nil {
+		return fmt.Errorf("--%s: %w", namespaceDefaults, lookup.err)
 	}
 	x := explanation{
 		kind: m.Kind, namespace: request.Namespace, name: m.name(),
@@ -184,16 +190,12 @@ func (e *explainer) pod(ctx context.Context, pod []byte, path string, m *manifes
 	return nil
 }
 
-// defaultOf asks for each namespace once.
-func (e *explainer) defaultOf(ctx context.Context, namespace string) (*string, error) {
-	known, ok := e.asked[namespace]
+// lookUp looks up the default of each namespace once.
+func (e *explainer) lookUp(ctx context.Context, namespace string) namespaceDefault {
+	known, ok := e.lookups[namespace]
 	if !ok {
-		request, found, err := e.namespaces.Default(ctx, namespace)
-		known.err = err
-		if found {
-			known.request = &request
-		}
-		e.asked[namespace] = known
+		known.request, known.found, known.err = e.namespaces.Default(ctx, namespace)
+		e.lookups[namespace] = known
 	}
-	return known.request, known.err
+	return known
 }

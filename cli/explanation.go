@@ -67,7 +67,7 @@ func (x *explanation) table(output io.Writer) error {
 }
 
 // container is the one that an element was to go into; empty where that is the pod.
-func container(c *mutate.Considered) string {
+func container(c *mutate.ElementResult) string {
 	name := printable(c.Container)
 	switch {
 	case c.List == "":
@@ -81,7 +81,7 @@ func container(c *mutate.Considered) string {
 	return name
 }
 
-func result(c *mutate.Considered) string {
+func result(c *mutate.ElementResult) string {
 	if c.Added {
 		return "added"
 	}

@@ -122,7 +122,7 @@ func (o *offline) inject(pod []byte, path string, m *manifest) ([]byte, error) {
 	}
 	decision := mutate.Pod(o.snapshot, o.policy, request)
 	if decision.Outcome == mutate.Denied {
-		return nil, fmt.Errorf("denied, %s: %s", decision.Reason, decision.Message)
+		return nil, fmt.Errorf("denied, %s: %s", decision.Reason, decision.Message())
 	}
 	if decision.Patch == nil {
 		o.skipped(m, path, &decision)
@@ -212,7 +212,7 @@ func (o *offline) message(m *manifest, path string, decision *mutate.Decision) s
 	if misplaced && path != "" && decision.Reason == mutate.ReasonNoAnnotation {
 		return fmt.Sprintf("the annotation is on the %s itself: put it on %s.metadata", m.Kind, field(path))
 	}
-	return decision.Message
+	return decision.Message()
 }
 
 func refs(sidecars []*conf.Sidecar) []string {

@@ -39,7 +39,7 @@ func TestGuards(t *testing.T) {
 			stored, warnings = s.createWarned(onHost)
 			equal(t, "the list of containers of one with hostNetwork", containers(stored), "app")
 			equal(t, "what it is warned of", warnings,
-				"sidecar injector: the pod is admitted without sidecars: host_network: sidecar here:latest is not for pods with hostNetwork")
+				"sidecar injector: the pod is admitted without sidecars: host_network: sidecar here:latest skips pods with hostNetwork")
 
 			s.checkElsewhere(policy)
 		})
@@ -50,7 +50,7 @@ func TestGuards(t *testing.T) {
 // beside one that it may have.
 func (s *scene) checkElsewhere(policy string) {
 	s.Helper()
-	why := `not_allowed: sidecar away:latest is not for namespace "` + s.namespace + `": its allowedNamespaces do not have it`
+	why := `not_allowed: sidecar away:latest is not allowed in namespace "` + s.namespace + `": allowedNamespaces does not include it`
 	if policy == "deny" {
 		_, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), pod("elsewhere", "here,away"), metav1.CreateOptions{})
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "denied the request: "+why) {

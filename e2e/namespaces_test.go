@@ -146,7 +146,7 @@ func TestNamespacesForbidden(t *testing.T) {
 	stored, err := client.CoreV1().Pods(s.namespace).Create(t.Context(), silent("p"), metav1.CreateOptions{})
 	must(t, err)
 	equal(t, "the list of its containers", containers(stored), "app")
-	warned.expect(t, `whether namespace "`+s.namespace+`" has it cannot be told`)
+	warned.expect(t, `the lookup of namespace "`+s.namespace+`" failed`)
 	equal(t, "the list of one that asks", containers(s.create(pod("own", "two"))), "app,two")
 
 	must(t, s.GrantNamespaces(t.Context(), s.namespace, "injector", "get", "list", "watch"))

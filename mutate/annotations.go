@@ -2,11 +2,11 @@ package mutate
 
 import "k8s-sidecar-injector/conf"
 
-// shownDigest is how much of a sidecar's digest is shown.
+// shownDigest is how many characters of a digest Injections includes.
 const shownDigest = 12
 
-// Injections names sidecars with the beginning of their digests, in their order:
-// `logger:v1@0123456789ab,vault:v2@…`. It is what the injected annotation of a pod says.
+// Injections returns the refs of sidecars with the beginnings of their digests, as in the injected
+// annotation of a pod: `logger:v1@0123456789ab,vault:v2@…`.
 func Injections(sidecars []*conf.Sidecar) string {
 	size := 0
 	for _, s := range sidecars {

@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,80 +9,82 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// mostConflicts is how many a message tells of: a user mends one after the other anyway, and
-// a hostile pod may have a million.
-const mostConflicts = 8
+// maxConflicts is how many conflicts a message lists. A hostile pod may have a million.
+const maxConflicts = 8
 
-// conflict notes one reason why the resulting pod would not be valid.
-func (p *plan) conflict(format string, values ...any) {
-	if len(p.conflicts) == mostConflicts {
-		p.moreConflicts++
-		return
-	}
-	p.conflicts = append(p.conflicts, fmt.Sprintf(format, values...))
+// conflicts are the reasons for which sidecars do not fit a pod.
+type conflicts struct {
+	texts   []string
+	omitted int // beyond maxConflicts
 }
 
-// conflictText gives the conflicts as one sentence.
-func (p *plan) conflictText() string {
-	text := strings.Join(p.conflicts, "; ")
-	if p.moreConflicts > 0 {
-		text += fmt.Sprintf("; and %d more", p.moreConflicts)
+func (c conflicts) found() bool {
+	return len(c.texts) > 0
+}
+
+func (c conflicts) String() string {
+	text := strings.Join(c.texts, "; ")
+	if c.omitted > 0 {
+		text += fmt.Sprintf("; and %d more", c.omitted)
 	}
 	return text
 }
 
-// findConflicts finds the common reasons for which the API server would reject the resulting pod
-// and not the pod as received. The API server reports the rare ones. Duplicate names of containers
-// were found when the containers were added.
+// conflict adds a reason for which the resulting pod would be invalid.
+func (p *plan) conflict(format string, values ...any) {
+	if len(p.conflicts.texts) == maxConflicts {
+		p.conflicts.omitted++
+		return
+	}
+	p.conflicts.texts = append(p.conflicts.texts, fmt.Sprintf(format, values...))
+}
+
+// findConflicts looks for common faults of the resulting pod that sidecars cause. The rules have
+// already found elements of the same name. The API server reports rare faults, and faults of the pod
+// as received.
 func (p *plan) findConflicts() {
+	if p.size > maxAdded {
+		p.conflict("more than %d bytes would be added to the pod, and API servers reject such pods", maxAdded)
+		return
+	}
 	p.findMissingVolumes()
 	p.findPortConflicts()
 	p.findHostConflicts()
 	p.findTooLarge()
 }
 
-// findMissingVolumes finds mounts that we add of volumes that nobody has. Each volume is
-// named once, however many containers mount it.
+// findMissingVolumes looks for added mounts and devices whose volume does not exist. It reports
+// each volume once.
 func (p *plan) findMissingVolumes() {
-	var named []string
-	check := func(s *conf.Sidecar, volume string) {
-		if !p.hasVolume(volume) && !slices.Contains(named, volume) {
-			named = append(named, volume)
-			p.conflict("%s mounts volume %q, which %s", p.who(s), volume, p.neither())
-		}
-	}
-	for _, c := range p.ours() {
-		for i := range c.injected.VolumeMounts {
-			check(c.by, c.injected.VolumeMounts[i].Name)
-		}
-		for i := range c.injected.Devices {
-			check(c.by, c.injected.Devices[i].Name)
-		}
-	}
-	for _, s := range p.sidecars {
-		for i := range s.VolumeMounts {
-			if volume := s.VolumeMounts[i].Name; !p.hasVolume(volume) && p.added(volume) {
-				check(s, volume)
+	checked := make([]string, 0, 8)
+	for _, c := range p.containers {
+		for used := range c.mountPoints {
+			by := cmp.Or(used.by, c.by)
+			if by == nil || slices.Contains(checked, used.volume) {
+				continue
+			}
+			checked = append(checked, used.volume)
+			if !p.hasVolume(used.volume) {
+				p.conflict("sidecar %s mounts volume %q, which %s", by.Ref, used.volume, missing)
 			}
 		}
 	}
 }
 
-// added tells whether any container gets a mount of the volume.
-func (p *plan) added(volume string) bool {
-	return slices.ContainsFunc(p.containers, func(c container) bool {
-		return slices.ContainsFunc(c.mounts, func(m conf.Mount) bool { return m.Name == volume })
-	})
-}
+// missing ends a message about a volume that does not exist.
+const missing = "neither the pod nor a sidecar has: add it to one of them"
 
-// findTooLarge finds annotations that grow beyond what an API server takes.
+// findTooLarge looks for annotations that grow beyond the limit of the API server.
 func (p *plan) findTooLarge() {
-	own := len(p.object.metadata().Annotations.text)
-	size := own
-	for _, added := range p.annotations {
-		size += len(added.Key) + len(added.Value)
+	received := 0
+	for key, value := range p.object.metadata().Annotations {
+		received += len(key) + len(value)
 	}
-	if size > conf.MostAnnotations && own <= conf.MostAnnotations {
-		p.conflict("the annotations would have %d bytes, and an API server takes %d", size, conf.MostAnnotations)
+	size := received
+	for _, added := range p.annotations {
+		size += len(added.element.Key) + len(added.element.Value)
+	}
+	if size > conf.MostAnnotations && received <= conf.MostAnnotations {
+		p.conflict("the annotations would have %d bytes, and the limit is %d", size, conf.MostAnnotations)
 	}
 }

@@ -1,96 +1,112 @@
 package mutate
 
 import (
-	"cmp"
 	"slices"
 
 	"k8s-sidecar-injector/conf"
 )
 
-// addContainers adds the sidecar's containers and init containers in their order, before and
-// behind the pod's own. A name that either list of the pod has is a conflict; one that an
-// earlier sidecar brought too, unless it is the same container at the same place.
+// place is where an injected container goes.
+type place int
+
+// The places, in the order of their containers in the plan.
+const (
+	prependInitContainers place = iota
+	initContainers
+	prependContainers
+	containers
+
+	places int = iota
+)
+
+// field returns the field of the definition whose containers go to the place.
+func (at place) field() string {
+	return [places]string{"prependInitContainers", "initContainers", "prependContainers", "containers"}[at]
+}
+
+// list returns the list of the pod that contains the place.
+func (at place) list() string {
+	if at < prependContainers {
+		return initContainersList
+	}
+	return containersList
+}
+
+// addContainers adds containers and init containers before and after those of the pod. A name
+// that is in use in either list of the pod is a conflict. A name that another sidecar uses is a
+// conflict unless both add the same container at the same place.
 func (p *plan) addContainers(s *conf.Sidecar) {
-	p.inject(s, initContainersList, true, s.PrependInitContainers)
-	p.inject(s, initContainersList, false, s.InitContainers)
-	p.inject(s, containersList, true, s.PrependContainers)
-	p.inject(s, containersList, false, s.Containers)
+	p.inject(s, prependInitContainers, s.PrependInitContainers)
+	p.inject(s, initContainers, s.InitContainers)
+	p.inject(s, prependContainers, s.PrependContainers)
+	p.inject(s, containers, s.Containers)
+	p.containers = p.containers[:p.received]
+	for _, injected := range p.injected {
+		p.containers = append(p.containers, injected...)
+	}
 }
 
-func (p *plan) inject(s *conf.Sidecar, list string, first bool, injected []conf.Container) {
-	for i := range injected {
-		next := container{list: list, first: first, injected: &injected[i], by: s}
-		other := p.container(injected[i].Name)
-		if other == nil {
-			p.containers = append(p.containers, next)
-			p.injected++
-		} else {
-			p.findOther(other, &next)
-		}
-		if p.notes != nil {
-			p.notes.container(s, &next, other)
+func (p *plan) inject(s *conf.Sidecar, at place, list []conf.Container) {
+	for i := range list {
+		c := &list[i]
+		if p.record(s, nil, at.field(), c, p.checkContainer(s, at, c)) && p.fits(c) {
+			p.injected[at] = append(p.injected[at], p.allocate(p.newInjected(s, at, c)))
 		}
 	}
 }
 
-// findOther judges two containers of one name.
-func (p *plan) findOther(other, next *container) {
-	name := next.injected.Name
+func (p *plan) newInjected(s *conf.Sidecar, at place, c *conf.Container) container {
+	return container{
+		name: c.Name, list: at.list(), injected: c, by: s, devices: c.Devices, ports: c.Ports,
+		env: ownElements(p, c.Env), envFrom: ownElements(p, c.EnvFrom), mounts: ownElements(p, c.VolumeMounts),
+	}
+}
+
+// ownElements returns elements that an injected container has by itself.
+func ownElements[E any, P element[E]](p *plan, elements []E) []addition[P] {
+	if len(elements) == 0 {
+		return nil
+	}
+	list := make([]addition[P], len(elements))
+	for i := range elements {
+		list[i].element = &elements[i]
+		p.fits(list[i].element)
+	}
+	return list
+}
+
+// checkContainer looks for a container that has the name already. A definition has no name twice.
+func (p *plan) checkContainer(s *conf.Sidecar, at place, c *conf.Container) omission {
+	i := slices.IndexFunc(p.containers, func(other *container) bool { return other.name == c.Name })
+	if i < 0 {
+		return omission{}
+	}
+	other := p.containers[i]
 	if other.received != nil {
-		p.conflict("the pod has a container %q already (%s[%d]): rename one of them", name, other.list, other.at)
-		return
+		p.conflict("the pod already has a container %q (%s[%d]): rename one of them", c.Name, other.list, other.index)
+		return omission{text: podHasContainer}
 	}
-	if other.field() != next.field() {
-		p.conflict("%s has the container %q in %s, and %s in %s: rename one of them",
-			names([]*conf.Sidecar{other.by}), name, other.field(), names([]*conf.Sidecar{next.by}), next.field())
-		return
+	if otherPlace := p.placeOf(other); otherPlace != at {
+		p.conflict("sidecar %s has the container %q in %s, and sidecar %s has it in %s: rename one of them",
+			other.by.Ref, c.Name, otherPlace.field(), s.Ref, at.field())
+	} else if path, differ := jsonDiff(containerJSON(other.injected), containerJSON(c)); differ {
+		p.conflict("sidecars %s and %s have different containers %q: they differ in %s; rename one of them",
+			other.by.Ref, s.Ref, c.Name, path)
+	} else {
+		return omission{text: sidecarAddsIt, by: other.by}
 	}
-	if at, differ := difference(written(other.injected), written(next.injected)); differ {
-		p.conflict("sidecars %s and %s both have a container %q, which differ in %s: rename one of them", other.by.Ref, next.by.Ref, name, at)
-	}
+	return omission{text: sidecarAddsOther, by: other.by}
 }
 
-// field is the field of the definition that an injected container comes from.
-func (c *container) field() string {
-	switch {
-	case !c.first:
-		return c.list
-	case c.list == containersList:
-		return "prependContainers"
-	}
-	return "prependInitContainers"
+func (p *plan) placeOf(c *container) place {
+	at := slices.IndexFunc(p.injected[:], func(list []*container) bool { return slices.Contains(list, c) })
+	return place(at)
 }
 
-// written is an injected container without what merging adds to it.
-func written(c *conf.Container) []byte {
+// containerJSON returns the container as its sidecar defines it.
+func containerJSON(c *conf.Container) []byte {
 	var w patch
-	writeContainer(&w, &container{injected: c})
+	injected := new(plan).newInjected(nil, containers, c)
+	writeContainer(&w, &injected)
 	return w.buffer
-}
-
-// orderInjected brings together what the sidecars bring for each place, in their order.
-func (p *plan) orderInjected() {
-	if len(p.sidecars) > 1 {
-		slices.SortStableFunc(p.ours(), func(a, b container) int { return cmp.Compare(a.place(), b.place()) })
-	}
-}
-
-func (c *container) place() int {
-	place := 0
-	if c.list == containersList {
-		place = 2
-	}
-	if !c.first {
-		place++
-	}
-	return place
-}
-
-func (p *plan) container(name string) *container {
-	for i := range p.containers {
-		if p.containers[i].name() == name {
-			return &p.containers[i]
-		}
-	}
-	return nil
 }

@@ -2,7 +2,7 @@ package mutate
 
 import "k8s-sidecar-injector/conf"
 
-// Outcome is what was done with a review.
+// Outcome is the result of a review.
 type Outcome string
 
 // The outcomes.
@@ -12,11 +12,12 @@ const (
 	Denied   Outcome = "denied"
 )
 
-// Reason is why. The set is closed; log, metric and answer use the same words.
+// Reason is why a review has its outcome. The set is closed. Logs, metrics, audit annotations,
+// warnings and Events use the same words.
 type Reason string
 
-// The reasons, in the order in which they are looked for. Pod gives all but two: ReasonBadReview,
-// where there was no pod to decide about, and ReasonNamespaceUnavailable, which Unavailable gives.
+// The reasons, in the order of the stages of a review. ReasonBadReview is for a review that cannot
+// be decoded, and is the only one that Pod does not return.
 const (
 	ReasonBadReview            Reason = "bad_review"
 	ReasonNotAPodCreate        Reason = "not_a_pod_create"
@@ -33,7 +34,17 @@ const (
 	ReasonBadParameter         Reason = "bad_parameter"
 	ReasonConflict             Reason = "conflict"
 	ReasonInjected             Reason = "injected"
-	ReasonNamespaceDefault     Reason = "namespace_default" // injected, by the request of the namespace
+	ReasonNamespaceDefault     Reason = "namespace_default" // injected, as the namespace requests
+)
+
+// RequestSource is the object whose annotation requests sidecars for a pod.
+type RequestSource string
+
+// The sources. The annotation of a pod overrides that of its namespace, whatever its value is.
+const (
+	SourceNone      RequestSource = ""
+	SourcePod       RequestSource = "pod"
+	SourceNamespace RequestSource = "namespace"
 )
 
 // Verdict is an outcome with its reason.
@@ -42,7 +53,7 @@ type Verdict struct {
 	Reason  Reason
 }
 
-// Verdicts are all that can come of a review.
+// Verdicts returns all possible results of a review.
 func Verdicts() []Verdict {
 	return []Verdict{
 		{Denied, ReasonBadReview},
@@ -69,35 +80,20 @@ func Verdicts() []Verdict {
 	}
 }
 
-// Decision is what to answer to one review.
+// Decision is the answer to a review.
 type Decision struct {
 	Outcome Outcome
 	Reason  Reason
-	// Message tells a user what is the matter and what to do. It is empty where nobody needs
-	// telling; a skip with a message is worth a warning.
-	Message string
-	// Asked is the request annotation as the pod has it, or else its namespace.
-	Asked string
-	// AskedBy tells which of them.
-	AskedBy Asker
-	// Sidecars are those that were injected, in the order of the request, nil unless the
-	// outcome is Injected.
+	// Cause is why the sidecars were not injected. It is nil if nobody needs an explanation.
+	Cause error
+	// Request is the value of the annotation that requests sidecars, and RequestedBy is whose it is.
+	Request     string
+	RequestedBy RequestSource
+	// Sidecars are the injected sidecars in the order of the request, with the values of their
+	// parameters. It is nil unless the outcome is Injected.
 	Sidecars []*conf.Sidecar
-	// Patch is the JSON Patch (RFC 6902), nil unless the outcome is Injected.
+	// Patch is the JSON Patch (RFC 6902). It is nil unless the outcome is Injected.
 	Patch []byte
-	// Generation is that of the snapshot which decided.
+	// Generation is the generation of the snapshot.
 	Generation uint64
-}
-
-// skip is a decision that leaves the pod alone and that nobody needs to be told of.
-func skip(reason Reason) Decision {
-	return Decision{Outcome: Skipped, Reason: reason}
-}
-
-// refuse is a decision that the operator's policy turns into a denial or a skip.
-func refuse(action Action, reason Reason, message string) Decision {
-	if action == Deny {
-		return Decision{Outcome: Denied, Reason: reason, Message: message}
-	}
-	return Decision{Outcome: Skipped, Reason: reason, Message: message}
 }

@@ -10,25 +10,25 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// DecodeError puts the error of a decoder in the words of who wrote the JSON: where it is, as a
-// JSON Pointer that begins with the prefix, and what stands there. It leaves out our Go types,
-// and the value, which may be a secret.
+// DecodeError returns an error of the JSON decoder without the names of Go types, which mean nothing
+// to users, and without the value, which may be a secret. It includes the position as a JSON Pointer,
+// after the prefix.
 func DecodeError(err error, prefix string) error {
 	wrong, ok := errors.AsType[*json.SemanticError](err)
 	if !ok {
 		return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
 	}
-	what := wrong.Err
-	if what == nil {
-		what = unexpected(wrong.JSONKind)
+	cause := wrong.Err
+	if cause == nil {
+		cause = unexpected(wrong.JSONKind)
 	}
 	if pointer := prefix + string(wrong.JSONPointer); pointer != "" {
-		return fmt.Errorf("%q: %w", pointer, what)
+		return fmt.Errorf("%q: %w", pointer, cause)
 	}
-	return what
+	return cause
 }
 
-// unexpected names a kind of value as JSON does.
+// unexpected returns an error that names a kind of JSON value.
 func unexpected(kind jsontext.Kind) error {
 	names := map[jsontext.Kind]string{
 		jsontext.KindBeginObject: "object", jsontext.KindBeginArray: "array",

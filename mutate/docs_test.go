@@ -14,18 +14,17 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// TestDocs runs the examples of the page on the sidecar format. The first line of each block of
-// YAML says what it is:
+// TestDocs runs the examples in the page on the sidecar format. The first line of each YAML block
+// is a comment with its kind:
 //
-//	# definition  sidecars, which load; or a block of text with their errors comes next
-//	# pod         a pod that asks for those above; what comes out of it comes next
-//	# result      what changes of the pod: laid over it, this gives the injected one. Elements of
-//	              a list with names are laid over those of the same name. The annotations that
-//	              every injected pod gets may be left out
+//	# definition  valid sidecars; or a text block with their errors follows
+//	# pod         a pod that requests the sidecars above; its result follows
+//	# result      the changes to the pod: merged into the pod, they result in the injected pod.
+//	              List elements are merged by name. The annotations of every injected pod may be
+//	              omitted
 //
-// A block of text after a pod is outcome, reason and message, in lines of any length. Blocks of
-// console are passed over, and any other is an error. With -update, what is not right is written
-// anew.
+// A text block after a pod has outcome, reason and message, with arbitrary line breaks. Console
+// blocks are ignored. Any other block is an error. With -update, wrong results are rewritten.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	const path = "../docs/sidecar-format.md"
@@ -43,7 +42,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// runExample runs the next block, and compares what stands behind it.
+// runExample runs the next block and compares its result.
 func runExample(t *testing.T, page *page) {
 	t.Helper()
 	switch b := page.next(); b.kind {
@@ -55,7 +54,7 @@ func runExample(t *testing.T, page *page) {
 		runPod(t, page, b)
 	case "console":
 	default:
-		t.Fatalf("line %d: nothing asks for this block (%s)", b.line, b.kind)
+		t.Fatalf("line %d: unexpected block (%s)", b.line, b.kind)
 	}
 }
 
@@ -70,7 +69,7 @@ func runDefinition(t *testing.T, page *page) {
 	}
 	if page.more() && page.peek().kind == "text" {
 		page.examples++
-		page.compareText(t, page.next(), wrapped(faults.String()))
+		page.compareText(t, page.next(), wrap(faults.String()))
 	} else if rejected != nil {
 		t.Fatalf("line %d: %s", page.definition.line, faults.String())
 	}
@@ -79,14 +78,14 @@ func runDefinition(t *testing.T, page *page) {
 func runPod(t *testing.T, page *page, pod *block) {
 	t.Helper()
 	if !page.more() {
-		t.Fatalf("line %d: nothing comes out of this pod", pod.line)
+		t.Fatalf("line %d: the pod has no result", pod.line)
 	}
 	object, err := yaml.YAMLToJSONStrict([]byte(pod.content))
 	if err != nil {
 		t.Fatalf("line %d: %v", pod.line, err)
 	}
 	snapshot := load(t, []byte(page.definition.content))
-	c := &testCase{policy: usual(), object: object, request: creation()}
+	c := &testCase{policy: defaultPolicy(), object: object, request: createRequest()}
 	if namespace, _ := member(parse(t, object), "metadata", "namespace").(string); namespace != "" {
 		c.request["namespace"] = namespace
 	}
@@ -94,20 +93,20 @@ func runPod(t *testing.T, page *page, pod *block) {
 	expected := page.next()
 	if decision.Outcome != mutate.Injected {
 		if expected.kind != "text" {
-			t.Fatalf("line %d: want a block of text: %s", expected.line, text(&decision))
+			t.Fatalf("line %d: want a text block: %s", expected.line, text(&decision))
 		}
-		page.compareText(t, expected, wrapped(text(&decision)))
+		page.compareText(t, expected, wrap(text(&decision)))
 		return
 	}
 	if expected.kind != "result" {
 		t.Fatalf("line %d: want a result: the pod is injected", expected.line)
 	}
 	injected := apply(t, object, decision.Patch)
-	c.secondPass(t, snapshot, injected)
+	c.checkSecondReview(t, snapshot, injected)
 	page.compareResult(t, expected, parse(t, object), parse(t, injected))
 }
 
-// compareText holds a block against a text. Where its lines are broken does not matter.
+// compareText compares a block with a text, except for line breaks.
 func (p *page) compareText(t *testing.T, b *block, want string) {
 	t.Helper()
 	if !slices.Equal(strings.Fields(b.content), strings.Fields(want)) {
@@ -120,11 +119,12 @@ func (p *page) compareResult(t *testing.T, b *block, before, after any) {
 	shown := parse(t, []byte(b.content))
 	for _, key := range []string{"status", "injected"} {
 		key = "injector.tumblr.com/" + key
-		if annotations, _ := member(after, "metadata", "annotations").(map[string]any); member(shown, "metadata", "annotations", key) == nil {
+		annotations, _ := member(after, "metadata", "annotations").(map[string]any)
+		if member(shown, "metadata", "annotations", key) == nil {
 			delete(annotations, key)
 		}
 	}
-	if reflect.DeepEqual(laid(before, shown), after) {
+	if reflect.DeepEqual(overlaid(before, shown), after) {
 		return
 	}
 	want, err := yaml.Marshal(changes(before, after))
@@ -134,7 +134,7 @@ func (p *page) compareResult(t *testing.T, b *block, before, after any) {
 	p.wrong(t, b, "# result\n"+string(want))
 }
 
-// wrong reports a block, or writes it anew.
+// wrong reports or replaces a block.
 func (p *page) wrong(t *testing.T, b *block, want string) {
 	t.Helper()
 	if !*update {
@@ -144,8 +144,8 @@ func (p *page) wrong(t *testing.T, b *block, want string) {
 	p.replace(b, want)
 }
 
-// wrapped breaks lines that are too long to read.
-func wrapped(text string) string {
+// wrap breaks long lines.
+func wrap(text string) string {
 	const most = 140
 	var out strings.Builder
 	for line := range strings.Lines(text) {
@@ -173,7 +173,7 @@ func parse(t *testing.T, content []byte) any {
 	return value
 }
 
-// member walks down objects; it gives nil where a key is missing.
+// member returns the value at a path of keys, or nil.
 func member(value any, path ...string) any {
 	for _, key := range path {
 		object, _ := value.(map[string]any)
@@ -182,22 +182,22 @@ func member(value any, path ...string) any {
 	return value
 }
 
-// laid lays a value over another one.
-func laid(under, over any) any {
+// overlaid merges a value into another one.
+func overlaid(under, over any) any {
 	switch over := over.(type) {
 	case map[string]any:
 		if under, ok := under.(map[string]any); ok {
 			both := maps.Clone(under)
 			for key, value := range over {
-				both[key] = laid(under[key], value)
+				both[key] = overlaid(under[key], value)
 			}
 			return both
 		}
 	case []any:
 		list := slices.Clone(over)
 		for i, element := range over {
-			if same := named(under, element); same != nil {
-				list[i] = laid(same, element)
+			if same := sameName(under, element); same != nil {
+				list[i] = overlaid(same, element)
 			}
 		}
 		return list
@@ -205,7 +205,7 @@ func laid(under, over any) any {
 	return over
 }
 
-// changes gives what laid over the one value gives the other.
+// changes returns what overlaid must merge into before for a result of after.
 func changes(before, after any) any {
 	switch after := after.(type) {
 	case map[string]any:
@@ -221,7 +221,7 @@ func changes(before, after any) any {
 	case []any:
 		list := slices.Clone(after)
 		for i, element := range after {
-			if same := named(before, element); same != nil {
+			if same := sameName(before, element); same != nil {
 				differ, _ := changes(same, element).(map[string]any)
 				differ["name"] = member(element, "name")
 				list[i] = differ
@@ -232,8 +232,8 @@ func changes(before, after any) any {
 	return after
 }
 
-// named is the element of a list that has the name of another one, or nil.
-func named(list, like any) any {
+// sameName returns the element of a list with the same name as like, or nil.
+func sameName(list, like any) any {
 	elements, _ := list.([]any)
 	name := member(like, "name")
 	at := slices.IndexFunc(elements, func(e any) bool { return name != nil && member(e, "name") == name })

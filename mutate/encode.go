@@ -7,118 +7,96 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// encode writes the plan as a patch. What is taken away comes first, and from the end of
-// each list, so that no index moves before it is used.
+// encode returns the plan as a JSON Patch. Removals come first, and from the end of each list, so
+// that they do not change indexes that later operations use.
 func (p *plan) encode() []byte {
-	w := &patch{buffer: make([]byte, 0, 4096)}
+	w := &p.patch
+	w.buffer = make([]byte, 0, p.size+1024)
 	if p.object.Spec == nil {
 		w.set(opAdd, "{}", "/spec")
 	}
 	p.encodeServiceAccount(w)
-	addAll(w, p.spec.Volumes != nil, nil, p.volumes, writeText, "/spec/volumes")
-	received := len(p.containers) - p.injected
-	for i := range p.containers[:received] {
-		p.containers[i].encodeAdditions(w)
+	addElements(w, p.spec.Volumes != nil, p.volumes, "/spec/volumes")
+	for _, c := range p.containers[:p.received] {
+		c.encodeAdditions(w)
 	}
-	p.encodeInjected(w, p.spec.InitContainers != nil, initContainersList)
-	p.encodeInjected(w, p.spec.Containers != nil, containersList)
+	p.encodeContainers(w, p.spec.InitContainers != nil, prependInitContainers, initContainers)
+	p.encodeContainers(w, p.spec.Containers != nil, prependContainers, containers)
 	p.encodePod(w)
 	p.encodeMetadata(w)
 	return w.bytes()
 }
 
-// encodeServiceAccount also sets the deprecated alias where there is one: the API server
-// keeps the two alike.
+// encodeServiceAccount also sets the deprecated alias if the pod has it, because the API server
+// keeps both equal.
 func (p *plan) encodeServiceAccount(w *patch) {
-	if p.account.name == "" {
+	if p.account == nil {
 		return
 	}
-	for i := range p.containers {
-		p.containers[i].encodeDropped(w)
+	for _, c := range p.containers[:p.received] {
+		c.encodeRemovals(w)
 	}
-	for _, at := range slices.Backward(p.dropped) {
-		w.remove("/spec/volumes/", strconv.Itoa(at))
+	for _, index := range slices.Backward(p.removed) {
+		w.remove("/spec/volumes/", strconv.Itoa(index))
 	}
-	w.begin(opAdd, "/spec/serviceAccountName")
-	w.quote(p.account.name)
-	w.end()
+	w.setString(opAdd, p.account.ServiceAccountName, "/spec/serviceAccountName")
 	if p.spec.ServiceAccount != nil {
-		w.begin(opReplace, "/spec/serviceAccount")
-		w.quote(p.account.name)
-		w.end()
+		w.setString(opReplace, p.account.ServiceAccountName, "/spec/serviceAccount")
 	}
 }
 
-// encodeDropped takes away the mounts of a received container that are not to stay.
-func (c *container) encodeDropped(w *patch) {
-	if !c.dropsToken {
-		return
-	}
+// encodeRemovals removes token mounts of a received container.
+func (c *container) encodeRemovals(w *patch) {
 	for _, m := range slices.Backward(c.received.VolumeMounts) {
-		if c.drops(&m) {
-			w.remove("/spec/", c.list, "/", strconv.Itoa(c.at), "/volumeMounts/", strconv.Itoa(m.at))
+		if c.removes(&m) {
+			w.remove("/spec/", c.list, "/", strconv.Itoa(c.index), "/volumeMounts/", strconv.Itoa(m.index))
 		}
 	}
 }
 
-// encodeAdditions writes what a received container gets.
+// encodeAdditions adds elements to the lists of a received container.
 func (c *container) encodeAdditions(w *patch) {
-	if len(c.env)+len(c.sources)+len(c.mounts) == 0 {
+	if len(c.env)+len(c.envFrom)+len(c.mounts) == 0 {
 		return
 	}
-	at := strconv.Itoa(c.at)
-	addAll(w, c.received.Env != nil, nil, c.env, writeText, "/spec/", c.list, "/", at, "/env")
-	addAll(w, c.received.EnvFrom != nil, c.sources, nil, writeText, "/spec/", c.list, "/", at, "/envFrom")
-	addAll(w, c.received.VolumeMounts != nil, nil, c.mounts, writeText, "/spec/", c.list, "/", at, "/volumeMounts")
+	index := strconv.Itoa(c.index)
+	addElements(w, c.received.Env != nil, c.env, "/spec/", c.list, "/", index, "/env")
+	prependElements(w, c.received.EnvFrom != nil, c.envFrom, "/spec/", c.list, "/", index, "/envFrom")
+	addElements(w, c.received.VolumeMounts != nil, c.mounts, "/spec/", c.list, "/", index, "/volumeMounts")
 }
 
-// encodeInjected writes the injected containers of one list.
-func (p *plan) encodeInjected(w *patch, exists bool, list string) {
-	addAll(w, exists, p.injectedInto(list, true), p.injectedInto(list, false), writeContainer, "/spec/", list)
+// encodeContainers adds the injected containers of one list.
+func (p *plan) encodeContainers(w *patch, exists bool, first, last place) {
+	addAll(w, exists, p.injected[first], p.injected[last], writeContainer, "/spec/", first.list())
 }
 
-// injectedInto are the injected containers for one place. They stand together in the plan.
-func (p *plan) injectedInto(list string, first bool) []container {
-	injected := p.ours()
-	there := func(c *container) bool { return c.list == list && c.first == first }
-	start := 0
-	for start < len(injected) && !there(&injected[start]) {
-		start++
-	}
-	end := start
-	for end < len(injected) && there(&injected[end]) {
-		end++
-	}
-	return injected[start:end]
-}
-
-// writeContainer appends an injected container: its own JSON, which ends with a brace and is
-// never empty, and in it the lists that merging may have added to.
+// writeContainer writes an injected container: the members of its object, which is never empty,
+// and the lists that rules may have extended.
 func writeContainer(w *patch, c *container) {
-	own := c.injected.JSON
-	w.buffer = append(w.buffer, own[:len(own)-1]...)
-	writeMember(w, "env", c.injected.Env, c.env, writeText)
-	writeMember(w, "envFrom", c.sources, c.injected.EnvFrom, writeText)
-	writeMember(w, "volumeMounts", c.injected.VolumeMounts, c.mounts, writeText)
+	object := c.injected.JSON
+	w.buffer = append(w.buffer, object[:len(object)-1]...)
+	writeMember(w, "env", c.env)
+	writeMember(w, "envFrom", c.envFrom)
+	writeMember(w, "volumeMounts", c.mounts)
 	w.buffer = append(w.buffer, '}')
 }
 
-// writeMember appends a member with the elements of two lists, if there are any.
-func writeMember[E any](w *patch, name string, a, b []E, write func(*patch, *E)) {
-	if len(a)+len(b) == 0 {
+// writeMember writes a member of an object unless its list is empty.
+func writeMember[P encoded](w *patch, name string, list []addition[P]) {
+	if len(list) == 0 {
 		return
 	}
 	w.buffer = append(append(append(w.buffer, `,"`...), name...), `":`...)
-	writeList(w, a, b, write)
+	writeList(w, nil, list, writeElement)
 }
 
 // encodePod writes what concerns the pod as a whole.
 func (p *plan) encodePod(w *patch) {
-	addAll(w, p.spec.HostAliases != nil, nil, p.hostAliases, writeText, "/spec/hostAliases")
-	addAll(w, p.spec.ImagePullSecrets != nil, nil, p.pullSecrets, writeText, "/spec/imagePullSecrets")
-	addAll(w, p.spec.Tolerations != nil, nil, p.tolerations, writeText, "/spec/tolerations")
-	addPairs(w, p.spec.NodeSelector.present, p.nodeSelector, "/spec/nodeSelector")
-	for _, flag := range []struct {
+	addElements(w, p.spec.HostAliases != nil, p.hostAliases, "/spec/hostAliases")
+	addElements(w, p.spec.ImagePullSecrets != nil, p.pullSecrets, "/spec/imagePullSecrets")
+	addElements(w, p.spec.Tolerations != nil, p.tolerations, "/spec/tolerations")
+	addPairs(w, p.spec.NodeSelector != nil, p.nodeSelector, "/spec/nodeSelector")
+	for _, field := range []struct {
 		path string
 		by   *conf.Sidecar
 	}{
@@ -127,50 +105,52 @@ func (p *plan) encodePod(w *patch) {
 		{"/spec/hostIPC", p.hostIPC},
 		{"/spec/shareProcessNamespace", p.shareProcesses},
 	} {
-		if flag.by != nil {
-			w.set(opAdd, "true", flag.path)
+		if field.by != nil {
+			w.set(opAdd, "true", field.path)
 		}
 	}
 }
 
-// encodeMetadata writes labels and annotations, of which there always are some.
+// encodeMetadata adds labels and annotations. There is always an annotation to add.
 func (p *plan) encodeMetadata(w *patch) {
 	metadata := p.object.metadata()
 	if p.object.Metadata == nil {
 		w.set(opAdd, "{}", "/metadata")
 	}
-	addPairs(w, metadata.Labels.present, p.labels, "/metadata/labels")
-	addPairs(w, metadata.Annotations.present, p.annotations, "/metadata/annotations")
+	addPairs(w, metadata.Labels != nil, p.labels, "/metadata/labels")
+	addPairs(w, metadata.Annotations != nil, p.annotations, "/metadata/annotations")
 }
 
-// addOwn notes on the pod that it is done, and with what. The status keeps a second review, such as
-// one by reinvocationPolicy IfNeeded, from injecting again.
-func (p *plan) addOwn() {
-	p.annotations = append(p.annotations,
-		pair{Pair: conf.Pair{Key: p.policy.key(injectedKey), Value: Injections(p.sidecars)}},
-		pair{Pair: conf.Pair{Key: p.policy.key(statusKey), Value: statusInjected}})
-}
-
-// addPairs adds members to a map, which it makes where there is none.
-func addPairs(w *patch, exists bool, pairs []pair, path string) {
+// addPairs adds members to an object, or creates the object if it does not exist.
+func addPairs(w *patch, exists bool, pairs []addition[*conf.Pair], path string) {
 	if len(pairs) == 0 {
 		return
 	}
 	if exists {
-		for i := range pairs {
-			w.begin(opAdd, path, "/", escape(pairs[i].Key))
-			w.quote(pairs[i].Value)
-			w.end()
+		for _, pair := range pairs {
+			w.setString(opAdd, pair.element.Value, path, "/", escape(pair.element.Key))
 		}
 		return
 	}
-	w.begin(opAdd, path)
-	for i := range pairs {
+	w.begin(opAdd, []string{path})
+	for i, pair := range pairs {
 		w.buffer = append(w.buffer, "{,"[min(i, 1)])
-		w.quote(pairs[i].Key)
+		w.quote(pair.element.Key)
 		w.buffer = append(w.buffer, ':')
-		w.quote(pairs[i].Value)
+		w.quote(pair.element.Value)
 	}
 	w.buffer = append(w.buffer, '}')
 	w.end()
+}
+
+func addElements[P encoded](w *patch, exists bool, list []addition[P], path ...string) {
+	addAll(w, exists, nil, list, writeElement, path...)
+}
+
+func prependElements[P encoded](w *patch, exists bool, list []addition[P], path ...string) {
+	addAll(w, exists, list, nil, writeElement, path...)
+}
+
+func writeElement[P encoded](w *patch, a addition[P]) {
+	w.buffer = append(w.buffer, a.element.Bytes()...)
 }

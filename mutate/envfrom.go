@@ -6,34 +6,24 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// addEnvFrom gives every container that the sidecar applies to its sources of variables, except
-// those that the container has already. Of a variable that several sources have, Kubernetes
-// takes the last. So ours come before the container's own, and a later sidecar's before an
-// earlier one's: what was there stays as it is.
+// addEnvFrom adds sources of variables to the containers. If several sources have the same
+// variable, the last source takes precedence. So sources of sidecars come before those of the
+// container, and those of later sidecars before those of earlier ones.
 func (p *plan) addEnvFrom(s *conf.Sidecar) {
 	if len(s.EnvFrom) == 0 {
 		return
 	}
-	for i := range p.containers {
-		c := &p.containers[i]
-		if p.notes != nil {
-			p.notes.envFrom(s, c)
-		}
-		if c.takesFrom(s) {
-			c.sources = append(slices.Clip(without(s.EnvFrom, c.hasSource)), c.sources...)
-		}
+	for _, c := range p.containers {
+		var sources []addition[*conf.EnvFrom]
+		add(p, s, c, "envFrom", &sources, s.EnvFrom, c.checkEnvFrom)
+		c.envFrom = append(sources, c.envFrom...)
 	}
 }
 
-func (c *container) hasSource(e *conf.EnvFrom) bool {
-	return c.ownSource(e.EnvSource) || slices.ContainsFunc(c.sources, func(added conf.EnvFrom) bool { return added.EnvSource == e.EnvSource })
-}
-
-func (c *container) ownSource(source conf.EnvSource) bool {
-	if c.received != nil {
-		return slices.Contains(c.received.EnvFrom, Source{
-			Prefix: source.Prefix, ConfigMap: Named{Name: source.ConfigMap}, Secret: Named{Name: source.Secret},
-		})
+func (c *container) checkEnvFrom(e *conf.EnvFrom) omission {
+	source := Source{Prefix: e.Prefix, ConfigMap: Named{Name: e.ConfigMap}, Secret: Named{Name: e.Secret}}
+	if c.received != nil && slices.Contains(c.received.EnvFrom, source) {
+		return omission{text: containerHasIt}
 	}
-	return slices.ContainsFunc(c.injected.EnvFrom, func(own conf.EnvFrom) bool { return own.EnvSource == source })
+	return alreadyAdded(c.envFrom, func(other *conf.EnvFrom) bool { return other.EnvSource == e.EnvSource })
 }

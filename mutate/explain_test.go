@@ -18,41 +18,44 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// explained holds Explain to the decision, and what it says was added to what the patch adds.
-func (c *testCase) explained(t *testing.T, snapshot *store.Snapshot, decision *mutate.Decision) []mutate.Considered {
+// checkExplain compares Explain with the decision of Pod, and its results with the patch.
+func (c *testCase) checkExplain(
+	t *testing.T, snapshot *store.Snapshot, decision *mutate.Decision,
+) []mutate.ElementResult {
 	t.Helper()
 	request := decode(t, c.with(t, c.object))
-	request.Default = c.namespace
+	request.NamespaceDefault = lookup(c.namespace)
 	got, all := mutate.Explain(snapshot, c.policy, request)
-	if !reflect.DeepEqual(withoutFilled(got), withoutFilled(*decision)) {
-		t.Errorf("explained: %s\n%s\nnot: %s\n%s", text(&got), got.Patch, text(decision), decision.Patch)
+	if !reflect.DeepEqual(withoutContent(got), withoutContent(*decision)) {
+		t.Errorf("Explain decides: %s\n%s\nPod decides: %s\n%s", text(&got), got.Patch, text(decision), decision.Patch)
 	}
-	said := make([]string, 0, len(all))
+	added := make([]string, 0, len(all))
 	for _, e := range all {
 		if e.Added != (e.Why == "") || e.Added && got.Outcome != mutate.Injected {
 			t.Errorf("%s with added %t: %q", element(&e), e.Added, e.Why)
 		}
 		if e.Added && e.Name != defaultContainer {
-			said = append(said, element(&e))
+			added = append(added, element(&e))
 		}
 	}
 	if got.Outcome != mutate.Injected {
 		return all
 	}
-	d := newDifference(t, c, decision.Patch, all)
-	slices.Sort(said)
+	d := newPodDiff(t, c, decision.Patch, all)
+	slices.Sort(added)
 	slices.Sort(d.added)
-	if diff := cmp.Diff(d.added, said); diff != "" {
-		t.Errorf("what is explained (-added by the patch +said to be):\n%s", diff)
+	if diff := cmp.Diff(d.added, added); diff != "" {
+		t.Errorf("added elements (-in the patch +in the results):\n%s", diff)
 	}
-	complete(t, request, decision.Sidecars, all)
+	checkComplete(t, request, decision.Sidecars, all)
 	return all
 }
 
 const defaultContainer = "kubectl.kubernetes.io/default-container"
 
-// withoutFilled is a decision that can be compared: sidecars with parameters are made for each.
-func withoutFilled(d mutate.Decision) mutate.Decision {
+// withoutContent returns a decision that can be compared: each decision has its own copy of sidecars
+// with parameters.
+func withoutContent(d mutate.Decision) mutate.Decision {
 	d.Sidecars = slices.Clone(d.Sidecars)
 	for i, s := range d.Sidecars {
 		d.Sidecars[i] = &conf.Sidecar{Ref: s.Ref, Digest: s.Digest, Origin: s.Origin}
@@ -60,12 +63,12 @@ func withoutFilled(d mutate.Decision) mutate.Decision {
 	return d
 }
 
-func element(e *mutate.Considered) string {
+func element(e *mutate.ElementResult) string {
 	return fmt.Sprintf("%s/%s %s %s", e.List, e.Container, e.Field, e.Name)
 }
 
-// complete wants each element of each sidecar for each container that it concerns, and no more.
-func complete(t *testing.T, request *mutate.Request, sidecars []*conf.Sidecar, all []mutate.Considered) {
+// checkComplete checks that there is one result for each element, or one per container.
+func checkComplete(t *testing.T, request *mutate.Request, sidecars []*conf.Sidecar, all []mutate.ElementResult) {
 	t.Helper()
 	got := make(map[string]int)
 	into := make(map[string]int) // containers that were added, by list
@@ -97,7 +100,7 @@ func complete(t *testing.T, request *mutate.Request, sidecars []*conf.Sidecar, a
 	}
 	maps.DeleteFunc(want, func(_ string, n int) bool { return n == 0 })
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("how many were considered (-want +got):\n%s", diff)
+		t.Errorf("number of results (-want +got):\n%s", diff)
 	}
 }
 
@@ -119,7 +122,7 @@ func elementsOf(s *conf.Sidecar) map[string]int {
 	}
 }
 
-// listOf is the list of the pod that a field of a definition goes into.
+// listOf returns the list of the pod for a field of a definition.
 func listOf(field string) string {
 	switch field {
 	case "containers", "prependContainers":
@@ -130,20 +133,22 @@ func listOf(field string) string {
 	return ""
 }
 
-// difference finds what the resulting pod has and the received one, without what was taken away,
-// has not.
-type difference struct {
+// podDiff finds what the resulting pod has in addition to the pod as received.
+type podDiff struct {
 	t       *testing.T
 	policy  *mutate.Policy
-	fields  map[string]string          // list/name of an injected container to its field
-	own     map[string]*conf.Container // and to what it has by itself
-	prepend map[string]int             // how many come before the pod's own, by list
+	fields  map[string]string          // fields of the injected containers, by list/name
+	own     map[string]*conf.Container // their definitions, by list/name
+	prepend map[string]int             // number of prepended containers, by list
 	added   []string
 }
 
-func newDifference(t *testing.T, c *testCase, patch []byte, all []mutate.Considered) *difference {
+func newPodDiff(t *testing.T, c *testCase, patch []byte, all []mutate.ElementResult) *podDiff {
 	t.Helper()
-	d := &difference{t: t, policy: c.policy, fields: map[string]string{}, own: map[string]*conf.Container{}, prepend: map[string]int{}, added: []string{}}
+	d := &podDiff{
+		t: t, policy: c.policy, fields: map[string]string{}, own: map[string]*conf.Container{},
+		prepend: map[string]int{}, added: []string{},
+	}
 	for _, e := range all {
 		if list := listOf(e.Field); e.Added && e.List == "" && list != "" {
 			d.fields[list+"/"+e.Name] = e.Field
@@ -201,7 +206,7 @@ func memberOf(o object, name string) object {
 	return m
 }
 
-func (d *difference) ofPod(before, after object) {
+func (d *podDiff) ofPod(before, after object) {
 	for _, field := range []string{"labels", "annotations"} {
 		d.keys(field, memberOf(memberOf(before, "metadata"), field), memberOf(memberOf(after, "metadata"), field))
 	}
@@ -211,7 +216,7 @@ func (d *difference) ofPod(before, after object) {
 		"volumes": nameOf, "imagePullSecrets": nameOf, "tolerations": tolerationOf,
 		"hostAliases": func(o object) string { return string(encode(o)) },
 	} {
-		for _, e := range d.behind(field, before[field], after[field]) {
+		for _, e := range d.appended(field, before[field], after[field]) {
 			d.add("/", field, name(e))
 		}
 	}
@@ -227,22 +232,23 @@ func (d *difference) ofPod(before, after object) {
 	d.containers("initContainers", before, after)
 }
 
-func (d *difference) add(at, field, name string) {
+func (d *podDiff) add(at, field, name string) {
 	d.added = append(d.added, fmt.Sprintf("%s %s %s", at, field, name))
 }
 
-func (d *difference) keys(field string, before, after object) {
+func (d *podDiff) keys(field string, before, after object) {
 	for key := range after {
 		_, had := before[key]
-		ours := field == "annotations" && (key == defaultContainer || strings.HasPrefix(key, d.policy.AnnotationNamespace+"/"))
+		ours := field == "annotations" &&
+			(key == defaultContainer || strings.HasPrefix(key, d.policy.AnnotationNamespace+"/"))
 		if !had && !ours {
 			d.add("/", field, key)
 		}
 	}
 }
 
-// behind gives the elements behind those that were there, which must be the same.
-func (d *difference) behind(field string, before, after any) []object {
+// appended returns the elements after the received ones, which must be unchanged.
+func (d *podDiff) appended(field string, before, after any) []object {
 	had, _ := before.([]any)
 	has, _ := after.([]any)
 	if len(has) < len(had) || !cmp.Equal(has[:len(had)], had, equateEmpty) {
@@ -262,7 +268,7 @@ func objects(list []any) []object {
 	return all
 }
 
-func (d *difference) containers(list string, before, after object) {
+func (d *podDiff) containers(list string, before, after object) {
 	had, _ := before[list].([]any)
 	has, _ := after[list].([]any)
 	first := d.prepend[list]
@@ -279,10 +285,10 @@ func (d *difference) containers(list string, before, after object) {
 	}
 }
 
-// container compares one that was received.
-func (d *difference) container(at string, lists ...any) {
+// container compares the lists of a received container.
+func (d *podDiff) container(at string, lists ...any) {
 	for i, field := range []string{"env", "volumeMounts"} {
-		for _, e := range d.behind(at+" "+field, lists[2*i], lists[2*i+1]) {
+		for _, e := range d.appended(at+" "+field, lists[2*i], lists[2*i+1]) {
 			d.add(at, field, nameOf(e))
 		}
 	}
@@ -293,11 +299,11 @@ func (d *difference) container(at string, lists ...any) {
 	}
 }
 
-// injected leaves out what a container has by itself.
-func (d *difference) injected(at string, c object) {
+// injected compares the lists of an injected container with its definition.
+func (d *podDiff) injected(at string, c object) {
 	own := d.own[at]
 	if own == nil {
-		d.t.Errorf("nobody is said to have brought %s", at)
+		d.t.Errorf("no result for container %s", at)
 		return
 	}
 	env, _ := c["env"].([]any)
@@ -321,7 +327,9 @@ func nameOf(o object) string {
 
 func sourceOf(o object) string {
 	prefix, _ := o["prefix"].(string)
-	return conf.EnvSource{Prefix: prefix, ConfigMap: nameOf(memberOf(o, "configMapRef")), Secret: nameOf(memberOf(o, "secretRef"))}.String()
+	return conf.EnvSource{
+		Prefix: prefix, ConfigMap: nameOf(memberOf(o, "configMapRef")), Secret: nameOf(memberOf(o, "secretRef")),
+	}.String()
 }
 
 func tolerationOf(o object) string {

@@ -21,10 +21,10 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// FuzzPod holds Pod against the oracle, over pods and sidecars made from the input.
+// FuzzPod compares Pod with the oracle for generated pods and sidecars.
 func FuzzPod(f *testing.F) {
 	for seed := range uint64(600) {
-		f.Add(random(f, seed, 200+2*int(seed)))
+		f.Add(randomBytes(f, seed, 200+2*int(seed)))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		g := &generator{bytes: input}
@@ -41,9 +41,9 @@ func FuzzPod(f *testing.F) {
 			digests[sidecar.Ref.String()] = sidecar.Digest[:12]
 		}
 		for _, namespace := range []*string{nil, new("logger:v1")} {
-			c := &testCase{policy: usual(), namespace: namespace, object: pod, request: creation()}
-			c.againstOracle(t, snapshot, definitions, digests)
-			unchanged(t, snapshot, again)
+			c := &testCase{policy: defaultPolicy(), namespace: namespace, object: pod, request: createRequest()}
+			c.checkAgainstOracle(t, snapshot, definitions, digests)
+			checkUnchanged(t, snapshot, again)
 			if t.Failed() {
 				t.Logf("sidecars: %s\npod: %s", written, pod)
 			}
@@ -51,10 +51,12 @@ func FuzzPod(f *testing.F) {
 	})
 }
 
-// againstOracle decides, and wants what the oracle makes of the sidecars.
-func (c *testCase) againstOracle(t *testing.T, snapshot *store.Snapshot, definitions []*definition, digests map[string]string) {
+// checkAgainstOracle compares a decision and the resulting pod with those of the oracle.
+func (c *testCase) checkAgainstOracle(
+	t *testing.T, snapshot *store.Snapshot, definitions []*definition, digests map[string]string,
+) {
 	t.Helper()
-	decision := decideIn(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
+	decision := decideWithDefault(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
 	want, err := expect(c.object, c.namespace, definitions, digests)
 	if err != nil {
 		t.Fatal(err)
@@ -63,34 +65,34 @@ func (c *testCase) againstOracle(t *testing.T, snapshot *store.Snapshot, definit
 		t.Errorf("got %s, want %s", text(&decision), want.reason)
 		return
 	}
-	c.explained(t, snapshot, &decision)
+	c.checkExplain(t, snapshot, &decision)
 	if decision.Outcome != mutate.Injected {
 		return
 	}
 	injected := apply(t, c.object, decision.Patch)
 	same(t, want, injected)
-	survives(t, want, c.object, injected)
-	c.secondPass(t, snapshot, injected)
+	checkSurvives(t, want, c.object, injected)
+	c.checkSecondReview(t, snapshot, injected)
 	if t.Failed() {
 		t.Logf("patch: %s", decision.Patch)
 	}
 }
 
-// same compares the result with the oracle's pod.
+// same compares the resulting pod with that of the oracle.
 func same(t *testing.T, want *expected, injected []byte) {
 	t.Helper()
 	got := new(corev1.Pod)
 	if err := json.Unmarshal(injected, got); err != nil {
 		t.Fatalf("%v: %s", err, injected)
 	}
-	// The alias follows the account, where there is one; the typed pod cannot tell one that
-	// is empty from none.
+	// The deprecated alias follows the account if the pod has the alias. In the typed pod, an empty
+	// alias looks like none.
 	if want.account {
 		if alias := got.Spec.DeprecatedServiceAccount; alias != "" && alias != want.pod.Spec.ServiceAccountName {
 			t.Errorf("serviceAccount is %s", alias)
 		}
 		if got.Spec.DeprecatedServiceAccount == "" && want.pod.Spec.DeprecatedServiceAccount != "" {
-			t.Errorf("serviceAccount is gone")
+			t.Errorf("serviceAccount is missing")
 		}
 		want.pod.Spec.DeprecatedServiceAccount, got.Spec.DeprecatedServiceAccount = "", ""
 	}
@@ -99,9 +101,9 @@ func same(t *testing.T, want *expected, injected []byte) {
 	}
 }
 
-// survives checks that all that came in is in the result, known to the API or not, except
-// for what the oracle took away.
-func survives(t *testing.T, want *expected, pod, injected []byte) {
+// checkSurvives checks that the result contains all of the pod as received, including unknown
+// fields, except for what the oracle removed.
+func checkSurvives(t *testing.T, want *expected, pod, injected []byte) {
 	t.Helper()
 	var before, after any
 	if err := json.Unmarshal(pod, &before); err != nil {
@@ -110,10 +112,10 @@ func survives(t *testing.T, want *expected, pod, injected []byte) {
 	if err := json.Unmarshal(injected, &after); err != nil {
 		t.Fatal(err)
 	}
-	survive(t, want, "", before, after)
+	checkValueSurvives(t, want, "", before, after)
 }
 
-func survive(t *testing.T, want *expected, path string, before, after any) {
+func checkValueSurvives(t *testing.T, want *expected, path string, before, after any) {
 	t.Helper()
 	switch before := before.(type) {
 	case object:
@@ -121,22 +123,22 @@ func survive(t *testing.T, want *expected, path string, before, after any) {
 		for key, value := range before {
 			next := path + "." + key
 			if got, found := after[key]; !found {
-				t.Errorf("%s is gone", next)
-			} else if !ourField(want, next) {
-				survive(t, want, next, value, got)
+				t.Errorf("%s is missing", next)
+			} else if !mayChange(want, next) {
+				checkValueSurvives(t, want, next, value, got)
 			}
 		}
 	case []any:
 		after, _ := after.([]any)
-		kept := slices.DeleteFunc(slices.Clone(before), func(e any) bool { return want.takes(path, e) })
-		first := want.inFront(path, len(after)-len(kept))
+		kept := slices.DeleteFunc(slices.Clone(before), func(e any) bool { return want.removes(path, e) })
+		first := want.prepended(path, len(after)-len(kept))
 		if len(after) < first+len(kept) {
 			t.Errorf("%s has %d elements, want at least %d", path, len(after), first+len(kept))
 			return
 		}
 		after = after[first:]
 		for i := range kept {
-			survive(t, want, path+"[]", kept[i], after[i])
+			checkValueSurvives(t, want, path+"[]", kept[i], after[i])
 		}
 	case nil: // may become a list
 	default:
@@ -146,16 +148,16 @@ func survive(t *testing.T, want *expected, path string, before, after any) {
 	}
 }
 
-// inFront is how many elements come before those of the pod.
-func (e *expected) inFront(path string, added int) int {
+// prepended returns the number of elements before those of the pod.
+func (e *expected) prepended(path string, added int) int {
 	if strings.HasSuffix(path, ".envFrom") {
 		return max(added, 0)
 	}
 	return e.offset[strings.TrimPrefix(path, ".spec.")]
 }
 
-// ourField tells the scalars that an injection may change.
-func ourField(want *expected, path string) bool {
+// mayChange reports whether an injection may change the scalar.
+func mayChange(want *expected, path string) bool {
 	switch path {
 	case ".metadata.annotations.injector.tumblr.com/status", ".metadata.annotations.injector.tumblr.com/injected",
 		".spec.hostNetwork", ".spec.hostPID", ".spec.hostIPC":
@@ -166,8 +168,8 @@ func ourField(want *expected, path string) bool {
 	return false
 }
 
-// takes tells the elements that an injection takes away.
-func (e *expected) takes(path string, element any) bool {
+// removes reports whether an injection removes the element.
+func (e *expected) removes(path string, element any) bool {
 	o, _ := element.(object)
 	switch {
 	case !e.tokens || o == nil:
@@ -181,8 +183,8 @@ func (e *expected) takes(path string, element any) bool {
 	return false
 }
 
-// FuzzRequest reviews arbitrary bytes. What decodes must not panic, and the patch must fit
-// the object as it was received.
+// FuzzRequest reviews arbitrary bytes. A request that decodes must not panic, and its patch must
+// apply to the object as received.
 func FuzzRequest(f *testing.F) {
 	snapshot := load(f, read(f, "testdata/reviews/sidecars.yaml"))
 	files, err := filepath.Glob("testdata/reviews/*.json")
@@ -193,7 +195,7 @@ func FuzzRequest(f *testing.F) {
 		f.Add(requestOf(f, read(f, file)))
 	}
 	for seed := range uint64(40) {
-		g := &generator{bytes: random(f, seed, 400)}
+		g := &generator{bytes: randomBytes(f, seed, 400)}
 		f.Add(fmt.Appendf(nil, `{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},"object":%s}`, g.pod()))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
@@ -203,7 +205,7 @@ func FuzzRequest(f *testing.F) {
 		if jsonv2.Unmarshal(input, new(mutate.Request)) != nil || jsonv2.Unmarshal(input, &received) != nil {
 			return // not a request
 		}
-		decision := decide(t, snapshot, usual(), input)
+		decision := decide(t, snapshot, defaultPolicy(), input)
 		if decision.Outcome == mutate.Injected {
 			apply(t, received.Object, decision.Patch)
 		}

@@ -7,16 +7,16 @@ import (
 	"testing"
 )
 
-// generator turns fuzz bytes into pods and sidecars. The names come from small alphabets,
-// so that things collide. When the bytes run out, choices fall on the plainest.
+// generator generates pods and sidecars from fuzz bytes. There are few different names, so that
+// elements collide. When the bytes run out, it generates the simplest objects.
 type generator struct {
 	bytes   []byte
-	unknown int // unknown fields so far
+	unknown int // number of unknown fields so far
 }
 
 type object = map[string]any
 
-// below gives a number below n; 0 when the bytes have run out.
+// below returns a number below n, or 0 if the bytes have run out.
 func (g *generator) below(n int) int {
 	if len(g.bytes) == 0 {
 		return 0
@@ -26,7 +26,7 @@ func (g *generator) below(n int) int {
 	return int(b) % n
 }
 
-// one is true once in n times.
+// one returns true once in n times.
 func (g *generator) one(n int) bool {
 	return g.below(n) == n-1
 }
@@ -35,7 +35,7 @@ func pick[T any](g *generator, from ...T) T {
 	return from[g.below(len(from))]
 }
 
-// with adds a field that is newer than any API.
+// with adds a field that our API version does not know.
 func (g *generator) with(o object) object {
 	if g.one(6) {
 		g.unknown++
@@ -44,7 +44,7 @@ func (g *generator) with(o object) object {
 	return o
 }
 
-// list sets a list: absent, null, empty, or with elements, some of which are null.
+// list sets a list that is absent, null, empty, or has elements, some of which are null.
 func (g *generator) list(o object, name string, element func() any) {
 	switch n := g.below(7); n {
 	case 0, 1:
@@ -65,7 +65,7 @@ func (g *generator) list(o object, name string, element func() any) {
 	}
 }
 
-// pod makes a pod that mostly asks for the sidecar.
+// pod generates a pod, most of which request sidecars.
 func (g *generator) pod() []byte {
 	annotations := g.annotations()
 	metadata := g.with(object{"name": "pod", "annotations": annotations})
@@ -90,7 +90,8 @@ func (g *generator) annotations() object {
 	}
 	annotations := object{"injector.tumblr.com/request": "logger:v1", "other": "kept"}
 	if g.one(2) {
-		annotations["injector.tumblr.com/request"] = pick[any](g, "logger:v1, two", "two,logger:v1", " three:v2 ,two:latest, Logger:v1", "two,logger:v1,TWO")
+		annotations["injector.tumblr.com/request"] = pick[any](g, "logger:v1, two", "two,logger:v1",
+			" three:v2 ,two:latest, Logger:v1", "two,logger:v1,TWO")
 	}
 	if g.one(16) {
 		annotations["injector.tumblr.com/request"] = pick[any](g, " LOGGER:v1\n", "none", "", "other:v1", "two, three", nil,
@@ -134,7 +135,7 @@ func (g *generator) spec() object {
 	return spec
 }
 
-// mountTokens does what the API server has done before it calls a webhook.
+// mountTokens mounts tokens as the API server does before it calls webhooks.
 func (g *generator) mountTokens(spec object) {
 	mount := object{"name": "token", "mountPath": token, "readOnly": true}
 	for _, list := range []string{"containers", "initContainers"} {
@@ -240,7 +241,7 @@ func (g *generator) alias() object {
 	return object{"ip": pick(g, "10.0.0.1", "10.0.0.2"), "hostnames": []any{"db.internal"}}
 }
 
-// sidecars makes a few definitions, which Load may still reject, and the file of them.
+// sidecars generates definitions and a file with them. Load may reject some.
 func (g *generator) sidecars() ([]*definition, []byte) {
 	var all []*definition
 	var file []byte
@@ -256,7 +257,7 @@ func (g *generator) sidecars() ([]*definition, []byte) {
 	return all, file
 }
 
-// sidecar makes a definition.
+// sidecar generates a definition.
 func (g *generator) sidecar(name string) []byte {
 	d := object{"name": name}
 	var names []string
@@ -268,7 +269,8 @@ func (g *generator) sidecar(name string) []byte {
 	}
 	if g.one(2) {
 		g.several(d, "envFrom", g.source)
-		g.maybe(d, 2, "appliesTo", object{"containers": []any{"a"}}, object{"initContainers": []any{}}, object{"containers": []any{"z", "b*"}, "initContainers": []any{"*"}})
+		g.maybe(d, 2, "appliesTo", object{"containers": []any{"a"}}, object{"initContainers": []any{}},
+			object{"containers": []any{"z", "b*"}, "initContainers": []any{"*"}})
 	}
 	if g.one(2) {
 		g.podFields(d)
@@ -277,7 +279,7 @@ func (g *generator) sidecar(name string) []byte {
 	g.unique(d, "volumeMounts", g.mount)
 	g.unique(d, "env", g.env)
 	if !g.one(4) {
-		// Mostly the volumes that are mounted, so that not every pod is a conflict.
+		// Without the volumes of the mounts, nearly every pod would be a conflict.
 		d["volumes"] = []any{
 			object{"name": "data", "emptyDir": object{}},
 			object{"name": "logs", "emptyDir": object{}},
@@ -294,7 +296,8 @@ func (g *generator) sidecar(name string) []byte {
 
 func (g *generator) podFields(d object) {
 	g.maybe(d, 2, "labels", object{"a": "1"}, object{"b": "2", "c": ""})
-	g.maybe(d, 2, "annotations", object{"other": "1"}, object{"b/c~d": "<2>"}, object{"kubectl.kubernetes.io/default-container": "b"})
+	g.maybe(d, 2, "annotations", object{"other": "1"}, object{"b/c~d": "<2>"},
+		object{"kubectl.kubernetes.io/default-container": "b"})
 	g.maybe(d, 2, "nodeSelector", object{"a": "1"}, object{"a": "1", "b": "2"}, object{"a": "1"}, object{"a": "2"})
 	g.several(d, "tolerations", g.toleration)
 	if g.one(2) {
@@ -318,16 +321,16 @@ func (g *generator) several(d object, list string, element func() object) {
 	}
 }
 
-// unique is several, without elements whose name or path is taken.
+// unique is several without duplicate names or paths.
 func (g *generator) unique(d object, list string, element func() object) {
 	var taken []any
 	g.several(d, list, func() object {
 		e := element()
 		path, _ := e["mountPath"].(string)
-		if slices.Contains(taken, e["name"]) || path != "" && slices.Contains(taken, any(clean(path))) {
+		if slices.Contains(taken, e["name"]) || path != "" && slices.Contains(taken, any(trimSlashes(path))) {
 			return nil
 		}
-		taken = append(taken, e["name"], clean(path))
+		taken = append(taken, e["name"], trimSlashes(path))
 		return e
 	})
 }
@@ -339,7 +342,7 @@ func (g *generator) sidecarContainer(names *[]string, init bool) object {
 	}
 	*names = append(*names, c["name"].(string))
 	if g.one(2) {
-		return c // so plain that another sidecar may have the same
+		return c // likely to equal that of another sidecar
 	}
 	g.unique(c, "env", g.env)
 	g.unique(c, "volumeMounts", g.mount)
@@ -366,8 +369,8 @@ func encode(value any) []byte {
 	return content
 }
 
-// random gives n bytes of a fixed sequence, so that plain go test sees many pods, too.
-func random(tb testing.TB, seed uint64, n int) []byte {
+// randomBytes returns n bytes of a fixed sequence, so that go test without -fuzz covers many pods.
+func randomBytes(tb testing.TB, seed uint64, n int) []byte {
 	tb.Helper()
 	content := make([]byte, n)
 	for i := range content {

@@ -21,20 +21,20 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 // TestCases runs every directory below testdata/cases. A case consists of
 //
-//	sidecars.yaml  what the snapshot holds
-//	pod.yaml       what comes in
-//	policy.yaml    what differs from a plain CREATE under the default policy, if anything; also
-//	               the request of the namespace
+//	sidecars.yaml  the definitions in the snapshot
+//	pod.yaml       the pod as received
+//	policy.yaml    optional: changes to the default policy and to the CREATE request, and the
+//	               default of the namespace
 //
-// and of what comes out, written by go test -update:
+// and of golden files, which go test -update writes:
 //
 //	decision.txt   outcome, reason, message
-//	patch.json     the patch, if there is one
-//	injected.yaml  the pod after the patch, if there is one
+//	patch.json     the patch, if the pod is injected
+//	injected.yaml  the resulting pod, if it is injected
 func TestCases(t *testing.T) {
 	t.Parallel()
 	const root = "testdata/cases"
@@ -49,8 +49,8 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// TestReviews runs the reviews that were recorded from an API server. What comes out of
-// NAME.json is in the directory NAME.
+// TestReviews runs reviews that were recorded from an API server. The golden files for NAME.json
+// are in the directory NAME.
 func TestReviews(t *testing.T) {
 	t.Parallel()
 	const root = "testdata/reviews"
@@ -67,7 +67,7 @@ func TestReviews(t *testing.T) {
 			t.Parallel()
 			content := read(t, file)
 			request, object := splitReview(t, content)
-			c := &testCase{policy: usual(), request: request, object: object}
+			c := &testCase{policy: defaultPolicy(), request: request, object: object}
 			if whole := decodeReview(t, content); !reflect.DeepEqual(whole, decode(t, c.with(t, object))) {
 				t.Errorf("the review decodes to %+v", whole)
 			}
@@ -75,19 +75,19 @@ func TestReviews(t *testing.T) {
 		})
 	}
 	if len(directories) > 0 {
-		t.Errorf("output of reviews that are not there: %v", directories)
+		t.Errorf("golden files without a review: %v", directories)
 	}
 }
 
 // testCase is one request under one policy.
 type testCase struct {
 	policy    *mutate.Policy
-	namespace *string        // its default
+	namespace *string        // the default of the namespace
 	request   map[string]any // without the object
 	object    []byte         // JSON
 }
 
-// settings is policy.yaml.
+// settings is the content of policy.yaml.
 type settings struct {
 	AnnotationNamespace string         `json:"annotationNamespace"`
 	OnUnknown           mutate.Action  `json:"onUnknown"`
@@ -102,7 +102,7 @@ func readCase(t *testing.T, directory string) *testCase {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &testCase{policy: usual(), object: object, request: map[string]any{
+	c := &testCase{policy: defaultPolicy(), object: object, request: map[string]any{
 		"uid": "uid", "namespace": "default", "operation": "CREATE",
 		"resource": map[string]any{"version": "v1", "resource": "pods"},
 	}}
@@ -128,12 +128,12 @@ func set[T ~string](target *T, value T) {
 	}
 }
 
-// outputs decides, and gives the golden files by name.
+// outputs decides and returns the golden files by name.
 func (c *testCase) outputs(t *testing.T, snapshot *store.Snapshot) map[string]string {
 	t.Helper()
-	decision := decideIn(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
+	decision := decideWithDefault(t, c.namespace, snapshot, c.policy, c.with(t, c.object))
 	files := map[string]string{"decision.txt": text(&decision)}
-	c.explained(t, snapshot, &decision)
+	c.checkExplain(t, snapshot, &decision)
 	if decision.Outcome != mutate.Injected {
 		if decision.Patch != nil {
 			t.Errorf("%s with a patch", decision.Outcome)
@@ -141,7 +141,7 @@ func (c *testCase) outputs(t *testing.T, snapshot *store.Snapshot) map[string]st
 		return files
 	}
 	injected := apply(t, c.object, decision.Patch)
-	c.secondPass(t, snapshot, injected)
+	c.checkSecondReview(t, snapshot, injected)
 	files["patch.json"] = lines(t, decision.Patch)
 	shown, err := yaml.JSONToYAML(injected)
 	if err != nil {
@@ -151,7 +151,7 @@ func (c *testCase) outputs(t *testing.T, snapshot *store.Snapshot) map[string]st
 	return files
 }
 
-// with is the request with an object.
+// with returns the request with an object.
 func (c *testCase) with(tb testing.TB, object []byte) []byte {
 	tb.Helper()
 	request := maps.Clone(c.request)
@@ -163,23 +163,23 @@ func (c *testCase) with(tb testing.TB, object []byte) []byte {
 	return content
 }
 
-// secondPass reviews the result, as the API server does under reinvocationPolicy IfNeeded.
-// Somebody may also have copied the pod and cleared the status.
-func (c *testCase) secondPass(tb testing.TB, snapshot *store.Snapshot, injected []byte) {
+// checkSecondReview reviews the result, as the API server does with reinvocationPolicy: IfNeeded.
+// It also reviews the result without its status, as if a user had copied the pod.
+func (c *testCase) checkSecondReview(tb testing.TB, snapshot *store.Snapshot, injected []byte) {
 	tb.Helper()
-	again := decideIn(tb, c.namespace, snapshot, c.policy, c.with(tb, injected))
+	again := decideWithDefault(tb, c.namespace, snapshot, c.policy, c.with(tb, injected))
 	if again.Reason != mutate.ReasonAlreadyInjected || again.Outcome != mutate.Skipped {
-		tb.Errorf("second pass: %s", text(&again))
+		tb.Errorf("second review: %s", text(&again))
 	}
 	status := strings.ReplaceAll(c.policy.AnnotationNamespace+"/status", "/", "~1")
 	cleared := apply(tb, injected, fmt.Appendf(nil, `[{"op":"remove","path":"/metadata/annotations/%s"}]`, status))
-	third := decideIn(tb, c.namespace, snapshot, c.policy, c.with(tb, cleared))
+	third := decideWithDefault(tb, c.namespace, snapshot, c.policy, c.with(tb, cleared))
 	if third.Outcome == mutate.Injected {
 		apply(tb, cleared, third.Patch)
 	}
 }
 
-// apply patches as the API server does.
+// apply applies a patch with the library that the API server uses.
 func apply(tb testing.TB, object, patch []byte) []byte {
 	tb.Helper()
 	operations, err := jsonpatch.DecodePatch(patch)
@@ -193,20 +193,20 @@ func apply(tb testing.TB, object, patch []byte) []byte {
 	return result
 }
 
-// text is a decision as decision.txt shows it.
+// text returns the content of decision.txt.
 func text(d *mutate.Decision) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s: %s\n", d.Outcome, d.Reason)
 	for _, sidecar := range d.Sidecars {
 		fmt.Fprintf(&out, "%s\n", sidecar.Ref)
 	}
-	if d.Message != "" {
-		fmt.Fprintf(&out, "%s\n", d.Message)
+	if d.Cause != nil {
+		fmt.Fprintf(&out, "%s\n", d.Message())
 	}
 	return out.String()
 }
 
-// lines gives a patch with one operation a line.
+// lines formats a patch with one operation per line.
 func lines(t *testing.T, patch []byte) string {
 	t.Helper()
 	var operations []json.RawMessage
@@ -224,8 +224,8 @@ func raw(list []json.RawMessage) [][]byte {
 	return pieces
 }
 
-// compare holds the files against those in the directory, or writes them. Files that are
-// neither wanted nor inputs are errors.
+// compare compares the files with those in the directory, or updates the directory. Any other file
+// except for the inputs is an error.
 func compare(t *testing.T, directory string, files map[string]string, inputs ...string) {
 	t.Helper()
 	if *update {
@@ -243,7 +243,7 @@ func compare(t *testing.T, directory string, files map[string]string, inputs ...
 		}
 	}
 	for _, name := range extra(t, directory, files, inputs) {
-		t.Errorf("%s belongs to no output of this case", filepath.Join(directory, name))
+		t.Errorf("%s is not a file of this case", filepath.Join(directory, name))
 	}
 }
 
@@ -303,7 +303,7 @@ func read(tb testing.TB, path string) []byte {
 	return content
 }
 
-// splitReview gives a recorded request without its object, and the object.
+// splitReview returns a recorded request without its object, and the object.
 func splitReview(tb testing.TB, review []byte) (map[string]any, []byte) {
 	tb.Helper()
 	var r struct {

@@ -5,125 +5,59 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-
-	"k8s-sidecar-injector/conf"
 )
 
-// An empty object takes three bytes in a review, and up to fifty times as many in a slice. So every
-// list has a limit, and the lists here keep only elements that can matter to merging. As for any
-// slice, null becomes nil and an empty list does not.
-
-// The limits are beyond any pod that an API server can store. An element that is kept takes about as
-// many bytes as in the review, except for containers and volumes.
+// The limits of lists and maps are beyond any pod that an API server can store. In a request, an
+// empty object has three bytes, but in a slice it has many. So lists also drop empty elements, which
+// do not matter to merging. Null is nil, and an empty list is not.
 const (
-	mostContainers = 250
-	mostVolumes    = 1_000
-	mostElements   = 10_000
+	maxContainers = 250
+	maxVolumes    = 1_000
+	maxElements   = 10_000
 )
 
-// Containers is a list of at most mostContainers. A null element is a nil *Container.
-type Containers []*Container
+// List is a list of at most maxElements, without its empty elements.
+type List[E comparable] []E
 
-// UnmarshalJSONFrom reads the list.
-func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]*Container)(c), mostContainers, "containers", func(int, **Container) bool { return true })
+// UnmarshalJSONFrom decodes the list.
+func (l *List[E]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return decodeList(decoder, (*[]E)(l), maxElements, "elements", func(_ int, e *E) bool { return *e != *new(E) })
 }
 
-// Volumes is a list of at most mostVolumes.
-type Volumes []Named
-
-// UnmarshalJSONFrom reads the list.
-func (v *Volumes) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readList(decoder, (*[]Named)(v), mostVolumes, "volumes", func(int, *Named) bool { return true })
-}
-
-// HostAliases is a list of which only the length matters.
-type HostAliases []struct{}
-
-// UnmarshalJSONFrom reads the list.
-func (h *HostAliases) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readElements(decoder, (*[]struct{})(h), func(int, *struct{}) bool { return true })
-}
-
-// Names is a list of elements that have a name.
-type Names []Named
-
-// UnmarshalJSONFrom reads the list.
-func (n *Names) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readElements(decoder, (*[]Named)(n), func(_ int, e *Named) bool {
-		return e.Name != ""
-	})
-}
-
-// Owners is a list of the owner references that are controllers.
-type Owners []Owner
-
-// UnmarshalJSONFrom reads the list.
-func (o *Owners) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readElements(decoder, (*[]Owner)(o), func(_ int, e *Owner) bool {
-		return e.Controller
-	})
-}
-
-// Sources is a list of sources of variables.
-type Sources []Source
-
-// UnmarshalJSONFrom reads the list.
-func (s *Sources) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readElements(decoder, (*[]Source)(s), func(_ int, e *Source) bool {
-		return *e != Source{}
-	})
-}
-
-// Tolerated is what the tolerations of a pod match.
-type Tolerated []conf.Tolerated
-
-// UnmarshalJSONFrom reads the list.
-func (t *Tolerated) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readElements(decoder, (*[]conf.Tolerated)(t), func(_ int, e *conf.Tolerated) bool {
-		return *e != conf.Tolerated{}
-	})
-}
-
-// Mounts is a list of mounts that are not empty. Each knows its place.
+// Mounts is a list of mounts. Each has its index.
 type Mounts []Mount
 
-// UnmarshalJSONFrom reads the list.
+// UnmarshalJSONFrom decodes the list.
 func (m *Mounts) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readElements(decoder, (*[]Mount)(m), func(at int, e *Mount) bool {
-		e.at = at
-		return e.Name != "" || e.MountPath != ""
+	return decodeList(decoder, (*[]Mount)(m), maxElements, "elements", func(index int, e *Mount) bool {
+		keep := *e != Mount{}
+		e.index = index
+		return keep
 	})
 }
 
-// Devices is a list of devices that are not empty.
-type Devices []conf.Device
+// Containers is a list of at most maxContainers. Null elements are nil.
+type Containers []*Container
 
-// UnmarshalJSONFrom reads the list.
-func (d *Devices) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readElements(decoder, (*[]conf.Device)(d), func(_ int, e *conf.Device) bool {
-		return *e != conf.Device{}
-	})
+// UnmarshalJSONFrom decodes the list.
+func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	keep := func(int, **Container) bool { return true }
+	return decodeList(decoder, (*[]*Container)(c), maxContainers, "containers", keep)
 }
 
-// Ports is a list of ports that have a number: the others collide with none.
-type Ports []conf.Port
+// Volumes is a list of at most maxVolumes.
+type Volumes []Named
 
-// UnmarshalJSONFrom reads the list.
-func (p *Ports) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	return readElements(decoder, (*[]conf.Port)(p), func(_ int, e *conf.Port) bool {
-		return e.ContainerPort != 0 || e.HostPort != 0
-	})
+// UnmarshalJSONFrom decodes the list.
+func (v *Volumes) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	keep := func(int, *Named) bool { return true }
+	return decodeList(decoder, (*[]Named)(v), maxVolumes, "volumes", keep)
 }
 
-// readElements reads a list of at most mostElements.
-func readElements[E any](decoder *jsontext.Decoder, list *[]E, keep func(at int, e *E) bool) error {
-	return readList(decoder, list, mostElements, "elements", keep)
-}
-
-// readList reads the elements of a list, and keeps those that keep accepts. It fails if there are more
-// than most, kept or not.
-func readList[E any](decoder *jsontext.Decoder, list *[]E, most int, what string, keep func(at int, e *E) bool) error {
+// decodeList decodes a list of at most limit elements, and keeps some of them.
+func decodeList[E any](
+	decoder *jsontext.Decoder, list *[]E, limit int, what string, keep func(index int, e *E) bool,
+) error {
 	*list = nil
 	if decoder.PeekKind() != '[' {
 		return json.UnmarshalDecode(decoder, list) // null, or an error
@@ -132,21 +66,61 @@ func readList[E any](decoder *jsontext.Decoder, list *[]E, most int, what string
 		return err
 	}
 	kept := []E{}
-	for at := 0; decoder.PeekKind() != ']'; at++ {
-		if at == most {
-			return fmt.Errorf("more than %d %s", most, what)
+	for index := 0; decoder.PeekKind() != ']'; index++ {
+		if index == limit {
+			return fmt.Errorf("more than %d %s", limit, what)
 		}
-		var zero E
-		kept = append(kept, zero)
+		kept = append(kept, *new(E))
 		last := &kept[len(kept)-1]
 		if err := json.UnmarshalDecode(decoder, last); err != nil {
 			return err
 		}
-		if !keep(at, last) {
+		if !keep(index, last) {
 			kept = kept[:len(kept)-1]
 		}
 	}
 	*list = kept
 	_, err := decoder.ReadToken()
 	return err
+}
+
+// Map is a map of at most maxElements strings. Null values are empty strings.
+type Map map[string]string
+
+// UnmarshalJSONFrom decodes the map.
+func (m *Map) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	*m = nil
+	if decoder.PeekKind() != '{' {
+		return json.UnmarshalDecode(decoder, (*map[string]string)(m)) // null, or an error
+	}
+	if _, err := decoder.ReadToken(); err != nil {
+		return err
+	}
+	values := make(Map)
+	for decoder.PeekKind() == '"' {
+		if len(values) == maxElements {
+			return fmt.Errorf("more than %d elements", maxElements)
+		}
+		token, err := decoder.ReadToken()
+		if err != nil {
+			return err
+		}
+		key := token.String()
+		if values[key], err = decodeString(decoder); err != nil {
+			return err
+		}
+	}
+	*m = values
+	_, err := decoder.ReadToken()
+	return err
+}
+
+func decodeString(decoder *jsontext.Decoder) (string, error) {
+	if decoder.PeekKind() == '"' {
+		token, err := decoder.ReadToken()
+		return token.String(), err
+	}
+	var value string
+	err := json.UnmarshalDecode(decoder, &value) // null, or an error
+	return value, err
 }

@@ -15,8 +15,8 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// load makes a snapshot of one file of sidecars, which must all be right. When the test is
-// over it is compared with a second one: nothing that Pod is given may change.
+// load returns a snapshot of one file of sidecars, all of which must be valid. After the test it
+// compares the snapshot with a second one, because Pod may not change it.
 func load(tb testing.TB, content []byte) *store.Snapshot {
 	tb.Helper()
 	snapshot, rejected := tryLoad(content)
@@ -24,7 +24,7 @@ func load(tb testing.TB, content []byte) *store.Snapshot {
 		tb.Fatalf("%s: %v", r.Origin, r)
 	}
 	again, _ := tryLoad(content)
-	tb.Cleanup(func() { unchanged(tb, snapshot, again) })
+	tb.Cleanup(func() { checkUnchanged(tb, snapshot, again) })
 	return snapshot
 }
 
@@ -35,49 +35,60 @@ func tryLoad(content []byte) (*store.Snapshot, []conf.Rejection) {
 	return s.Current(), set.Rejections
 }
 
-func unchanged(tb testing.TB, snapshot, again *store.Snapshot) {
+func checkUnchanged(tb testing.TB, snapshot, again *store.Snapshot) {
 	tb.Helper()
 	whole := cmp.Exporter(func(reflect.Type) bool { return true })
 	patterns := cmp.Comparer(func(a, b *regexp.Regexp) bool {
 		return (a == nil) == (b == nil) && (a == nil || a.String() == b.String())
 	})
-	if diff := cmp.Diff(slices.Collect(again.Sidecars()), slices.Collect(snapshot.Sidecars()), whole, patterns); diff != "" {
+	want, got := slices.Collect(again.Sidecars()), slices.Collect(snapshot.Sidecars())
+	if diff := cmp.Diff(want, got, whole, patterns); diff != "" {
 		tb.Errorf("the snapshot was changed (-before +after):\n%s", diff)
 	}
 }
 
-// decide runs Pod twice over the same arguments: they must stay as they are, and the two
-// decisions must be the same to the byte.
+// decide calls Pod twice with the same arguments. The arguments must not change, and the decisions
+// must be equal to the byte.
 func decide(tb testing.TB, snapshot *store.Snapshot, policy *mutate.Policy, request []byte) mutate.Decision {
 	tb.Helper()
-	return decideIn(tb, nil, snapshot, policy, request)
+	return decideWithDefault(tb, nil, snapshot, policy, request)
 }
 
 // decideIn is decide in a namespace with a default.
-func decideIn(tb testing.TB, namespace *string, snapshot *store.Snapshot, policy *mutate.Policy, request []byte) mutate.Decision {
+func decideWithDefault(
+	tb testing.TB, namespace *string, snapshot *store.Snapshot, policy *mutate.Policy, request []byte,
+) mutate.Decision {
 	tb.Helper()
 	r, before := decode(tb, request), decode(tb, request)
-	r.Default, before.Default = namespace, namespace
+	r.NamespaceDefault = lookup(namespace)
 	p := *policy
 	p.IgnoredNamespaces = slices.Clone(policy.IgnoredNamespaces)
 	decision := mutate.Pod(snapshot, policy, r)
 	again := mutate.Pod(snapshot, policy, r)
-	if !reflect.DeepEqual(r, before) {
+	if r.NamespaceDefault = nil; !reflect.DeepEqual(r, before) {
 		tb.Errorf("the request was changed")
 	}
 	if !reflect.DeepEqual(*policy, p) {
 		tb.Errorf("the policy was changed")
 	}
 	if !slices.Contains(mutate.Verdicts(), mutate.Verdict{Outcome: decision.Outcome, Reason: decision.Reason}) {
-		tb.Errorf("%s for %s is none of the verdicts", decision.Outcome, decision.Reason)
+		tb.Errorf("%s for %s is not one of the verdicts", decision.Outcome, decision.Reason)
 	}
-	if !bytes.Equal(decision.Patch, again.Patch) || decision.Message != again.Message {
-		tb.Errorf("two decisions about one request:\n%s\n%s", text(&decision), text(&again))
+	if !bytes.Equal(decision.Patch, again.Patch) || decision.Message() != again.Message() {
+		tb.Errorf("two decisions for one request:\n%s\n%s", text(&decision), text(&again))
 	}
 	return decision
 }
 
-// decode reads a bare AdmissionRequest.
+// lookup returns the default of a namespace, or nil if the namespace has none.
+func lookup(namespace *string) func() (string, bool, error) {
+	if namespace == nil {
+		return nil
+	}
+	return func() (string, bool, error) { return *namespace, true, nil }
+}
+
+// decode decodes an AdmissionRequest.
 func decode(tb testing.TB, request []byte) *mutate.Request {
 	tb.Helper()
 	r := new(mutate.Request)
@@ -87,7 +98,7 @@ func decode(tb testing.TB, request []byte) *mutate.Request {
 	return r
 }
 
-// decodeReview reads a whole AdmissionReview.
+// decodeReview decodes an AdmissionReview.
 func decodeReview(tb testing.TB, content []byte) *mutate.Request {
 	tb.Helper()
 	var review struct {
@@ -99,8 +110,8 @@ func decodeReview(tb testing.TB, content []byte) *mutate.Request {
 	return review.Request
 }
 
-// usual is the policy with all defaults.
-func usual() *mutate.Policy {
+// defaultPolicy returns the policy of a command line without flags.
+func defaultPolicy() *mutate.Policy {
 	return &mutate.Policy{
 		AnnotationNamespace: "injector.tumblr.com",
 		IgnoredNamespaces:   []string{"kube-system", "kube-public", "kube-node-lease"},

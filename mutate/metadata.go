@@ -6,57 +6,56 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// defaultContainer names the container that kubectl takes where a user names none; without it,
-// that is the first.
+// defaultContainer is the annotation for the container that kubectl uses by default. Without the
+// annotation, kubectl uses the first container.
 const defaultContainer = "kubectl.kubernetes.io/default-container"
 
-// addMetadata adds the sidecar's labels and annotations, unless the pod or an earlier sidecar
-// has the key.
+// addMetadata adds the labels and annotations whose keys the pod does not have.
 func (p *plan) addMetadata(s *conf.Sidecar) {
 	metadata := p.object.metadata()
-	p.labels = p.addPairs(s, "labels", p.labels, &metadata.Labels, s.Labels)
-	p.annotations = p.addPairs(s, "annotations", p.annotations, &metadata.Annotations, s.Annotations)
+	p.addPairs(s, "labels", &p.labels, s.Labels, metadata.Labels)
+	p.addPairs(s, "annotations", &p.annotations, s.Annotations, metadata.Annotations)
 }
 
-// addPairs gives the list of pairs that are added with those of the sidecar.
-func (p *plan) addPairs(s *conf.Sidecar, field string, added []pair, present *Pairs, pairs []conf.Pair) []pair {
-	for _, next := range pairs {
-		earlier := findPair(added, next.Key)
-		received := present.has(next.Key)
-		switch {
-		case p.notes == nil:
-		case field == nodeSelector:
-			p.notes.selector(s, next, present, earlier)
-		default:
-			p.notes.ofPod(s, field, next.Key, received)
+func (p *plan) addPairs(
+	s *conf.Sidecar, field string, list *[]addition[*conf.Pair], pairs []conf.Pair, received Map,
+) {
+	add(p, s, nil, field, list, pairs, func(next *conf.Pair) omission {
+		if _, found := received[next.Key]; found {
+			return omission{text: podHasIt}
 		}
-		if !received && earlier == nil {
-			added = append(added, pair{Pair: next, by: s})
-		}
-	}
-	return added
+		return alreadyAdded(*list, func(other *conf.Pair) bool { return other.Key == next.Key })
+	})
 }
 
-func findPair(list []pair, key string) *pair {
-	at := slices.IndexFunc(list, func(p pair) bool { return p.Key == key })
-	if at < 0 {
-		return nil
+// addOwnAnnotations marks the pod as injected. The status keeps a second review, such as one caused
+// by reinvocationPolicy: IfNeeded, from injecting again.
+func (p *plan) addOwnAnnotations() {
+	own := []conf.Pair{
+		{Key: defaultContainer, Value: p.defaultContainer()},
+		{Key: p.policy.key(injectedKey), Value: Injections(p.sidecars)},
+		{Key: p.policy.key(statusKey), Value: statusInjected},
 	}
-	return &list[at]
-}
-
-// setDefaultContainer keeps kubectl at the pod's own first container where one of ours is put
-// before it.
-func (p *plan) setDefaultContainer() {
-	prepends := slices.ContainsFunc(p.ours(), func(c container) bool { return c.first && c.list == containersList })
-	annotations := &p.object.metadata().Annotations
-	if !prepends || annotations.has(defaultContainer) || findPair(p.annotations, defaultContainer) != nil {
-		return
-	}
-	for i := range p.containers {
-		if c := &p.containers[i]; c.received != nil && c.list == containersList && c.received.Name != "" {
-			p.annotations = append(p.annotations, pair{Pair: conf.Pair{Key: defaultContainer, Value: c.received.Name}})
-			return
+	p.annotations = slices.Grow(p.annotations, len(own))
+	for i := range own {
+		if own[i].Value != "" {
+			p.annotations = append(p.annotations, addition[*conf.Pair]{element: &own[i]})
 		}
 	}
+}
+
+// defaultContainer returns the pod's first container if a sidecar prepends another one, so that it
+// stays the default for kubectl. It returns nothing if the annotation exists.
+func (p *plan) defaultContainer() string {
+	_, received := p.object.metadata().Annotations[defaultContainer]
+	isDefault := func(a addition[*conf.Pair]) bool { return a.element.Key == defaultContainer }
+	if len(p.injected[prependContainers]) == 0 || received || slices.ContainsFunc(p.annotations, isDefault) {
+		return ""
+	}
+	for _, c := range p.containers[:p.received] {
+		if c.list == containersList && c.name != "" {
+			return c.name
+		}
+	}
+	return ""
 }

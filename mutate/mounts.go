@@ -1,58 +1,66 @@
 package mutate
 
 import (
-	"slices"
 	"strings"
 
 	"k8s-sidecar-injector/conf"
 )
 
-// addMounts gives every container that the sidecar applies to its mounts, except those whose
-// volume or path the container has already.
+// addMounts adds volume mounts to the containers. A container that already uses the volume or
+// the path keeps what it has.
 func (p *plan) addMounts(s *conf.Sidecar) {
-	if len(s.VolumeMounts) == 0 {
-		return
-	}
-	for i := range p.containers {
-		c := &p.containers[i]
-		if p.notes != nil {
-			p.notes.mounts(s, c)
-		}
-		if c.takesFrom(s) {
-			c.mounts = join(c.mounts, without(s.VolumeMounts, c.hasMount))
-		}
-	}
+	list := func(c *container) *[]addition[*conf.Mount] { return &c.mounts }
+	addToContainers(p, s, "volumeMounts", list, s.VolumeMounts, (*container).checkMount)
 }
 
-// hasMount tells whether the volume or the path of a mount is in use, by the container itself
-// or by an earlier sidecar.
-func (c *container) hasMount(m *conf.Mount) bool {
-	return c.usesLike(m) || slices.ContainsFunc(c.mounts, func(added conf.Mount) bool {
-		return added.Name == m.Name || samePath(added.Path, m.Path)
-	})
-}
-
-func (c *container) usesLike(m *conf.Mount) bool {
-	return c.uses(func(volume, path string) bool { return volume == m.Name || samePath(path, m.Path) })
-}
-
-// uses looks through the volumes and paths that the container has by itself, be it as mounts
-// or as block devices: the API server refuses a container that has a path twice, or a volume
-// as both.
-func (c *container) uses(match func(volume, path string) bool) bool {
-	if c.injected != nil {
-		return slices.ContainsFunc(c.injected.VolumeMounts, func(m conf.Mount) bool { return match(m.Name, m.Path) }) ||
-			slices.ContainsFunc(c.injected.Devices, func(d conf.Device) bool { return match(d.Name, d.Path) })
-	}
-	for i := range c.received.VolumeMounts {
-		if m := &c.received.VolumeMounts[i]; !c.drops(m) && match(m.Name, m.MountPath) {
-			return true
+// checkMount looks for the volume and the path of a mount in the container. The API server
+// rejects a container that has a path twice, or a volume both as a mount and as a block device.
+func (c *container) checkMount(m *conf.Mount) omission {
+	for used := range c.mountPoints {
+		switch sameVolume := used.volume == m.Name; {
+		case sameVolume && used.by == nil:
+			return omission{text: volumeIsMounted}
+		case sameVolume:
+			return omission{text: sidecarAddsIt, by: used.by}
+		case !samePath(used.path, m.Path):
+		case used.by == nil:
+			return omission{text: pathIsMounted}
+		default:
+			return omission{text: sidecarMountsPath, by: used.by}
 		}
 	}
-	return slices.ContainsFunc(c.received.VolumeDevices, func(d conf.Device) bool { return match(d.Name, d.Path) })
+	return omission{}
 }
 
-// samePath compares mount paths as a container runtime does: /data/ is /data.
+// mountPoint is a path in a container at which a volume is mounted or is a block device.
+type mountPoint struct {
+	volume, path string
+	by           *conf.Sidecar // adds it; nil if the container has it by itself
+}
+
+// mountPoints iterates over the mounts and block devices that the container will have.
+func (c *container) mountPoints(yield func(mountPoint) bool) {
+	if c.received != nil {
+		for i := range c.received.VolumeMounts {
+			m := &c.received.VolumeMounts[i]
+			if !c.removes(m) && !yield(mountPoint{volume: m.Name, path: m.MountPath}) {
+				return
+			}
+		}
+	}
+	for _, d := range c.devices {
+		if !yield(mountPoint{volume: d.Name, path: d.Path}) {
+			return
+		}
+	}
+	for _, m := range c.mounts {
+		if !yield(mountPoint{volume: m.element.Name, path: m.element.Path, by: m.by}) {
+			return
+		}
+	}
+}
+
+// samePath compares mount paths as container runtimes do: /data/ is /data.
 func samePath(a, b string) bool {
 	return a == b || strings.TrimRight(a, "/") == strings.TrimRight(b, "/")
 }

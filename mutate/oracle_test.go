@@ -14,10 +14,10 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// This is what the documentation promises, written down a second time: over typed pods, one
-// rule after the other, without regard to speed. FuzzPod holds the package against it.
+// The oracle is a second, plain implementation of the documentation over typed pods. FuzzPod
+// compares the package with it.
 
-// definition is a sidecar as its author writes it.
+// definition is a sidecar definition with typed fields.
 type definition struct {
 	Name                  string                        `json:"name"`
 	PrependInitContainers []corev1.Container            `json:"prependInitContainers"`
@@ -46,38 +46,38 @@ type definition struct {
 
 const token = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// expected is what the oracle makes of a pod.
+// expected is the result of the oracle for a pod.
 type expected struct {
 	reason   mutate.Reason
 	pod      *corev1.Pod     // if injected
-	dropped  map[string]bool // volumes that were taken away
-	account  bool            // the service account was set
-	tokens   bool            // mounts at the token path are taken away
-	before   map[string]bool // faults that the pod came with, without those of mounts that go
-	offset   map[string]int  // how many containers come before the received ones, by list
-	received map[string]int  // how many of them there are, by list
+	dropped  map[string]bool // removed volumes
+	account  bool            // a sidecar sets the service account
+	tokens   bool            // mounts at the token path are removed
+	before   map[string]bool // faults of the pod as received, without the removed mounts
+	offset   map[string]int  // number of prepended containers, by list
+	received map[string]int  // number of received containers, by list
 	aliases  []corev1.HostAlias
-	alone    bool // a sidecar does not want hostNetwork
-	conflict bool // two sidecars, or a sidecar and the pod, want different things
-	shares   bool // a sidecar shares processes that the pod does not
-	sees     bool // a sidecar sees the processes of the node, and the pod does not
+	alone    bool // a sidecar skips pods with hostNetwork
+	conflict bool // sidecars and pod want different values
+	shares   bool // a sidecar sets shareProcessNamespace, and the pod does not
+	hostPID  bool // a sidecar sets hostPID, and the pod does not
 }
 
-// expect decides about a pod in namespace default, which may have a default of its own, when the
-// snapshot has these sidecars.
+// expect decides about a pod in namespace default with a snapshot of these sidecars. The namespace
+// may have a default.
 func expect(object []byte, namespace *string, all []*definition, digests map[string]string) (*expected, error) {
 	pod := new(corev1.Pod)
 	if err := json.Unmarshal(object, pod); err != nil {
 		return nil, err
 	}
-	asked, reason := expectReason(pod, namespace, all)
+	requested, reason := expectRequest(pod, namespace, all)
 	if reason != mutate.ReasonInjected && reason != mutate.ReasonNamespaceDefault {
 		return &expected{reason: reason}, nil
 	}
 	e := &expected{reason: reason, pod: pod.DeepCopy(), dropped: map[string]bool{}, offset: map[string]int{}}
-	e.merge(asked, nulls(object))
+	e.merge(requested, nullContainers(object))
 	var injected []string
-	for _, d := range asked {
+	for _, d := range requested {
 		injected = append(injected, d.Name+"@"+digests[d.Name])
 	}
 	if e.pod.Annotations == nil {
@@ -94,8 +94,8 @@ func expect(object []byte, namespace *string, all []*definition, digests map[str
 	return e, nil
 }
 
-// expectReason gives the sidecars that the pod asks for, or why it gets none.
-func expectReason(pod *corev1.Pod, namespace *string, all []*definition) ([]*definition, mutate.Reason) {
+// expectRequest returns the requested sidecars, or the reason for not injecting any.
+func expectRequest(pod *corev1.Pod, namespace *string, all []*definition) ([]*definition, mutate.Reason) {
 	request, asked := pod.Annotations["injector.tumblr.com/request"]
 	met := mutate.ReasonInjected
 	if !asked && namespace != nil {
@@ -114,7 +114,7 @@ func expectReason(pod *corev1.Pod, namespace *string, all []*definition) ([]*def
 	case request == "", request == "none":
 		return nil, mutate.ReasonOptedOut
 	}
-	found, reason := expectFound(strings.Split(request, ","), all)
+	found, reason := expectSidecars(strings.Split(request, ","), all)
 	for _, d := range found {
 		if reason == "" && d.AllowedNamespaces != nil && !slices.Contains(d.AllowedNamespaces, "default") {
 			reason = mutate.ReasonNotAllowed
@@ -128,7 +128,7 @@ func expectReason(pod *corev1.Pod, namespace *string, all []*definition) ([]*def
 	return found, cmp.Or(reason, met)
 }
 
-func expectFound(refs []string, all []*definition) (found []*definition, reason mutate.Reason) {
+func expectSidecars(refs []string, all []*definition) (found []*definition, reason mutate.Reason) {
 	for _, ref := range refs {
 		ref = strings.TrimSpace(ref)
 		if ref == "" || ref == "none" || strings.ContainsAny(ref, " !") {
@@ -147,8 +147,8 @@ func expectFound(refs []string, all []*definition) (found []*definition, reason 
 	return found, reason
 }
 
-// nulls are the containers that are null: nothing can be added to them.
-func nulls(object []byte) map[string]bool {
+// nullContainers returns the containers that are null, to which nothing can be added.
+func nullContainers(object []byte) map[string]bool {
 	var pod struct {
 		Spec struct {
 			Containers, InitContainers []*json.RawMessage
@@ -159,32 +159,32 @@ func nulls(object []byte) map[string]bool {
 		return found
 	}
 	for i, c := range pod.Spec.Containers {
-		found[place("containers", i)] = c == nil
+		found[indexedName("containers", i)] = c == nil
 	}
 	for i, c := range pod.Spec.InitContainers {
-		found[place("initContainers", i)] = c == nil
+		found[indexedName("initContainers", i)] = c == nil
 	}
 	return found
 }
 
-func place(list string, i int) string {
+func indexedName(list string, i int) string {
 	return fmt.Sprintf("%s[%d]", list, i)
 }
 
-// merge follows the table of rules.
-func (e *expected) merge(asked []*definition, null map[string]bool) {
+// merge applies the table of rules in docs/sidecar-format.md.
+func (e *expected) merge(requested []*definition, null map[string]bool) {
 	spec := &e.pod.Spec
-	e.setAccount(asked)
+	e.setAccount(requested)
 	e.before = e.faults()
 	own := slices.Clone(spec.Containers)
 	received := slices.Clone(spec.Volumes)
-	e.addContainers(asked)
-	for _, d := range asked {
+	e.addContainers(requested)
+	for _, d := range requested {
 		for _, v := range d.Volumes {
 			add(e, &spec.Volumes, v, received, func(v corev1.Volume) string { return v.Name })
 		}
 	}
-	for _, d := range asked {
+	for _, d := range requested {
 		e.each(func(at string, c *corev1.Container) {
 			if !null[at] && e.applies(d, at, c.Name) {
 				addTo(c, d)
@@ -192,14 +192,14 @@ func (e *expected) merge(asked []*definition, null map[string]bool) {
 		})
 	}
 	e.dropVolumes(len(received))
-	for _, d := range asked {
+	for _, d := range requested {
 		e.mergePod(d)
 	}
-	e.setDefaultContainer(asked, own)
+	e.setDefaultContainer(requested, own)
 }
 
-// add adds an element unless it is there: one that the pod has wins, one of another sidecar must
-// be the same.
+// add adds an element. The pod keeps its own element of that name, and one of another sidecar must be
+// equal.
 func add[E any](e *expected, list *[]E, next E, received []E, name func(E) string) {
 	same := func(other E) bool { return name(other) == name(next) }
 	if slices.ContainsFunc(received, same) {
@@ -212,10 +212,10 @@ func add[E any](e *expected, list *[]E, next E, received []E, name func(E) strin
 	*list = append(*list, next)
 }
 
-func (e *expected) setAccount(asked []*definition) {
+func (e *expected) setAccount(requested []*definition) {
 	spec := &e.pod.Spec
 	account := cmp.Or(spec.ServiceAccountName, spec.DeprecatedServiceAccount, "default")
-	for _, d := range asked {
+	for _, d := range requested {
 		if d.ServiceAccountName == "" || d.ServiceAccountName == "default" || account != "default" {
 			continue
 		}
@@ -230,16 +230,18 @@ func (e *expected) setAccount(asked []*definition) {
 	}
 }
 
-// addContainers builds the four lists that are added, and puts them around the pod's own.
-func (e *expected) addContainers(asked []*definition) {
+// addContainers builds the four lists and puts them around the containers of the pod.
+func (e *expected) addContainers(requested []*definition) {
 	spec := &e.pod.Spec
 	var lists [4][]corev1.Container
-	for _, d := range asked {
-		for i, list := range [][]corev1.Container{d.PrependInitContainers, d.InitContainers, d.PrependContainers, d.Containers} {
+	for _, d := range requested {
+		for i, list := range [][]corev1.Container{
+			d.PrependInitContainers, d.InitContainers, d.PrependContainers, d.Containers,
+		} {
 			for _, c := range list {
 				for j := range lists {
-					elsewhere := j != i && slices.ContainsFunc(lists[j], func(other corev1.Container) bool { return other.Name == c.Name })
-					e.conflict = e.conflict || elsewhere
+					sameName := func(other corev1.Container) bool { return other.Name == c.Name }
+					e.conflict = e.conflict || j != i && slices.ContainsFunc(lists[j], sameName)
 				}
 				add(e, &lists[i], *c.DeepCopy(), nil, func(c corev1.Container) string { return c.Name })
 			}
@@ -254,7 +256,7 @@ func (e *expected) addContainers(asked []*definition) {
 	}
 }
 
-// applies tells whether a container gets env and mounts of a sidecar.
+// applies reports whether a container gets env and mounts of a sidecar.
 func (e *expected) applies(d *definition, at, name string) bool {
 	list, number, _ := strings.Cut(strings.TrimSuffix(at, "]"), "[")
 	i, _ := strconv.Atoi(number)
@@ -268,7 +270,7 @@ func (e *expected) applies(d *definition, at, name string) bool {
 	})
 }
 
-// mergePod adds what is not in a container.
+// mergePod merges the fields outside of containers.
 func (e *expected) mergePod(d *definition) {
 	spec := &e.pod.Spec
 	overlay(&e.pod.Labels, d.Labels)
@@ -284,19 +286,20 @@ func (e *expected) mergePod(d *definition) {
 		}
 	}
 	for _, t := range d.Tolerations {
-		if !slices.ContainsFunc(spec.Tolerations, func(has corev1.Toleration) bool { return tolerated(has) == tolerated(t) }) {
+		same := func(other corev1.Toleration) bool { return tolerationKey(other) == tolerationKey(t) }
+		if !slices.ContainsFunc(spec.Tolerations, same) {
 			spec.Tolerations = append(spec.Tolerations, t)
 		}
 	}
 	for _, alias := range d.HostAliases {
-		earlier := slices.ContainsFunc(e.aliases, func(has corev1.HostAlias) bool { return equality.Semantic.DeepEqual(has, alias) })
-		if !earlier {
+		same := func(other corev1.HostAlias) bool { return equality.Semantic.DeepEqual(other, alias) }
+		if !slices.ContainsFunc(e.aliases, same) {
 			e.aliases = append(e.aliases, alias)
 			spec.HostAliases = append(spec.HostAliases, alias)
 		}
 	}
 	spec.HostNetwork = spec.HostNetwork || d.HostNetwork
-	e.sees = e.sees || d.HostPID && !spec.HostPID
+	e.hostPID = e.hostPID || d.HostPID && !spec.HostPID
 	spec.HostPID = spec.HostPID || d.HostPID
 	spec.HostIPC = spec.HostIPC || d.HostIPC
 	if d.ShareProcessNamespace {
@@ -305,11 +308,11 @@ func (e *expected) mergePod(d *definition) {
 		e.shares = e.shares || shared == nil
 		spec.ShareProcessNamespace = new(true)
 	}
-	e.conflict = e.conflict || e.sees && e.shares
+	e.conflict = e.conflict || e.hostPID && e.shares
 	e.alone = e.alone || d.SkipHostNetworkPods
 }
 
-func tolerated(t corev1.Toleration) string {
+func tolerationKey(t corev1.Toleration) string {
 	return fmt.Sprint(t.Key, cmp.Or(t.Operator, corev1.TolerationOpEqual), t.Value, t.Effect)
 }
 
@@ -324,24 +327,24 @@ func overlay(target *map[string]string, added map[string]string) {
 	}
 }
 
-// setDefaultContainer is for kubectl.
-func (e *expected) setDefaultContainer(asked []*definition, own []corev1.Container) {
+// setDefaultContainer keeps the default container of kubectl.
+func (e *expected) setDefaultContainer(requested []*definition, own []corev1.Container) {
 	const key = "kubectl.kubernetes.io/default-container"
-	prepends := slices.ContainsFunc(asked, func(d *definition) bool { return len(d.PrependContainers) > 0 })
+	prepends := slices.ContainsFunc(requested, func(d *definition) bool { return len(d.PrependContainers) > 0 })
 	named := slices.IndexFunc(own, func(c corev1.Container) bool { return c.Name != "" })
 	if prepends && named >= 0 {
 		overlay(&e.pod.Annotations, map[string]string{key: own[named].Name})
 	}
 }
 
-// each visits the containers of both lists. Received ones have the number that they came with.
+// each visits the containers of both lists. The index of a received container is the received one.
 func (e *expected) each(visit func(at string, c *corev1.Container)) {
 	spec := &e.pod.Spec
 	for i := range spec.InitContainers {
-		visit(place("initContainers", i-e.offset["initContainers"]), &spec.InitContainers[i])
+		visit(indexedName("initContainers", i-e.offset["initContainers"]), &spec.InitContainers[i])
 	}
 	for i := range spec.Containers {
-		visit(place("containers", i-e.offset["containers"]), &spec.Containers[i])
+		visit(indexedName("containers", i-e.offset["containers"]), &spec.Containers[i])
 	}
 }
 
@@ -354,7 +357,7 @@ func hasVolume(spec *corev1.PodSpec, name string) bool {
 	return false
 }
 
-// addTo gives one container env, its sources and mounts.
+// addTo adds env, envFrom and volumeMounts to one container.
 func addTo(c *corev1.Container, d *definition) {
 	for _, e := range d.Env {
 		present := false
@@ -367,7 +370,7 @@ func addTo(c *corev1.Container, d *definition) {
 	}
 	var sources []corev1.EnvFromSource
 	for _, source := range d.EnvFrom {
-		same := func(own corev1.EnvFromSource) bool { return sourceText(own) == sourceText(source) }
+		same := func(own corev1.EnvFromSource) bool { return envFromKey(own) == envFromKey(source) }
 		if !slices.ContainsFunc(c.EnvFrom, same) {
 			sources = append(sources, source)
 		}
@@ -376,10 +379,10 @@ func addTo(c *corev1.Container, d *definition) {
 	for _, m := range d.VolumeMounts {
 		present := false
 		for _, own := range c.VolumeMounts {
-			present = present || own.Name == m.Name || clean(own.MountPath) == clean(m.MountPath)
+			present = present || own.Name == m.Name || trimSlashes(own.MountPath) == trimSlashes(m.MountPath)
 		}
 		for _, own := range c.VolumeDevices {
-			present = present || own.Name == m.Name || clean(own.DevicePath) == clean(m.MountPath)
+			present = present || own.Name == m.Name || trimSlashes(own.DevicePath) == trimSlashes(m.MountPath)
 		}
 		if !present {
 			c.VolumeMounts = append(c.VolumeMounts, m)
@@ -387,7 +390,7 @@ func addTo(c *corev1.Container, d *definition) {
 	}
 }
 
-func sourceText(s corev1.EnvFromSource) string {
+func envFromKey(s corev1.EnvFromSource) string {
 	text := s.Prefix + "/"
 	if s.ConfigMapRef != nil {
 		text += "configmap " + s.ConfigMapRef.Name
@@ -398,11 +401,11 @@ func sourceText(s corev1.EnvFromSource) string {
 	return text
 }
 
-func clean(path string) string {
+func trimSlashes(path string) string {
 	return strings.TrimRight(path, "/")
 }
 
-// dropTokens takes away what the API server mounted for the default account.
+// dropTokens removes the token mounts of the default account.
 func (e *expected) dropTokens() {
 	e.tokens = true
 	e.each(func(_ string, c *corev1.Container) {
@@ -418,7 +421,7 @@ func (e *expected) dropTokens() {
 	})
 }
 
-// dropVolumes takes away the received volumes of those mounts, unless they are in use.
+// dropVolumes removes the received volumes of those mounts, unless they are in use.
 func (e *expected) dropVolumes(received int) {
 	e.each(func(_ string, c *corev1.Container) {
 		for _, m := range c.VolumeMounts {
@@ -437,21 +440,21 @@ func (e *expected) dropVolumes(received int) {
 	e.pod.Spec.Volumes = kept
 }
 
-// faults lists what the API server would refuse a pod for, as far as an injection can cause
-// it, plus containers that want one port of the node at the same time.
+// faults returns the faults of a pod that an injection can cause and the API server rejects, and
+// ports of the node that two containers use.
 func (e *expected) faults() map[string]bool {
 	spec := &e.pod.Spec
 	found := make(map[string]bool)
 	names := make(map[string]bool)
 	e.each(func(at string, c *corev1.Container) {
 		if names[c.Name] {
-			found[at+" has a name that is taken"] = true
+			found[at+" has a duplicate name"] = true
 		}
 		names[c.Name] = true
 		mountFaults(found, spec, at, c)
 	})
 	e.portFaults(found)
-	e.nodeFaults(found)
+	e.hostFaults(found)
 	return found
 }
 
@@ -461,10 +464,10 @@ func mountFaults(found map[string]bool, spec *corev1.PodSpec, at string, c *core
 		if !hasVolume(spec, name) {
 			found[at+" mounts missing volume "+name] = true
 		}
-		if paths[clean(path)] {
-			found[at+" has twice "+clean(path)] = true
+		if paths[trimSlashes(path)] {
+			found[at+" has twice "+trimSlashes(path)] = true
 		}
-		paths[clean(path)] = true
+		paths[trimSlashes(path)] = true
 	}
 	for _, m := range c.VolumeMounts {
 		check(m.Name, m.MountPath)
@@ -478,10 +481,10 @@ func mountFaults(found map[string]bool, spec *corev1.PodSpec, at string, c *core
 	}
 }
 
-// wantedPort is one port of the node that a container wants.
+// wantedPort is a port of the node that a container uses.
 type wantedPort struct {
 	at       string
-	alone    bool // an init container that ends before the others begin
+	alone    bool // an init container that ends before the next one starts
 	port     int32
 	protocol corev1.Protocol
 	ip       string
@@ -493,13 +496,14 @@ func (e *expected) portFaults(found map[string]bool) {
 		for j, b := range all[:i] {
 			same := a.port != 0 && a.port == b.port && a.protocol == b.protocol && a.ip == b.ip
 			if same && (a.at == b.at || !a.alone && !b.alone) {
-				found[fmt.Sprintf("%s and %s want port %d (%d of %d)", a.at, b.at, a.port, count(all[:i], a.at), count(all[:j], b.at))] = true
+				indexes := fmt.Sprintf("(%d of %d)", count(all[:i], a.at), count(all[:j], b.at))
+				found[fmt.Sprintf("%s and %s want port %d %s", a.at, b.at, a.port, indexes)] = true
 			}
 		}
 	}
 }
 
-// wantedPorts also finds the ports whose number on the node would be another.
+// wantedPorts also finds ports with a different number on the node.
 func (e *expected) wantedPorts(found map[string]bool) []wantedPort {
 	var all []wantedPort
 	spec := &e.pod.Spec
@@ -509,7 +513,9 @@ func (e *expected) wantedPorts(found map[string]bool) []wantedPort {
 		native := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 		alone := init >= 0 && !native
 		for i, p := range c.Ports {
-			w := wantedPort{at: at, alone: alone, port: p.HostPort, protocol: cmp.Or(p.Protocol, corev1.ProtocolTCP), ip: p.HostIP}
+			w := wantedPort{
+				at: at, alone: alone, port: p.HostPort, protocol: cmp.Or(p.Protocol, corev1.ProtocolTCP), ip: p.HostIP,
+			}
 			if spec.HostNetwork && p.HostPort == 0 {
 				w.port = p.ContainerPort
 			}
@@ -522,7 +528,7 @@ func (e *expected) wantedPorts(found map[string]bool) []wantedPort {
 	return all
 }
 
-// count tells the how-manieth port of a container it is.
+// count returns the number of earlier ports of the container.
 func count(earlier []wantedPort, at string) int {
 	n := 0
 	for _, w := range earlier {
@@ -533,8 +539,8 @@ func count(earlier []wantedPort, at string) int {
 	return n
 }
 
-func (e *expected) nodeFaults(found map[string]bool) {
+func (e *expected) hostFaults(found map[string]bool) {
 	if e.alone && e.pod.Spec.HostNetwork {
-		found["hostNetwork where it is not wanted"] = true
+		found["hostNetwork with skipHostNetworkPods"] = true
 	}
 }

@@ -2,24 +2,24 @@ package mutate_test
 
 import "strings"
 
-// page is a page of Markdown, read from one fenced block to the next.
+// page is a Markdown page that is read from one fenced block to the next.
 type page struct {
-	pieces     []string // what is between blocks and what is in them, in turn
-	blocks     []*block // those that were not read yet
-	definition *block   // the last one
+	pieces     []string // alternately the text between blocks and the content of a block
+	blocks     []*block // not read yet
+	definition *block   // the last one read
 	examples   int
 	changed    bool
 }
 
-// block is what is between two fences.
+// block is the content between two fences.
 type block struct {
-	kind    string // what the first line of a block of YAML says, or else the language
+	kind    string // the comment in the first line of a YAML block, otherwise the language
 	content string
-	line    int // of the page, counted from 1
+	line    int // in the page, starting at 1
 	piece   int
 }
 
-// newPage reads a page on which no block is within another or in a list.
+// newPage parses a page. Blocks must not be nested or in lists.
 func newPage(text []byte) *page {
 	p := &page{definition: new(block)}
 	inside, language, line := false, "", 0
@@ -43,12 +43,12 @@ func newPage(text []byte) *page {
 	}
 	p.pieces = append(p.pieces, piece.String())
 	if inside {
-		p.add("without an end", piece.String(), line)
+		p.add("unclosed", piece.String(), line)
 	}
 	return p
 }
 
-// add notes the block that ends at a line.
+// add adds the block that ends at a line.
 func (p *page) add(language, content string, end int) {
 	b := &block{kind: language, content: content, line: end - strings.Count(content, "\n"), piece: len(p.pieces)}
 	if first, _, _ := strings.Cut(content, "\n"); language == "yaml" {
@@ -61,25 +61,25 @@ func (p *page) more() bool {
 	return len(p.blocks) > 0
 }
 
-// peek gives the next block, of which there must be one.
+// peek returns the next block. There must be one.
 func (p *page) peek() *block {
 	return p.blocks[0]
 }
 
-// next is peek that goes on.
+// next returns the next block and advances.
 func (p *page) next() *block {
 	b := p.peek()
 	p.blocks = p.blocks[1:]
 	return b
 }
 
-// replace gives a block another content.
+// replace replaces the content of a block.
 func (p *page) replace(b *block, content string) {
 	p.pieces[b.piece] = content
 	p.changed = true
 }
 
-// text is the page with all that was replaced.
+// text returns the page with all replacements.
 func (p *page) text() string {
 	return strings.Join(p.pieces, "")
 }

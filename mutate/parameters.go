@@ -1,7 +1,6 @@
 package mutate
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -18,35 +17,36 @@ const parameterKey = "param."
 // setting is an annotation that sets a parameter.
 type setting struct {
 	settable
-	written string // behind param.
+	written string // the part of the key after parameterKey
 	value   string
 }
 
-// settable is a parameter of one sidecar, or of all that have it.
+// settable is a parameter of one sidecar or, if sidecar is empty, of all sidecars that have it.
 type settable struct {
-	sidecar string // empty: of all
+	sidecar string
 	name    string
 }
 
-// filling is what the values of parameters are taken from.
-type filling struct {
+// parameterSource is where the values of parameters come from.
+type parameterSource struct {
 	policy   *Policy
 	request  *Request
 	settings map[settable]*setting
 	sidecars []*conf.Sidecar
-	size     int // of what is filled in, so far
-	steps    int // of checking values, so far
+	size     int // bytes of the values in all places so far
+	steps    int // steps for checking values so far
 }
 
-// maxSteps bounds the time that the values of one pod take to check, to some tenths of a second.
+// maxSteps limits the time for checking the values of one pod to some tenths of a second.
 const maxSteps = 500_000
 
-// nobody is the sidecar of an annotation that names an empty one.
-const nobody = "."
+// noSidecar is the sidecar of an annotation with an empty name. No sidecar has this name.
+const noSidecar = "."
 
-// fillAll returns the sidecars with the values of their parameters. The error is for the user.
+// fillAll returns the sidecars with the values of their parameters. Sidecars without parameters are
+// unchanged.
 func fillAll(policy *Policy, request *Request, sidecars []*conf.Sidecar) ([]*conf.Sidecar, error) {
-	f := &filling{policy: policy, request: request, sidecars: sidecars}
+	f := &parameterSource{policy: policy, request: request, sidecars: sidecars}
 	if err := f.readSettings(); err != nil {
 		return nil, err
 	}
@@ -70,9 +70,9 @@ func fillAll(policy *Policy, request *Request, sidecars []*conf.Sidecar) ([]*con
 	return filled, nil
 }
 
-// readSettings reads the annotations that set parameters. Each must set one that a sidecar of the
-// request has.
-func (f *filling) readSettings() error {
+// readSettings reads the annotations that set parameters. Each must set a parameter of a requested
+// sidecar.
+func (f *parameterSource) readSettings() error {
 	all := settingsOf(f.policy, f.request)
 	if len(all) == 0 {
 		return nil
@@ -82,7 +82,7 @@ func (f *filling) readSettings() error {
 	for i := range all {
 		s := &all[i]
 		if f.settings[s.settable] != nil {
-			return fmt.Errorf("annotation %s: it is there twice, in other letter case", s.key(f.policy))
+			return fmt.Errorf("annotation %s: duplicate, except for letter case", s.key(f.policy))
 		}
 		if !declared[s.settable] {
 			return fmt.Errorf("annotation %s: %s", s.key(f.policy), parametersOf(f.sidecars))
@@ -92,27 +92,26 @@ func (f *filling) readSettings() error {
 	return nil
 }
 
+// settingsOf returns the annotations that set parameters, in the order of their keys.
 func settingsOf(policy *Policy, request *Request) []setting {
 	var all []setting
-	for key, value := range request.Object.metadata().Annotations.all() {
-		rest, found := bytes.CutPrefix(key, []byte(policy.AnnotationNamespace))
-		if !found || len(rest) == 0 || rest[0] != '/' {
-			continue
-		}
-		name, found := bytes.CutPrefix(rest[1:], []byte(parameterKey))
+	prefix := policy.key(parameterKey)
+	for key, value := range request.Object.metadata().Annotations {
+		name, found := strings.CutPrefix(key, prefix)
 		if !found {
 			continue
 		}
-		next := setting{written: string(name), settable: settable{name: string(name)}, value: string(value)}
-		if at := strings.LastIndexByte(next.name, '.'); at >= 0 { // names of sidecars may have dots, those of parameters have none
-			next.sidecar, next.name = cmp.Or(strings.ToLower(next.name[:at]), nobody), next.name[at+1:]
+		next := setting{written: name, settable: settable{name: name}, value: value}
+		if dot := strings.LastIndexByte(name, '.'); dot >= 0 { // only names of sidecars have dots
+			next.settable = settable{cmp.Or(strings.ToLower(name[:dot]), noSidecar), name[dot+1:]}
 		}
 		all = append(all, next)
 	}
+	slices.SortFunc(all, func(a, b setting) int { return cmp.Compare(a.written, b.written) })
 	return all
 }
 
-// declaredBy returns what annotations may set.
+// declaredBy returns the parameters that annotations may set.
 func declaredBy(sidecars []*conf.Sidecar) map[settable]bool {
 	declared := make(map[settable]bool)
 	for _, s := range sidecars {
@@ -129,7 +128,7 @@ func (s *setting) key(policy *Policy) string {
 	return quoted(policy.key(parameterKey + s.written))
 }
 
-// parametersOf lists the first of the parameters that there are.
+// parametersOf returns a message with the first few parameters of the sidecars.
 func parametersOf(sidecars []*conf.Sidecar) string {
 	const most = 10
 	var have []string
@@ -142,119 +141,129 @@ func parametersOf(sidecars []*conf.Sidecar) string {
 		}
 	}
 	if have == nil {
-		return "the sidecars of the request have no parameters"
+		return "the requested sidecars have no parameters"
 	}
-	return "no sidecar of the request has this parameter: there is " + strings.Join(have, ", ")
+	return "no requested sidecar has this parameter; available: " + strings.Join(have, ", ")
 }
 
-// fill returns one sidecar with its values. The error has all values that are not allowed or
-// missing.
-func (f *filling) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
+// fill returns a sidecar with the values of its parameters. The error contains all invalid and missing
+// values.
+func (f *parameterSource) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 	values := make([]string, 0, len(s.Parameters)+len(s.PodFields))
-	var wrong []string
+	var faults []string
 	for i := range s.Parameters {
 		p := &s.Parameters[i]
-		value, why := f.parameter(s, p)
-		if why != "" {
-			wrong = append(wrong, why)
+		value, fault := f.parameter(s, p)
+		if fault != "" {
+			faults = append(faults, fault)
 		}
 		values = append(values, value)
 	}
 	for _, field := range s.PodFields {
 		value, found := f.podField(field)
 		if !found {
-			wrong = append(wrong, fmt.Sprintf("it uses %s, which the pod does not have%s", field, nameLater(field)))
+			faults = append(faults, fmt.Sprintf("%s is not set%s", field, nameHint(field)))
 		}
 		values = append(values, value)
 	}
 	if f.steps > maxSteps {
-		return nil, errors.New("the values of its parameters take too long to check: use shorter values, or simpler patterns")
+		return nil, errors.New("checking the values of its parameters takes too long: use shorter values or simpler patterns")
 	}
-	if wrong != nil {
-		return nil, errors.New(strings.Join(wrong, "; "))
+	if faults != nil {
+		return nil, errors.New(strings.Join(faults, "; "))
 	}
-	if f.size += s.FilledSize(values); f.size > mostAdded {
-		return nil, fmt.Errorf("the values of parameters would take %d bytes in all places where they stand, more than an API server takes", f.size)
+	if f.size += s.FilledSize(values); f.size > maxAdded {
+		return nil, fmt.Errorf("the values of parameters would add %d bytes, more than an API server accepts", f.size)
 	}
 	filled, err := s.Fill(values)
-	if unfit, ok := errors.AsType[*conf.FillError](err); ok {
-		return nil, f.explain(s, unfit)
+	if invalid, ok := errors.AsType[*conf.FillError](err); ok {
+		return nil, f.explain(s, invalid)
 	}
 	return filled, err
 }
 
-// parameter returns the value of a parameter, and why the pod may not have it. A default was checked
-// when it was loaded.
-func (f *filling) parameter(s *conf.Sidecar, p *conf.Parameter) (value, wrong string) {
-	source, value, found := f.valueOf(s, p)
+// parameter returns the value of a parameter, and its fault if it has one. A default was checked when
+// it was loaded.
+func (f *parameterSource) parameter(s *conf.Sidecar, p *conf.Parameter) (value, fault string) {
+	value, found := f.valueOf(s, p)
 	switch {
 	case !found && p.Default != nil:
 		return *p.Default, ""
 	case !found:
-		return "", fmt.Sprintf("parameter %s has no default: set annotation %s%s", p.Name, f.policy.key(parameterKey+p.Name), orFrom(p))
+		return "", fmt.Sprintf("parameter %s has no default: set annotation %s%s",
+			p.Name, f.policy.key(parameterKey+p.Name), fromHint(p))
 	}
 	if f.steps += p.Steps(value); f.steps > maxSteps {
 		return "", ""
 	}
 	if err := p.Check(value); err != nil {
-		return "", fmt.Sprintf("%s %v", source, err)
+		return "", fmt.Sprintf("%s %v", f.source(s, p), err)
 	}
 	return value, ""
 }
 
-// explain names what the values that do not fit came from.
-func (f *filling) explain(s *conf.Sidecar, unfit *conf.FillError) error {
+// explain adds the sources of invalid values to an error.
+func (f *parameterSource) explain(s *conf.Sidecar, invalid *conf.FillError) error {
 	var sources []string
-	for _, number := range unfit.Values {
+	for _, number := range invalid.Values {
 		if declared := len(s.Parameters); number >= declared {
 			sources = append(sources, s.PodFields[number-declared].String())
 		} else {
 			sources = append(sources, f.source(s, &s.Parameters[number]))
 		}
 	}
-	return fmt.Errorf("%s: %w", strings.Join(sources, ", "), unfit)
+	return fmt.Errorf("%s: %w", strings.Join(sources, ", "), invalid)
 }
 
-func orFrom(p *conf.Parameter) string {
+// fromHint describes the field of the pod that a parameter comes from.
+func fromHint(p *conf.Parameter) string {
 	if p.From == (conf.PodField{}) {
 		return ""
 	}
-	return fmt.Sprintf(", or give the pod what %s stands for%s", p.From, nameLater(p.From))
+	return fmt.Sprintf(", or set %s in the pod%s", p.From, nameHint(p.From))
 }
 
-// nameLater explains why a pod may have no name.
-func nameLater(f conf.PodField) string {
+// nameHint explains why a pod may have no name.
+func nameHint(f conf.PodField) string {
 	if f.Kind == conf.PodName {
-		return ": the API server names the pods of controllers later, so use env with fieldRef metadata.name"
+		return "; the API server names pods of controllers after admission, so use env with fieldRef metadata.name"
 	}
 	return ""
 }
 
-// valueOf returns what a parameter is set to by the pod: by an annotation, for this sidecar before for
-// all, or by something else of it. It is not found where the default applies.
-func (f *filling) valueOf(s *conf.Sidecar, p *conf.Parameter) (source, value string, found bool) {
-	for _, of := range []string{s.Ref.Name, ""} {
-		if set := f.settings[settable{of, p.Name}]; set != nil {
-			return "annotation " + set.key(f.policy), set.value, true
-		}
+// valueOf returns the value that the pod sets. An annotation takes precedence over other fields.
+func (f *parameterSource) valueOf(s *conf.Sidecar, p *conf.Parameter) (value string, found bool) {
+	if set := f.setting(s, p); set != nil {
+		return set.value, true
 	}
 	if p.From == (conf.PodField{}) {
-		return "", "", false
+		return "", false
 	}
-	value, found = f.podField(p.From)
-	return fmt.Sprintf("parameter %s, from %s", p.Name, p.From), value, found
+	return f.podField(p.From)
 }
 
-// source names what the value of a parameter came from.
-func (f *filling) source(s *conf.Sidecar, p *conf.Parameter) string {
-	if source, _, found := f.valueOf(s, p); found {
-		return source
+// setting returns the annotation that sets a parameter, or nil. An annotation for the sidecar takes
+// precedence over one for all sidecars.
+func (f *parameterSource) setting(s *conf.Sidecar, p *conf.Parameter) *setting {
+	if set := f.settings[settable{s.Ref.Name, p.Name}]; set != nil {
+		return set
+	}
+	return f.settings[settable{"", p.Name}]
+}
+
+// source returns the source of a value, for messages.
+func (f *parameterSource) source(s *conf.Sidecar, p *conf.Parameter) string {
+	if set := f.setting(s, p); set != nil {
+		return "annotation " + set.key(f.policy)
+	}
+	if _, found := f.valueOf(s, p); found {
+		return fmt.Sprintf("parameter %s, from %s", p.Name, p.From)
 	}
 	return fmt.Sprintf("parameter %s, by default", p.Name)
 }
 
-// podField is something of the pod. Its service account is the one that it will have.
-func (f *filling) podField(field conf.PodField) (string, bool) {
+// podField returns a field of the pod. The service account is that of the resulting pod.
+func (f *parameterSource) podField(field conf.PodField) (string, bool) {
 	metadata := f.request.Object.metadata()
 	switch field.Kind {
 	case conf.PodName:
@@ -262,15 +271,18 @@ func (f *filling) podField(field conf.PodField) (string, bool) {
 	case conf.PodNamespace:
 		return f.request.Namespace, f.request.Namespace != ""
 	case conf.PodLabel:
-		return metadata.Labels.find(field.Key)
+		value, found := metadata.Labels[field.Key]
+		return value, found
 	case conf.PodAnnotation:
-		return metadata.Annotations.find(field.Key)
+		value, found := metadata.Annotations[field.Key]
+		return value, found
 	case conf.PodServiceAccount:
 		return f.request.account(f.sidecars), true
 	}
 	return "", false
 }
 
+// account returns the service account of the resulting pod.
 func (r *Request) account(sidecars []*conf.Sidecar) string {
 	own := defaultAccount
 	if r.Object.Spec != nil {

@@ -20,8 +20,8 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// holed are two definitions with holes in every kind of leaf.
-const holed = `
+// parameterized has two definitions with placeholders in every kind of field.
+const parameterized = `
 name: logger:v1
 parameters:
   text: {}
@@ -57,9 +57,8 @@ initContainers: [{name: i, image: "i", args: ["${path} ${text}"], workingDir: "$
 env: [{name: TEXT, value: "${text}"}, {name: OTHER, value: "${path}"}]
 `
 
-// FuzzParameters sets parameters to anything. What comes of it must be what comes of definitions
-// that have the values written into their leaves, and none of these must be good where the
-// values are refused.
+// FuzzParameters sets parameters to arbitrary values. The result must equal that of definitions with
+// the values in place of the placeholders. If values are rejected, those must be invalid as well.
 func FuzzParameters(f *testing.F) {
 	const evil = `","securityContext":{"privileged":true},"x":"`
 	f.Add("text", "data", "1", "8080", "true", "debug", "label")
@@ -73,9 +72,11 @@ func FuzzParameters(f *testing.F) {
 	f.Add("x", "a", "2", "1", "false", "debug", "a")
 	f.Add("x", "a", "1", "1", "false", "debug", strings.Repeat("a", 64))
 	f.Add("x", "a", "1600m", "99999999999", "false", "info", "a")
-	snapshot := load(f, []byte(holed))
+	snapshot := load(f, []byte(parameterized))
 	f.Fuzz(func(t *testing.T, note, path, cpu, port, flag, level, label string) {
-		set := map[string]string{"text": note, "path": path, "cpu": cpu, "port": port, "flag": flag, "level": level, "label": label}
+		set := map[string]string{
+			"text": note, "path": path, "cpu": cpu, "port": port, "flag": flag, "level": level, "label": label,
+		}
 		annotations := map[string]string{"injector.tumblr.com/request": "logger:v1,vault:v1"}
 		for name, value := range set {
 			if !utf8.ValidString(value) {
@@ -84,9 +85,11 @@ func FuzzParameters(f *testing.F) {
 			annotations["injector.tumblr.com/param."+name] = value
 		}
 		pod := parameterPod(t, annotations)
-		c := &testCase{policy: usual(), object: pod, request: creation()}
+		c := &testCase{policy: defaultPolicy(), object: pod, request: createRequest()}
 		got := decide(t, snapshot, c.policy, c.with(t, pod))
-		written, allowed := literal(t, snapshot.Sidecar(conf.Ref{Name: "logger", Version: "v1"}), snapshot.Sidecar(conf.Ref{Name: "vault", Version: "v1"}), set)
+		logger := snapshot.Sidecar(conf.Ref{Name: "logger", Version: "v1"})
+		vault := snapshot.Sidecar(conf.Ref{Name: "vault", Version: "v1"})
+		written, allowed := literal(t, logger, vault, set)
 		plain, rejected := tryLoad(written)
 		if !allowed || len(rejected) > 0 {
 			if got.Reason != mutate.ReasonBadParameter {
@@ -99,7 +102,7 @@ func FuzzParameters(f *testing.F) {
 		}
 		bare := parameterPod(t, annotations)
 		want := decide(t, plain, c.policy, c.with(t, bare))
-		if got.Reason != want.Reason || got.Message != want.Message {
+		if got.Reason != want.Reason || got.Message() != want.Message() {
 			t.Fatalf("got %s, want %s", text(&got), text(&want))
 		}
 		if got.Outcome == mutate.Injected {
@@ -119,7 +122,7 @@ func parameterPod(t *testing.T, annotations map[string]string) []byte {
 	})
 }
 
-// literal writes the values into the definitions, and tells whether each parameter takes its own.
+// literal replaces placeholders by values, and reports whether the parameters allow them.
 func literal(t *testing.T, logger, vault *conf.Sidecar, set map[string]string) ([]byte, bool) {
 	t.Helper()
 	allowed := true
@@ -129,7 +132,7 @@ func literal(t *testing.T, logger, vault *conf.Sidecar, set map[string]string) (
 		}
 	}
 	var file []byte
-	for document := range strings.SplitSeq(holed, "\n---\n") {
+	for document := range strings.SplitSeq(parameterized, "\n---\n") {
 		var definition object
 		if err := yaml.Unmarshal([]byte(document), &definition); err != nil {
 			t.Fatal(err)
@@ -145,7 +148,7 @@ func literal(t *testing.T, logger, vault *conf.Sidecar, set map[string]string) (
 	return file, allowed
 }
 
-// written puts the values into the leaves of a value.
+// written replaces the placeholders in a value.
 func written(key string, value any, declared object, set map[string]string) any {
 	switch value := value.(type) {
 	case object:
@@ -168,13 +171,13 @@ func written(key string, value any, declared object, set map[string]string) any 
 		for name := range declared {
 			pairs = append(pairs, "${"+name+"}", set[name])
 		}
-		// What a value has of our own syntax is text. It is none without the closing brace.
+		// Placeholders in a value are plain text. Without the closing brace there is none.
 		return regexp.MustCompile(`\$\{pod\.[^}]{0,300}\}`).ReplaceAllString(strings.NewReplacer(pairs...).Replace(value), "$$$0")
 	}
 	return value
 }
 
-// orZero keeps JSON whole where the parameter does not take its value.
+// orZero returns 0 in place of a value that is not JSON.
 func orZero(text string) string {
 	if !json.Valid([]byte(text)) {
 		return "0"
@@ -201,12 +204,12 @@ func sameButAnnotations(t *testing.T, got, want []byte) {
 	}
 }
 
-// creating is the request to create a pod.
+// creating returns a request to create a pod.
 func creating(pod []byte) []byte {
 	return fmt.Appendf(nil, `{"operation":"CREATE","namespace":"default","resource":{"version":"v1","resource":"pods"},"object":%s}`, pod)
 }
 
-// many is a request for sidecars with 100 parameters each, all of which it sets by annotations.
+// many returns a request for sidecars with 100 parameters each, all of which annotations set.
 func many(t *testing.T, sidecars int) (*store.Snapshot, []byte) {
 	t.Helper()
 	parameters := make([]string, 100)
@@ -228,7 +231,7 @@ func many(t *testing.T, sidecars int) (*store.Snapshot, []byte) {
 	return load(t, []byte(content.String())), creating(parameterPod(t, annotations))
 }
 
-// Ten times as many annotations cost about ten times as much.
+// TestParameterAnnotationsAreLinear checks that the time is linear in the number of annotations.
 //
 //nolint:paralleltest // it measures time
 func TestParameterAnnotationsAreLinear(t *testing.T) {
@@ -238,8 +241,8 @@ func TestParameterAnnotationsAreLinear(t *testing.T) {
 		best := time.Duration(math.MaxInt64)
 		for range 5 {
 			start := time.Now()
-			if decision := mutate.Pod(snapshot, usual(), request); decision.Outcome != mutate.Injected {
-				t.Fatalf("%s: %s", decision.Reason, decision.Message)
+			if decision := mutate.Pod(snapshot, defaultPolicy(), request); decision.Outcome != mutate.Injected {
+				t.Fatalf("%s: %s", decision.Reason, decision.Message())
 			}
 			best = min(best, time.Since(start))
 		}
@@ -254,26 +257,27 @@ func TestParameterAnnotationsAreLinear(t *testing.T) {
 	t.Errorf("ten times the annotations cost %.0f times as much", ratio)
 }
 
-// Values that take long to check are refused before they are checked.
+// TestParametersTakeLittleTime checks that values that take long to check are rejected unchecked.
 func TestParametersTakeLittleTime(t *testing.T) {
 	t.Parallel()
 	snapshot := load(t, []byte("name: slow\nparameters: {p: {pattern: '(?:a*b*c*){99}'}, q: {pattern: '(?:a*b*c*){99}', default: a}}\nenv: [{name: A, value: '${p}'}]\n"))
 	for length, want := range map[int]string{
 		100:    "annotation \"injector.tumblr.com/param.p\" does not match the pattern (?:a*b*c*){99}",
-		1000:   "the values of its parameters take too long to check: use shorter values, or simpler patterns",
+		1000:   "checking the values of its parameters takes too long: use shorter values or simpler patterns",
 		4097:   "is longer than 4096 bytes",
 		100000: "is longer than 4096 bytes",
 	} {
-		decision := decide(t, snapshot, usual(), creating(parameterPod(t, map[string]string{
+		decision := decide(t, snapshot, defaultPolicy(), creating(parameterPod(t, map[string]string{
 			"injector.tumblr.com/request": "slow", "injector.tumblr.com/param.p": strings.Repeat("a", length-1) + "!",
 		})))
-		if decision.Reason != mutate.ReasonBadParameter || !strings.Contains(decision.Message, want) {
-			t.Errorf("%d bytes: %s %s, want %s", length, decision.Reason, decision.Message, want)
+		if decision.Reason != mutate.ReasonBadParameter || !strings.Contains(decision.Message(), want) {
+			t.Errorf("%d bytes: %s %s, want %s", length, decision.Reason, decision.Message(), want)
 		}
 	}
 }
 
-// A decision does not have the values of parameters, nor what a pod has where they come from.
+// TestDecisionsHaveNoValues checks that messages contain neither values of parameters nor fields of the
+// pod that they come from.
 func TestDecisionsHaveNoValues(t *testing.T) {
 	t.Parallel()
 	const marker = "s3cr3t"
@@ -313,9 +317,9 @@ containers: [{name: c, image: "${from}", tty: "${bool}", resources: {limits: {cp
 			if name == "from" {
 				delete(pod["metadata"].(object)["annotations"].(object), "injector.tumblr.com/param.from")
 			}
-			decision := decide(t, snapshot, usual(), creating(encode(pod)))
-			if strings.Contains(decision.Message, marker) {
-				t.Errorf("%s %q: %s", name, value, decision.Message)
+			decision := decide(t, snapshot, defaultPolicy(), creating(encode(pod)))
+			if strings.Contains(decision.Message(), marker) {
+				t.Errorf("%s %q: %s", name, value, decision.Message())
 			}
 		}
 	}

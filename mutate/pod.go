@@ -1,104 +1,155 @@
 package mutate
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/store"
 )
 
-// Pod decides about one request. It reads nothing but its arguments and changes none of
-// them; the same arguments give the same bytes. It is safe for concurrent use.
+// Pod decides about one request. It does not change its arguments, and the same arguments return
+// the same bytes. It is safe for concurrent use.
 func Pod(snapshot *store.Snapshot, policy *Policy, request *Request) Decision {
-	return pod(snapshot, policy, request, nil)
+	r := review{snapshot: snapshot, policy: policy, request: request}
+	r.run()
+	return r.decision
 }
 
-func pod(snapshot *store.Snapshot, policy *Policy, request *Request, notes *notes) Decision {
-	q := request.ask(policy)
-	decision := decide(snapshot, policy, request, q, notes)
-	decision.attribute(policy, request, q)
-	decision.Generation = snapshot.Generation()
-	return decision
+// review is a request on its way to a decision.
+type review struct {
+	snapshot *store.Snapshot
+	policy   *Policy
+	request  *Request
+	explain  bool // keep the results of merging
+
+	decision Decision
+	sidecars []*conf.Sidecar
+	plan     plan // empty unless the sidecars were merged
 }
 
-func decide(snapshot *store.Snapshot, policy *Policy, request *Request, q question, notes *notes) Decision {
-	if reason, leave := leaveAlone(policy, request, q); leave {
-		return skip(reason)
+// run runs the stages of the review. The first stage that returns a reason ends the review without
+// an injection; its error is the cause, or nil if nobody needs an explanation.
+func (r *review) run() {
+	r.decision.Generation = r.snapshot.Generation()
+	r.readOwnRequest()
+	for _, stage := range []func(*review) (Reason, error){
+		(*review).checkEligible,
+		(*review).findRequest,
+		(*review).resolveRefs,
+		(*review).checkAllowed,
+		(*review).applyParameters,
+		(*review).mergeSidecars,
+		(*review).checkConflicts,
+	} {
+		if reason, cause := stage(r); reason != "" {
+			r.end(reason, cause)
+			return
+		}
 	}
-	refs, err := parseRequest(q.asked)
+	r.inject()
+}
+
+// readOwnRequest reads the request annotation of the pod, even if the pod turns out to be
+// ineligible: the log shows it.
+func (r *review) readOwnRequest() {
+	if own, found := r.request.Object.metadata().Annotations[r.policy.RequestAnnotation()]; found {
+		r.decision.Request, r.decision.RequestedBy = own, SourcePod
+	}
+}
+
+// checkEligible skips requests that are never injected, in the documented order of the reasons.
+func (r *review) checkEligible() (Reason, error) {
+	return skipReason(r.policy, r.request), nil
+}
+
+// findRequest uses the default of the namespace if the pod has no request of its own.
+func (r *review) findRequest() (Reason, error) {
+	d := &r.decision
+	if d.RequestedBy == SourceNone && r.request.NamespaceDefault != nil {
+		value, found, err := r.request.NamespaceDefault()
+		if err != nil {
+			return ReasonNamespaceUnavailable,
+				&namespaceUnavailableError{r.policy.RequestAnnotation(), r.request.Namespace, err}
+		}
+		if found {
+			d.Request, d.RequestedBy = value, SourceNamespace
+		}
+	}
+	switch {
+	case d.RequestedBy == SourceNone:
+		return ReasonNoAnnotation, nil
+	case optsOut(d.Request):
+		return ReasonOptedOut, nil
+	}
+	return "", nil
+}
+
+// resolveRefs finds the requested sidecars.
+func (r *review) resolveRefs() (Reason, error) {
+	refs, err := parseRefs(r.decision.Request)
 	if err != nil {
-		return refuse(policy.OnUnknown, ReasonBadRequest, fmt.Sprintf("%s: %v", q.annotation(policy, request), err))
+		return ReasonBadRequest, err
 	}
-	sidecars, err := find(snapshot, refs)
-	if err != nil {
-		return refuse(policy.OnUnknown, ReasonUnknownSidecar, fmt.Sprintf("%s: %v", q.annotation(policy, request), err))
+	if r.sidecars, err = resolve(r.snapshot, refs); err != nil {
+		return ReasonUnknownSidecar, err
 	}
-	if decision, guarded := guard(policy, request, sidecars); guarded {
-		return decision
-	}
-	filled, err := fillAll(policy, request, sidecars)
-	if err != nil {
-		return refuse(policy.OnConflict, ReasonBadParameter, err.Error())
-	}
-	return inject(policy, request, filled, notes)
+	return "", nil
 }
 
-// leaveAlone finds the pods that are none of our business, in the order in which the reasons
-// are documented.
-func leaveAlone(policy *Policy, request *Request, q question) (Reason, bool) {
-	if !request.PodCreate() {
-		return ReasonNotAPodCreate, true
+// checkAllowed applies the restrictions in the definitions. One restricted sidecar keeps all of
+// them from being injected.
+func (r *review) checkAllowed() (Reason, error) {
+	for _, s := range r.sidecars {
+		if !s.Allows(r.request.Namespace) {
+			return ReasonNotAllowed, &notAllowedError{s.Ref, r.request.Namespace}
+		}
 	}
-	annotations := &request.Object.metadata().Annotations
-	if _, mirror := annotations.findIn(mirrorNamespace, mirrorName); mirror {
-		return ReasonMirrorPod, true
+	for _, s := range r.sidecars {
+		if s.SkipHostNetworkPods && r.request.hostNetwork() {
+			return ReasonHostNetwork, &hostNetworkError{s.Ref}
+		}
 	}
-	if slices.Contains(policy.IgnoredNamespaces, request.Namespace) {
-		return ReasonIgnoredNamespace, true
-	}
-	if status, _ := annotations.findIn(policy.AnnotationNamespace, statusKey); strings.EqualFold(strings.TrimSpace(status), statusInjected) {
-		return ReasonAlreadyInjected, true
-	}
-	if q.by == ByNobody {
-		return ReasonNoAnnotation, true
-	}
-	if optsOut(q.asked) {
-		return ReasonOptedOut, true
-	}
-	return "", false
+	return "", nil
 }
 
-// PodCreate tells whether the request is a CREATE of core/v1 pods and not of a subresource.
-// Of any other request, the object need not look like a pod.
-func (r *Request) PodCreate() bool {
-	return r.Operation == "CREATE" && r.SubResource == "" && r.Resource == Resource{Version: "v1", Resource: "pods"}
+// applyParameters replaces sidecars that have parameters by sidecars with the values for this pod.
+func (r *review) applyParameters() (reason Reason, err error) {
+	if r.sidecars, err = fillAll(r.policy, r.request, r.sidecars); err != nil {
+		return ReasonBadParameter, err
+	}
+	return "", nil
 }
 
-// inject merges sidecars into the pod, all or none.
-func inject(policy *Policy, request *Request, sidecars []*conf.Sidecar, notes *notes) Decision {
-	if size := addedSize(request.Object.Spec, sidecars); size > mostAdded {
-		return conflicting(policy, sidecars, fmt.Sprintf("they would add some %d bytes to the pod, more than an API server takes", size))
-	}
-	p := newPlan(policy, &request.Object, sidecars)
-	p.notes = notes
-	p.fill()
-	if len(p.conflicts) > 0 {
-		return conflicting(policy, sidecars, p.conflictText())
-	}
-	return Decision{
-		Outcome:  Injected,
-		Reason:   ReasonInjected,
-		Sidecars: sidecars,
-		Patch:    p.encode(),
-	}
+// mergeSidecars applies the merge rules.
+func (r *review) mergeSidecars() (Reason, error) {
+	r.plan = newPlan(r.policy, &r.request.Object, r.sidecars)
+	r.plan.explain = r.explain
+	r.plan.merge()
+	return "", nil
 }
 
-func conflicting(policy *Policy, sidecars []*conf.Sidecar, why string) Decision {
-	does := "does"
-	if len(sidecars) > 1 {
-		does = "do"
+// checkConflicts ends the review if the resulting pod would be invalid.
+func (r *review) checkConflicts() (Reason, error) {
+	r.plan.findConflicts()
+	if r.plan.conflicts.found() {
+		return ReasonConflict, newConflictError(r.sidecars, r.plan.conflicts)
 	}
-	return refuse(policy.OnConflict, ReasonConflict, fmt.Sprintf("%s %s not fit this pod: %s", names(sidecars), does, why))
+	return "", nil
+}
+
+// inject ends the review with a patch.
+func (r *review) inject() {
+	d := &r.decision
+	d.Outcome, d.Reason = Injected, ReasonInjected
+	if d.RequestedBy == SourceNamespace {
+		d.Reason = ReasonNamespaceDefault
+	}
+	d.Sidecars, d.Patch = r.sidecars, r.plan.encode()
+}
+
+// end ends the review without an injection.
+func (r *review) end(reason Reason, cause error) {
+	d := &r.decision
+	d.Outcome, d.Reason, d.Cause = Skipped, reason, r.attribute(reason, cause)
+	if r.policy.action(reason) == Deny {
+		d.Outcome = Denied
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +24,7 @@ const review = "testdata/reviews/v1-deployment-pod.json"
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	snapshot := load(t, read(t, "testdata/reviews/sidecars.yaml"))
-	policy := usual()
+	policy := defaultPolicy()
 	request := decodeReview(t, read(t, review))
 	want := mutate.Pod(snapshot, policy, request).Patch
 	var group sync.WaitGroup
@@ -46,9 +47,9 @@ func TestDecision(t *testing.T) {
 		return encode(object{"metadata": object{"annotations": object{"injector.tumblr.com/request": request}}})
 	}
 	for _, test := range []struct {
-		name, asked string
-		operation   string
-		injected    bool
+		name, annotation string
+		operation        string
+		injected         bool
 	}{
 		{"injected", " Logger:v1", "CREATE", true},
 		{"skipped", "none", "CREATE", false},
@@ -57,11 +58,11 @@ func TestDecision(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := &testCase{request: creation()}
+			c := &testCase{request: createRequest()}
 			c.request["operation"] = test.operation
-			decision := decide(t, snapshot, usual(), c.with(t, pod(test.asked)))
-			if decision.Asked != test.asked || decision.Generation != snapshot.Generation() {
-				t.Errorf("asked %q of generation %d", decision.Asked, decision.Generation)
+			decision := decide(t, snapshot, defaultPolicy(), c.with(t, pod(test.annotation)))
+			if decision.Request != test.annotation || decision.Generation != snapshot.Generation() {
+				t.Errorf("request %q, generation %d", decision.Request, decision.Generation)
 			}
 			if injected := decision.Patch != nil; injected != test.injected || len(decision.Sidecars) > 0 != test.injected {
 				t.Errorf("patch %s, sidecars %v", decision.Patch, decision.Sidecars)
@@ -76,21 +77,23 @@ func TestDecision(t *testing.T) {
 func TestEmptySnapshot(t *testing.T) {
 	t.Parallel()
 	var s store.Store
-	decision := decide(t, s.Current(), usual(), requestOf(t, read(t, review)))
+	decision := decide(t, s.Current(), defaultPolicy(), requestOf(t, read(t, review)))
 	if decision.Reason != mutate.ReasonUnknownSidecar || decision.Generation != 0 {
 		t.Errorf("generation %d: %s", decision.Generation, text(&decision))
 	}
 }
 
-// TestHostileMessages has pods whose every text is long and full of control characters. The
-// message goes to terminals and logs.
+// TestHostileMessages checks that messages are short and printable if the texts of a pod are not.
 func TestHostileMessages(t *testing.T) {
 	t.Parallel()
 	snapshot := load(t, []byte("name: logger:v1\nhostNetwork: true\ncontainers:\n- {name: app, image: app}\n"))
 	hostile := strings.Repeat("\x1b[31m\r\n\u202e\u2028🙂", 20000)
 	hostile = strings.ToValidUTF8(hostile[:300<<10], "")
 	short := hostile[:strings.Index(hostile, "🙂")]
-	ports := []any{object{"containerPort": 80, "hostPort": 81, "protocol": short}, object{"containerPort": 80, "protocol": short}}
+	ports := []any{
+		object{"containerPort": 80, "hostPort": 81, "protocol": short},
+		object{"containerPort": 80, "protocol": short},
+	}
 	many := []any{object{"name": hostile, "ports": ports}}
 	for range 249 {
 		many = append(many, object{"name": short, "ports": ports})
@@ -105,33 +108,34 @@ func TestHostileMessages(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := &testCase{request: creation()}
-			decision := decide(t, snapshot, usual(), c.with(t, encode(object{
+			c := &testCase{request: createRequest()}
+			decision := decide(t, snapshot, defaultPolicy(), c.with(t, encode(object{
 				"metadata": object{"annotations": object{"injector.tumblr.com/request": test.request}},
 				"spec":     object{"containers": many},
 			})))
 			if decision.Reason != test.reason {
 				t.Errorf("got %s", text(&decision))
 			}
-			if len(decision.Message) > 8<<10 {
-				t.Errorf("the message has %d bytes", len(decision.Message))
+			if len(decision.Message()) > 8<<10 {
+				t.Errorf("the message has %d bytes", len(decision.Message()))
 			}
-			if at := strings.IndexFunc(decision.Message, func(r rune) bool { return !unicode.IsPrint(r) }); at >= 0 {
-				t.Errorf("the message has %q", decision.Message[at:at+8])
+			if at := strings.IndexFunc(decision.Message(), func(r rune) bool { return !unicode.IsPrint(r) }); at >= 0 {
+				t.Errorf("the message has %q", decision.Message()[at:at+8])
 			}
 		})
 	}
 }
 
-// TestBigPods has pods as big as a review may be, made to find loops within loops. Time must
-// be in proportion to the bytes: a square of these would take minutes.
-func TestBigPods(t *testing.T) {
+// TestHugePods checks that the time for a pod is linear in its size. Quadratic time would be
+// minutes.
+func TestHugePods(t *testing.T) {
 	t.Parallel()
 	const (
-		volume = `{"name":"v#"}`
-		mount  = `{"name":"v#","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}`
-		ours   = `{"name":"logs","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}`
+		mount = `{"name":"v#","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}`
+		ours  = `{"name":"logs","mountPath":"/var/run/secrets/kubernetes.io/serviceaccount"}`
 	)
+	volumes := `"volumes":[` + repeat(`{"name":"v#"}`, 1000) + `],`
+	containers := func(container string, n int) string { return `"containers":[` + repeat(container, n) + `]` }
 	snapshot := load(t, []byte(`
 name: logger:v1
 hostNetwork: true
@@ -140,19 +144,19 @@ volumeMounts: [{name: logs, mountPath: /logs}]
 volumes: [{name: logs, emptyDir: {}}]
 `))
 	for _, test := range []struct{ name, spec string }{
-		{"ports", `{"containers":[` + repeat(`{"name":"a","ports":[`+repeat(`{"containerPort":1,"hostIP":"~"}`, 10000)+`]}`, 12) + `]}`},
-		{"equal ports", `{"containers":[` + repeat(`{"name":"a","ports":[`+repeat(`{"containerPort":1}`, 10000)+`]}`, 20) + `]}`},
-		{"volumes", `{"volumes":[` + repeat(volume, 1000) + `],"containers":[` + repeat(`{"volumeMounts":[`+mount+`]}`, 250) + `]}`},
-		{"mounts", `{"volumes":[` + repeat(volume, 1000) + `],"containers":[` + repeat(`{"volumeMounts":[`+repeat(ours, 10000)+`]}`, 6) + `]}`},
-		{"containers", `{"containers":[` + repeat(`{"name":"c#"}`, 250) + `],"initContainers":[` + repeat(`{"name":"i#"}`, 250) + `]}`},
+		{"ports", containers(`{"name":"a","ports":[`+repeat(`{"containerPort":1,"hostIP":"~"}`, 10000)+`]}`, 12)},
+		{"equal ports", containers(`{"name":"a","ports":[`+repeat(`{"containerPort":1}`, 10000)+`]}`, 20)},
+		{"volumes", volumes + containers(`{"volumeMounts":[`+mount+`]}`, 250)},
+		{"mounts", volumes + containers(`{"volumeMounts":[`+repeat(ours, 10000)+`]}`, 6)},
+		{"containers", containers(`{"name":"c#"}`, 250) + `,"initContainers":[` + repeat(`{"name":"i#"}`, 250) + `]`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			pod := `{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":` + test.spec + `}`
-			c := &testCase{request: creation()}
+			pod := `{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{` + test.spec + `}}`
+			c := &testCase{request: createRequest()}
 			request := decode(t, c.with(t, []byte(pod)))
 			start := time.Now()
-			decision := mutate.Pod(snapshot, usual(), request)
+			decision := mutate.Pod(snapshot, defaultPolicy(), request)
 			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("took %s for %d bytes: %s", took, len(pod), decision.Reason)
 			}
@@ -160,7 +164,7 @@ volumes: [{name: logs, emptyDir: {}}]
 	}
 }
 
-// Every list of a pod has a limit, which is an error before the list takes memory.
+// TestLimits checks that every list of a pod has a limit, which decoding enforces.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	list := func(n int) string { return "[" + repeat(`{}`, n) + "]" }
@@ -209,52 +213,65 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A pod to which more would be added than an API server can store is denied before it takes memory.
-func TestTooMuch(t *testing.T) {
+// TestTooLarge checks that additions beyond the limit of the API server are a conflict.
+func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	const head = `{"object":{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"containers":[`
 	snapshot := load(t, []byte("name: logger:v1\nenv: [{name: BIG, value: "+strings.Repeat("x", 8000)+"}]\n"))
-	request := decode(t, []byte(`{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},`+head[1:]+repeat(`{}`, 250)+`]}}}`))
-	decision := mutate.Pod(snapshot, usual(), request)
-	want := "sidecar logger:v1 does not fit this pod: they would add some 2022250 bytes to the pod, more than an API server takes"
-	if decision.Reason != mutate.ReasonConflict || decision.Message != want {
-		t.Errorf("250 containers: %s: %s", decision.Reason, decision.Message)
+	const create = `{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},`
+	request := decode(t, []byte(create+head[1:]+repeat(`{}`, 250)+`]}}}`))
+	decision := mutate.Pod(snapshot, defaultPolicy(), request)
+	want := "sidecar logger:v1 does not fit this pod: more than 1572864 bytes would be added to the pod, and API servers reject such pods"
+	if decision.Reason != mutate.ReasonConflict || decision.Message() != want {
+		t.Errorf("250 containers: %s: %s", decision.Reason, decision.Message())
 	}
 }
 
-// repeat gives n elements, in which # is the number.
+// repeat returns n elements, with # replaced by a number.
 func repeat(element string, n int) string {
 	elements := make([]string, n)
 	for i := range elements {
-		elements[i] = strings.ReplaceAll(element, "#", string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676%26))+string(rune('a'+i/17576%26)))
+		elements[i] = strings.ReplaceAll(element, "#", strconv.Itoa(i))
 	}
 	return strings.Join(elements, ",")
 }
 
-func creation() object {
+func createRequest() object {
 	return object{"operation": "CREATE", "namespace": "default", "resource": object{"version": "v1", "resource": "pods"}}
 }
 
-// TestLists has lists that are read by hand: what is null, empty or missing must stay apart,
-// and what cannot matter is not kept.
-func TestLists(t *testing.T) {
+// TestDecodeLists checks that null and empty lists differ, and that elements that cannot matter to
+// merging are dropped.
+func TestDecodeLists(t *testing.T) {
 	t.Parallel()
+	type containers = mutate.Containers
+	type names = mutate.List[mutate.Named]
+	type ports = mutate.List[conf.Port]
 	for _, test := range []struct {
 		spec string
 		want mutate.Spec
 	}{
 		{`{}`, mutate.Spec{}},
-		{`{"containers":null,"initContainers":[]}`, mutate.Spec{InitContainers: mutate.Containers{}}},
-		{`{"volumes":[{},null,{"name":"a"}],"imagePullSecrets":[{},{"name":"a"},null]}`, mutate.Spec{Volumes: mutate.Volumes{{}, {}, {Name: "a"}}, ImagePullSecrets: mutate.Names{{Name: "a"}}}},
+		{`{"containers":null,"initContainers":[]}`, mutate.Spec{InitContainers: containers{}}},
+		{`{"volumes":[{},null,{"name":"a"}]}`, mutate.Spec{Volumes: mutate.Volumes{{}, {}, {Name: "a"}}}},
+		{`{"imagePullSecrets":[{},{"name":"a"},null]}`, mutate.Spec{ImagePullSecrets: names{{Name: "a"}}}},
+		{`{"hostAliases":[{},{"ip":"a"}]}`, mutate.Spec{HostAliases: mutate.List[struct{}]{}}},
+		{`{"nodeSelector":{}}`, mutate.Spec{NodeSelector: mutate.Map{}}},
+		{`{"nodeSelector":null}`, mutate.Spec{}},
+		{`{"nodeSelector":{"a":null,"b":"c"}}`, mutate.Spec{NodeSelector: mutate.Map{"a": "", "b": "c"}}},
 		{
-			`{"containers":[{"env":[],"volumeMounts":[{}],"volumeDevices":[null,{"devicePath":"/a"}]},{"env":null,"volumeMounts":null,"volumeDevices":null}]}`,
-			mutate.Spec{Containers: mutate.Containers{{Env: mutate.Names{}, VolumeMounts: mutate.Mounts{}, VolumeDevices: mutate.Devices{{Path: "/a"}}}, {}}},
+			`{"containers":[{"env":[],"volumeMounts":[{}],"volumeDevices":[null,{"devicePath":"/a"}]}]}`,
+			mutate.Spec{Containers: containers{{
+				Env: names{}, VolumeMounts: mutate.Mounts{}, VolumeDevices: mutate.List[conf.Device]{{Path: "/a"}},
+			}}},
 		},
-		{`{"containers":[null,{},null]}`, mutate.Spec{Containers: mutate.Containers{nil, {}, nil}}},
-		{`{"containers":[{"ports":null},{"ports":[]},{"ports":[null,{},{"name":"a","hostIP":"b","protocol":"UDP"}]}]}`, mutate.Spec{Containers: mutate.Containers{{}, {Ports: mutate.Ports{}}, {Ports: mutate.Ports{}}}}},
+		{`{"containers":[{"env":null,"volumeMounts":null}]}`, mutate.Spec{Containers: containers{{}}}},
+		{`{"containers":[null,{},null]}`, mutate.Spec{Containers: containers{nil, {}, nil}}},
+		{`{"containers":[{"ports":null}]}`, mutate.Spec{Containers: containers{{}}}},
+		{`{"containers":[{"ports":[null,{},{"name":"a"}]}]}`, mutate.Spec{Containers: containers{{Ports: ports{}}}}},
 		{
-			`{"containers":[{"ports":[{"containerPort":1,"protocol":"UDP"},{},{"hostPort":2,"hostIP":"c"},{"containerPort":3}]}]}`,
-			mutate.Spec{Containers: mutate.Containers{{Ports: mutate.Ports{{ContainerPort: 1, Protocol: "UDP"}, {HostPort: 2, HostIP: "c"}, {ContainerPort: 3}}}}},
+			`{"containers":[{"ports":[{},{"hostPort":2,"hostIP":"c"},{"containerPort":3}]}]}`,
+			mutate.Spec{Containers: containers{{Ports: ports{{HostPort: 2, HostIP: "c"}, {ContainerPort: 3}}}}},
 		},
 	} {
 		t.Run(test.spec, func(t *testing.T) {
@@ -263,18 +280,17 @@ func TestLists(t *testing.T) {
 			if err := jsonv2.Unmarshal([]byte(test.spec), &got); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(mutate.Pairs{})); diff != "" {
+			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestMemory has requests of some megabytes, of which a list is full of empty
-// objects. They must not take more memory than the request itself.
+// TestDecodeMemory checks that a list of empty objects does not take more memory than the request.
 //
 //nolint:paralleltest // it counts the allocations of the whole process
-func TestMemory(t *testing.T) {
+func TestDecodeMemory(t *testing.T) {
 	const size = 2 << 20
 	full := strings.Repeat(`{},`, size/3-100) + `{}`
 	for _, test := range []struct{ name, head, tail string }{
@@ -293,7 +309,7 @@ func TestMemory(t *testing.T) {
 			content := []byte(test.head + full + test.tail)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_ = jsonv2.Unmarshal(content, object) // refused, or not
+			_ = jsonv2.Unmarshal(content, object) // may fail
 			runtime.ReadMemStats(&after)
 			if took := after.TotalAlloc - before.TotalAlloc; took > size {
 				t.Errorf("%d KiB for %d KiB", took>>10, len(content)>>10)
@@ -302,7 +318,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-func TestWrongKinds(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, object, want string }{
 		{"annotations", `{"metadata":{"annotations":[]}}`, "unexpected array"},
@@ -321,21 +337,24 @@ func TestWrongKinds(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			err := jsonv2.Unmarshal([]byte(test.object), new(mutate.Object))
-			if err == nil || !strings.Contains(err.Error(), test.want) {
+			if err == nil || !strings.Contains(mutate.DecodeError(err, "").Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestDisplayName(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ request, name, owner string }{
 		{`{}`, "", ""},
 		{`{"name":"a","object":{"metadata":{"name":"b","generateName":"c-"}}}`, "a", ""},
 		{`{"object":{"metadata":{"name":"b","generateName":"c-"}}}`, "b", ""},
 		{`{"object":{"metadata":{"generateName":"c-"}}}`, "c-*", ""},
-		{`{"object":{"metadata":{"ownerReferences":[{"kind":"A","name":"a"},{"kind":"Job","name":"b","controller":true}]}}}`, "", "Job/b"},
+		{
+			`{"object":{"metadata":{"ownerReferences":[{"kind":"A","name":"a"},
+			{"kind":"Job","name":"b","controller":true}]}}}`, "", "Job/b",
+		},
 		{`{"object":{"metadata":{"ownerReferences":[{"kind":"A","name":"a","controller":false}]}}}`, "", ""},
 	} {
 		t.Run(test.request, func(t *testing.T) {
@@ -350,7 +369,9 @@ func TestNames(t *testing.T) {
 
 func TestParseAction(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]mutate.Action{"admit": mutate.Admit, "deny": mutate.Deny, "": "", "Deny": "", "allow": ""} {
+	for text, want := range map[string]mutate.Action{
+		"admit": mutate.Admit, "deny": mutate.Deny, "": "", "Deny": "", "allow": "",
+	} {
 		got, err := mutate.ParseAction(text)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: got %q, %v", text, got, err)
@@ -363,7 +384,7 @@ func TestParseAction(t *testing.T) {
 
 func BenchmarkPod(b *testing.B) {
 	snapshot := load(b, read(b, "testdata/reviews/sidecars.yaml"))
-	policy := usual()
+	policy := defaultPolicy()
 	request := decodeReview(b, read(b, review))
 	if decision := mutate.Pod(snapshot, policy, request); decision.Outcome != mutate.Injected {
 		b.Fatal(text(&decision))

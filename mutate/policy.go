@@ -2,7 +2,7 @@ package mutate
 
 import "fmt"
 
-// Action is what to do with a pod whose request cannot be met.
+// Action is what to do with a pod whose request cannot be fulfilled.
 type Action string
 
 // The actions.
@@ -11,7 +11,7 @@ const (
 	Deny  Action = "deny"
 )
 
-// ParseAction reads an action; any other text than theirs is an error.
+// ParseAction parses an action.
 func ParseAction(text string) (Action, error) {
 	switch action := Action(text); action {
 	case Admit, Deny:
@@ -21,31 +21,42 @@ func ParseAction(text string) (Action, error) {
 	}
 }
 
-// Policy is what the operator has decided. It is not changed after the first use.
+// Policy is the configuration by the operator. It must not be changed after the first use.
 type Policy struct {
-	// AnnotationNamespace is what stands before the slash in our annotations, such as
+	// AnnotationNamespace is the part of our annotations before the slash, such as
 	// injector.tumblr.com.
 	AnnotationNamespace string
-	// IgnoredNamespaces are those whose pods are left alone.
+	// IgnoredNamespaces are the namespaces whose pods are skipped.
 	IgnoredNamespaces []string
-	// OnUnknown is for requests that are malformed, or name a sidecar that does not exist or that
-	// the namespace may not have.
+	// OnUnknown is for requests that are malformed, or name a sidecar that does not exist or is not
+	// allowed in the namespace.
 	OnUnknown Action
-	// OnConflict is for requests that would make an invalid pod, or set a parameter wrongly.
+	// OnConflict is for pods that the sidecars do not fit, and for invalid parameters.
 	OnConflict Action
 }
 
-// The annotations below the annotation namespace.
+// action returns what to do with a pod that is not injected.
+func (p *Policy) action(reason Reason) Action {
+	switch reason { //nolint:exhaustive // all others are skips
+	case ReasonBadRequest, ReasonUnknownSidecar, ReasonNotAllowed:
+		return p.OnUnknown
+	case ReasonBadParameter, ReasonConflict:
+		return p.OnConflict
+	}
+	return Admit
+}
+
+// The names of annotations in the annotation namespace.
 const (
 	requestKey  = "request"
 	statusKey   = "status"
 	injectedKey = "injected"
 )
 
-// statusInjected is the value of the status annotation that says: this pod is done.
+// statusInjected is the value of the status annotation of a pod that was injected.
 const statusInjected = "injected"
 
-// RequestAnnotation is the key of the annotation by which a pod asks, or a namespace for its pods.
+// RequestAnnotation returns the key of the annotation of pods and namespaces that requests sidecars.
 func (p *Policy) RequestAnnotation() string { return p.key(requestKey) }
 
 func (p *Policy) key(name string) string {

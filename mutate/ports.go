@@ -7,99 +7,86 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// nodePort is a port that a container takes on its node. The API server compares the
-// addresses as text, and so do we.
+// nodePort is a port of the node that a container uses. Like the API server, it compares addresses
+// as text.
 type nodePort struct {
 	number   int32
 	protocol string
 	ip       string
-	// alone is the container if it runs by itself, so that it can only be in its own way.
+	// alone is the container if it never runs together with others, and nil otherwise. Such a
+	// container can only conflict with itself.
 	alone *container
 }
 
-// claim is who takes a nodePort first, and whether by a hostPort of its own.
-type claim struct {
+// portUser is the first container that uses a nodePort.
+type portUser struct {
 	container *container
-	explicit  bool
+	hostPort  bool // the port has a hostPort, other than a port that only hostNetwork exposes
 }
 
-// findPortConflicts finds ports of the node that two containers want, and ports that cannot
-// be had with hostNetwork, where the API server makes every port one of the node's.
+// findPortConflicts looks for ports of the node that two containers use. With hostNetwork, the API
+// server makes every port a port of the node.
 func (p *plan) findPortConflicts() {
 	hostNetwork := p.spec.HostNetwork || p.hostNetwork != nil
-	var taken map[nodePort]claim // made late: few pods take any
-	for i := range p.containers {
-		c := &p.containers[i]
-		for _, port := range c.ports() {
+	users := make(map[nodePort]portUser)
+	for _, c := range p.containers {
+		for _, port := range c.ports {
 			if hostNetwork {
-				p.findOtherPort(c, port)
+				p.checkHostPort(c, port)
 			}
-			wanted := c.nodePort(port, hostNetwork)
-			if wanted.number == 0 {
+			used := c.nodePort(port, hostNetwork)
+			if used.number == 0 {
 				continue
 			}
-			if taken == nil {
-				taken = make(map[nodePort]claim)
+			next := portUser{container: c, hostPort: port.HostPort != 0}
+			if first, found := users[used]; found {
+				p.checkPortUsers(used, first, next)
+			} else {
+				users[used] = next
 			}
-			p.claim(taken, wanted, claim{container: c, explicit: port.HostPort != 0})
 		}
 	}
 }
 
-// nodePort is what the container takes of the node; its number is 0 if it takes nothing.
+// nodePort returns the port of the node for a port of the container. Its number is 0 if there is none.
 func (c *container) nodePort(port conf.Port, hostNetwork bool) nodePort {
-	wanted := nodePort{number: port.HostPort, protocol: cmp.Or(port.Protocol, "TCP"), ip: port.HostIP}
+	used := nodePort{number: port.HostPort, protocol: cmp.Or(port.Protocol, "TCP"), ip: port.HostIP}
 	if hostNetwork {
-		wanted.number = cmp.Or(port.HostPort, port.ContainerPort)
+		used.number = cmp.Or(port.HostPort, port.ContainerPort)
 	}
-	if c.ends() {
-		wanted.alone = c
+	if c.runsAlone() {
+		used.alone = c
 	}
-	return wanted
+	return used
 }
 
-// claim gives the port to the first that wants it.
-func (p *plan) claim(taken map[nodePort]claim, wanted nodePort, next claim) {
-	if earlier, found := taken[wanted]; found {
-		p.findPortTaken(wanted, earlier, next)
-		return
-	}
-	taken[wanted] = next
-}
-
-// findOtherPort finds a port that hostNetwork would give another number than the author
-// asked for. The API server does not mind it of init containers that end.
-func (p *plan) findOtherPort(c *container, port conf.Port) {
+// checkHostPort finds a hostPort that differs from the containerPort, which hostNetwork does not
+// allow. The API server does not check init containers other than native sidecars.
+func (p *plan) checkHostPort(c *container, port conf.Port) {
 	caused := c.injected != nil || p.hostNetwork != nil
-	if caused && !c.ends() && port.HostPort != 0 && port.HostPort != port.ContainerPort {
-		p.conflict("with hostNetwork, hostPort %d of container %s must be its containerPort %d",
-			port.HostPort, quoted(c.name()), port.ContainerPort)
+	if caused && !c.runsAlone() && port.HostPort != 0 && port.HostPort != port.ContainerPort {
+		p.conflict("with hostNetwork, hostPort %d of container %s must equal its containerPort %d",
+			port.HostPort, quoted(c.name), port.ContainerPort)
 	}
 }
 
-// findPortTaken reports two claims to one port, unless the pod came with both.
-func (p *plan) findPortTaken(wanted nodePort, earlier, next claim) {
-	cameWith := earlier.explicit && next.explicit || p.hostNetwork == nil
-	if earlier.container.injected == nil && next.container.injected == nil && cameWith {
+// checkPortUsers reports two users of one port, unless the pod as received has both.
+func (p *plan) checkPortUsers(port nodePort, first, second portUser) {
+	bothReceived := first.container.injected == nil && second.container.injected == nil
+	if bothReceived && (first.hostPort && second.hostPort || p.hostNetwork == nil) {
 		return
 	}
-	port := quoted(fmt.Sprintf("%d/%s", wanted.number, wanted.protocol))
-	if earlier.container == next.container {
-		p.conflict("container %s wants port %s of the node twice", quoted(next.container.name()), port)
+	text := quoted(fmt.Sprintf("%d/%s", port.number, port.protocol))
+	if first.container == second.container {
+		p.conflict("container %s uses port %s of the node twice", quoted(first.container.name), text)
 		return
 	}
-	p.conflict("containers %s and %s both want port %s of the node", quoted(earlier.container.name()), quoted(next.container.name()), port)
+	p.conflict("containers %s and %s both use port %s of the node",
+		quoted(first.container.name), quoted(second.container.name), text)
 }
 
-func (c *container) ports() []conf.Port {
-	if c.injected != nil {
-		return c.injected.Ports
-	}
-	return c.received.Ports
-}
-
-// ends tells a received init container that is over before the next one starts, other than
-// native sidecars (KEP-753). Load gives an injected one no ports.
-func (c *container) ends() bool {
+// runsAlone reports whether the container is a received init container that ends before the next
+// one starts, which a native sidecar (KEP-753) does not. Load rejects ports of injected ones.
+func (c *container) runsAlone() bool {
 	return c.received != nil && c.list == initContainersList && c.received.RestartPolicy != "Always"
 }

@@ -7,69 +7,52 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-const nodeSelector = "nodeSelector"
-
-// addScheduling adds what concerns the choice of the node and the pull of images. Host aliases
-// are appended, each once.
+// addScheduling adds what concerns the choice of a node and the pulling of images, and host
+// aliases. Host aliases of the pod are not compared, because several may have the same address.
 func (p *plan) addScheduling(s *conf.Sidecar) {
-	p.addNodeSelector(s)
-	p.addTolerations(s)
-	p.addPullSecrets(s)
-	for _, alias := range s.HostAliases {
-		present := slices.ContainsFunc(p.hostAliases, func(earlier conf.Text) bool { return string(earlier.JSON) == string(alias.JSON) })
-		if p.notes != nil {
-			p.notes.ofPod(s, "hostAliases", string(alias.JSON), false)
-		}
-		if !present {
-			p.hostAliases = append(p.hostAliases, alias)
-		}
-	}
+	add(p, s, nil, "nodeSelector", &p.nodeSelector, s.NodeSelector, func(next *conf.Pair) omission {
+		return p.checkNodeSelector(s, next)
+	})
+	add(p, s, nil, "tolerations", &p.tolerations, s.Tolerations, p.checkToleration)
+	add(p, s, nil, "imagePullSecrets", &p.pullSecrets, s.ImagePullSecrets, p.checkPullSecret)
+	add(p, s, nil, "hostAliases", &p.hostAliases, s.HostAliases, func(next *conf.Text) omission {
+		return alreadyAdded(p.hostAliases, func(other *conf.Text) bool { return string(other.JSON) == string(next.JSON) })
+	})
 }
 
-// addNodeSelector adds what a node must have. Nodes cannot have a key with two values, so that
-// another value of the pod or of an earlier sidecar is a conflict.
-func (p *plan) addNodeSelector(s *conf.Sidecar) {
-	p.findOtherSelector(s)
-	p.nodeSelector = p.addPairs(s, nodeSelector, p.nodeSelector, &p.spec.NodeSelector, s.NodeSelector)
-}
-
-func (p *plan) findOtherSelector(s *conf.Sidecar) {
-	for _, next := range s.NodeSelector {
-		if value, found := p.spec.NodeSelector.find(next.Key); found && value != next.Value {
-			p.conflict("the pod has another value for %s in nodeSelector than %s wants", next.Key, p.who(s))
-		}
-		if earlier := findPair(p.nodeSelector, next.Key); earlier != nil && earlier.Value != next.Value {
-			p.conflict("sidecars %s and %s want different values for %s in nodeSelector", earlier.by.Ref, s.Ref, next.Key)
+// checkNodeSelector looks for the key. Another value is a conflict: no node could match both.
+func (p *plan) checkNodeSelector(s *conf.Sidecar, next *conf.Pair) omission {
+	if value, found := p.spec.NodeSelector[next.Key]; found && value != next.Value {
+		p.conflict("the pod and sidecar %s have different values for %s in nodeSelector", s.Ref, next.Key)
+		return omission{text: podHasAnother}
+	} else if found {
+		return omission{text: podHasIt}
+	}
+	for _, other := range p.nodeSelector {
+		if other.element.Key == next.Key && other.element.Value != next.Value {
+			p.conflict("sidecars %s and %s have different values for %s in nodeSelector", other.by.Ref, s.Ref, next.Key)
+			return omission{text: sidecarAddsOther, by: other.by}
+		} else if other.element.Key == next.Key {
+			return addedBy(other.by)
 		}
 	}
+	return omission{}
 }
 
-// addTolerations adds those of which the pod has none that matches the same.
-func (p *plan) addTolerations(s *conf.Sidecar) {
-	for _, next := range s.Tolerations {
-		own := slices.ContainsFunc(p.spec.Tolerations, func(t conf.Tolerated) bool {
-			t.Operator = cmp.Or(t.Operator, "Equal")
-			return t == next.Tolerated
-		})
-		present := own || slices.ContainsFunc(p.tolerations, func(t conf.Toleration) bool { return t.Tolerated == next.Tolerated })
-		if p.notes != nil {
-			p.notes.ofPod(s, "tolerations", next.String(), own)
-		}
-		if !present {
-			p.tolerations = append(p.tolerations, next)
+// checkToleration ignores tolerationSeconds: two tolerations that match the same taints are one.
+func (p *plan) checkToleration(next *conf.Toleration) omission {
+	for _, received := range p.spec.Tolerations {
+		received.Operator = cmp.Or(received.Operator, "Equal")
+		if received == next.Tolerated {
+			return omission{text: podHasIt}
 		}
 	}
+	return alreadyAdded(p.tolerations, func(other *conf.Toleration) bool { return other.Tolerated == next.Tolerated })
 }
 
-func (p *plan) addPullSecrets(s *conf.Sidecar) {
-	for _, next := range s.ImagePullSecrets {
-		own := slices.Contains(p.spec.ImagePullSecrets, Named{Name: next.Name})
-		present := own || slices.ContainsFunc(p.pullSecrets, func(e conf.Element) bool { return e.Name == next.Name })
-		if p.notes != nil {
-			p.notes.ofPod(s, "imagePullSecrets", next.Name, own)
-		}
-		if !present {
-			p.pullSecrets = append(p.pullSecrets, next)
-		}
+func (p *plan) checkPullSecret(next *conf.Element) omission {
+	if slices.Contains(p.spec.ImagePullSecrets, Named{Name: next.Name}) {
+		return omission{text: podHasIt}
 	}
+	return alreadyAdded(p.pullSecrets, func(other *conf.Element) bool { return other.Name == next.Name })
 }

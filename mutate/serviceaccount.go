@@ -7,41 +7,48 @@ import (
 )
 
 const (
-	// defaultAccount is what the API server sets for a pod that names no service account.
+	// defaultAccount is the service account that the API server sets if a pod has none.
 	defaultAccount = "default"
-	// tokenPath is where the API server's ServiceAccount admission plugin mounts the token,
-	// unless a container mounts something there.
+	// tokenPath is where the ServiceAccount admission plugin mounts the token, unless a container
+	// mounts something else there.
 	tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount" //nolint:gosec // a path, not a credential
 )
 
-// setServiceAccount gives a pod that chose no service account the sidecar's. What the API
-// server has mounted for the default account's token is taken away again, so that it adds the
-// right one, to injected containers too: it runs that plugin again after the webhooks. With
-// automountServiceAccountToken: false it has mounted nothing and will not, so that what is
-// there is the author's own and stays.
+// setServiceAccount sets the service account of a pod that has none. The API server has already
+// mounted the token of the default account. The mounts are removed, so that the ServiceAccount
+// plugin, which runs again after the webhooks, mounts the right token. With
+// automountServiceAccountToken: false the mounts belong to the author of the pod and stay.
 func (p *plan) setServiceAccount(s *conf.Sidecar) {
-	wanted := s.ServiceAccountName
-	if p.notes != nil && wanted != "" {
-		p.notes.account(s, p)
-	}
-	if wanted == "" || wanted == defaultAccount {
+	if s.ServiceAccountName == "" || !p.record(s, nil, "serviceAccountName", &s.ServiceAccountName, p.checkAccount(s)) {
 		return
 	}
-	own := p.spec.account() != defaultAccount
-	switch {
-	case own || p.account.name == wanted:
-	case p.account.by != nil:
-		p.conflict("sidecars %s and %s want different service accounts, %q and %q", p.account.by.Ref, s.Ref, p.account.name, wanted)
-	default:
-		p.account = account{name: wanted, by: s}
-		automounts := p.spec.AutomountToken == nil || *p.spec.AutomountToken
-		for i := range p.containers {
-			p.containers[i].dropsToken = automounts
-		}
+	p.account = s
+	automount := p.spec.AutomountToken == nil || *p.spec.AutomountToken
+	for _, c := range p.containers[:p.received] {
+		c.removesToken = automount
 	}
 }
 
-// account is the service account that the pod has without us.
+func (p *plan) checkAccount(s *conf.Sidecar) omission {
+	wanted, received := s.ServiceAccountName, p.spec.account()
+	switch {
+	case wanted == defaultAccount:
+		return omission{text: defaultIsImplied}
+	case received == wanted:
+		return omission{text: podHasIt}
+	case received != defaultAccount:
+		return omission{text: podHasAnother}
+	case p.account == nil:
+		return omission{}
+	case p.account.ServiceAccountName == wanted:
+		return addedBy(p.account)
+	}
+	p.conflict("sidecars %s and %s have different service accounts, %q and %q",
+		p.account.Ref, s.Ref, p.account.ServiceAccountName, wanted)
+	return omission{text: sidecarAddsOther, by: p.account}
+}
+
+// account returns the service account of the pod as received.
 func (s *Spec) account() string {
 	alias := ""
 	if s.ServiceAccount != nil {
@@ -50,48 +57,38 @@ func (s *Spec) account() string {
 	return cmp.Or(s.ServiceAccountName, alias, defaultAccount)
 }
 
-// drops tells a received mount that is taken away.
-func (c *container) drops(m *Mount) bool {
-	return c.dropsToken && m.MountPath == tokenPath
+// removes reports whether a received mount is removed.
+func (c *container) removes(m *Mount) bool {
+	return c.removesToken && m.MountPath == tokenPath
 }
 
-// dropVolumes takes away the volumes of the mounts that were taken away, unless something
-// else mounts them. It comes last, when all mounts are known.
-func (p *plan) dropVolumes() {
+// removeTokenVolumes removes the volumes of the removed mounts, unless something else uses them.
+func (p *plan) removeTokenVolumes() {
 	unused := p.tokenVolumes()
 	if len(unused) == 0 {
 		return
 	}
-	for i := range p.containers {
-		c := &p.containers[i]
-		c.uses(func(volume, _ string) bool {
-			delete(unused, volume)
-			return false // look on
-		})
-		for j := range c.mounts {
-			delete(unused, c.mounts[j].Name)
+	for _, c := range p.containers {
+		for used := range c.mountPoints {
+			delete(unused, used.volume)
 		}
 	}
-	for i, v := range p.spec.Volumes {
-		if unused[v.Name] {
-			p.dropped = append(p.dropped, i)
+	for i := range p.spec.Volumes {
+		if unused[p.spec.Volumes[i].Name] {
+			p.removed = append(p.removed, i)
 		}
 	}
 }
 
-// tokenVolumes are those of which a mount was taken away: in a sane pod at most one.
+// tokenVolumes returns the names of the volumes of the removed mounts, normally only one.
 func (p *plan) tokenVolumes() map[string]bool {
-	var names map[string]bool
-	for i := range p.containers {
-		c := &p.containers[i]
-		if !c.dropsToken {
-			continue // injected
-		}
-		for j := range c.received.VolumeMounts {
-			if m := &c.received.VolumeMounts[j]; c.drops(m) {
-				if names == nil {
-					names = make(map[string]bool)
-				}
+	if p.account == nil {
+		return nil
+	}
+	names := make(map[string]bool, 1)
+	for _, c := range p.containers[:p.received] {
+		for i := range c.received.VolumeMounts {
+			if m := &c.received.VolumeMounts[i]; c.removes(m) {
 				names[m.Name] = true
 			}
 		}

@@ -6,46 +6,43 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// addVolumes adds the sidecar's volumes, unless the pod has one of the name: it keeps its own.
-// One that an earlier sidecar has added must be the same.
+// addVolumes adds the volumes whose name the pod does not have. Two sidecars may add a volume of
+// the same name only if the volumes are equal.
 func (p *plan) addVolumes(s *conf.Sidecar) {
-	for i := range s.Volumes {
-		v := &s.Volumes[i]
-		earlier := p.addedVolume(v.Name)
-		switch {
-		case p.received(v.Name):
-		case earlier == nil:
-			p.volumes = append(p.volumes, volume{Element: *v, by: s})
-		default:
-			p.findOtherVolume(earlier, s, v)
+	add(p, s, nil, "volumes", &p.volumes, s.Volumes, func(v *conf.Element) omission {
+		if p.receivedVolume(v.Name) {
+			return omission{text: podHasIt}
 		}
-		if p.notes != nil {
-			p.notes.volume(s, v, p.received(v.Name), earlier)
+		other := p.addedVolume(v.Name)
+		if other == nil {
+			return omission{}
 		}
-	}
+		if path, differ := jsonDiff(other.element.JSON, v.JSON); differ {
+			p.conflict("sidecars %s and %s have different volumes %q: they differ in %s; rename one of them",
+				other.by.Ref, s.Ref, v.Name, path)
+			return omission{text: sidecarAddsOther, by: other.by}
+		}
+		return addedBy(other.by)
+	})
 }
 
-func (p *plan) findOtherVolume(earlier *volume, s *conf.Sidecar, v *conf.Element) {
-	if at, differ := difference(earlier.JSON, v.JSON); differ {
-		p.conflict("sidecars %s and %s both have a volume %q, which differ in %s: rename one of them", earlier.by.Ref, s.Ref, v.Name, at)
-	}
+// receivedVolume reports whether the pod as received has the volume.
+func (p *plan) receivedVolume(name string) bool {
+	return slices.Contains(p.spec.Volumes, Named{Name: name})
 }
 
-func (p *plan) received(volume string) bool {
-	return slices.ContainsFunc(p.spec.Volumes, func(v Named) bool { return v.Name == volume })
-}
-
-// addedVolume is the one of the name that a sidecar adds, or nil.
-func (p *plan) addedVolume(name string) *volume {
+// addedVolume returns the volume of that name that a sidecar adds, or nil.
+func (p *plan) addedVolume(name string) *addition[*conf.Element] {
 	for i := range p.volumes {
-		if p.volumes[i].Name == name {
-			return &p.volumes[i]
+		if v := &p.volumes[i]; v.element.Name == name {
+			return v
 		}
 	}
 	return nil
 }
 
-// hasVolume reports whether the pod has the volume or gets it.
+// hasVolume reports whether the resulting pod has the volume. Removed volumes count as well:
+// nothing mounts them.
 func (p *plan) hasVolume(name string) bool {
-	return p.received(name) || p.addedVolume(name) != nil
+	return p.receivedVolume(name) || p.addedVolume(name) != nil
 }

@@ -1,64 +1,63 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"k8s-sidecar-injector/mutate"
 )
 
-// Namespaces gives what the annotation of a namespace asks for on behalf of its pods. It must be
-// safe for concurrent use.
+// Namespaces looks up the defaults of namespaces. It must be safe for concurrent use.
 type Namespaces interface {
-	// Default gives the request; it is not found where the namespace has none or does not exist. An
-	// error means that it cannot be told now. It takes no longer than the context.
+	// Default returns the request annotation of a namespace. It returns false if the namespace has
+	// no annotation or does not exist, and an error if the lookup failed. It returns when the
+	// context ends.
 	Default(ctx context.Context, namespace string) (request string, found bool, err error)
 }
 
 // decodedFactor is how many times the size of a body its decoded form may have.
 const decodedFactor = 4
 
-// decide decides on a pod. It looks up the default of the namespace only if the pod has no request of
-// its own and is not left alone, and holds no slot meanwhile. It fails if the client waits no longer.
+// decide decides on a pod. It fails if the client does not wait any longer.
 func (h *Webhook) decide(ctx context.Context, request *mutate.Request, x *exchange) (mutate.Decision, error) {
 	if err := inTime(x.deadline); err != nil {
 		return mutate.Decision{}, err
 	}
-	snapshot := h.snapshots.Current()
-	decision := mutate.Pod(snapshot, h.policy, request)
-	if h.namespaces == nil || decision.Reason != mutate.ReasonNoAnnotation {
-		return decision, nil
+	var lost error
+	if h.namespaces != nil {
+		request.NamespaceDefault = func() (value string, found bool, err error) {
+			lost = x.withoutSlot(ctx, func() {
+				value, found, err = h.lookUp(ctx, request.Namespace, x)
+			})
+			return value, found, cmp.Or(lost, err)
+		}
 	}
-	// What is decoded stays in memory, which is up to decodedFactor times the body.
+	return mutate.Pod(h.snapshots.Current(), h.policy, request), lost
+}
+
+// withoutSlot calls a function that waits, and holds no slot meanwhile. It fails if the exchange does
+// not get a slot again. What is decoded stays in memory, which is up to decodedFactor times the body.
+func (x *exchange) withoutSlot(ctx context.Context, wait func()) error {
 	if err := x.hold(min(decodedFactor*x.cost, x.lane.budget/2)); err != nil {
-		return decision, err
+		return err
 	}
 	x.release()
-	asked, found, err := h.lookUp(ctx, request.Namespace, x)
-	if err := x.acquire(ctx); err != nil {
-		return decision, err
-	}
-	switch {
-	case err != nil:
-		return mutate.Unavailable(h.policy, request, decision.Generation, err), nil
-	case !found:
-		return decision, nil
-	}
-	request.Default = &asked
-	return mutate.Pod(snapshot, h.policy, request), nil
+	wait()
+	return x.acquire(ctx)
 }
 
 func (h *Webhook) lookUp(ctx context.Context, namespace string, x *exchange) (request string, found bool, err error) {
 	ctx, cancel := x.waitContext(ctx)
 	defer cancel()
-	ctx, done := toLookUp(ctx, x.deadline)
+	ctx, done := lookupContext(ctx, x.deadline)
 	defer done()
 	return h.namespaces.Default(ctx, namespace)
 }
 
-// toLookUp ends early enough before the deadline of a review for the answer to be in time. The zero
-// deadline is none.
-func toLookUp(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+// lookupContext ends before the deadline, so that a review can be answered after a failed lookup.
+// The zero deadline means none.
+func lookupContext(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
 	if deadline.IsZero() {
 		return context.WithCancel(ctx)
 	}

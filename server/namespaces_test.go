@@ -74,7 +74,7 @@ func TestNamespaceDefaults(t *testing.T) {
 		},
 		"cannot be told": {
 			in("away", silent), true, "skipped", "namespace_unavailable", "", "", "warn",
-			`whether namespace "away" has it cannot be told: ` + errAway.Error(), "admitted without sidecars: namespace_unavailable: the pod has no annotation injector.tumblr.com/request", 1,
+			`the lookup of namespace "away" failed: ` + errAway.Error(), "admitted without sidecars: namespace_unavailable: the pod has no annotation injector.tumblr.com/request", 1,
 		},
 		"own":         {in("away", asking("logger:v1", "app")), true, "injected", "injected", "logger:v1", "pod", "info", "", "", 0},
 		"own none":    {in("team", asking("none", "app")), true, "skipped", "opted_out", "none", "pod", "debug", "", "", 0},

@@ -146,7 +146,7 @@ func answerTo(r *review, d *mutate.Decision) answer {
 		a.Response.Warnings = []string{warning(told(d))}
 	case d.Patch != nil:
 		a.Response.Patch, a.Response.PatchType = d.Patch, "JSONPatch"
-	case d.Message != "":
+	case d.Cause != nil:
 		a.Response.Warnings = []string{warning("the pod is admitted without sidecars: " + told(d))}
 	}
 	return a
@@ -155,7 +155,7 @@ func answerTo(r *review, d *mutate.Decision) answer {
 // rejection answers a review that could not be decoded, as far as its uid could be.
 func rejection(r *review, d *mutate.Decision) answer {
 	a := r.answer(d)
-	a.Response.Status = failure(http.StatusBadRequest, "BadRequest", d.Message)
+	a.Response.Status = failure(http.StatusBadRequest, "BadRequest", d.Message())
 	return a
 }
 
@@ -186,7 +186,7 @@ const maxMessage = 1024
 
 // told is what a user is told, with the reason's own word, by which the docs can be searched.
 func told(d *mutate.Decision) string {
-	return string(d.Reason) + ": " + d.Message
+	return string(d.Reason) + ": " + d.Message()
 }
 
 // warning is the text of a warning. The API server lets 4096 characters of all warnings through;

@@ -217,10 +217,10 @@ func message(tb testing.TB, p *mutate.Policy, question string) string {
 		tb.Fatal(err)
 	}
 	decision := mutate.Pod(load(tb, sidecars).Current(), p, &review.Request)
-	if decision.Message == "" {
+	if decision.Message() == "" {
 		tb.Fatalf("no message: %v", decision)
 	}
-	return decision.Message
+	return decision.Message()
 }
 
 // A request that cannot be met is denied with the reason, or admitted with a warning, as the

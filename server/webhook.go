@@ -86,7 +86,7 @@ func (h *Webhook) answer(ctx context.Context, x *exchange) (reviewed, error) {
 		return reviewed{}, err
 	default:
 		decision = mutate.Decision{
-			Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Message: err.Error(),
+			Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Cause: err,
 			Generation: h.snapshots.Current().Generation(),
 		}
 		response = rejection(&question, &decision)
@@ -114,15 +114,15 @@ func (h *Webhook) record(r *reviewed, duration time.Duration) {
 		Str("namespace", clipped(request.Namespace, maxLogged)).
 		Str("name", clipped(request.DisplayName(), maxLogged)).
 		Str("owner", clipped(request.Owner(), maxLogged)).
-		Str("request", clipped(d.Asked, maxLogged)).
-		Str("requested_by", string(d.AskedBy)).
+		Str("request", clipped(d.Request, maxLogged)).
+		Str("requested_by", string(d.RequestedBy)).
 		Str("outcome", string(d.Outcome)).
 		Str("reason", string(d.Reason)).
 		Strs("sidecars", r.sidecars).
 		Uint64("generation", d.Generation).
 		Dur("duration", duration)
-	if d.Message != "" {
-		event.Str("detail", clipped(d.Message, maxMessage))
+	if d.Cause != nil {
+		event.Str("detail", clipped(d.Message(), maxMessage))
 	}
 	event.Msg("review")
 }
@@ -133,7 +133,7 @@ func levelOf(d *mutate.Decision) zerolog.Level {
 	switch {
 	case d.Outcome != mutate.Skipped:
 		return zerolog.InfoLevel
-	case d.Message != "":
+	case d.Cause != nil:
 		return zerolog.WarnLevel
 	default:
 		return zerolog.DebugLevel

@@ -1,0 +1,126 @@
+package mutate
+
+import (
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/store"
+)
+
+// ElementResult is the result of merging one element of a sidecar into a pod or container.
+type ElementResult struct {
+	// Sidecar is the sidecar that the element belongs to, with the values of its parameters.
+	Sidecar *conf.Sidecar
+	// Field is the field of the definition, such as env.
+	Field string
+	// Name is the name or key of the element, or else what distinguishes it in its field. It is
+	// never the value of a variable, label or annotation.
+	Name string
+	// List and Container identify the container: List is containers or initContainers, and
+	// Container is its name. Both are empty for an element of the pod itself.
+	List, Container string
+	// Added reports whether the sidecar adds the element.
+	Added bool
+	// Why is the reason for leaving the element out. It is empty if the element is added.
+	Why string
+}
+
+// Explain decides as Pod does. It also returns a result for each element of the sidecars, in the
+// order in which they are merged: env, envFrom and volumeMounts once for each container. There are
+// no results if the decision does not depend on merging. In a conflict no element is added.
+func Explain(snapshot *store.Snapshot, policy *Policy, request *Request) (Decision, []ElementResult) {
+	r := review{snapshot: snapshot, policy: policy, request: request, explain: true}
+	r.run()
+	if r.decision.Outcome != Injected {
+		r.plan.dropResults()
+	}
+	return r.decision, r.plan.results
+}
+
+// dropResults changes the results for a pod that stays as it is.
+func (p *plan) dropResults() {
+	for i := range p.results {
+		if r := &p.results[i]; r.Added {
+			r.Added, r.Why = false, "not added because of the conflict"
+		}
+	}
+}
+
+// omission is why an element is left out. The zero omission means that the element is added.
+type omission struct {
+	text string
+	by   *conf.Sidecar // the other sidecar that causes it; nil for the pod
+}
+
+// The texts of omissions. If another sidecar causes the omission, they follow its name.
+const (
+	podHasIt          = "the pod already has it"
+	podHasAnother     = "the pod already has another one"
+	podHasContainer   = "the pod already has a container of that name"
+	defaultIsImplied  = "default applies to pods without a service account"
+	notCovered        = "appliesTo does not cover the container"
+	containerHasIt    = "the container already has it"
+	volumeIsMounted   = "the container already mounts the volume"
+	pathIsMounted     = "the container already has another volume at the path"
+	sidecarAddsIt     = "already adds it"
+	sidecarAddsOther  = "already adds another one"
+	sidecarMountsPath = "already adds another volume at the path"
+)
+
+// addedBy returns the omission of an element that the sidecar adds. The element belongs to an
+// injected container if the sidecar is nil.
+func addedBy(s *conf.Sidecar) omission {
+	if s == nil {
+		return omission{text: containerHasIt}
+	}
+	return omission{text: sidecarAddsIt, by: s}
+}
+
+func (o omission) String() string {
+	if o.by == nil {
+		return o.text
+	}
+	return "sidecar " + o.by.Ref.String() + " " + o.text
+}
+
+// record reports whether an element is added. If the review is explained, it keeps the result.
+// The container is nil for an element of the pod.
+func (p *plan) record(s *conf.Sidecar, c *container, field string, element any, why omission) bool {
+	if p.explain {
+		p.keepResult(s, c, field, element, why)
+	}
+	return why.text == ""
+}
+
+func (p *plan) keepResult(s *conf.Sidecar, c *container, field string, element any, why omission) {
+	result := ElementResult{
+		Sidecar: s, Field: field, Name: elementName(element), Added: why.text == "", Why: why.String(),
+	}
+	if c != nil {
+		result.List, result.Container = c.list, c.name
+	}
+	p.results = append(p.results, result)
+}
+
+// elementName returns the name of an element of a definition.
+func elementName(element any) string {
+	switch e := element.(type) {
+	case string:
+		return e
+	case *string:
+		return *e
+	case *conf.Container:
+		return e.Name
+	case *conf.Element:
+		return e.Name
+	case *conf.Mount:
+		return e.Name
+	case *conf.EnvFrom:
+		return e.String()
+	case *conf.Pair:
+		return e.Key
+	case *conf.Toleration:
+		return e.String()
+	case *conf.Text:
+		return string(e.JSON)
+	}
+	return ""
+}

@@ -1,0 +1,202 @@
+package mutate_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"k8s-sidecar-injector/mutate"
+)
+
+// overlappingSidecars have elements in common with each other and with overlappingPod.
+const overlappingSidecars = `
+name: a
+serviceAccountName: logger
+hostNetwork: true
+containers: [{name: same, image: i}, {name: other, image: i, env: [{name: A}]}]
+env: [{name: A, value: secret}, {name: X, value: secret}]
+appliesTo: {containers: [web], initContainers: []}
+volumes: [{name: one, emptyDir: {}}, {name: own, emptyDir: {}}]
+volumeMounts: [{name: own, mountPath: /x}, {name: one, mountPath: /own}]
+labels: {own: x, l: x}
+hostAliases: [{ip: 10.0.0.1, hostnames: [a]}, {ip: 10.0.0.1, hostnames: [a]}]
+tolerations: [{key: t, operator: Exists}, {key: own}]
+---
+name: b
+serviceAccountName: logger
+hostNetwork: true
+containers: [{name: same, image: i}]
+env: [{name: X, value: secret}]
+envFrom: [{configMapRef: {name: m}}, {configMapRef: {name: m}}]
+volumes: [{name: two, emptyDir: {}}, {name: one, emptyDir: {}}]
+volumeMounts: [{name: one, mountPath: /one}, {name: two, mountPath: /two}]
+labels: {l: z}
+hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]
+tolerations: [{key: t, operator: Exists, effect: NoExecute}, {key: t, operator: Exists}]
+---
+name: c
+serviceAccountName: default
+env: [{name: X}]
+envFrom: [{configMapRef: {name: m}}]
+volumes: [{name: three, emptyDir: {}}]
+volumeMounts: [{name: three, mountPath: /two/}]
+---
+name: rival
+serviceAccountName: rival
+containers: [{name: same, image: j}, {name: web, image: i}]
+volumes: [{name: one, hostPath: {path: /}}]
+nodeSelector: {zone: b, own: x}
+---
+name: zone
+serviceAccountName: logger
+containers: [{name: same, image: i}]
+volumes: [{name: one, emptyDir: {}}]
+nodeSelector: {zone: a}
+`
+
+const overlappingPod = `{
+	"metadata": {"labels": {"own": ""}, "annotations": {"injector.tumblr.com/request": %q}},
+	"spec": {%s
+	"nodeSelector": {"own": "y"}, "volumes": [{"name": "own"}], "tolerations": [{"key": "own"}],
+	"initContainers": [{"name": "init"}],
+	"containers": [{"name": "web", "env": [{"name": "A"}], "volumeMounts": [{"name": "own", "mountPath": "/own"}]}]}}`
+
+// TestElementResults covers every reason for leaving an element out.
+func TestElementResults(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte(overlappingSidecars))
+	const conflict = "not added because of the conflict"
+	for _, test := range []struct {
+		request, spec string
+		want          []string
+	}{
+		{"a,b,c", "", []string{
+			"a serviceAccountName logger", "b serviceAccountName logger: sidecar a:latest already adds it",
+			"c serviceAccountName default: default applies to pods without a service account",
+			"a containers same", "a containers other", "b containers same: sidecar a:latest already adds it",
+			"a volumes one",
+			"a volumes own: the pod already has it",
+			"b volumes two",
+			"b volumes one: sidecar a:latest already adds it",
+			"c volumes three",
+			"a volumeMounts own init (init): appliesTo does not cover the container",
+			"a volumeMounts one init (init): appliesTo does not cover the container",
+			"a volumeMounts own web: the container already mounts the volume",
+			"a volumeMounts one web: the container already has another volume at the path",
+			"a volumeMounts own same",
+			"a volumeMounts one same",
+			"a volumeMounts own other",
+			"a volumeMounts one other",
+			"b volumeMounts one init (init)", "b volumeMounts two init (init)",
+			"b volumeMounts one web", "b volumeMounts two web",
+			"b volumeMounts one same: sidecar a:latest already adds it", "b volumeMounts two same",
+			"b volumeMounts one other: sidecar a:latest already adds it", "b volumeMounts two other",
+			"c volumeMounts three init (init): sidecar b:latest already adds another volume at the path",
+			"c volumeMounts three web: sidecar b:latest already adds another volume at the path",
+			"c volumeMounts three same: sidecar b:latest already adds another volume at the path",
+			"c volumeMounts three other: sidecar b:latest already adds another volume at the path",
+			"a env A init (init): appliesTo does not cover the container",
+			"a env X init (init): appliesTo does not cover the container",
+			"a env A web: the container already has it",
+			"a env X web",
+			"a env A same", "a env X same", "a env A other: the container already has it", "a env X other",
+			"b env X init (init)", "b env X web: sidecar a:latest already adds it",
+			"b env X same: sidecar a:latest already adds it",
+			"b env X other: sidecar a:latest already adds it",
+			"c env X init (init): sidecar b:latest already adds it",
+			"c env X web: sidecar a:latest already adds it",
+			"c env X same: sidecar a:latest already adds it",
+			"c env X other: sidecar a:latest already adds it",
+			"b envFrom configMapRef m init (init)",
+			"b envFrom configMapRef m init (init)",
+			"b envFrom configMapRef m web",
+			"b envFrom configMapRef m web",
+			"b envFrom configMapRef m same",
+			"b envFrom configMapRef m same",
+			"b envFrom configMapRef m other",
+			"b envFrom configMapRef m other",
+			"c envFrom configMapRef m init (init): sidecar b:latest already adds it",
+			"c envFrom configMapRef m web: sidecar b:latest already adds it",
+			"c envFrom configMapRef m same: sidecar b:latest already adds it",
+			"c envFrom configMapRef m other: sidecar b:latest already adds it",
+			"a hostNetwork true", "b hostNetwork true: sidecar a:latest already adds it",
+			"a labels l",
+			"a labels own: the pod already has it",
+			"b labels l: sidecar a:latest already adds it",
+			"a tolerations t op=Exists", "a tolerations own: the pod already has it",
+			`a hostAliases {"hostnames":["a"],"ip":"10.0.0.1"}`,
+			`a hostAliases {"hostnames":["a"],"ip":"10.0.0.1"}: sidecar a:latest already adds it`,
+			"b tolerations t:NoExecute op=Exists",
+			"b tolerations t op=Exists: sidecar a:latest already adds it",
+			`b hostAliases {"hostnames":["a"],"ip":"10.0.0.1"}: sidecar a:latest already adds it`,
+		}},
+		{"zone,rival", "", []string{
+			"zone serviceAccountName logger: " + conflict,
+			"rival serviceAccountName rival: sidecar zone:latest already adds another one",
+			"zone containers same: " + conflict,
+			"rival containers same: sidecar zone:latest already adds another one",
+			"rival containers web: the pod already has a container of that name",
+			"zone volumes one: " + conflict,
+			"rival volumes one: sidecar zone:latest already adds another one",
+			"zone nodeSelector zone: " + conflict, "rival nodeSelector own: the pod already has another one",
+			"rival nodeSelector zone: sidecar zone:latest already adds another one",
+		}},
+		{"zone", `"serviceAccountName": "mine",`, []string{
+			"zone serviceAccountName logger: the pod already has another one",
+			"zone containers same", "zone volumes one", "zone nodeSelector zone",
+		}},
+		{"missing", "", nil},
+	} {
+		t.Run(test.request+test.spec, func(t *testing.T) {
+			t.Parallel()
+			pod := fmt.Appendf(nil, overlappingPod, test.request, test.spec)
+			c := &testCase{policy: defaultPolicy(), request: createRequest(), object: pod}
+			decision := decide(t, snapshot, c.policy, c.with(t, c.object))
+			var got []string
+			for _, e := range c.checkExplain(t, snapshot, &decision) {
+				got = append(got, resultText(&e))
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func resultText(e *mutate.ElementResult) string {
+	text := strings.TrimSpace(fmt.Sprintf("%s %s %s %s", e.Sidecar.Ref.Name, e.Field, e.Name, e.Container))
+	if e.List == "initContainers" {
+		text += " (init)"
+	}
+	if !e.Added {
+		text += ": " + e.Why
+	}
+	return text
+}
+
+// TestAllocations checks that results for Explain do not slow down Pod.
+//
+//nolint:paralleltest // AllocsPerRun counts allocations of the whole process
+func TestAllocations(t *testing.T) {
+	snapshot := load(t, read(t, "testdata/reviews/sidecars.yaml"))
+	policy := defaultPolicy()
+	request := decodeReview(t, read(t, review))
+	if got := testing.AllocsPerRun(200, func() { mutate.Pod(snapshot, policy, request) }); got > 25 {
+		t.Errorf("a decision takes %v allocations", got)
+	}
+}
+
+func BenchmarkExplain(b *testing.B) {
+	snapshot := load(b, read(b, "testdata/reviews/sidecars.yaml"))
+	policy := defaultPolicy()
+	request := decodeReview(b, read(b, review))
+	if _, all := mutate.Explain(snapshot, policy, request); len(all) == 0 {
+		b.Fatal("no results")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		mutate.Explain(snapshot, policy, request)
+	}
+}
