@@ -116,7 +116,8 @@ func elementsOf(s *conf.Sidecar) map[string]int {
 		"initContainers": len(s.InitContainers), "prependInitContainers": len(s.PrependInitContainers),
 		"volumes": len(s.Volumes), "volumeMounts": len(s.VolumeMounts), "env": len(s.Env), "envFrom": len(s.EnvFrom),
 		"labels": len(s.Labels), "annotations": len(s.Annotations), "nodeSelector": len(s.NodeSelector),
-		"imagePullSecrets": len(s.ImagePullSecrets), "tolerations": len(s.Tolerations), "hostAliases": len(s.HostAliases),
+		"imagePullSecrets": len(s.ImagePullSecrets), "tolerations": len(s.Tolerations),
+		"hostAliases": len(s.HostAliases),
 		"hostNetwork": is[s.HostNetwork], "hostPID": is[s.HostPID], "hostIPC": is[s.HostIPC],
 		"shareProcessNamespace": is[s.ShareProcessNamespace], "serviceAccountName": is[s.ServiceAccountName != ""],
 	}
@@ -182,7 +183,9 @@ func newPodDiff(t *testing.T, c *testCase, patch []byte, all []mutate.ElementRes
 }
 
 func ownOf(s *conf.Sidecar, name string) *conf.Container {
-	for _, list := range [][]conf.Container{s.Containers, s.PrependContainers, s.InitContainers, s.PrependInitContainers} {
+	for _, list := range [][]conf.Container{
+		s.Containers, s.PrependContainers, s.InitContainers, s.PrependInitContainers,
+	} {
 		for i := range list {
 			if list[i].Name == name {
 				return &list[i]
@@ -276,7 +279,8 @@ func (d *podDiff) containers(list string, before, after object) {
 		at := list + "/" + nameOf(c)
 		if received := i - first; received >= 0 && received < len(had) {
 			if was, ok := had[received].(object); ok {
-				d.container(at, was["env"], c["env"], was["volumeMounts"], c["volumeMounts"], was["envFrom"], c["envFrom"])
+				d.container(at, was["env"], c["env"], was["volumeMounts"], c["volumeMounts"],
+					was["envFrom"], c["envFrom"])
 			}
 			continue
 		}

@@ -2,7 +2,6 @@ package mutate_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -196,7 +195,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	for seed := range uint64(40) {
 		g := &generator{bytes: randomBytes(f, seed, 400)}
-		f.Add(fmt.Appendf(nil, `{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},"object":%s}`, g.pod()))
+		f.Add(creating(g.pod()))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
 		var received struct {

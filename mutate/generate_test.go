@@ -94,8 +94,8 @@ func (g *generator) annotations() object {
 			" three:v2 ,two:latest, Logger:v1", "two,logger:v1,TWO")
 	}
 	if g.one(16) {
-		annotations["injector.tumblr.com/request"] = pick[any](g, " LOGGER:v1\n", "none", "", "other:v1", "two, three", nil,
-			"logger:v1,", "logger:v1,none", "two logger:v1", ",")
+		annotations["injector.tumblr.com/request"] = pick[any](g, " LOGGER:v1\n", "none", "", "other:v1",
+			"two, three", nil, "logger:v1,", "logger:v1,none", "two logger:v1", ",")
 	}
 	g.maybe(annotations, 6, "kubectl.kubernetes.io/default-container", "a", nil)
 	if g.one(16) {
@@ -178,7 +178,8 @@ func (g *generator) container(init bool) object {
 
 func (g *generator) env() object {
 	if g.one(5) {
-		return object{"name": pick(g, "A", "B", "C"), "valueFrom": object{"fieldRef": object{"fieldPath": "metadata.name"}}}
+		source := object{"fieldRef": object{"fieldPath": "metadata.name"}}
+		return object{"name": pick(g, "A", "B", "C"), "valueFrom": source}
 	}
 	return object{"name": pick(g, "A", "B", "C"), "value": pick(g, "", "<&>\u2028", "x")}
 }

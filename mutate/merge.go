@@ -141,11 +141,6 @@ func (p *plan) merge() {
 	p.addOwnAnnotations()
 }
 
-// injectedContainers returns the containers that sidecars add.
-func (p *plan) injectedContainers() []*container {
-	return p.containers[p.received:]
-}
-
 // appliesTo reports whether the sidecar's env, envFrom and volumeMounts apply to the container.
 // They apply to every injected container.
 func (c *container) appliesTo(s *conf.Sidecar) bool {

@@ -36,7 +36,9 @@ annotations: {text: "<${text}>"}
 nodeSelector: {level: "l-${level}"}
 tolerations: [{key: a, value: "${label}"}]
 hostAliases: [{ip: "10.0.0.1", hostnames: ["${label}"]}]
-env: [{name: TEXT, value: "${text}${text}"}, {name: SECRET, valueFrom: {secretKeyRef: {name: "${level}", key: "${label}"}}}]
+env:
+- {name: TEXT, value: "${text}${text}"}
+- {name: SECRET, valueFrom: {secretKeyRef: {name: "${level}", key: "${label}"}}}
 envFrom: [{configMapRef: {name: "${label}"}, prefix: "P_"}]
 volumes: [{name: v, secret: {secretName: "${level}", items: [{key: a, path: "${path}"}]}}]
 volumeMounts: [{name: v, mountPath: "/x/${path}", subPath: "${path}"}]
@@ -116,8 +118,10 @@ func parameterPod(t *testing.T, annotations map[string]string) []byte {
 	return encode(object{
 		"metadata": object{"name": "app", "annotations": annotations},
 		"spec": object{
-			"containers": []any{object{"name": "app", "volumeMounts": []any{object{"name": "own", "mountPath": "/x/data"}}}},
-			"volumes":    []any{object{"name": "own", "emptyDir": object{}}},
+			"containers": []any{object{
+				"name": "app", "volumeMounts": []any{object{"name": "own", "mountPath": "/x/data"}},
+			}},
+			"volumes": []any{object{"name": "own", "emptyDir": object{}}},
 		},
 	})
 }
@@ -172,7 +176,8 @@ func written(key string, value any, declared object, set map[string]string) any 
 			pairs = append(pairs, "${"+name+"}", set[name])
 		}
 		// Placeholders in a value are plain text. Without the closing brace there is none.
-		return regexp.MustCompile(`\$\{pod\.[^}]{0,300}\}`).ReplaceAllString(strings.NewReplacer(pairs...).Replace(value), "$$$0")
+		podField := regexp.MustCompile(`\$\{pod\.[^}]{0,300}\}`)
+		return podField.ReplaceAllString(strings.NewReplacer(pairs...).Replace(value), "$$$0")
 	}
 	return value
 }
@@ -206,7 +211,8 @@ func sameButAnnotations(t *testing.T, got, want []byte) {
 
 // creating returns a request to create a pod.
 func creating(pod []byte) []byte {
-	return fmt.Appendf(nil, `{"operation":"CREATE","namespace":"default","resource":{"version":"v1","resource":"pods"},"object":%s}`, pod)
+	return fmt.Appendf(nil, `{"operation":"CREATE","namespace":"default",`+
+		`"resource":{"version":"v1","resource":"pods"},"object":%s}`, pod)
 }
 
 // many returns a request for sidecars with 100 parameters each, all of which annotations set.
@@ -257,7 +263,11 @@ func TestParameterAnnotationsAreLinear(t *testing.T) {
 // TestParametersTakeLittleTime checks that values that take long to check are rejected unchecked.
 func TestParametersTakeLittleTime(t *testing.T) {
 	t.Parallel()
-	snapshot := load(t, []byte("name: slow\nparameters: {p: {pattern: '(?:a*b*c*){99}'}, q: {pattern: '(?:a*b*c*){99}', default: a}}\nenv: [{name: A, value: '${p}'}]\n"))
+	snapshot := load(t, []byte(`
+name: slow
+parameters: {p: {pattern: '(?:a*b*c*){99}'}, q: {pattern: '(?:a*b*c*){99}', default: a}}
+env: [{name: A, value: '${p}'}]
+`))
 	for length, want := range map[int]string{
 		100:    "annotation \"injector.tumblr.com/param.p\" does not match the pattern (?:a*b*c*){99}",
 		1000:   "checking the values of its parameters takes too long: use shorter values or simpler patterns",
@@ -298,12 +308,19 @@ hostAliases: [{ip: "${ip}"}]
 env: [{name: A, valueFrom: {fieldRef: {fieldPath: "${field}"}}}, {name: C, value: "${pod.labels.c}"}]
 volumes: [{name: v, emptyDir: {}}]
 volumeMounts: [{name: v, mountPath: "/${path}", subPath: "${path}"}]
-containers: [{name: c, image: "${from}", tty: "${bool}", resources: {limits: {cpu: "${quantity}"}}, ports: [{containerPort: "${int}", name: "${label}"}]}]
+containers:
+- name: c
+  image: "${from}"
+  tty: "${bool}"
+  resources: {limits: {cpu: "${quantity}"}}
+  ports: [{containerPort: "${int}", name: "${label}"}]
 `))
-	for _, name := range []string{"enum", "pattern", "int", "bool", "quantity", "label", "path", "ip", "field", "node", "from"} {
+	for _, name := range []string{
+		"enum", "pattern", "int", "bool", "quantity", "label", "path", "ip", "field", "node", "from",
+	} {
 		for _, value := range []string{
-			marker, " " + marker, marker + " ", "../" + marker, "\"" + marker, strings.Repeat(marker, 5000), "1e" + marker, marker + "\x00", "-" + marker + "!",
-			marker + ":" + marker, "a/" + marker + "//",
+			marker, " " + marker, marker + " ", "../" + marker, "\"" + marker, strings.Repeat(marker, 5000),
+			"1e" + marker, marker + "\x00", "-" + marker + "!", marker + ":" + marker, "a/" + marker + "//",
 		} {
 			pod := object{
 				"metadata": object{"name": "app", "labels": object{"from": value, "c": "x"}, "annotations": object{

@@ -64,7 +64,7 @@ func TestDecision(t *testing.T) {
 			if decision.Request != test.annotation || decision.Generation != snapshot.Generation() {
 				t.Errorf("request %q, generation %d", decision.Request, decision.Generation)
 			}
-			if injected := decision.Patch != nil; injected != test.injected || len(decision.Sidecars) > 0 != test.injected {
+			if (decision.Patch != nil) != test.injected || (len(decision.Sidecars) > 0) != test.injected {
 				t.Errorf("patch %s, sidecars %v", decision.Patch, decision.Sidecars)
 			}
 			if test.injected && decision.Sidecars[0] != snapshot.Sidecar(conf.Ref{Name: "logger", Version: "v1"}) {
@@ -216,12 +216,12 @@ func TestLimits(t *testing.T) {
 // TestTooLarge checks that additions beyond the limit of the API server are a conflict.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
-	const head = `{"object":{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"containers":[`
+	const head = `{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"containers":[`
 	snapshot := load(t, []byte("name: logger:v1\nenv: [{name: BIG, value: "+strings.Repeat("x", 8000)+"}]\n"))
-	const create = `{"operation":"CREATE","resource":{"version":"v1","resource":"pods"},`
-	request := decode(t, []byte(create+head[1:]+repeat(`{}`, 250)+`]}}}`))
+	request := decode(t, creating([]byte(head+repeat(`{}`, 250)+`]}}`)))
 	decision := mutate.Pod(snapshot, defaultPolicy(), request)
-	want := "sidecar logger:v1 does not fit this pod: more than 1572864 bytes would be added to the pod, and API servers reject such pods"
+	want := "sidecar logger:v1 does not fit this pod: more than 1572864 bytes would be added to the pod, " +
+		"and API servers reject such pods"
 	if decision.Reason != mutate.ReasonConflict || decision.Message() != want {
 		t.Errorf("250 containers: %s: %s", decision.Reason, decision.Message())
 	}
@@ -237,7 +237,8 @@ func repeat(element string, n int) string {
 }
 
 func createRequest() object {
-	return object{"operation": "CREATE", "namespace": "default", "resource": object{"version": "v1", "resource": "pods"}}
+	resource := object{"version": "v1", "resource": "pods"}
+	return object{"operation": "CREATE", "namespace": "default", "resource": resource}
 }
 
 // TestDecodeLists checks that null and empty lists differ, and that elements that cannot matter to

@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -16,7 +17,8 @@ func (p *plan) addScheduling(s *conf.Sidecar) {
 	add(p, s, nil, "tolerations", &p.tolerations, s.Tolerations, p.checkToleration)
 	add(p, s, nil, "imagePullSecrets", &p.pullSecrets, s.ImagePullSecrets, p.checkPullSecret)
 	add(p, s, nil, "hostAliases", &p.hostAliases, s.HostAliases, func(next *conf.Text) omission {
-		return alreadyAdded(p.hostAliases, func(other *conf.Text) bool { return string(other.JSON) == string(next.JSON) })
+		same := func(other *conf.Text) bool { return bytes.Equal(other.JSON, next.JSON) }
+		return alreadyAdded(p.hostAliases, same)
 	})
 }
 
