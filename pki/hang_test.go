@@ -18,12 +18,12 @@ import (
 )
 
 // hanging is a client of Secrets whose lists get no answer.
-type hanging struct {
+type hangingSecrets struct {
 	pki.SecretClient
 	over atomic.Bool
 }
 
-func (h *hanging) List(ctx context.Context, options metav1.ListOptions) (*corev1.SecretList, error) {
+func (h *hangingSecrets) List(ctx context.Context, options metav1.ListOptions) (*corev1.SecretList, error) {
 	if !h.over.Load() {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -36,15 +36,15 @@ func (h *hanging) List(ctx context.Context, options metav1.ListOptions) (*corev1
 func TestSecretListHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		api := newFakeAPI(t)
 		var log bytes.Buffer
-		client := new(hanging)
-		keeper, stop := w.replica(func(o *pki.Options) {
+		client := new(hangingSecrets)
+		keeper, stop := api.startReplica(func(o *pki.Options) {
 			client.SecretClient, o.Secrets = o.Secrets, client
 			o.Log = zerolog.New(&log).Level(zerolog.ErrorLevel)
 		})
 		defer stop()
-		pass(4 * time.Minute)
+		advance(4 * time.Minute)
 		const want = "cannot list secret sidecar-injector/tls: no answer came in time"
 		if pending := fmt.Sprint(keeper.Pending()); !strings.Contains(pending, want) {
 			t.Errorf("pending is %s, want %q in it", pending, want)
@@ -52,12 +52,12 @@ func TestSecretListHangs(t *testing.T) {
 		if lines := log.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, want) {
 			t.Errorf("logged:\n%s", lines)
 		}
-		if w.written() != 0 {
-			t.Errorf("%d writes", w.written())
+		if api.writeCount() != 0 {
+			t.Errorf("%d writes", api.writeCount())
 		}
 		client.over.Store(true)
-		pass(2 * time.Minute)
-		w.consistent(keeper)
+		advance(2 * time.Minute)
+		api.wantConsistent(keeper)
 		if pending := keeper.Pending(); pending != nil {
 			t.Errorf("pending is %q", pending)
 		}

@@ -27,22 +27,22 @@ import (
 func TestFirstStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		api := newFakeAPI(t)
 		expiries := make([]time.Time, 0, 1)
-		keeper, stop := w.replica(func(o *pki.Options) {
+		keeper, stop := api.startReplica(func(o *pki.Options) {
 			o.Observe = func(_ bool, notAfter time.Time) { expiries = append(expiries, notAfter) }
 		})
 		defer stop()
-		pass(time.Second)
-		w.consistent(keeper)
+		advance(time.Second)
+		api.wantConsistent(keeper)
 		if reasons := keeper.Pending(); reasons != nil {
 			t.Errorf("not ready: %q", reasons)
 		}
-		secret := w.secret()
+		secret := api.secret()
 		ca := decode(t, secret.Data["ca.crt"])
-		served := leaf(t, keeper)
-		within(t, "the CA's life", time.Until(ca.NotAfter), caLife)
-		within(t, "the certificate's life", time.Until(served.NotAfter), lifetime)
+		served := servedLeaf(t, keeper)
+		wantNear(t, "the CA's life", time.Until(ca.NotAfter), caLife)
+		wantNear(t, "the certificate's life", time.Until(served.NotAfter), lifetime)
 		if want := []time.Time{served.NotAfter}; !slices.EqualFunc(expiries, want, time.Time.Equal) {
 			t.Errorf("observed %v, want %v", expiries, want)
 		}
@@ -57,9 +57,9 @@ func TestFirstStart(t *testing.T) {
 		if names := fmt.Sprint(served.DNSNames, served.IPAddresses); names != "["+host+"] [127.0.0.1]" {
 			t.Errorf("the certificate is for %s", names)
 		}
-		before := w.written()
-		pass(lifetime / 2)
-		if now := w.written(); now != before {
+		before := api.writeCount()
+		advance(lifetime / 2)
+		if now := api.writeCount(); now != before {
 			t.Errorf("%d writes while there was nothing to do", now-before)
 		}
 	})
@@ -69,21 +69,21 @@ func TestFirstStart(t *testing.T) {
 func TestReplicasAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		api := newFakeAPI(t)
 		var replicas []*pki.Keeper
 		for range 7 {
-			keeper, stop := w.replica(nil)
+			keeper, stop := api.startReplica(nil)
 			defer stop()
 			replicas = append(replicas, keeper)
 		}
-		pass(time.Minute)
-		w.consistent(replicas...)
+		advance(time.Minute)
+		api.wantConsistent(replicas...)
 		for _, keeper := range replicas {
-			if !leaf(t, keeper).Equal(leaf(t, replicas[0])) {
+			if !servedLeaf(t, keeper).Equal(servedLeaf(t, replicas[0])) {
 				t.Error("replicas serve different certificates")
 			}
 		}
-		if bundle := w.secret().Data["ca.crt"]; bytes.Count(bundle, []byte("BEGIN")) != 1 {
+		if bundle := api.secret().Data["ca.crt"]; bytes.Count(bundle, []byte("BEGIN")) != 1 {
 			t.Errorf("the bundle is\n%s", bundle)
 		}
 	})
@@ -94,32 +94,32 @@ func TestReplicasAtOnce(t *testing.T) {
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		api := newFakeAPI(t)
 		var replicas []*pki.Keeper
 		for range 2 {
 			var keeper *pki.Keeper
-			keeper, stop := w.replica(func(o *pki.Options) {
+			keeper, stop := api.startReplica(func(o *pki.Options) {
 				o.Observe = func(bool, time.Time) { // when it has taken up another certificate
-					if stale := w.bundleAt(time.Now().Add(-lag)); stale != nil {
-						trusted(t, keeper, stale)
+					if stale := api.bundleAt(time.Now().Add(-lag)); stale != nil {
+						wantTrusted(t, keeper, stale)
 					}
 				}
 			})
 			defer stop()
 			replicas = append(replicas, keeper)
 		}
-		pass(time.Second)
+		advance(time.Second)
 		leaves := make(map[string]bool)
-		for end := time.Now().Add(3 * caLife); time.Now().Before(end); pass(time.Hour) {
-			w.consistent(replicas...)
-			served := leaf(t, replicas[0])
+		for end := time.Now().Add(3 * caLife); time.Now().Before(end); advance(time.Hour) {
+			api.wantConsistent(replicas...)
+			served := servedLeaf(t, replicas[0])
 			leaves[served.SerialNumber.String()] = true
 			if left := time.Until(served.NotAfter); left < lifetime/3-time.Hour {
 				t.Fatalf("%s of the certificate's life are left", left)
 			}
 		}
 		cas, most := make(map[string]bool), 0
-		for _, published := range w.history {
+		for _, published := range api.history {
 			cas[decode(t, published.bundle).Subject.CommonName] = true
 			most = max(most, bytes.Count(published.bundle, []byte("BEGIN")))
 		}
@@ -130,7 +130,7 @@ func TestRotation(t *testing.T) {
 		if most != 2 {
 			t.Errorf("the bundle had up to %d CAs, want old and new", most)
 		}
-		if n := bytes.Count(w.bundles()[0], []byte("BEGIN")); n != 1 {
+		if n := bytes.Count(api.bundles()[0], []byte("BEGIN")); n != 1 {
 			t.Errorf("in the end the bundle has %d CAs", n)
 		}
 	})
@@ -157,36 +157,36 @@ func TestSecretRepaired(t *testing.T) {
 		"a key of RSA":       func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(nil, 10*365*24*time.Hour) },
 		"cut in the middle":  func(s *corev1.Secret) { s.Data["tls.key"] = s.Data["tls.key"][:40] },
 		"a CA that is over":  func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(elliptic.P256(), -time.Second) },
-		"for clients only":   func(s *corev1.Secret) { s.Data = forClients() },
+		"for clients only":   func(s *corev1.Secret) { s.Data = clientAuthData() },
 		"unknown other keys": func(s *corev1.Secret) { s.Data = map[string][]byte{"other": []byte("kept")} },
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				one, stopOne := w.replica(nil)
+				api := newFakeAPI(t)
+				one, stopOne := api.startReplica(nil)
 				defer stopOne()
-				two, stopTwo := w.replica(nil)
+				two, stopTwo := api.startReplica(nil)
 				defer stopTwo()
-				pass(time.Hour)
-				before := leaf(t, one)
-				w.edit(spoil)
+				advance(time.Hour)
+				before := servedLeaf(t, one)
+				api.editSecret(spoil)
 				for range 20 {
-					pass(10 * time.Second)
-					w.consistent(one, two)
-					stale := w.bundleAt(time.Now().Add(-lag))
-					trusted(t, one, stale)
-					trusted(t, two, stale)
+					advance(10 * time.Second)
+					api.wantConsistent(one, two)
+					stale := api.bundleAt(time.Now().Add(-lag))
+					wantTrusted(t, one, stale)
+					wantTrusted(t, two, stale)
 				}
-				pass(48 * time.Hour)
-				w.consistent(one, two)
-				if leaf(t, one).Equal(before) || !leaf(t, one).Equal(leaf(t, two)) {
+				advance(48 * time.Hour)
+				api.wantConsistent(one, two)
+				if servedLeaf(t, one).Equal(before) || !servedLeaf(t, one).Equal(servedLeaf(t, two)) {
 					t.Error("the certificate was not made anew for both")
 				}
-				if n := bytes.Count(w.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
+				if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
 					t.Errorf("the old CA is still trusted, of %d", n)
 				}
-				if what == "unknown other keys" && string(w.secret().Data["other"]) != "kept" {
+				if what == "unknown other keys" && string(api.secret().Data["other"]) != "kept" {
 					t.Error("what is not ours was lost")
 				}
 			})
@@ -201,16 +201,16 @@ func TestExpiredWhileAway(t *testing.T) {
 		t.Run(away.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				before, stop := w.replica(nil)
-				pass(time.Minute)
+				api := newFakeAPI(t)
+				before, stop := api.startReplica(nil)
+				advance(time.Minute)
 				stop()
-				pass(away)
-				after, stop := w.replica(nil)
+				advance(away)
+				after, stop := api.startReplica(nil)
 				defer stop()
-				pass(time.Minute)
-				w.consistent(after)
-				if leaf(t, after).Equal(leaf(t, before)) != kept {
+				advance(time.Minute)
+				api.wantConsistent(after)
+				if servedLeaf(t, after).Equal(servedLeaf(t, before)) != kept {
 					t.Errorf("the certificate from before is kept: %v, want %v", !kept, kept)
 				}
 			})
@@ -221,25 +221,25 @@ func TestExpiredWhileAway(t *testing.T) {
 func TestSecretDeleted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		keeper, stop := w.replica(nil)
+		api := newFakeAPI(t)
+		keeper, stop := api.startReplica(nil)
 		defer stop()
-		pass(time.Minute)
+		advance(time.Minute)
 		for range 20 { // faster than anything can be spread, and slower
 			for _, pause := range []time.Duration{time.Millisecond, time.Second, 2 * time.Minute} {
-				w.remove()
-				pass(pause)
-				w.consistent(keeper)
-				if stale := w.bundleAt(time.Now().Add(-lag)); stale != nil {
-					trusted(t, keeper, stale)
+				api.deleteSecret()
+				advance(pause)
+				api.wantConsistent(keeper)
+				if stale := api.bundleAt(time.Now().Add(-lag)); stale != nil {
+					wantTrusted(t, keeper, stale)
 				}
 			}
 		}
-		if n := bytes.Count(w.secret().Data["ca.crt"], []byte("BEGIN")); n > 8 {
+		if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n > 8 {
 			t.Errorf("the bundle has grown to %d", n)
 		}
-		pass(48 * time.Hour)
-		if n := bytes.Count(w.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
+		advance(48 * time.Hour)
+		if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
 			t.Errorf("the bundle has %d CAs in the end", n)
 		}
 	})
@@ -248,15 +248,15 @@ func TestSecretDeleted(t *testing.T) {
 func TestBundleRepaired(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		keeper, stop := w.replica(nil)
+		api := newFakeAPI(t)
+		keeper, stop := api.startReplica(nil)
 		defer stop()
-		pass(time.Minute)
-		configurations := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+		advance(time.Minute)
+		configurations := api.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 		for _, bundle := range [][]byte{nil, []byte("rubbish")} {
-			w.overwriteBundle(bundle)
+			api.overwriteBundle(bundle)
 			synctest.Wait()
-			w.consistent(keeper)
+			api.wantConsistent(keeper)
 		}
 		// One that is deleted and comes again.
 		c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
@@ -267,7 +267,7 @@ func TestBundleRepaired(t *testing.T) {
 		_, err = configurations.Create(t.Context(), c, metav1.CreateOptions{})
 		must(t, err)
 		synctest.Wait()
-		w.consistent(keeper)
+		api.wantConsistent(keeper)
 	})
 }
 
@@ -275,26 +275,26 @@ func TestBundleRepaired(t *testing.T) {
 func TestBundleFight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		keeper, stop := w.replica(nil)
+		api := newFakeAPI(t)
+		keeper, stop := api.startReplica(nil)
 		defer stop()
-		pass(time.Minute)
-		before := w.written()
+		advance(time.Minute)
+		before := api.writeCount()
 		const foreign = 600
-		configurations := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+		configurations := api.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 		for range foreign {
 			c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
 			must(t, err)
 			c.Webhooks[0].ClientConfig.CABundle = []byte("theirs")
 			_, err = configurations.Update(t.Context(), c, metav1.UpdateOptions{})
 			must(t, err)
-			pass(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
-		if ours := w.written() - before - foreign; ours > 30 {
+		if ours := api.writeCount() - before - foreign; ours > 30 {
 			t.Errorf("%d writes in a minute", ours)
 		}
-		pass(time.Minute)
-		w.consistent(keeper)
+		advance(time.Minute)
+		api.wantConsistent(keeper)
 	})
 }
 
@@ -302,18 +302,18 @@ func TestBundleFight(t *testing.T) {
 func TestOneConfigurationRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.refusing("mutatingwebhookconfigurations", errors.New("no"))
-		keeper, stop := w.replica(nil)
+		api := newFakeAPI(t)
+		api.failWrites("mutatingwebhookconfigurations", errors.New("no"))
+		keeper, stop := api.startReplica(nil)
 		defer stop()
-		pass(time.Minute)
-		trusted(t, keeper, w.bundles()[2])
+		advance(time.Minute)
+		wantTrusted(t, keeper, api.bundles()[2])
 		if reasons := keeper.Pending(); len(reasons) != 1 || !strings.Contains(reasons[0], "caBundle not current yet") || !strings.Contains(reasons[0], "no") {
 			t.Errorf("pending: %q", reasons)
 		}
-		w.refusing("mutatingwebhookconfigurations", nil)
-		pass(time.Minute)
-		w.consistent(keeper)
+		api.failWrites("mutatingwebhookconfigurations", nil)
+		advance(time.Minute)
+		api.wantConsistent(keeper)
 	})
 }
 
@@ -321,12 +321,12 @@ func TestOneConfigurationRefused(t *testing.T) {
 func TestNoConfiguration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		api := newFakeAPI(t)
 		var log strings.Builder
-		keeper, stop := w.replica(func(o *pki.Options) {
+		keeper, stop := api.startReplica(func(o *pki.Options) {
 			o.Log, o.Configurations = zerolog.New(&log), []string{"typo", "injector"}
 		})
-		pass(3 * time.Hour)
+		advance(3 * time.Hour)
 		stop()
 		if reasons := keeper.Pending(); reasons != nil || strings.Count(log.String(), `"name":"typo","message":"no webhook configuration has this name`) != 1 || strings.Contains(log.String(), `"name":"injector"`) {
 			t.Errorf("pending: %q; the log:\n%s", reasons, log.String())
@@ -338,22 +338,22 @@ func TestNoConfiguration(t *testing.T) {
 func TestBundleCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		keeper, stop := w.replica(nil)
+		api := newFakeAPI(t)
+		keeper, stop := api.startReplica(nil)
 		defer stop()
-		pass(time.Minute)
-		before := leaf(t, keeper)
-		w.refusing("mutatingwebhookconfigurations", errors.New("no"))
-		w.remove()
-		pass(time.Hour)
-		w.consistent(keeper)
-		if !leaf(t, keeper).Equal(before) {
+		advance(time.Minute)
+		before := servedLeaf(t, keeper)
+		api.failWrites("mutatingwebhookconfigurations", errors.New("no"))
+		api.deleteSecret()
+		advance(time.Hour)
+		api.wantConsistent(keeper)
+		if !servedLeaf(t, keeper).Equal(before) {
 			t.Error("the certificate was replaced")
 		}
-		w.refusing("mutatingwebhookconfigurations", nil)
-		pass(time.Hour)
-		w.consistent(keeper)
-		if leaf(t, keeper).Equal(before) {
+		api.failWrites("mutatingwebhookconfigurations", nil)
+		advance(time.Hour)
+		api.wantConsistent(keeper)
+		if servedLeaf(t, keeper).Equal(before) {
 			t.Error("the certificate was not replaced in the end")
 		}
 	})
@@ -363,11 +363,11 @@ func TestBundleCannotBeWritten(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.refusing("secrets", apierrors.NewForbidden(corev1.Resource("secrets"), name, errors.New("no")))
-		keeper, stop := w.replica(nil)
+		api := newFakeAPI(t)
+		api.failWrites("secrets", apierrors.NewForbidden(corev1.Resource("secrets"), name, errors.New("no")))
+		keeper, stop := api.startReplica(nil)
 		defer stop()
-		pass(time.Minute)
+		advance(time.Minute)
 		const want = "is forbidden: no: grant it"
 		if reasons := strings.Join(keeper.Pending(), ""); !strings.Contains(reasons, want) {
 			t.Errorf("pending: %q", reasons)
@@ -375,9 +375,9 @@ func TestRefused(t *testing.T) {
 		if _, err := keeper.GetCertificate(&tls.ClientHelloInfo{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("a handshake gives %v", err)
 		}
-		w.refusing("secrets", nil)
-		pass(time.Minute)
-		w.consistent(keeper)
+		api.failWrites("secrets", nil)
+		advance(time.Minute)
+		api.wantConsistent(keeper)
 		if reasons := keeper.Pending(); reasons != nil {
 			t.Errorf("pending: %q", reasons)
 		}
@@ -399,15 +399,15 @@ func TestSecretNotWritable(t *testing.T) {
 			t.Run(what+", "+due+" due", func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t)
-					running, stop := w.replica(nil)
+					api := newFakeAPI(t)
+					running, stop := api.startReplica(nil)
 					defer stop()
-					pass(at - 5*time.Minute)
-					w.refusing("secrets", refusal)
-					pass(10 * time.Minute)
+					advance(at - 5*time.Minute)
+					api.failWrites("secrets", refusal)
+					advance(10 * time.Minute)
 					var log strings.Builder
 					failures := 0
-					restarted, stop := w.replica(func(o *pki.Options) {
+					restarted, stop := api.startReplica(func(o *pki.Options) {
 						o.Log = zerolog.New(&log)
 						o.Observe = func(ok bool, _ time.Time) {
 							if !ok {
@@ -420,11 +420,11 @@ func TestSecretNotWritable(t *testing.T) {
 					})
 					defer stop()
 					for range 3 {
-						pass(time.Minute)
-						w.consistent(running, restarted)
-						w.overwriteBundle([]byte("rubbish"))
-						pass(time.Second)
-						w.consistent(running, restarted)
+						advance(time.Minute)
+						api.wantConsistent(running, restarted)
+						api.overwriteBundle([]byte("rubbish"))
+						advance(time.Second)
+						api.wantConsistent(running, restarted)
 					}
 					if reasons := restarted.Pending(); reasons != nil {
 						t.Errorf("pending: %q", reasons)
@@ -432,11 +432,11 @@ func TestSecretNotWritable(t *testing.T) {
 					if n := strings.Count(log.String(), "cannot update certificates"); n != 1 || failures < 3 {
 						t.Errorf("%d lines for %d failures:\n%s", n, failures, log.String())
 					}
-					w.refusing("secrets", nil)
-					before := leaf(t, restarted)
-					pass(time.Hour)
-					w.consistent(running, restarted)
-					if leaf(t, restarted).Equal(before) {
+					api.failWrites("secrets", nil)
+					before := servedLeaf(t, restarted)
+					advance(time.Hour)
+					api.wantConsistent(running, restarted)
+					if servedLeaf(t, restarted).Equal(before) {
 						t.Error("the certificate is not renewed after the Secret can be written again")
 					}
 				})
@@ -449,16 +449,16 @@ func TestSecretNotWritable(t *testing.T) {
 func TestSecretNotCreatable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		keeper, stop := w.replica(nil)
+		api := newFakeAPI(t)
+		keeper, stop := api.startReplica(nil)
 		defer stop()
-		pass(time.Minute)
-		w.refusing("secrets", errors.New("no"))
-		w.remove()
-		pass(time.Minute)
-		w.overwriteBundle(nil)
-		pass(time.Second)
-		w.consistent(keeper)
+		advance(time.Minute)
+		api.failWrites("secrets", errors.New("no"))
+		api.deleteSecret()
+		advance(time.Minute)
+		api.overwriteBundle(nil)
+		advance(time.Second)
+		api.wantConsistent(keeper)
 	})
 }
 
@@ -466,15 +466,15 @@ func TestSecretNotCreatable(t *testing.T) {
 func TestExpiredNotWritable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		_, stop := w.replica(nil)
-		pass(time.Minute)
+		api := newFakeAPI(t)
+		_, stop := api.startReplica(nil)
+		advance(time.Minute)
 		stop()
-		w.refusing("secrets", errors.New("no"))
-		pass(lifetime)
-		keeper, stop := w.replica(nil)
+		api.failWrites("secrets", errors.New("no"))
+		advance(lifetime)
+		keeper, stop := api.startReplica(nil)
 		defer stop()
-		pass(time.Minute)
+		advance(time.Minute)
 		if reasons := strings.Join(keeper.Pending(), ""); !strings.Contains(reasons, "no certificate yet: ") || !strings.Contains(reasons, ": no") {
 			t.Errorf("pending: %q", reasons)
 		}
@@ -485,22 +485,22 @@ func TestExpiredNotWritable(t *testing.T) {
 func TestNamesChanged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		old, stopOld := w.replica(nil)
-		pass(time.Minute)
-		renamed, stop := w.replica(func(o *pki.Options) { o.Names = []string{"new.example.com"} })
+		api := newFakeAPI(t)
+		old, stopOld := api.startReplica(nil)
+		advance(time.Minute)
+		renamed, stop := api.startReplica(func(o *pki.Options) { o.Names = []string{"new.example.com"} })
 		defer stop()
-		pass(time.Minute)
-		before := w.written()
-		pass(time.Hour)
-		if now := w.written(); now != before {
+		advance(time.Minute)
+		before := api.writeCount()
+		advance(time.Hour)
+		if now := api.writeCount(); now != before {
 			t.Errorf("%d writes while nothing changed", now-before)
 		}
-		w.consistent(old, renamed)
-		must(t, leaf(t, old).VerifyHostname("new.example.com"))
+		api.wantConsistent(old, renamed)
+		must(t, servedLeaf(t, old).VerifyHostname("new.example.com"))
 		stopOld()
-		pass(lifetime)
-		if err := leaf(t, renamed).VerifyHostname(host); err == nil {
+		advance(lifetime)
+		if err := servedLeaf(t, renamed).VerifyHostname(host); err == nil {
 			t.Error("the old name is still served after a renewal")
 		}
 	})
@@ -510,14 +510,14 @@ func TestNamesChanged(t *testing.T) {
 func TestAddressWrittenOtherwise(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		keeper, stop := w.replica(func(o *pki.Options) { o.Names = append(o.Names, "0:0:0:0:0:0:0:1", host) })
+		api := newFakeAPI(t)
+		keeper, stop := api.startReplica(func(o *pki.Options) { o.Names = append(o.Names, "0:0:0:0:0:0:0:1", host) })
 		defer stop()
-		pass(time.Minute)
-		must(t, leaf(t, keeper).VerifyHostname("::1"))
-		before := w.written()
-		pass(time.Hour)
-		if now := w.written(); now != before {
+		advance(time.Minute)
+		must(t, servedLeaf(t, keeper).VerifyHostname("::1"))
+		before := api.writeCount()
+		advance(time.Hour)
+		if now := api.writeCount(); now != before {
 			t.Errorf("%d writes while nothing changed", now-before)
 		}
 	})

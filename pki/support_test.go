@@ -1,6 +1,7 @@
 package pki_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -28,7 +30,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/kubernetes/scheme"
 	clienttesting "k8s.io/client-go/testing"
 
 	"k8s-sidecar-injector/pki"
@@ -38,78 +42,95 @@ const (
 	namespace = "sidecar-injector"
 	name      = "tls"
 	host      = "sidecar-injector.sidecar-injector.svc"
-	lifetime  = 90 * time.Hour
-	caLife    = 300 * time.Hour
+	lifetime  = 18 * time.Hour
+	caLife    = 60 * time.Hour
 )
 
-// world is an API server with the webhook configurations, in a bubble of time of its own. The
-// fake that client-go has knows nothing of optimistic concurrency: writes are done here.
-type world struct {
+// fakeAPI is an API server with the webhook configurations. Unlike client-go's fake clientset, it rejects
+// writes that are based on an old resource version, and its watches end.
+type fakeAPI struct {
 	*testing.T
-	client *fake.Clientset
+	client  *fake.Clientset
+	tracker clienttesting.ObjectTracker
 
-	mu      sync.Mutex
-	version int
-	refuse  map[string]error // what writes to a resource are answered with
-	writes  int
-	history []publication
+	mu        sync.Mutex
+	version   int
+	writeErrs map[string]error // by resource
+	writes    int
+	history   []publication
 }
 
-// publication is a bundle that the first webhook got.
+// publication is a caBundle of the first webhook.
 type publication struct {
 	at     time.Time
 	bundle []byte
 }
 
-// lag is how late an API server may learn of a new caBundle here.
+// lag is how long an API server takes to use a new caBundle.
 const lag = 50 * time.Second
 
-func newWorld(t *testing.T) *world {
+func newFakeAPI(t *testing.T) *fakeAPI {
 	t.Helper()
-	w := &world{T: t, refuse: make(map[string]error), client: fake.NewClientset(
-		&admissionregistrationv1.MutatingWebhookConfiguration{
-			ObjectMeta: metav1.ObjectMeta{Name: "injector", ResourceVersion: "1"},
-			Webhooks:   []admissionregistrationv1.MutatingWebhook{{Name: "a"}, {Name: "b"}},
-		},
-		&admissionregistrationv1.ValidatingWebhookConfiguration{
-			ObjectMeta: metav1.ObjectMeta{Name: "injector", ResourceVersion: "1"},
-			Webhooks:   []admissionregistrationv1.ValidatingWebhook{{Name: "c"}},
-		})}
-	w.client.PrependReactor("update", "*", w.write)
-	w.client.PrependReactor("patch", "*", w.write)
-	return w
+	api := &fakeAPI{
+		T: t, writeErrs: make(map[string]error), client: new(fake.Clientset),
+		tracker: clienttesting.NewObjectTracker(scheme.Scheme, scheme.Codecs.UniversalDecoder()),
+	}
+	must(t, api.tracker.Add(&admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "injector", ResourceVersion: "1"},
+		Webhooks:   []admissionregistrationv1.MutatingWebhook{{Name: "a"}, {Name: "b"}},
+	}))
+	must(t, api.tracker.Add(&admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "injector", ResourceVersion: "1"},
+		Webhooks:   []admissionregistrationv1.ValidatingWebhook{{Name: "c"}},
+	}))
+	api.client.AddReactor("update", "*", api.write)
+	api.client.AddReactor("patch", "*", api.write)
+	api.client.AddReactor("*", "*", clienttesting.ObjectReaction(api.tracker))
+	api.client.AddWatchReactor("*", api.watch)
+	return api
 }
 
-func (w *world) write(action clienttesting.Action) (handled bool, result runtime.Object, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err := w.refuse[action.GetResource().Resource]; err != nil {
+// watch opens a watch that ends after the timeout of the request.
+func (api *fakeAPI) watch(action clienttesting.Action) (handled bool, stream watch.Interface, err error) {
+	options := action.(clienttesting.WatchActionImpl).ListOptions //nolint:forcetypeassert // watches have no other type
+	stream, err = api.tracker.Watch(action.GetResource(), action.GetNamespace(), options)
+	if err == nil {
+		time.AfterFunc(time.Duration(*options.TimeoutSeconds)*time.Second, stream.Stop)
+	}
+	return true, stream, err
+}
+
+// write handles an update or a patch.
+func (api *fakeAPI) write(action clienttesting.Action) (handled bool, result runtime.Object, err error) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	if err := api.writeErrs[action.GetResource().Resource]; err != nil {
 		return true, nil, err
 	}
-	w.writes++
+	api.writes++
 	var object runtime.Object
 	switch action := action.(type) {
 	case clienttesting.UpdateActionImpl:
 		object = action.Object
 	case clienttesting.PatchActionImpl:
-		if object, err = w.patched(action); err != nil {
+		if object, err = api.patched(action); err != nil {
 			return true, nil, err
 		}
 	}
-	if err := w.put(action, object); err != nil {
+	if err := api.put(action, object); err != nil {
 		return true, nil, err
 	}
 	if c, ok := object.(*admissionregistrationv1.MutatingWebhookConfiguration); ok {
-		w.history = append(w.history, publication{time.Now(), c.Webhooks[0].ClientConfig.CABundle})
+		api.history = append(api.history, publication{time.Now(), c.Webhooks[0].ClientConfig.CABundle})
 	}
 	return true, object, nil
 }
 
-// bundleAt is the bundle that the first webhook had at a time, nil if it had none.
-func (w *world) bundleAt(at time.Time) (bundle []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range w.history {
+// bundleAt returns the bundle of the first webhook at that time, nil if it had none.
+func (api *fakeAPI) bundleAt(at time.Time) (bundle []byte) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	for _, p := range api.history {
 		if !p.at.After(at) {
 			bundle = p.bundle
 		}
@@ -117,16 +138,16 @@ func (w *world) bundleAt(at time.Time) (bundle []byte) {
 	return bundle
 }
 
-// patched gives an object after a patch, with the version that the patch was meant for.
-func (w *world) patched(action clienttesting.PatchActionImpl) (runtime.Object, error) {
-	current, err := w.client.Tracker().Get(action.GetResource(), action.GetNamespace(), action.GetName())
+// patched returns the patched object, with the resource version that the patch requires.
+func (api *fakeAPI) patched(action clienttesting.PatchActionImpl) (runtime.Object, error) {
+	current, err := api.tracker.Get(action.GetResource(), action.GetNamespace(), action.GetName())
 	if action.PatchType == types.ApplyPatchType {
 		if apierrors.IsNotFound(err) {
-			w.version++
+			api.version++
 			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
-				Namespace: action.GetNamespace(), Name: action.GetName(), ResourceVersion: fmt.Sprint(w.version),
+				Namespace: action.GetNamespace(), Name: action.GetName(), ResourceVersion: fmt.Sprint(api.version),
 			}}
-			return secret, w.client.Tracker().Create(action.GetResource(), secret, action.GetNamespace())
+			return secret, api.tracker.Create(action.GetResource(), secret, action.GetNamespace())
 		}
 		return current, err
 	}
@@ -149,138 +170,139 @@ func (w *world) patched(action clienttesting.PatchActionImpl) (runtime.Object, e
 	return object, json.Unmarshal(after, object)
 }
 
-// put stores an object unless it is based on an old version.
-func (w *world) put(action clienttesting.Action, object runtime.Object) error {
+// put stores an object unless its resource version is old.
+func (api *fakeAPI) put(action clienttesting.Action, object runtime.Object) error {
 	meta, _ := object.(metav1.Object)
-	current, err := w.client.Tracker().Get(action.GetResource(), action.GetNamespace(), meta.GetName())
+	current, err := api.tracker.Get(action.GetResource(), action.GetNamespace(), meta.GetName())
 	if err != nil {
 		return err
 	}
 	if now, _ := current.(metav1.Object); now.GetResourceVersion() != meta.GetResourceVersion() {
-		return apierrors.NewConflict(action.GetResource().GroupResource(), meta.GetName(), errors.New("an old version"))
+		return apierrors.NewConflict(action.GetResource().GroupResource(), meta.GetName(), errors.New("the object has been modified"))
 	}
-	w.version++
-	meta.SetResourceVersion(fmt.Sprint(w.version))
-	return w.client.Tracker().Update(action.GetResource(), object, action.GetNamespace())
+	api.version++
+	meta.SetResourceVersion(fmt.Sprint(api.version))
+	return api.tracker.Update(action.GetResource(), object, action.GetNamespace())
 }
 
-// refusing has every write to a resource answered so; nil ends it.
-func (w *world) refusing(resource string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.refuse[resource] = err
+// failWrites makes every write to a resource return this error; nil ends this.
+func (api *fakeAPI) failWrites(resource string, err error) {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	api.writeErrs[resource] = err
 }
 
-func (w *world) written() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.writes
+func (api *fakeAPI) writeCount() int {
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	return api.writes
 }
 
-// replica starts a keeper, until stop is called.
-func (w *world) replica(change func(*pki.Options)) (keeper *pki.Keeper, stop func()) {
-	w.Helper()
+// startReplica runs a Keeper until stop is called.
+func (api *fakeAPI) startReplica(change func(*pki.Options)) (keeper *pki.Keeper, stop func()) {
+	api.Helper()
 	options := pki.Options{
-		Secrets:        w.client.CoreV1().Secrets(namespace),
-		Mutating:       w.client.AdmissionregistrationV1().MutatingWebhookConfigurations(),
-		Validating:     w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations(),
+		Secrets:        api.client.CoreV1().Secrets(namespace),
+		Mutating:       api.client.AdmissionregistrationV1().MutatingWebhookConfigurations(),
+		Validating:     api.client.AdmissionregistrationV1().ValidatingWebhookConfigurations(),
 		Secret:         types.NamespacedName{Namespace: namespace, Name: name},
 		Configurations: []string{"injector", "absent"},
 		Names:          []string{host, "127.0.0.1"},
 		Lifetime:       lifetime, CALifetime: caLife,
-		Log: zerolog.New(zerolog.NewTestWriter(w.T)).Level(zerolog.WarnLevel),
+		Log: zerolog.New(zerolog.NewTestWriter(api.T)).Level(zerolog.WarnLevel),
 	}
 	if change != nil {
 		change(&options)
 	}
 	keeper = pki.New(options)
-	ctx, cancel := context.WithCancel(w.Context())
+	ctx, cancel := context.WithCancel(api.Context())
 	done := make(chan error, 1)
 	go func() { done <- keeper.Run(ctx) }()
 	return keeper, func() {
 		cancel()
 		if err := <-done; err != nil {
-			w.Errorf("Run: %v", err)
+			api.Errorf("Run: %v", err)
 		}
 	}
 }
 
-// secret is the Secret as it is now, nil if there is none.
-func (w *world) secret() *corev1.Secret {
-	w.Helper()
-	secret, err := w.client.CoreV1().Secrets(namespace).Get(w.Context(), name, metav1.GetOptions{})
+// secret returns the Secret, nil if it does not exist.
+func (api *fakeAPI) secret() *corev1.Secret {
+	api.Helper()
+	secret, err := api.client.CoreV1().Secrets(namespace).Get(api.Context(), name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	must(w.T, err)
+	must(api.T, err)
 	return secret
 }
 
-// edit changes the Secret as a person would.
-func (w *world) edit(change func(*corev1.Secret)) {
-	w.Helper()
-	secret := w.secret()
+// editSecret updates the Secret as a user would.
+func (api *fakeAPI) editSecret(change func(*corev1.Secret)) {
+	api.Helper()
+	secret := api.secret()
 	change(secret)
-	_, err := w.client.CoreV1().Secrets(namespace).Update(w.Context(), secret, metav1.UpdateOptions{})
-	must(w.T, err)
+	_, err := api.client.CoreV1().Secrets(namespace).Update(api.Context(), secret, metav1.UpdateOptions{})
+	must(api.T, err)
 }
 
-// overwriteBundle overwrites the caBundle of the second webhook as a person would.
-func (w *world) overwriteBundle(bundle []byte) {
-	w.Helper()
-	configurations := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	c, err := configurations.Get(w.Context(), "injector", metav1.GetOptions{})
-	must(w.T, err)
+// overwriteBundle sets the caBundle of the second webhook as a user would.
+func (api *fakeAPI) overwriteBundle(bundle []byte) {
+	api.Helper()
+	configurations := api.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	c, err := configurations.Get(api.Context(), "injector", metav1.GetOptions{})
+	must(api.T, err)
 	c.Webhooks[1].ClientConfig.CABundle = bundle
-	_, err = configurations.Update(w.Context(), c, metav1.UpdateOptions{})
-	must(w.T, err)
+	_, err = configurations.Update(api.Context(), c, metav1.UpdateOptions{})
+	must(api.T, err)
 }
 
-func (w *world) remove() {
-	w.Helper()
-	must(w.T, w.client.CoreV1().Secrets(namespace).Delete(w.Context(), name, metav1.DeleteOptions{}))
+func (api *fakeAPI) deleteSecret() {
+	api.Helper()
+	must(api.T, api.client.CoreV1().Secrets(namespace).Delete(api.Context(), name, metav1.DeleteOptions{}))
 }
 
-// bundles are those of all webhooks.
-func (w *world) bundles() [][]byte {
-	w.Helper()
-	mutating, err := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(w.Context(), "injector", metav1.GetOptions{})
-	must(w.T, err)
-	validating, err := w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(w.Context(), "injector", metav1.GetOptions{})
-	must(w.T, err)
+// bundles returns the caBundle of each webhook.
+func (api *fakeAPI) bundles() [][]byte {
+	api.Helper()
+	mutating, err := api.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(api.Context(), "injector", metav1.GetOptions{})
+	must(api.T, err)
+	validating, err := api.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(api.Context(), "injector", metav1.GetOptions{})
+	must(api.T, err)
 	return [][]byte{mutating.Webhooks[0].ClientConfig.CABundle, mutating.Webhooks[1].ClientConfig.CABundle, validating.Webhooks[0].ClientConfig.CABundle}
 }
 
-// leaf is the certificate that a replica serves.
-func leaf(t *testing.T, keeper *pki.Keeper) *x509.Certificate {
+// servedLeaf returns the certificate that a replica serves.
+func servedLeaf(t *testing.T, keeper *pki.Keeper) *x509.Certificate {
 	t.Helper()
 	certificate, err := keeper.GetCertificate(&tls.ClientHelloInfo{})
 	must(t, err)
 	return certificate.Leaf
 }
 
-// trusted checks that a client with that bundle takes what a replica serves.
-func trusted(t *testing.T, keeper *pki.Keeper, bundle []byte) {
+// wantTrusted checks that a client with this bundle accepts the certificate of a replica.
+func wantTrusted(t *testing.T, keeper *pki.Keeper, bundle []byte) {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(bundle)
-	if _, err := leaf(t, keeper).Verify(x509.VerifyOptions{Roots: pool, DNSName: host}); err != nil {
+	if _, err := servedLeaf(t, keeper).Verify(x509.VerifyOptions{Roots: pool, DNSName: host}); err != nil {
 		t.Errorf("at %s: %v", time.Now(), err)
 	}
 }
 
-// consistent checks that every replica serves what every webhook trusts.
-func (w *world) consistent(replicas ...*pki.Keeper) {
-	w.Helper()
+// wantConsistent checks that every webhook trusts the certificate of every replica.
+func (api *fakeAPI) wantConsistent(replicas ...*pki.Keeper) {
+	api.Helper()
+	bundles := slices.CompactFunc(api.bundles(), bytes.Equal)
 	for _, replica := range replicas {
-		for _, bundle := range w.bundles() {
-			trusted(w.T, replica, bundle)
+		for _, bundle := range bundles {
+			wantTrusted(api.T, replica, bundle)
 		}
 	}
 }
 
-// pass lets time go by, and everybody do what there is to do.
-func pass(d time.Duration) {
+// advance advances the clock of the bubble and waits until all goroutines are idle.
+func advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
@@ -300,7 +322,7 @@ func decode(t *testing.T, bundle []byte) *x509.Certificate {
 	return certificate
 }
 
-func within(t *testing.T, what string, got, want time.Duration) {
+func wantNear(t *testing.T, what string, got, want time.Duration) {
 	t.Helper()
 	if (got - want).Abs() > 5*time.Second {
 		t.Errorf("%s is %s, want %s", what, got, want)
@@ -311,7 +333,7 @@ func pemBlock(kind string, content []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content})
 }
 
-// foreignCA makes a CA that somebody else might have; without a curve its key is of RSA.
+// foreignCA returns a CA that this package did not issue. Without a curve, its key is RSA.
 func foreignCA(curve elliptic.Curve, valid time.Duration) (certificate, key []byte) {
 	var private crypto.Signer
 	if curve != nil {
@@ -328,8 +350,8 @@ func foreignCA(curve elliptic.Curve, valid time.Duration) (certificate, key []by
 	return pemBlock("CERTIFICATE", der), pemBlock("PRIVATE KEY", encoded)
 }
 
-// forClients makes a Secret that is right in all but what its certificate is for.
-func forClients() map[string][]byte {
+// clientAuthData returns the content of a valid Secret, except that the certificate is for clients.
+func clientAuthData() map[string][]byte {
 	ca, caKey := foreignCA(elliptic.P256(), 10*365*24*time.Hour)
 	pair, _ := tls.X509KeyPair(ca, caKey)
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
