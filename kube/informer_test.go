@@ -2,12 +2,11 @@ package kube_test
 
 import (
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,21 +76,23 @@ func TestServerThatFailsAtStart(t *testing.T) {
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newAPIServer(t)
-			s.become(fault.fail)
-			o := s.informer(t).run(t)
-			eventually(t, "there is an error", func() bool { return o.Err() != nil })
-			fault.check(t, o.Err().Error())
-			eventually(t, "it is asked again", func() bool { return s.asked("list") >= 2 })
-			if o.HasSynced() || len(o.All()) != 0 {
-				t.Error("it has synced")
-			}
-			s.become(nil)
-			eventually(t, "the list arrives", func() bool { return o.holds("first") && o.HasSynced() })
-			eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
-			if reported := o.failures(); reported[1] != "ok" || o.Err() != nil {
-				t.Errorf("reported: %q, now %v", reported, o.Err())
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s := newAPIServer(t)
+				s.become(fault.fail)
+				o := s.informer(t).run(t)
+				eventually(t, "there is an error", func() bool { return o.Err() != nil })
+				fault.check(t, o.Err().Error())
+				eventually(t, "it is asked again", func() bool { return s.asked("list") >= 2 })
+				if o.HasSynced() || len(o.All()) != 0 {
+					t.Error("it has synced")
+				}
+				s.become(nil)
+				eventually(t, "the list arrives", func() bool { return o.holds("first") && o.HasSynced() })
+				eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+				if reported := o.failures(); reported[1] != "ok" || o.Err() != nil {
+					t.Errorf("reported: %q, now %v", reported, o.Err())
+				}
+			})
 		})
 	}
 }
@@ -103,21 +104,23 @@ func TestServerThatFailsLater(t *testing.T) {
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newAPIServer(t)
-			o := s.informer(t).run(t)
-			eventually(t, "it has synced", func() bool { return o.holds("first") })
-			s.become(fault.fail)
-			s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
-			eventually(t, "there is an error", func() bool { return o.Err() != nil })
-			fault.check(t, o.Err().Error())
-			eventually(t, "it is asked again", func() bool { return s.asked("list") >= 3 })
-			if !o.holds("first") || !o.HasSynced() {
-				t.Errorf("it holds %q", o.All())
-			}
-			s.edit("second")
-			s.become(nil)
-			eventually(t, "the edit arrives", func() bool { return o.holds("second") })
-			eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+			synctest.Test(t, func(t *testing.T) {
+				s := newAPIServer(t)
+				o := s.informer(t).run(t)
+				eventually(t, "it has synced", func() bool { return o.holds("first") })
+				s.become(fault.fail)
+				s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
+				eventually(t, "there is an error", func() bool { return o.Err() != nil })
+				fault.check(t, o.Err().Error())
+				eventually(t, "it is asked again", func() bool { return s.asked("list") >= 3 })
+				if !o.holds("first") || !o.HasSynced() {
+					t.Errorf("it holds %q", o.All())
+				}
+				s.edit("second")
+				s.become(nil)
+				eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+				eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+			})
 		})
 	}
 }
@@ -127,81 +130,82 @@ func TestList(t *testing.T) {
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newAPIServer(t)
-			s.become(fault.fail)
-			kept, err := s.informer(t).List(t.Context())
-			if err == nil {
-				t.Fatalf("it returns %q", kept)
-			}
-			fault.check(t, err.Error())
+			synctest.Test(t, func(t *testing.T) {
+				s := newAPIServer(t)
+				s.become(fault.fail)
+				kept, err := s.informer(t).List(t.Context())
+				if err == nil {
+					t.Fatalf("it returns %q", kept)
+				}
+				fault.check(t, err.Error())
+			})
 		})
 	}
-	kept, err := newAPIServer(t).informer(t).List(t.Context())
-	if err != nil || !slices.Equal(kept, []string{"first"}) {
-		t.Errorf("it returns %q, %v", kept, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		kept, err := newAPIServer(t).informer(t).List(t.Context())
+		if err != nil || !slices.Equal(kept, []string{"first"}) {
+			t.Errorf("it returns %q, %v", kept, err)
+		}
+	})
 }
 
 // Nobody listens: the address was that of a server which is gone.
 func TestConnectionRefused(t *testing.T) {
 	t.Parallel()
-	s := newAPIServer(t)
-	o := s.informer(t)
-	s.Close()
-	o.run(t)
-	eventually(t, "there is an error", func() bool { return o.Err() != nil })
-	if text := o.Err().Error(); !strings.HasSuffix(text, "connection refused") {
-		t.Error(text)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newAPIServer(t)
+		o := s.informer(t)
+		s.stop()
+		o.run(t)
+		eventually(t, "there is an error", func() bool { return o.Err() != nil })
+		if text := o.Err().Error(); !strings.HasSuffix(text, "connection refused") {
+			t.Error(text)
+		}
+	})
 }
 
 // A server that goes away and comes back is one failure: a watch and a list are refused alike.
 func TestServerThatRestarts(t *testing.T) {
 	t.Parallel()
-	s := newAPIServer(t)
-	o := s.informer(t).run(t)
-	eventually(t, "it is watched", func() bool { return s.asked("watch") == 1 })
-	address := s.Listener.Addr().String()
-	s.Listener.Close()
-	s.CloseClientConnections()
-	eventually(t, "there is an error", func() bool { return o.Err() != nil })
-	eventually(t, "lists fail, too", func() bool { return strings.HasPrefix(o.Err().Error(), "cannot list ") })
-	s.edit("second")
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := &httptest.Server{Listener: listener, Config: &http.Server{Handler: s}}
-	again.Start()
-	t.Cleanup(again.Close)
-	t.Cleanup(again.CloseClientConnections)
-	eventually(t, "the edit arrives", func() bool { return o.holds("second") })
-	eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+	synctest.Test(t, func(t *testing.T) {
+		s := newAPIServer(t)
+		o := s.informer(t).run(t)
+		eventually(t, "it is watched", func() bool { return s.asked("watch") == 1 })
+		s.stop()
+		eventually(t, "there is an error", func() bool { return o.Err() != nil })
+		eventually(t, "lists fail, too", func() bool { return strings.HasPrefix(o.Err().Error(), "cannot list ") })
+		s.edit("second")
+		s.start()
+		eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+		eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+	})
 }
 
 // An expired watch is part of normal operation.
 func TestWatchThatExpires(t *testing.T) {
 	t.Parallel()
-	s := newAPIServer(t)
-	o := s.informer(t).run(t)
-	eventually(t, "it has synced", func() bool { return o.holds("first") })
-	eventually(t, "it is watched", func() bool { return s.asked("watch 1") == 1 })
-	s.change(func() { s.content, s.version = "second", 11 }) // the watch does not see it
-	s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
-	eventually(t, "the edit arrives", func() bool { return o.holds("second") })
-	eventually(t, "it is watched again", func() bool { return s.asked("watch 11") == 1 })
-	if lists := s.asked("list"); lists != 2 {
-		t.Errorf("%d lists", lists)
-	}
-	if reported := o.failures(); reported != nil {
-		t.Errorf("reported: %q", reported)
-	}
-	s.change(func() { s.watching = status(410, metav1.StatusReasonExpired, "always too old") })
-	s.cut(t, "")
-	eventually(t, "it is reported", func() bool { return o.Err() != nil })
-	if text := o.Err().Error(); text != "cannot watch configmaps in namespace sidecars: always too old" {
-		t.Error(text)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newAPIServer(t)
+		o := s.informer(t).run(t)
+		eventually(t, "it has synced", func() bool { return o.holds("first") })
+		eventually(t, "it is watched", func() bool { return s.asked("watch 1") == 1 })
+		s.change(func() { s.content, s.version = "second", 11 }) // the watch does not see it
+		s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
+		eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+		eventually(t, "it is watched again", func() bool { return s.asked("watch 11") == 1 })
+		if lists := s.asked("list"); lists != 2 {
+			t.Errorf("%d lists", lists)
+		}
+		if reported := o.failures(); reported != nil {
+			t.Errorf("reported: %q", reported)
+		}
+		s.change(func() { s.watching = status(410, metav1.StatusReasonExpired, "always too old") })
+		s.cut(t, "")
+		eventually(t, "it is reported", func() bool { return o.Err() != nil })
+		if text := o.Err().Error(); text != "cannot watch configmaps in namespace sidecars: always too old" {
+			t.Error(text)
+		}
+	})
 }
 
 // foreign is an object of a kind and a version.
@@ -222,18 +226,20 @@ func TestWatchThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newAPIServer(t)
-			o := s.informer(t).run(t)
-			eventually(t, "it has synced", func() bool { return o.holds("first") })
-			s.cut(t, test.event)
-			eventually(t, "it is reported, and over", func() bool { return len(o.failures()) == 2 })
-			reported := o.failures()
-			good := strings.HasPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ") && strings.Contains(reported[0], test.want)
-			if !good || reported[1] != "ok" {
-				t.Errorf("reported: %q, want %q", reported, test.want)
-			}
-			s.edit("second")
-			eventually(t, "edits arrive", func() bool { return o.holds("second") })
+			synctest.Test(t, func(t *testing.T) {
+				s := newAPIServer(t)
+				o := s.informer(t).run(t)
+				eventually(t, "it has synced", func() bool { return o.holds("first") })
+				s.cut(t, test.event)
+				eventually(t, "it is reported, and over", func() bool { return len(o.failures()) == 2 })
+				reported := o.failures()
+				good := strings.HasPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ") && strings.Contains(reported[0], test.want)
+				if !good || reported[1] != "ok" {
+					t.Errorf("reported: %q, want %q", reported, test.want)
+				}
+				s.edit("second")
+				eventually(t, "edits arrive", func() bool { return o.holds("second") })
+			})
 		})
 	}
 }
@@ -248,17 +254,19 @@ func TestWatchThatDoesNotOpen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newAPIServer(t)
-			s.watching = test.fail
-			o := s.informer(t).run(t)
-			eventually(t, "it is asked again", func() bool { return s.asked("watch") >= 3 })
-			s.edit("second")
-			eventually(t, "the edit arrives", func() bool { return o.holds("second") })
-			if reported := o.failures(); len(reported) != 1 || reported[0] != "cannot watch configmaps in namespace sidecars: "+test.want {
-				t.Errorf("reported: %q", reported)
-			}
-			s.change(func() { s.watching = nil })
-			eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+			synctest.Test(t, func(t *testing.T) {
+				s := newAPIServer(t)
+				s.watching = test.fail
+				o := s.informer(t).run(t)
+				eventually(t, "it is asked again", func() bool { return s.asked("watch") >= 3 })
+				s.edit("second")
+				eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+				if reported := o.failures(); len(reported) != 1 || reported[0] != "cannot watch configmaps in namespace sidecars: "+test.want {
+					t.Errorf("reported: %q", reported)
+				}
+				s.change(func() { s.watching = nil })
+				eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+			})
 		})
 	}
 }
@@ -267,52 +275,58 @@ func TestWatchThatDoesNotOpen(t *testing.T) {
 // It is logged once.
 func TestWatchThatCloses(t *testing.T) {
 	t.Parallel()
-	s := newAPIServer(t)
-	s.life = 10 * time.Millisecond
-	o := s.informer(t).run(t)
-	eventually(t, "it is logged", func() bool { return o.logged() == 1 })
-	before := s.asked("watch 1")
-	s.edit("second")
-	eventually(t, "the edit arrives", func() bool { return o.holds("second") })
-	if after := s.asked("watch 1"); after > before+1 {
-		t.Errorf("the edit took %d watches", after-before)
-	}
-	eventually(t, "the next watch begins with the edit", func() bool { return s.asked("watch 2") >= 2 })
-	if lists := s.asked("list"); lists != 1 || o.Err() != nil || o.logged() != 1 {
-		t.Errorf("%d lists, %d lines, %v", lists, o.logged(), o.Err())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newAPIServer(t)
+		s.life = 10 * time.Millisecond
+		o := s.informer(t).run(t)
+		eventually(t, "it is logged", func() bool { return o.logged() == 1 })
+		before := s.asked("watch 1")
+		s.edit("second")
+		eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+		if after := s.asked("watch 1"); after > before+1 {
+			t.Errorf("the edit took %d watches", after-before)
+		}
+		eventually(t, "the next watch begins with the edit", func() bool { return s.asked("watch 2") >= 2 })
+		if lists := s.asked("list"); lists != 1 || o.Err() != nil || o.logged() != 1 {
+			t.Errorf("%d lists, %d lines, %v", lists, o.logged(), o.Err())
+		}
+	})
 }
 
 // A bookmark moves the version from which the next watch begins, and changes nothing.
 func TestBookmark(t *testing.T) {
 	t.Parallel()
-	s := newAPIServer(t)
-	o := s.informer(t).run(t)
-	eventually(t, "it has synced", func() bool { return o.holds("first") })
-	s.cut(t, event(watch.Bookmark, object(77, "of no meaning")))
-	eventually(t, "the next watch begins there", func() bool { return s.asked("watch 77") == 1 })
-	if !o.holds("first") || o.changes() != "" || s.asked("list") != 1 {
-		t.Errorf("it holds %q after changes %q", o.All(), o.changes())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newAPIServer(t)
+		o := s.informer(t).run(t)
+		eventually(t, "it has synced", func() bool { return o.holds("first") })
+		s.cut(t, event(watch.Bookmark, object(77, "of no meaning")))
+		eventually(t, "the next watch begins there", func() bool { return s.asked("watch 77") == 1 })
+		if !o.holds("first") || o.changes() != "" || s.asked("list") != 1 {
+			t.Errorf("it holds %q after changes %q", o.All(), o.changes())
+		}
+	})
 }
 
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	s := newAPIServer(t)
-	o := s.informer(t).run(t)
-	other := object(5, "other")
-	other.Name = "n"
-	s.cut(t, event(watch.Added, other))
-	eventually(t, "an object is added", func() bool { return len(o.All()) == 2 })
-	s.cut(t, event(watch.Deleted, object(6, "first")))
-	eventually(t, "an object is deleted", func() bool { return o.holds("other") })
-	if kept, found := o.Get("n"); kept != "other" || !found {
-		t.Errorf("Get returns %q, %v", kept, found)
-	}
-	if _, found := o.Get("m"); found {
-		t.Error("Get returns a deleted object")
-	}
-	if changes := o.changes(); changes != ",n,m" {
-		t.Errorf("changes: %q", changes)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newAPIServer(t)
+		o := s.informer(t).run(t)
+		other := object(5, "other")
+		other.Name = "n"
+		s.cut(t, event(watch.Added, other))
+		eventually(t, "an object is added", func() bool { return len(o.All()) == 2 })
+		s.cut(t, event(watch.Deleted, object(6, "first")))
+		eventually(t, "an object is deleted", func() bool { return o.holds("other") })
+		if kept, found := o.Get("n"); kept != "other" || !found {
+			t.Errorf("Get returns %q, %v", kept, found)
+		}
+		if _, found := o.Get("m"); found {
+			t.Error("Get returns a deleted object")
+		}
+		if changes := o.changes(); changes != ",n,m" {
+			t.Errorf("changes: %q", changes)
+		}
+	})
 }

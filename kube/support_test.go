@@ -6,13 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,15 +27,20 @@ import (
 	"k8s-sidecar-injector/kube"
 )
 
-const deadline = 20 * time.Second
+// deadline is in the time of a synctest bubble.
+const deadline = time.Hour
 
-// eventually waits until a condition holds.
+// eventually waits until a condition holds. The time of the bubble advances while it waits.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	timeout := time.After(deadline)
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !condition() {
+	for {
+		synctest.Wait()
+		if condition() {
+			return
+		}
 		select {
 		case <-timeout:
 			t.Fatalf("not within %s: %s", deadline, what)
@@ -86,9 +93,43 @@ func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 func breakOff(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
-// apiServer is an API server with the ConfigMap m. A watch sends what changed since its version.
+// pipeListener is a listener without a socket, because a synctest bubble must not wait for the network.
+type pipeListener struct {
+	connections chan net.Conn
+	closed      chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case connection := <-l.connections:
+		return connection, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return new(net.UnixAddr) }
+
+func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case l.connections <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: syscall.ECONNREFUSED}
+	}
+}
+
+// apiServer is an API server with the ConfigMap m. A watch sends what changed since its version. It has to be
+// made within a synctest bubble.
 type apiServer struct {
-	*httptest.Server
+	server   *http.Server
+	listener *pipeListener
 
 	mu       sync.Mutex
 	content  string
@@ -104,11 +145,19 @@ type apiServer struct {
 func newAPIServer(t *testing.T) *apiServer {
 	t.Helper()
 	s := &apiServer{content: "first", version: 1, changed: make(chan struct{}), send: make(chan string)}
-	s.Server = httptest.NewServer(s)
-	t.Cleanup(s.Close)
-	t.Cleanup(s.CloseClientConnections)
+	s.start()
+	t.Cleanup(s.stop)
 	return s
 }
+
+func (s *apiServer) start() {
+	s.listener = &pipeListener{connections: make(chan net.Conn), closed: make(chan struct{})}
+	s.server = &http.Server{Handler: s} //nolint:gosec // its clients are friendly
+	go s.server.Serve(s.listener)       //nolint:errcheck // it ends with stop
+}
+
+// stop closes all connections and refuses others.
+func (s *apiServer) stop() { _ = s.server.Close() }
 
 // change changes the server under its lock.
 func (s *apiServer) change(change func()) {
@@ -306,17 +355,20 @@ func (o *observer) run(t *testing.T) *observer {
 	return o
 }
 
-// informer is one of a server. It waits for short times only.
+// informer returns an informer of the ConfigMaps of a server.
 func (s *apiServer) informer(t *testing.T) *observer {
 	t.Helper()
-	config := &rest.Config{Host: s.URL, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		return s.listener.dial(ctx, network, address)
+	}
+	transport := &http.Transport{DialContext: dial}
+	t.Cleanup(transport.CloseIdleConnections)
+	config := &rest.Config{Host: "http://apiserver", QPS: -1, Transport: transport}
+	config.ContentType = "application/json"
 	client, err := kube.NewClient(config, kube.Core(), "configmaps", "sidecars",
 		func() *corev1.ConfigMap { return new(corev1.ConfigMap) }, func() *corev1.ConfigMapList { return new(corev1.ConfigMapList) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := observe(client)
-	o.Timeout = 200 * time.Millisecond
-	o.SetDelay(10 * time.Millisecond)
-	return o
+	return observe(client)
 }
