@@ -73,5 +73,5 @@ func (t *tlsFlags) newKeyPair(cluster *clusterFlags, metrics *server.Metrics, lo
 	case t.selfManaged:
 		return t.newKeeper(cluster, metrics, log)
 	}
-	return watcher.NewKeyPair(t.certFile, t.keyFile, log, metrics.CertificateLoaded), nil
+	return watcher.NewCertWatcher(t.certFile, t.keyFile, log, metrics.CertificateLoaded), nil
 }

@@ -54,7 +54,7 @@ func TestConfigMapLifecycle(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
 	i := s.follow()
-	s.awaitLine(i, "no ConfigMap has these labels in this namespace: are both right?", s.namespace)
+	s.awaitLine(i, "no ConfigMap in this namespace matches the label selector", s.namespace)
 
 	must(t, s.apply("a", sidecar("x", "one")))
 	s.awaitContainers("x", "app,one")
@@ -91,8 +91,8 @@ func TestConfigMapBadKeys(t *testing.T) {
 	for key, why := range map[string]string{
 		"empty": "holds no document", "bytes": "", "path": "inherits by ref only", "binary": "is binaryData",
 	} {
-		s.awaitLine(i, "document rejected: mend or remove it", "configmap "+s.namespace+"/mixed["+key+"]")
-		s.awaitLine(i, "document rejected: mend or remove it", why)
+		s.awaitLine(i, "document rejected", "configmap "+s.namespace+"/mixed["+key+"]")
+		s.awaitLine(i, "document rejected", why)
 	}
 	equal(t, "the number of rejections", s.metric(i, "sidecar_injector_snapshot_rejections"), 4)
 }
@@ -105,7 +105,7 @@ func TestFilesAndConfigMaps(t *testing.T) {
 	s.awaitContainers("heir", "app,map")
 	s.awaitContainers("child", "app,file")
 	must(t, s.apply("b", sidecar("x", "usurper")))
-	s.awaitLine(i, "document rejected: mend or remove it", "defined first by file")
+	s.awaitLine(i, "document rejected", "defined first by file")
 	s.awaitContainers("x", "app,file")
 }
 
@@ -134,7 +134,7 @@ func TestNamespaceThatDoesNotExist(t *testing.T) {
 	s := newScene(t, shared)
 	i := s.start("--configmap-labels=app", "--configmap-namespace=nowhere", "--kubeconfig="+s.Kubeconfig)
 	must(t, i.AwaitReady(t.Context()))
-	s.awaitLine(i, "no ConfigMap has these labels in this namespace: are both right?", "nowhere")
+	s.awaitLine(i, "no ConfigMap in this namespace matches the label selector", "nowhere")
 }
 
 // TestValidate has the API server ask about each change of a ConfigMap.
@@ -269,7 +269,7 @@ func TestQuarantine(t *testing.T) {
 	must(t, s.apply("b", sidecar("w", "two")))
 	s.awaitContainers("x", "app,one")
 	must(t, s.apply("a", "name: x\nnonsense: 1\n"))
-	s.awaitLine(i, "document rejected: mend or remove it", "still_served:[x:latest]")
+	s.awaitLine(i, "document rejected", "still_served:[x:latest]")
 	must(t, s.apply("b", sidecar("w", "three")))
 	s.awaitContainers("w", "app,three")
 	s.awaitContainers("x", "app,one")

@@ -141,7 +141,7 @@ func TestNamespacesForbidden(t *testing.T) {
 	s := newScene(t, shared)
 	s.annotate(new("one"))
 	i := s.startDefaults()
-	s.awaitLine(i, "namespaces cannot be followed: what is known of their annotations stays in use", "grant it with a ClusterRole that has the verbs get, list and watch")
+	s.awaitLine(i, "cannot watch namespaces; known annotations stay in use", "grant it with a ClusterRole that has the verbs get, list and watch")
 	client, warned := s.warned()
 	stored, err := client.CoreV1().Pods(s.namespace).Create(t.Context(), silent("p"), metav1.CreateOptions{})
 	must(t, err)

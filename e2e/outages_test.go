@@ -23,7 +23,7 @@ import (
 
 // The lines of the log about a source.
 const (
-	troubled = "source cannot be read: what it held before, if anything, stays in service until this is mended"
+	troubled = "source cannot be read; its last documents stay in service"
 	mended   = "source can be read"
 )
 

@@ -18,7 +18,7 @@ func TestRefOwnership(t *testing.T) {
 	s := newScene(t, shared)
 	old := s.follow()
 	owner, thief := "configmap "+s.namespace+"/z-owner[sidecar.yaml]", "configmap "+s.namespace+"/a-thief[sidecar.yaml]"
-	const rejected, first = "document rejected: mend or remove it", `name: Duplicate value: "x:latest": defined first by `
+	const rejected, first = "document rejected", `name: Duplicate value: "x:latest": defined first by `
 
 	must(t, s.apply("z-owner", sidecar("x", "owner")))
 	s.awaitContainers("x", "app,owner")

@@ -33,7 +33,7 @@ func TestPowerNeedsConsent(t *testing.T) {
 		"unasked": `:1: violates the Pod Security level baseline: hostPath volumes`,
 		"heir":    `:2: inherits: Forbidden: with what it inherits from "base": hostPath volumes`,
 	} {
-		s.awaitLine(strict, "document rejected: mend or remove it", "configmap "+s.namespace+"/"+name+"[sidecar.yaml]"+want)
+		s.awaitLine(strict, "document rejected", "configmap "+s.namespace+"/"+name+"[sidecar.yaml]"+want)
 	}
 	for _, asks := range []string{"strong", "heir"} {
 		if got := containers(s.create(pod(asks, asks))); got != "app" {

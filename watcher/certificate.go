@@ -15,11 +15,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-var errNotTried = errors.New("it has not been read yet")
-
-// readPEM reads one of the two files.
+// readPEM reads a certificate or key file.
 func readPEM(what, name string) ([]byte, error) {
-	content, err := readRegular(everywhere{}, name)
+	content, err := readRegular(hostFS{}, name)
 	if err == nil {
 		return content, nil
 	}
@@ -30,37 +28,37 @@ func readPEM(what, name string) ([]byte, error) {
 }
 
 const (
-	// clockSkew is how early a certificate is accepted: our clock may be slow.
+	// clockSkew is how early a certificate is accepted, because this clock may be slow.
 	clockSkew = time.Hour
-	// mostChain limits the encoded chain. TLS clients refuse handshake messages that are too large,
-	// many of them above 64 KiB, and the message has a few more bytes.
-	mostChain = 60 << 10
+	// maxChain limits the encoded chain. Many TLS clients refuse handshake messages above 64 KiB, and
+	// the message has a few more bytes.
+	maxChain = 60 << 10
 )
 
-// parsePair parses the content of both files. It rejects a pair that does not match, or that clients
-// would refuse at that time. Leaf is set.
+// parsePair parses the content of both files and sets Leaf. It rejects a pair that does not match or
+// that clients refuse at that time.
 func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) {
 	if bytes.Contains(keyPEM, []byte("ENCRYPTED")) {
-		return nil, errors.New("the key is encrypted: decrypt it, there is nobody to ask for a password")
+		return nil, errors.New("the key is encrypted")
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("not a pair of certificate and key: %w", err)
+		return nil, fmt.Errorf("the certificate and key are not a pair: %w", err)
 	}
-	if size := len(bytes.Join(pair.Certificate, nil)); size > mostChain {
-		return nil, fmt.Errorf("the certificate and its chain have %d bytes: TLS clients refuse more than %d", size, mostChain)
+	if size := len(bytes.Join(pair.Certificate, nil)); size > maxChain {
+		return nil, fmt.Errorf("the certificate and its chain have %d bytes; TLS clients refuse more than %d", size, maxChain)
 	}
 	chain, err := parseChain(&pair, now)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the certificate: %w", err)
 	}
-	pair.Leaf = chain[0] // X509KeyPair sets it too, unless GODEBUG says otherwise
+	pair.Leaf = chain[0] // X509KeyPair sets it too, but not with x509keypairleaf=0 in GODEBUG
 	return &pair, checkChain(chain, now)
 }
 
-// parseChain returns the leaf and the intermediates that lead to a root. Certificates that are not
-// part of this path do no harm, and a client uses its own copy of the root. Of several certificates
-// of one issuer, a valid one is on the path.
+// parseChain returns the leaf and the intermediates that lead to a root. It ignores other certificates
+// and the root, of which clients have a copy. Of several certificates of one issuer, it prefers a valid
+// one.
 func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for _, der := range pair.Certificate {
@@ -94,7 +92,7 @@ func checkChain(chain []*x509.Certificate, now time.Time) error {
 	for i, certificate := range chain {
 		err := checkValidity(certificate, now)
 		if err == nil && !allowsServing(certificate) {
-			err = errors.New("is not for servers: its extended key usage lacks serverAuth")
+			err = errors.New("is not for servers; its extended key usage lacks serverAuth")
 		}
 		switch {
 		case err != nil && i == 0:
@@ -106,29 +104,30 @@ func checkChain(chain []*x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// checkValidity returns errors that do not change with the time, so that they are logged once.
+// checkValidity checks the validity period. Its errors do not contain the current time, so that they are
+// logged once.
 func checkValidity(certificate *x509.Certificate, now time.Time) error {
 	switch {
 	case now.After(certificate.NotAfter):
 		return fmt.Errorf("expired at %s", certificate.NotAfter.Format(time.RFC3339))
 	case now.Before(certificate.NotBefore.Add(-clockSkew)):
-		return fmt.Errorf("is not valid before %s: check the clock", certificate.NotBefore.Format(time.RFC3339))
+		return fmt.Errorf("is not valid before %s", certificate.NotBefore.Format(time.RFC3339))
 	}
 	return nil
 }
 
-// allowsServing reports whether a certificate may be used for, or to sign for, servers (RFC 5280,
-// section 4.2.1.12).
+// allowsServing reports whether a server may use a certificate, or a CA may sign for servers with it
+// (RFC 5280, section 4.2.1.12).
 func allowsServing(certificate *x509.Certificate) bool {
 	return len(certificate.ExtKeyUsage)+len(certificate.UnknownExtKeyUsage) == 0 ||
 		slices.Contains(certificate.ExtKeyUsage, x509.ExtKeyUsageServerAuth) ||
 		slices.Contains(certificate.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
-// hasNames reports whether a client can verify the name of a certificate.
+// hasNames reports whether clients can verify the name of a certificate.
 func hasNames(leaf *x509.Certificate) bool { return len(leaf.DNSNames)+len(leaf.IPAddresses) > 0 }
 
-// logLoaded says which certificate is served from now on; of the key it says nothing.
+// logLoaded logs the certificate that is now in service. It does not log the key.
 func logLoaded(log zerolog.Logger, certFile string, leaf *x509.Certificate) {
 	fingerprint := sha256.Sum256(leaf.Raw)
 	log.Info().
@@ -142,7 +141,6 @@ func logLoaded(log zerolog.Logger, certFile string, leaf *x509.Certificate) {
 	if !hasNames(leaf) {
 		log.Warn().
 			Str("certificate", certFile).
-			Msg("the certificate has no DNS name or IP address as subject alternative name: the API server will refuse it; " +
-				"issue one with the DNS name of the service")
+			Msg("the certificate has no DNS name or IP address as subject alternative name; the API server refuses it")
 	}
 }

@@ -8,20 +8,15 @@ import (
 
 	"github.com/rs/zerolog"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/kube"
 )
 
-// ConfigMaps is the source of the definitions in the ConfigMaps of one namespace that a label
-// selector matches. Make it with NewConfigMaps. All methods are safe for concurrent use, but
-// Run is called once.
-//
-// While the API server fails, Documents returns the reason.
+// ConfigMaps is the source of the documents in the ConfigMaps of one namespace that match a label
+// selector. Make it with NewConfigMaps. All methods are safe for concurrent use; Run is called once.
 type ConfigMaps struct {
 	namespace string
 	selector  labels.Selector
@@ -29,16 +24,10 @@ type ConfigMaps struct {
 	informer  *kube.Informer[[]conf.Document]
 }
 
-// ConfigMapClient is the client of the ConfigMaps of one namespace, as far as they are followed. It
-// must be safe for concurrent use.
-type ConfigMapClient interface {
-	List(ctx context.Context, options metav1.ListOptions) (*corev1.ConfigMapList, error)
-	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
-}
+// ConfigMapClient is a client of the ConfigMaps of one namespace. It must be safe for concurrent use.
+type ConfigMapClient = kube.ListerWatcher[*corev1.ConfigMapList]
 
-// NewConfigMaps returns a source that sends no request before Run. The client is that of the
-// ConfigMaps of the namespace. The selector must match something: labels.Nothing is not the way
-// to turn the source off.
+// NewConfigMaps returns a source that sends no request before Run. The client is that of the namespace.
 func NewConfigMaps(client ConfigMapClient, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
 	informer := kube.NewInformer(client, kube.Options[[]conf.Document]{
 		What:          "configmaps in namespace " + namespace,
@@ -50,33 +39,32 @@ func NewConfigMaps(client ConfigMapClient, namespace string, selector labels.Sel
 	return &ConfigMaps{namespace: namespace, selector: selector, log: log, informer: informer}
 }
 
-// String gives `configmaps sidecars (app=k8s-sidecar-injector)`.
+// String returns `configmaps sidecars (app=k8s-sidecar-injector)`.
 func (c *ConfigMaps) String() string {
 	return fmt.Sprintf("configmaps %s (%s)", c.namespace, c.selector)
 }
 
-// Selects tells whether a ConfigMap of that namespace and labels is one of the source.
+// Selects reports whether a ConfigMap is in the namespace and matches the selector.
 func (c *ConfigMaps) Selects(configMap *corev1.ConfigMap) bool {
 	return configMap.Namespace == c.namespace && c.selector.Matches(labels.Set(configMap.Labels))
 }
 
-// Documents returns the documents of all ConfigMaps. Before the first list, the error is
-// ErrNotSynced, or the reason why the list failed.
+// Documents returns the documents of all ConfigMaps. The error is that of Trouble.
 func (c *ConfigMaps) Documents(context.Context) ([]conf.Document, error) {
-	if trouble := c.Trouble(); trouble != nil {
-		return nil, trouble
+	if err := c.Trouble(); err != nil {
+		return nil, err
 	}
 	return slices.Concat(c.informer.All()...), nil
 }
 
-// Once lists the documents without Run, in 30 seconds at most, and keeps nothing.
+// Once lists the documents without Run, within 30 seconds, and keeps nothing.
 func (c *ConfigMaps) Once(ctx context.Context) ([]conf.Document, error) {
 	documents, err := c.informer.List(ctx)
 	return slices.Concat(documents...), err
 }
 
-// Trouble returns why the ConfigMaps cannot be followed now. Before the first list it is
-// ErrNotSynced, or the reason why the list failed; nil means that all is well.
+// Trouble returns why the ConfigMaps cannot be watched now, nil if they can. Before the first list, it is
+// the error of the list or ErrNotSynced.
 func (c *ConfigMaps) Trouble() error {
 	if err := c.informer.Err(); err != nil {
 		return err
@@ -87,7 +75,7 @@ func (c *ConfigMaps) Trouble() error {
 	return nil
 }
 
-// Run follows the API server until ctx ends, and then returns nil.
+// Run watches the ConfigMaps until ctx ends, and then returns nil.
 func (c *ConfigMaps) Run(ctx context.Context, changed func()) error {
 	var first sync.Once
 	c.informer.Run(ctx, kube.Handler{
@@ -100,15 +88,15 @@ func (c *ConfigMaps) Run(ctx context.Context, changed func()) error {
 	return nil
 }
 
-// warnIfEmpty logs a first list without ConfigMaps.
+// warnIfEmpty logs an empty first list.
 func (c *ConfigMaps) warnIfEmpty() {
 	if len(c.informer.All()) == 0 {
 		c.log.Warn().Str("namespace", c.namespace).Stringer("labels", c.selector).
-			Msg("no ConfigMap has these labels in this namespace: are both right?")
+			Msg("no ConfigMap in this namespace matches the label selector")
 	}
 }
 
-// documentsOf returns the documents of a ConfigMap. Its metadata is often larger and is not kept.
+// documentsOf returns the documents of a ConfigMap. Its metadata is often larger and is dropped.
 func documentsOf(object runtime.Object) ([]conf.Document, bool) {
 	configMap, ok := object.(*corev1.ConfigMap)
 	if !ok {

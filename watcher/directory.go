@@ -110,7 +110,7 @@ func (d *Directory) open() (*os.Root, error) {
 // Run calls changed at each event in the directory and in the subdirectories that were read
 // from, when the directory appears or is replaced, and at each poll.
 func (d *Directory) Run(ctx context.Context, changed func()) error {
-	n := newNotifier(d.Watching, d.log, d.watched)
+	n := newFSWatcher(d.Watching, d.log, d.watched)
 	n.wake = d.wake
 	return n.Run(ctx, changed)
 }
@@ -146,7 +146,7 @@ func (d *Directory) remember(name string) {
 		fresh = d.trail.add(filepath.Dir(target)) || fresh
 	}
 	if fresh {
-		poke(d.wake)
+		notify(d.wake)
 	}
 }
 

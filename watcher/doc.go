@@ -1,15 +1,13 @@
-// Package watcher is the write half of the daemon: it notices that something changed,
-// reads it again, and hands on the result.
+// Package watcher reloads what is served when it changes: definitions, the serving certificate, and the
+// defaults of namespaces.
 //
-// A [Source] yields documents and says when to ask again: [Directory] and [ConfigMaps]. The
-// [Reloader] is the one goroutine that reads all sources, lets conf.Load make a set of what
-// they hold, and gives it to a [Publisher]. [KeyPair] does the same for the serving
-// certificate, and [Expiry] warns before a certificate expires, whoever renews it. [Namespaces]
-// stands apart: what it knows of them is asked for at each review.
+// A [Source] provides documents and reports when they change: [Directory] and [ConfigMaps]. The
+// [Reloader] reads all sources in one goroutine, loads their documents with package conf, and passes the
+// set to a [Publisher]. [CertWatcher] reloads the serving certificate, and [Expiry] warns before it
+// expires. [Namespaces] caches one annotation of all namespaces for reviews.
 //
-// Events carry no payload. Whatever happened, everything is read again, so a lost, doubled
-// or misunderstood event costs time and never correctness. A slow poll stands behind the
-// events for the file systems that send none.
+// Events carry no payload. After any event, everything is read again: a lost or duplicate event costs
+// time, never correctness. A slow poll catches changes on file systems without events.
 //
-// Nothing here parses YAML, looks at pods, answers a request or knows about metrics.
+// This package does not parse YAML, inspect pods, serve requests or export metrics.
 package watcher

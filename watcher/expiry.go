@@ -16,39 +16,39 @@ const (
 	expiryPoll = 10 * time.Second
 	// expiryRepeat is how often a warning is repeated.
 	expiryRepeat = 24 * time.Hour
-	// mostNotice is how long before expiry warnings begin. A certificate that lives for less than
-	// 35 days has a fifth of its lifetime: by then, those who renew in time have renewed.
-	mostNotice = 7 * 24 * time.Hour
+	// maxNotice is how long before expiry warnings begin. For a lifetime of less than 35 days, it is a
+	// fifth of the lifetime: usual controllers have renewed the certificate by then.
+	maxNotice = 7 * 24 * time.Hour
 	// reloadTime is how long a reload may take before its result is checked.
 	reloadTime = time.Second
 )
 
-// Expiry warns before the certificate in service expires, whoever renews it, and fails readiness
-// afterwards. Make it with NewExpiry. All methods are safe for concurrent use; Run is called once.
+// Expiry warns before the certificate in service expires, and fails readiness afterwards. Make it with
+// NewExpiry. All methods are safe for concurrent use; Run is called once.
 type Expiry struct {
 	certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	log         zerolog.Logger
 	reload      chan struct{}
 }
 
-// NewExpiry returns a check of a certificate, which is got as tls.Config.GetCertificate does.
+// NewExpiry returns a check of the certificate that a function like tls.Config.GetCertificate returns.
 func NewExpiry(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), log zerolog.Logger) *Expiry {
 	return &Expiry{certificate: certificate, log: log, reload: make(chan struct{}, 1)}
 }
 
-// lifetimeOf returns the lifetime of a certificate, and when the first of its chain expires.
+// lifetimeOf returns the lifetime of a certificate, and the earliest expiry in its chain.
 func lifetimeOf(pair *tls.Certificate, now time.Time) (lifetime time.Duration, notAfter time.Time) {
 	chain, err := parseChain(pair, now)
 	if err != nil {
-		return 0, time.Time{} // it was parsed when it was loaded
+		return 0, time.Time{} // cannot happen: it was parsed when it was loaded
 	}
 	first := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
 	return chain[0].NotAfter.Sub(chain[0].NotBefore), first.NotAfter
 }
 
-// expiryState is what is known of the certificate in service.
+// expiryState describes the expiry of the certificate in service.
 type expiryState struct {
-	level            zerolog.Level // error if it has expired, warn if it will soon
+	level            zerolog.Level // error if it has expired, warn if it expires soon, or disabled
 	notice, notAfter time.Time     // when the level changes
 }
 
@@ -63,14 +63,14 @@ func (s *expiryState) wait(now time.Time) time.Duration {
 	return wait
 }
 
-// state checks the certificate in service. Without one, and if it is good, the level is Disabled.
+// state returns the state of the certificate in service.
 func (e *Expiry) state(now time.Time) expiryState {
 	pair, err := e.certificate(&tls.ClientHelloInfo{})
 	if err != nil {
 		return expiryState{level: zerolog.Disabled}
 	}
 	lifetime, notAfter := lifetimeOf(pair, now)
-	s := expiryState{zerolog.Disabled, notAfter.Add(-min(mostNotice, lifetime/5)), notAfter}
+	s := expiryState{zerolog.Disabled, notAfter.Add(-min(maxNotice, lifetime/5)), notAfter}
 	switch {
 	case now.After(s.notAfter):
 		s.level = zerolog.ErrorLevel
@@ -80,8 +80,8 @@ func (e *Expiry) state(now time.Time) expiryState {
 	return s
 }
 
-// Pending returns a reason for not being ready if the certificate has expired: clients refuse it, and
-// another replica may have a good one.
+// Pending returns a reason if the certificate has expired: clients refuse it, and another replica may
+// have a valid one.
 func (e *Expiry) Pending() []string {
 	if s := e.state(time.Now()); s.level == zerolog.ErrorLevel {
 		return []string{fmt.Sprintf("the certificate in service expired at %s", s.notAfter.Format(time.RFC3339))}
@@ -89,14 +89,8 @@ func (e *Expiry) Pending() []string {
 	return nil
 }
 
-// Reload logs a certificate that expires soon or has expired, after a reload on SIGHUP. It does not
-// wait.
-func (e *Expiry) Reload() {
-	select {
-	case e.reload <- struct{}{}:
-	default:
-	}
-}
+// Reload logs the state again, as on SIGHUP. It does not wait.
+func (e *Expiry) Reload() { notify(e.reload) }
 
 // Run logs a warning before the certificate expires and an error afterwards, each once a day, until
 // ctx ends; then it returns nil.
@@ -116,13 +110,13 @@ func (e *Expiry) Run(ctx context.Context) error {
 		state := e.state(now)
 		wait = state.wait(now)
 		if state != last || now.Sub(logged) >= expiryRepeat {
-			e.report(state)
+			e.logState(state)
 			last, logged = state, now
 		}
 	}
 }
 
-func (e *Expiry) report(s expiryState) {
+func (e *Expiry) logState(s expiryState) {
 	event := e.log.WithLevel(s.level).Time("not_after", s.notAfter)
 	if s.level == zerolog.ErrorLevel {
 		event.Msg("the certificate in service has expired: clients refuse it; renew it")

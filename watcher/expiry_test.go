@@ -17,18 +17,18 @@ const (
 	expired = "the certificate in service has expired"
 )
 
-// valid sets the lifetime of a certificate.
+// valid sets the validity period of a certificate, relative to now.
 func valid(from, to time.Duration) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(from), time.Now().Add(to) }
 }
 
-// Clients refuse these, so they must not replace a good pair.
-func TestAPairThatClientsRefuseLeavesTheOldOneInService(t *testing.T) {
+// A pair that clients refuse must not replace a valid one.
+func TestPairThatClientsRefuse(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	// The chain of lower has only its own certificate: the file is leaf, lower, middle.
-	withMiddle := func(change ...func(*x509.Certificate)) func(*testing.T, *safe) {
-		return func(t *testing.T, s *safe) {
+	withMiddle := func(change ...func(*x509.Certificate)) func(*testing.T, *testCertWatcher) {
+		return func(t *testing.T, s *testCertWatcher) {
 			t.Helper()
 			middle := new(issuer).ca(t, "root").ca(t, "middle", change...)
 			pair := middle.ca(t, "lower").issue(t, "two")
@@ -37,7 +37,7 @@ func TestAPairThatClientsRefuseLeavesTheOldOneInService(t *testing.T) {
 		}
 	}
 	forClients := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
-	wantAllKept(t, map[string]spoiling{
+	wantAllKept(t, map[string]corruption{
 		"an expired intermediate":        {withMiddle(valid(-2*day, -time.Minute)), `the intermediate certificate "CN=middle" expired at `},
 		"an intermediate of tomorrow":    {withMiddle(valid(day, 2*day)), `the intermediate certificate "CN=middle" is not valid before `},
 		"an intermediate for clients":    {withMiddle(forClients), `the intermediate certificate "CN=middle" is not for servers`},
@@ -48,7 +48,7 @@ func TestAPairThatClientsRefuseLeavesTheOldOneInService(t *testing.T) {
 				c.DNSNames = append(c.DNSNames, "name"+strconv.Itoa(n)+".example.com")
 			}
 		}), "the certificate and its chain have "},
-		"a large chain": {func(t *testing.T, s *safe) {
+		"a large chain": {func(t *testing.T, s *testCertWatcher) {
 			t.Helper()
 			pair := issue(t, "two")
 			pair.cert = strings.Repeat(pair.cert, 300)
@@ -57,8 +57,8 @@ func TestAPairThatClientsRefuseLeavesTheOldOneInService(t *testing.T) {
 	})
 }
 
-// Certificates beside the path to the root do no harm, and the order does not matter.
-func TestAChainWithOthersIsServed(t *testing.T) {
+// Certificates that are not on the path to the root are ignored, and the order does not matter.
+func TestChainWithOtherCertificates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		root := new(issuer).ca(t, "root", valid(-48*time.Hour, -time.Hour))
@@ -67,19 +67,19 @@ func TestAChainWithOthersIsServed(t *testing.T) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
 		})
 		pair := lower.issue(t, "one", valid(time.Minute*30, time.Hour))
-		stranger := new(issuer).ca(t, "other root").ca(t, "stranger", valid(-48*time.Hour, -time.Hour))
-		pair.cert += stranger.chain + root.chain + middle.chain
-		s := deaf(t)
+		other := new(issuer).ca(t, "other root").ca(t, "other", valid(-48*time.Hour, -time.Hour))
+		pair.cert += other.chain + root.chain + middle.chain
+		s := newPollingCertWatcher(t)
 		s.put(t, pair)
 		s.run(t)
-		s.wantNow(t, "one")
+		s.wantServed(t, "one")
 	})
 }
 
-// monitored is a key pair whose expiry is checked.
-func monitored(t *testing.T, pair issued) (*safe, *watcher.Expiry) {
+// startExpiry runs an Expiry of a certificate.
+func startExpiry(t *testing.T, pair keyPairPEM) (*testCertWatcher, *watcher.Expiry) {
 	t.Helper()
-	s := deaf(t)
+	s := newPollingCertWatcher(t)
 	s.put(t, pair)
 	expiry := watcher.NewExpiry(s.GetCertificate, s.log.logger())
 	background(t, expiry.Run)
@@ -87,26 +87,26 @@ func monitored(t *testing.T, pair issued) (*safe, *watcher.Expiry) {
 	return s, expiry
 }
 
-// A warning comes seven days ahead, and an error at expiry, once a day. Readiness fails with expiry
-// and returns with a new certificate.
+// A warning is logged seven days before expiry and an error after it, once a day. Readiness fails from
+// expiry until a new certificate is loaded.
 func TestExpiryIsLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
-		s, expiry := monitored(t, issue(t, "one", valid(-82*day, 8*day)))
-		elapse(23 * time.Hour)
+		s, expiry := startExpiry(t, issue(t, "one", valid(-82*day, 8*day)))
+		advance(23 * time.Hour)
 		s.log.wantLines(t, soon, 0)
-		elapse(time.Hour + time.Minute)
+		advance(time.Hour + time.Minute)
 		line := s.log.wantLines(t, soon, 1)[0]
 		if line["level"] != "warn" || line["not_after"] == nil {
 			t.Errorf("logged %v", line)
 		}
-		elapse(day)
+		advance(day)
 		s.log.wantLines(t, soon, 2)
-		elapse(5*day + 23*time.Hour)
+		advance(5*day + 23*time.Hour)
 		s.log.wantLines(t, expired, 0)
 		wantPending(t, expiry.Pending())
-		elapse(2 * time.Hour)
+		advance(2 * time.Hour)
 		if line := s.log.wantLines(t, expired, 1)[0]; line["level"] != "error" {
 			t.Errorf("logged %v", line)
 		}
@@ -115,24 +115,24 @@ func TestExpiryIsLogged(t *testing.T) {
 		}
 		s.put(t, issue(t, "two", valid(0, 90*day)))
 		s.poll()
-		s.wantNow(t, "two")
+		s.wantServed(t, "two")
 		wantPending(t, expiry.Pending())
-		elapse(2 * day)
+		advance(2 * day)
 		s.log.wantLines(t, expired, 1)
 	})
 }
 
-// The notice is shorter for a certificate of a short life, and the chain counts.
-func TestExpiryOfShortLives(t *testing.T) {
+// The notice is shorter for a short lifetime. An intermediate may expire first.
+func TestExpiryOfShortLifetime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		middle := new(issuer).ca(t, "root").ca(t, "middle", valid(-48*time.Hour, 40*time.Minute))
-		s, expiry := monitored(t, middle.issue(t, "one", valid(0, 50*time.Minute)))
-		elapse(29 * time.Minute)
+		s, expiry := startExpiry(t, middle.issue(t, "one", valid(0, 50*time.Minute)))
+		advance(29 * time.Minute)
 		s.log.wantLines(t, soon, 0)
-		elapse(2 * time.Minute)
+		advance(2 * time.Minute)
 		s.log.wantLines(t, soon, 1)
-		elapse(10 * time.Minute)
+		advance(10 * time.Minute)
 		s.log.wantLines(t, expired, 1)
 		if expiry.Pending() == nil {
 			t.Error("nothing is pending")
@@ -140,55 +140,53 @@ func TestExpiryOfShortLives(t *testing.T) {
 	})
 }
 
-// A certificate that lives for seconds is warned of, too.
-func TestExpiryOfSeconds(t *testing.T) {
+func TestExpiryWithinSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, _ := monitored(t, issue(t, "one", valid(0, 25*time.Second)))
-		elapse(18 * time.Second)
+		s, _ := startExpiry(t, issue(t, "one", valid(0, 25*time.Second)))
+		advance(18 * time.Second)
 		s.log.wantLines(t, soon, 0)
-		elapse(2 * time.Second)
+		advance(2 * time.Second)
 		s.log.wantLines(t, soon, 1)
 		s.log.wantLines(t, expired, 0)
-		elapse(5 * time.Second)
+		advance(5 * time.Second)
 		s.log.wantLines(t, expired, 1)
 	})
 }
 
-// SIGHUP logs the state again, unless the reload has improved it.
+// SIGHUP logs the state again, unless the reload loaded a better certificate.
 func TestExpiryIsLoggedOnReload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, expiry := monitored(t, issue(t, "one", valid(-time.Hour, time.Minute)))
+		s, expiry := startExpiry(t, issue(t, "one", valid(-time.Hour, time.Minute)))
 		reload := func() {
 			s.Reload()
 			expiry.Reload()
-			elapse(2 * time.Second)
+			advance(2 * time.Second)
 		}
-		elapse(20 * time.Second)
+		advance(20 * time.Second)
 		s.log.wantLines(t, soon, 1)
 		reload()
 		s.log.wantLines(t, soon, 2)
-		elapse(time.Minute)
+		advance(time.Minute)
 		s.log.wantLines(t, expired, 1)
 		reload()
 		s.log.wantLines(t, expired, 2)
 		s.put(t, issue(t, "two"))
 		reload()
-		s.wantNow(t, "two")
+		s.wantServed(t, "two")
 		s.log.wantLines(t, expired, 2)
 	})
 }
 
-// Before the first certificate there is nothing to check.
-func TestExpiryWithoutACertificate(t *testing.T) {
+func TestExpiryWithoutCertificate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := deaf(t)
+		s := newPollingCertWatcher(t)
 		expiry := watcher.NewExpiry(s.GetCertificate, s.log.logger())
 		background(t, expiry.Run)
 		expiry.Reload()
-		elapse(time.Minute)
+		advance(time.Minute)
 		wantPending(t, expiry.Pending())
 		if text := s.log.String(); text != "" {
 			t.Errorf("logged %s", text)

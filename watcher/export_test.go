@@ -1,23 +1,11 @@
 package watcher
 
-import "time"
-
-// SetAnswerTimeout shortens what a test would otherwise wait for. It must come before Run.
-func (c *ConfigMaps) SetAnswerTimeout(timeout time.Duration) {
-	c.informer.Timeout = timeout
-}
-
-// SetTimeouts does the same for lists and watches, and for questions.
-func (n *Namespaces) SetTimeouts(answer, question time.Duration) {
-	n.informer.Timeout, n.patience = answer, question
-}
-
-// Remembered is how many answers are kept of namespaces that were not seen yet.
-func (n *Namespaces) Remembered() int {
+// Cached returns the number of cached namespaces.
+func (n *Namespaces) Cached() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.fresh)
+	return len(n.cache)
 }
 
-// MostRemembered is how many there may be.
-const MostRemembered = mostFresh
+// MaxCached is the limit of Cached.
+const MaxCached = maxCached

@@ -2,179 +2,137 @@ package watcher_test
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/rest"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 
-	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/watcher"
 )
 
-const requestAnnotation = "injector.tumblr.com/request"
+const (
+	requestAnnotation = "injector.tumblr.com/request"
+	namespaceGrant    = "a ClusterRole that has the verbs get, list and watch"
+	unwatchable       = "cannot watch namespaces"
+)
 
-// namespaceServer is an API server with namespaces. Watches have the events that a test sends.
-type namespaceServer struct {
-	*httptest.Server
-	events chan string
-
+// fakeNamespaces is a client of namespaces. A watch has the events that a test sends.
+type fakeNamespaces struct {
 	mu         sync.Mutex
 	namespaces map[string]string // by name: the annotation
-	unlisted   map[string]bool   // those that lists do not have yet
-	fail       http.HandlerFunc  // answers instead; nil if all is well
-	gets       []string          // names that were asked for
+	unlisted   string            // the namespace that lists lack
+	err        failure           // of all requests; nil for success
+	stream     *apiwatch.FakeWatcher
+	gets       []string
 }
 
-func newNamespaceServer(t *testing.T, fail http.HandlerFunc) *namespaceServer {
-	t.Helper()
-	s := &namespaceServer{
-		events: make(chan string), fail: fail,
-		namespaces: map[string]string{"team": "logger:v1", "fresh": "logger:v2"}, unlisted: map[string]bool{"fresh": true},
-	}
-	s.Server = httptest.NewServer(s)
-	t.Cleanup(s.Close)
-	t.Cleanup(s.CloseClientConnections)
-	return s
-}
-
-// become has the server answer so from now on.
-func (s *namespaceServer) become(fail http.HandlerFunc) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail = fail
-}
-
-// send has the watch tell of a namespace.
-func (s *namespaceServer) send(t *testing.T, kind, name, request string) {
-	t.Helper()
-	event, err := json.Marshal(map[string]any{"type": kind, "object": metadataOf(name, request)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case s.events <- string(event):
-	case <-time.After(deadline):
-		t.Fatal("there is no watch")
+func newFakeNamespaces() *fakeNamespaces {
+	return &fakeNamespaces{
+		namespaces: map[string]string{"team": "logger:v1", "fresh": "logger:v2"}, unlisted: "fresh",
 	}
 }
 
-// asked are the names that were asked for, in order.
-func (s *namespaceServer) asked() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Join(s.gets, ",")
+func (f *fakeNamespaces) Get(ctx context.Context, name string, _ metav1.GetOptions) (*metav1.PartialObjectMetadata, error) {
+	f.mu.Lock()
+	request, found := f.namespaces[name]
+	fail := f.err
+	f.gets = append(f.gets, name)
+	f.mu.Unlock()
+	switch {
+	case fail != nil:
+		return new(metav1.PartialObjectMetadata), fail(ctx)
+	case !found:
+		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, name)
+	}
+	return namespaceWith(name, request), nil
 }
 
-func metadataOf(name, request string) metav1.PartialObjectMetadata {
-	m := metav1.PartialObjectMetadata{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadata"},
-		ObjectMeta: metav1.ObjectMeta{Name: name, UID: "u", ResourceVersion: "8"},
+func (f *fakeNamespaces) List(ctx context.Context, _ metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fail := f.err; fail != nil {
+		f.mu.Unlock()
+		defer f.mu.Lock()
+		return nil, fail(ctx)
 	}
+	list := &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "7"}}
+	for _, name := range slices.Sorted(maps.Keys(f.namespaces)) {
+		if name != f.unlisted {
+			list.Items = append(list.Items, *namespaceWith(name, f.namespaces[name]))
+		}
+	}
+	return list, nil
+}
+
+func (f *fakeNamespaces) Watch(context.Context, metav1.ListOptions) (apiwatch.Interface, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stream = apiwatch.NewFake()
+	return f.stream, nil
+}
+
+// fail makes all requests fail; nil ends this.
+func (f *fakeNamespaces) fail(err failure) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+// set sets the annotation of a namespace.
+func (f *fakeNamespaces) set(name, request string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.namespaces[name] = request
+}
+
+// send sends an event of the watch.
+func (f *fakeNamespaces) send(event apiwatch.EventType, name, request string) {
+	f.mu.Lock()
+	stream := f.stream
+	f.mu.Unlock()
+	stream.Action(event, namespaceWith(name, request))
+	synctest.Wait()
+}
+
+// got returns the names of the namespaces that were read, in order.
+func (f *fakeNamespaces) got() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.gets, ",")
+}
+
+// namespaceWith returns a namespace with a request; an empty request is none.
+func namespaceWith(name, request string) *metav1.PartialObjectMetadata {
+	m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, UID: "u", ResourceVersion: "8"}}
 	if request != "" {
 		m.Annotations = map[string]string{requestAnnotation: request, "other": "x"}
 	}
 	return m
 }
 
-func (s *namespaceServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, get := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/")
-	s.mu.Lock()
-	fail := s.fail
-	if get {
-		s.gets = append(s.gets, name)
-	}
-	s.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	switch {
-	case fail != nil:
-		fail(w, r)
-	case get:
-		s.get(w, r, name)
-	case r.URL.Query().Get("watch") == "":
-		s.list(w)
-	default:
-		s.watch(w, r)
-	}
-}
-
-func (s *namespaceServer) get(w http.ResponseWriter, r *http.Request, name string) {
-	s.mu.Lock()
-	request, found := s.namespaces[name]
-	s.mu.Unlock()
-	if !found {
-		status(404, metav1.StatusReasonNotFound, `namespaces "`+name+`" not found`)(w, r)
-		return
-	}
-	_ = json.NewEncoder(w).Encode(metadataOf(name, request))
-}
-
-func (s *namespaceServer) list(w http.ResponseWriter) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := metav1.PartialObjectMetadataList{
-		TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "PartialObjectMetadataList"},
-		ListMeta: metav1.ListMeta{ResourceVersion: "7"},
-	}
-	for name, request := range s.namespaces {
-		if !s.unlisted[name] {
-			list.Items = append(list.Items, metadataOf(name, request))
-		}
-	}
-	_ = json.NewEncoder(w).Encode(list)
-}
-
-func (s *namespaceServer) watch(w http.ResponseWriter, r *http.Request) {
-	for {
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // it is net/http's own
-		select {
-		case event := <-s.events:
-			_, _ = io.WriteString(w, event)
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
-// source gives the namespaces of the server, which nobody follows yet.
-func (s *namespaceServer) source(t *testing.T) (*watcher.Namespaces, *logbook) {
+// startNamespaces runs a source and waits until it is idle.
+func startNamespaces(t *testing.T, client *fakeNamespaces) (*watcher.Namespaces, *logBuffer) {
 	t.Helper()
-	group := kube.Group{Version: schema.GroupVersion{Version: "v1"}, Add: func(scheme *runtime.Scheme) error {
-		metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
-		return metav1.AddMetaToScheme(scheme)
-	}}
-	client, err := kube.NewClient(&rest.Config{Host: s.URL, QPS: -1}, group, "namespaces", "",
-		func() *metav1.PartialObjectMetadata { return new(metav1.PartialObjectMetadata) },
-		func() *metav1.PartialObjectMetadataList { return new(metav1.PartialObjectMetadataList) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := new(logbook)
+	log := new(logBuffer)
 	source := watcher.NewNamespaces(client, requestAnnotation, log.logger())
-	source.SetTimeouts(300*time.Millisecond, 2*time.Second)
-	return source, log
-}
-
-// followed runs it, and waits until it is synced.
-func (s *namespaceServer) followed(t *testing.T) (*watcher.Namespaces, *logbook) {
-	t.Helper()
-	source, log := s.source(t)
 	background(t, source.Run)
-	eventually(t, "the namespaces are read", func() bool { return source.Pending() == nil })
+	synctest.Wait()
 	return source, log
 }
 
-// wantDefault wants this answer; none is a namespace without a request.
+// wantDefault checks the annotation of a namespace; empty means that it has none.
 func wantDefault(t *testing.T, source *watcher.Namespaces, namespace, want string) {
 	t.Helper()
 	got, found, err := source.Default(t.Context(), namespace)
@@ -183,216 +141,230 @@ func wantDefault(t *testing.T, source *watcher.Namespaces, namespace, want strin
 	}
 }
 
-// becomes waits until a namespace has this request.
-func becomes(t *testing.T, source *watcher.Namespaces, namespace, want string) {
+func wantGets(t *testing.T, client *fakeNamespaces, want string) {
 	t.Helper()
-	eventually(t, namespace+" has "+want, func() bool {
-		got, _, err := source.Default(t.Context(), namespace)
-		return got == want && err == nil
+	if got := client.got(); got != want {
+		t.Errorf("namespaces %q were read, want %q", got, want)
+	}
+}
+
+func TestNamespacesAreWatched(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newFakeNamespaces()
+		client.set("silent", "")
+		source, log := startNamespaces(t, client)
+		wantDefault(t, source, "team", "logger:v1")
+		wantDefault(t, source, "silent", "")
+		client.send(apiwatch.Modified, "team", "logger:v3")
+		wantDefault(t, source, "team", "logger:v3")
+		client.send(apiwatch.Modified, "team", "")
+		wantDefault(t, source, "team", "")
+		wantGets(t, client, "")
+		log.wantLines(t, "", 0)
 	})
 }
 
-func TestNamespacesAreFollowed(t *testing.T) {
-	t.Parallel()
-	s := newNamespaceServer(t, nil)
-	s.namespaces["silent"] = ""
-	source, log := s.followed(t)
-	wantDefault(t, source, "team", "logger:v1")
-	wantDefault(t, source, "silent", "")
-	s.send(t, "MODIFIED", "team", "logger:v3")
-	becomes(t, source, "team", "logger:v3")
-	s.send(t, "MODIFIED", "team", "")
-	becomes(t, source, "team", "")
-	if asked := s.asked(); asked != "" {
-		t.Errorf("the server was asked for %s, which it had told of", asked)
-	}
-	if text := fmt.Sprint(log.lines(t, "")); text != "[]" {
-		t.Errorf("something is logged: %s", text)
-	}
-}
-
-// A namespace that was not seen yet is asked for once, and forgotten as soon as it is seen.
+// A namespace that the informer has not seen is read once. Its cache entry ends when the informer sees it.
 func TestNamespaceNotYetSeen(t *testing.T) {
 	t.Parallel()
-	s := newNamespaceServer(t, nil)
-	source, _ := s.followed(t)
-	for range 3 {
+	synctest.Test(t, func(t *testing.T) {
+		client := newFakeNamespaces()
+		source, _ := startNamespaces(t, client)
+		for range 3 {
+			wantDefault(t, source, "fresh", "logger:v2")
+		}
+		wantGets(t, client, "fresh")
+		if got := source.Cached(); got != 1 {
+			t.Errorf("%d namespaces are cached", got)
+		}
+		client.send(apiwatch.Added, "fresh", "logger:v3")
+		wantDefault(t, source, "fresh", "logger:v3")
+		if got := source.Cached(); got != 0 {
+			t.Errorf("%d namespaces are cached", got)
+		}
+		client.send(apiwatch.Deleted, "fresh", "logger:v3")
 		wantDefault(t, source, "fresh", "logger:v2")
-	}
-	if asked := s.asked(); asked != "fresh" || source.Remembered() != 1 {
-		t.Errorf("the server was asked for %s, and %d answers are remembered", asked, source.Remembered())
-	}
-	s.send(t, "ADDED", "fresh", "logger:v3")
-	becomes(t, source, "fresh", "logger:v3")
-	eventually(t, "the answer is forgotten", func() bool { return source.Remembered() == 0 })
-	s.send(t, "DELETED", "fresh", "logger:v3")
-	becomes(t, source, "fresh", "logger:v2") // as the server says now
-	if asked := s.asked(); asked != "fresh,fresh" {
-		t.Errorf("the server was asked for %s", asked)
-	}
+		wantGets(t, client, "fresh,fresh")
+	})
 }
 
-// Before the first list, everything is asked for.
 func TestNamespacesBeforeRun(t *testing.T) {
 	t.Parallel()
-	s := newNamespaceServer(t, nil)
-	source, _ := s.source(t)
-	if pending := fmt.Sprint(source.Pending()); pending != "[namespaces have not been read yet: not synced yet]" {
-		t.Errorf("pending is %s", pending)
-	}
+	source := watcher.NewNamespaces(newFakeNamespaces(), requestAnnotation, new(logBuffer).logger())
+	wantPending(t, source.Pending(), "namespaces have not been read yet: not synced yet")
 	wantDefault(t, source, "team", "logger:v1")
 }
 
-// All who ask for a namespace at a time share one question, and those for another one have theirs.
-// Who leaves takes the answer from nobody.
-func TestNamespaceQuestionIsShared(t *testing.T) {
+// Concurrent calls for one namespace share a request. A caller that leaves does not cancel it.
+func TestNamespaceRequestIsShared(t *testing.T) {
 	t.Parallel()
-	s := newNamespaceServer(t, nil)
-	source, _ := s.source(t)
-	source.SetTimeouts(deadline, deadline)
-	background(t, source.Run)
-	eventually(t, "the namespaces are read", func() bool { return source.Pending() == nil })
-	going := make(chan struct{})
-	s.become(func(w http.ResponseWriter, r *http.Request) {
-		<-going
-		s.get(w, r, strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/"))
-	})
-	hasty, leave := context.WithCancel(t.Context())
-	left := make(chan error)
-	go func() {
-		_, _, err := source.Default(hasty, "fresh")
-		left <- err
-	}()
-	eventually(t, "the question is asked", func() bool { return s.asked() == "fresh" })
-	answers := make(chan string)
-	for range 50 {
-		go func() {
-			request, _, err := source.Default(t.Context(), "fresh")
-			answers <- fmt.Sprint(request, err)
-		}()
-	}
-	leave()
-	if err := receive(t, "the hasty one leaves", left); fmt.Sprint(err) != "cannot get namespace fresh: no answer came in time" {
-		t.Errorf("who leaves is told %v", err)
-	}
-	close(going)
-	for range 50 {
-		if answer := receive(t, "an answer", answers); answer != "logger:v2<nil>" {
-			t.Errorf("the answer is %s", answer)
+	synctest.Test(t, func(t *testing.T) {
+		client := newFakeNamespaces()
+		source, _ := startNamespaces(t, client)
+		client.fail(func(context.Context) error {
+			<-time.After(time.Second)
+			return errors.New("away")
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		errs := make(chan error, 51)
+		get := func(ctx context.Context) {
+			_, _, err := source.Default(ctx, "fresh")
+			errs <- err
 		}
-	}
-	if asked := s.asked(); asked != "fresh" {
-		t.Errorf("the server was asked for %s", asked)
-	}
-}
-
-// That there is no such namespace is an answer, which is true for no longer than a moment.
-func TestNamespaceThatDoesNotExist(t *testing.T) {
-	t.Parallel()
-	s := newNamespaceServer(t, nil)
-	source, _ := s.followed(t)
-	wantDefault(t, source, "later", "")
-	s.mu.Lock()
-	s.namespaces["later"] = "logger:v4"
-	s.mu.Unlock()
-	wantDefault(t, source, "later", "logger:v4")
-	for _, impossible := range []string{"", ".", "..", "a/b", "a/../../../healthz", "a%2fb", "A", "a b", strings.Repeat("a", 64), "a?x=y"} {
-		wantDefault(t, source, impossible, "")
-	}
-	if asked := s.asked(); asked != "later,later" {
-		t.Errorf("the server was asked for %s", asked)
-	}
-}
-
-// Whatever the API server answers at first, it is said once, readiness says it too, and all is well as
-// soon as the API server is.
-func TestNamespacesOfAServerThatFailsAtStart(t *testing.T) {
-	t.Parallel()
-	for name, failure := range failures() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newNamespaceServer(t, failure.fail)
-			source, log := s.source(t)
-			background(t, source.Run)
-			eventually(t, "the failure is logged", func() bool { return len(log.lines(t, "namespaces cannot be followed")) > 0 })
-			why, _ := log.lines(t, "namespaces cannot be followed")[0]["error"].(string)
-			want := strings.NewReplacer("a Role", "a ClusterRole that has the verbs get, list and watch").Replace(failure.want)
-			if !strings.HasPrefix(why, "cannot list namespaces: ") || !strings.Contains(why, want) || strings.Contains(why, "\n") {
-				t.Errorf("it is said that %q, want %q in it", why, want)
+		go get(ctx)
+		synctest.Wait()
+		for range 50 {
+			go get(t.Context())
+		}
+		cancel()
+		if err := <-errs; fmt.Sprint(err) != "cannot get namespace fresh: no answer came in time" {
+			t.Errorf("the caller that leaves gets %v", err)
+		}
+		for range 50 {
+			if err := <-errs; fmt.Sprint(err) != "cannot get namespace fresh: away" {
+				t.Errorf("another caller gets %v", err)
 			}
-			if pending := fmt.Sprint(source.Pending()); !strings.HasPrefix(pending, "[namespaces have not been read yet: cannot list namespaces: ") {
-				t.Errorf("pending is %s", pending)
-			}
-			s.become(nil)
-			eventually(t, "nothing is pending", func() bool { return source.Pending() == nil })
-			eventually(t, "that is logged", func() bool { return len(log.lines(t, "namespaces can be followed again")) == 1 })
-			wantDefault(t, source, "team", "logger:v1")
-		})
-	}
-}
-
-// Later, what is known stays in use, and what is not known cannot be told.
-func TestNamespacesOfAServerThatFailsLater(t *testing.T) {
-	t.Parallel()
-	for name, failure := range failures() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newNamespaceServer(t, nil)
-			source, _ := s.source(t)
-			source.SetTimeouts(300*time.Millisecond, time.Second)
-			background(t, source.Run)
-			eventually(t, "the namespaces are read", func() bool { return source.Pending() == nil })
-			wantDefault(t, source, "fresh", "logger:v2")
-			s.become(failure.fail)
-			wantDefault(t, source, "team", "logger:v1")
-			wantDefault(t, source, "fresh", "logger:v2")
-			got, found, err := source.Default(t.Context(), "unseen")
-			if name == "not found" {
-				if found || err != nil {
-					t.Errorf("%q, %v, %v", got, found, err)
-				}
-				return
-			}
-			want := strings.NewReplacer("not a list of this kind", "no Namespace", "a Role", "a ClusterRole").Replace(failure.want)
-			if found || err == nil || !strings.HasPrefix(err.Error(), "cannot get namespace unseen: ") || !strings.Contains(err.Error(), want) {
-				t.Errorf("%v, %v, want %q in it", found, err, want)
-			}
-			s.become(nil)
-			s.mu.Lock()
-			s.namespaces["unseen"] = "logger:v5"
-			s.mu.Unlock()
-			wantDefault(t, source, "unseen", "logger:v5")
-		})
-	}
-}
-
-// A server that has no namespaces at all, such as a proxy, is not taken for one that lacks this one.
-func TestNamespaceOfNoAPIServer(t *testing.T) {
-	t.Parallel()
-	s := newNamespaceServer(t, nil)
-	source, _ := s.followed(t)
-	s.become(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/plain")
-		http.NotFound(w, r)
+		}
+		wantGets(t, client, "fresh")
 	})
-	if _, found, err := source.Default(t.Context(), "unseen"); found || err == nil {
-		t.Errorf("%v, %v", found, err)
+}
+
+// NotFound is not cached, and impossible names are not requested.
+func TestNamespaceNotFound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newFakeNamespaces()
+		source, _ := startNamespaces(t, client)
+		wantDefault(t, source, "later", "")
+		client.set("later", "logger:v4")
+		wantDefault(t, source, "later", "logger:v4")
+		for _, name := range []string{
+			"", ".", "..", "a/b", "a/../../../healthz", "a%2fb", "A", "a b", strings.Repeat("a", 64), "a?x=y",
+		} {
+			wantDefault(t, source, name, "")
+		}
+		wantGets(t, client, "later,later")
+	})
+}
+
+func TestNamespacesFailAtStart(t *testing.T) {
+	t.Parallel()
+	for name, test := range failures("namespaces", namespaceGrant) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := newFakeNamespaces()
+				client.fail(test.fail)
+				source, log := startNamespaces(t, client)
+				advance(5 * time.Minute)
+				want := "cannot list namespaces: " + test.want
+				if line := log.wantLines(t, unwatchable, 1)[0]; line["error"] != want {
+					t.Errorf("logged %q, want %q", line["error"], want)
+				}
+				wantPending(t, source.Pending(), "namespaces have not been read yet: "+want)
+				client.fail(nil)
+				advance(2 * time.Minute)
+				wantPending(t, source.Pending())
+				log.wantLines(t, "namespaces are watched again", 1)
+				wantDefault(t, source, "team", "logger:v1")
+			})
+		})
 	}
 }
 
-// What is remembered is bounded; beyond, each is asked for again.
-func TestNamespacesRememberedAreBounded(t *testing.T) {
+// While requests fail, known annotations stay in use, and other lookups fail.
+func TestNamespacesFailLater(t *testing.T) {
 	t.Parallel()
-	s := newNamespaceServer(t, nil)
-	source, _ := s.source(t)
-	for n := range watcher.MostRemembered + 10 {
-		name := "n" + strconv.Itoa(n)
-		s.mu.Lock()
-		s.namespaces[name] = name
-		s.mu.Unlock()
-		wantDefault(t, source, name, name)
+	tests := failures("namespaces", namespaceGrant)
+	const foreign = "the response is not a Namespace"
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"an object":    {nil, foreign},
+		"another kind": {runtime.NewNotRegisteredErrForKind("x", schema.GroupVersionKind{Kind: "Page"}), foreign},
+		"a proxy": {
+			apierrors.NewGenericServerResponse(404, "get", schema.GroupResource{}, "", "no such page", 0, true),
+			"the server could not find the requested resource",
+		},
+	} {
+		tests[name] = struct {
+			fail failure
+			want string
+		}{func(context.Context) error { return test.err }, test.want}
 	}
-	if got := source.Remembered(); got != watcher.MostRemembered {
-		t.Errorf("%d answers are remembered", got)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := newFakeNamespaces()
+				source, _ := startNamespaces(t, client)
+				wantDefault(t, source, "fresh", "logger:v2")
+				client.fail(test.fail)
+				wantDefault(t, source, "team", "logger:v1")
+				wantDefault(t, source, "fresh", "logger:v2")
+				_, found, err := source.Default(t.Context(), "unseen")
+				if want := "cannot get namespace unseen: " + test.want; found || fmt.Sprint(err) != want {
+					t.Errorf("%v, %v, want %q", found, err, want)
+				}
+				client.fail(nil)
+				client.set("unseen", "logger:v5")
+				wantDefault(t, source, "unseen", "logger:v5")
+			})
+		})
 	}
+}
+
+// A cache entry expires, so that the deletion of a namespace is noticed. While requests fail, the last response
+// stays in use.
+func TestNamespaceCacheExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newFakeNamespaces()
+		source := watcher.NewNamespaces(client, requestAnnotation, new(logBuffer).logger())
+		wantDefault(t, source, "team", "logger:v1")
+		client.set("team", "logger:v2")
+		advance(29 * time.Second)
+		wantDefault(t, source, "team", "logger:v1")
+		wantGets(t, client, "team")
+		advance(2 * time.Second)
+		wantDefault(t, source, "team", "logger:v2")
+		client.fail(internal)
+		for range 10 {
+			advance(6 * time.Second)
+			wantDefault(t, source, "team", "logger:v2")
+		}
+		wantGets(t, client, "team,team,team,team")
+		client.fail(nil)
+		delete(client.namespaces, "team")
+		advance(31 * time.Second)
+		wantDefault(t, source, "team", "")
+		client.fail(internal)
+		if _, _, err := source.Default(t.Context(), "team"); err == nil {
+			t.Error("a deleted namespace is cached")
+		}
+	})
+}
+
+// The cache is bounded. Expired entries make room for new ones.
+func TestNamespaceCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newFakeNamespaces()
+		source := watcher.NewNamespaces(client, requestAnnotation, new(logBuffer).logger())
+		for n := range watcher.MaxCached + 10 {
+			client.set(strconv.Itoa(n), "logger:v1")
+			wantDefault(t, source, strconv.Itoa(n), "logger:v1")
+		}
+		if got := source.Cached(); got != watcher.MaxCached {
+			t.Errorf("%d namespaces are cached", got)
+		}
+		advance(31 * time.Second)
+		client.set("late", "logger:v2")
+		wantDefault(t, source, "late", "logger:v2")
+		if got := source.Cached(); got != 1 {
+			t.Errorf("%d namespaces are cached", got)
+		}
+	})
 }

@@ -13,25 +13,25 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
-// faulty is a source that may panic.
-type faulty struct {
-	*fake
+// panickingSource is a source that panics while broken is set.
+type panickingSource struct {
+	*fakeSource
 	broken atomic.Bool
 }
 
-func (f *faulty) Documents(ctx context.Context) ([]conf.Document, error) {
+func (f *panickingSource) Documents(ctx context.Context) ([]conf.Document, error) {
 	if f.broken.Load() {
 		panic("s3cr3t")
 	}
-	return f.fake.Documents(ctx)
+	return f.fakeSource.Documents(ctx)
 }
 
 // A reload that panics is logged and counted. What was published stays, and the next reload works.
-func TestAReloadPanics(t *testing.T) {
+func TestReloadPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := &faulty{fake: newFake("a", sidecar("logger:v1", "first"))}
-		b := newBench(t, source).run(t)
+		source := &panickingSource{fakeSource: newFakeSource("a", sidecar("logger:v1", "first"))}
+		b := newTestReloader(t, source).run(t)
 		source.broken.Store(true)
 		source.hold(sidecar("logger:v1", "second"))
 		b.reload()
@@ -46,26 +46,26 @@ func TestAReloadPanics(t *testing.T) {
 		b.wantServed(t, "logger:v1=second")
 		b.wantResults(t, true, false, true)
 		if strings.Contains(b.log.String(), "s3cr3t") {
-			t.Errorf("the log has what the panic was about: %s", b.log)
+			t.Errorf("the log has the value of the panic: %s", b.log)
 		}
 	})
 }
 
-// missing are files of which none is there. Opening one calls the function.
-type missing func()
+// missingFiles is an empty file system that calls the function for each Open.
+type missingFiles func()
 
-func (f missing) Open(name string) (fs.File, error) {
+func (f missingFiles) Open(name string) (fs.File, error) {
 	f()
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-// A document that panics does not keep others from being reloaded.
-func TestADocumentPanics(t *testing.T) {
+// A document whose load panics does not affect others.
+func TestDocumentPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"), "name: heir\ninherits: base.yaml\n")
-		b := newBench(t, source)
-		source.documents[1].Files = missing(func() { panic("s3cr3t") })
+		source := newFakeSource("a", sidecar("logger:v1", "first"), "name: child\ninherits: base.yaml\n")
+		b := newTestReloader(t, source)
+		source.documents[1].Files = missingFiles(func() { panic("s3cr3t") })
 		b.run(t)
 		b.wantServed(t, "logger:v1=first")
 		b.wantResults(t, false)
@@ -74,27 +74,27 @@ func TestADocumentPanics(t *testing.T) {
 	})
 }
 
-// The end of the context ends a load that has many documents to go.
-func TestALoadEndsWithItsContext(t *testing.T) {
+// The end of ctx stops a load between documents.
+func TestLoadEndsWithContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", "name: a\ninherits: a.yaml\n", "name: b\ninherits: b.yaml\n", "name: c\ninherits: c.yaml\n")
+		source := newFakeSource("a", "name: a\ninherits: a.yaml\n", "name: b\ninherits: b.yaml\n", "name: c\ninherits: c.yaml\n")
 		opened := 0
 		for i := range source.documents {
-			source.documents[i].Files = missing(func() {
+			source.documents[i].Files = missingFiles(func() {
 				opened++
 				time.Sleep(time.Second)
 			})
 		}
-		shelf := new(shelf)
-		r := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{source}, Publisher: shelf, Log: new(logbook).logger()})
+		publisher := new(fakePublisher)
+		r := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{source}, Publisher: publisher, Log: new(logBuffer).logger()})
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
 		if err := r.Run(ctx); err != nil {
 			t.Error(err)
 		}
-		if opened != 2 || shelf.generations() != 0 {
-			t.Errorf("%d files were opened, and %d sets published", opened, shelf.generations())
+		if opened != 2 || publisher.current() != 0 {
+			t.Errorf("%d files were opened, and %d sets published", opened, publisher.current())
 		}
 	})
 }

@@ -15,97 +15,95 @@ import (
 
 // Options are the parts of a Reloader.
 type Options struct {
-	// Sources yield the documents. Their order does not matter.
+	// Sources provide the documents, in any order.
 	Sources []Source
-	// Rules are those that documents are loaded by.
+	// Rules are used to load the documents.
 	Rules conf.Rules
-	// Publisher takes what was loaded.
+	// Publisher takes the loaded sets.
 	Publisher Publisher
-	// Log gets a line for each thing that changed, and none when nothing did.
+	// Log gets a line for each change.
 	Log zerolog.Logger
-	// Observe is called after each reload, from one goroutine. It gets false when a source
-	// could not be read or a document is rejected, also when that is so since long. A source
-	// that is not synced yet does not count. Nil means that nobody looks.
+	// Observe is called after each reload, from one goroutine. It gets false if a source cannot be
+	// read or a document is rejected, even if that has not changed. A source that is not synced yet
+	// does not count. Optional.
 	Observe func(ok bool)
 }
 
-// Reloader keeps what is published equal to what the sources hold. Make it with NewReloader.
-// All methods are safe for concurrent use; Run is called once.
+// Reloader publishes the documents of its sources. Make it with NewReloader. All methods are safe for
+// concurrent use; Run is called once.
 type Reloader struct {
 	rules     conf.Rules
 	publisher Publisher
 	log       zerolog.Logger
 	observe   func(ok bool)
-	trigger   trigger
+	debouncer debouncer
 
 	// These belong to the goroutine that reloads.
-	set     *conf.Set
-	journal journal
+	set       *conf.Set
+	reloadLog reloadLog
 
-	// mu guards what Pending reads.
+	// mu guards the fields that Pending reads.
 	mu        sync.Mutex
-	feeds     []*feed
+	sources   []*sourceState
 	published bool
 }
 
-// feed is a source with what it last yielded.
-type feed struct {
-	source    Source
+// sourceState is a source and its last documents.
+type sourceState struct {
+	Source
 	documents []conf.Document
-	read      bool  // once at least; only the goroutine that reloads looks at it
-	synced    bool  // what was read is published, or something newer
-	failure   error // of the latest reading; nil when that was good
+	read      bool  // at least once; only the goroutine that reloads uses it
+	synced    bool  // documents that were read are published
+	err       error // of the latest read
 }
 
-// NewReloader makes a reloader that does nothing before Run.
+// NewReloader returns a reloader that does nothing before Run.
 func NewReloader(options Options) *Reloader {
 	r := &Reloader{
 		rules:     options.Rules,
 		publisher: options.Publisher,
 		log:       options.Log,
 		observe:   options.Observe,
-		trigger:   newTrigger(),
-		journal:   journal{log: options.Log},
+		debouncer: newDebouncer(),
+		reloadLog: reloadLog{log: options.Log},
 	}
 	for _, source := range options.Sources {
-		r.feeds = append(r.feeds, &feed{source: source})
+		r.sources = append(r.sources, &sourceState{Source: source})
 	}
 	return r
 }
 
-// Run publishes what the sources hold, at once and after each change, until ctx ends; then
-// it returns nil. Changes settle over a short quiet period with an upper bound. An error
-// means that a source stopped for good.
+// Run publishes the documents of the sources at once, and again after each change, until ctx ends; then
+// it returns nil. Changes are debounced. An error means that a source cannot be watched any more.
 func (r *Reloader) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, f := range r.feeds {
-		group.Go(func() error { return r.watch(ctx, f.source) })
+	for _, s := range r.sources {
+		group.Go(func() error { return r.watch(ctx, s) })
 	}
 	group.Go(func() error {
-		for ordered, ok := false, true; ok; ordered, ok = r.trigger.wait(ctx) {
-			r.reconcileSafely(ctx, ordered)
+		for explicit, ok := false, true; ok; explicit, ok = r.debouncer.wait(ctx) {
+			r.reconcileSafely(ctx, explicit)
 		}
 		return nil
 	})
 	return group.Wait()
 }
 
-// Reload asks for a reload at once, as on SIGHUP, and does not wait for it. Several calls
-// before it begins are one.
+// Reload requests a reload without delay, as on SIGHUP, and does not wait for it. Several calls before
+// it begins are one.
 func (r *Reloader) Reload() {
-	r.trigger.order()
+	r.debouncer.now()
 }
 
-// Pending gives the reasons why what is published is not complete yet: each source that was
-// never read, with its last error. It is empty once a snapshot was published and every
-// source has synced once, and stays so.
+// Pending returns the reasons why the published snapshot is incomplete: each source that was never read,
+// with its last error. Once every source was published, it returns nil, and does so for ever.
 func (r *Reloader) Pending() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var reasons []string
-	for _, f := range r.feeds {
-		if !f.synced {
-			reasons = append(reasons, f.pending())
+	for _, s := range r.sources {
+		if !s.synced {
+			reasons = append(reasons, s.pending())
 		}
 	}
 	if !r.published {
@@ -114,45 +112,44 @@ func (r *Reloader) Pending() []string {
 	return reasons
 }
 
-func (f *feed) pending() string {
-	if f.failure == nil {
-		return fmt.Sprintf("%s has not been read yet", f.source)
+func (s *sourceState) pending() string {
+	if s.err == nil {
+		return fmt.Sprintf("%s has not been read yet", s)
 	}
-	return fmt.Sprintf("%s has not been read yet: %v", f.source, f.failure)
+	return fmt.Sprintf("%s has not been read yet: %v", s, s.err)
 }
 
-// watch runs one source. What a source returns because ctx ended is no error.
+// watch runs one source. An error due to the end of ctx is ignored.
 func (r *Reloader) watch(ctx context.Context, source Source) error {
-	err := source.Run(ctx, r.trigger.event)
+	err := source.Run(ctx, r.debouncer.later)
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watching %s: %w", source, err)
 	}
 	return nil
 }
 
-// reconcileSafely logs and counts a panic of reconcile as a failed reload. What was published stays
-// in service, and the next change is tried again.
-func (r *Reloader) reconcileSafely(ctx context.Context, ordered bool) {
+// reconcileSafely logs and counts a panic of reconcile as a failed reload. The current snapshot stays in
+// service, and the next change is tried again.
+func (r *Reloader) reconcileSafely(ctx context.Context, explicit bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			r.failed(debug.Stack())
+			r.logPanic(debug.Stack())
 		}
 	}()
-	r.reconcile(ctx, ordered)
+	r.reconcile(ctx, explicit)
 }
 
-func (r *Reloader) failed(stack []byte) {
+func (r *Reloader) logPanic(stack []byte) {
 	r.log.Error().Bytes("stack", stack).Msg("reload panicked: the current snapshot stays in service")
 	if r.observe != nil {
 		r.observe(false)
 	}
 }
 
-// reconcile reads every source and publishes what they hold. A reload that was asked for logs its
-// result even where nothing changed.
-func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
-	if ordered {
-		r.repeat()
+// reconcile reads every source and publishes the documents. An explicit reload always logs its result.
+func (r *Reloader) reconcile(ctx context.Context, explicit bool) {
+	if explicit {
+		r.repeatLog()
 	}
 	documents, complete := r.readAll(ctx)
 	if ctx.Err() != nil {
@@ -160,70 +157,70 @@ func (r *Reloader) reconcile(ctx context.Context, ordered bool) {
 	}
 	set, err := r.rules.Load(ctx, documents, r.set)
 	if panicked, ok := errors.AsType[*conf.PanicError](err); ok {
-		r.failed(panicked.Stack)
+		r.logPanic(panicked.Stack)
 	}
 	if err != nil {
 		return
 	}
 	generation, published := r.publisher.Publish(set)
 	r.set = set
-	r.journal.rejections(r.set.Rejections)
-	r.sync()
+	r.reloadLog.rejections(set.Rejections)
+	r.markSynced()
 	switch {
 	case published:
-		r.journal.published(generation, r.set)
-	case ordered:
-		r.journal.unchanged(generation, r.set)
+		r.reloadLog.published(generation, set)
+	case explicit:
+		r.reloadLog.unchanged(generation, set)
 	}
 	if r.observe != nil {
-		r.observe(complete && len(r.set.Rejections) == 0)
+		r.observe(complete && len(set.Rejections) == 0)
 	}
 }
 
-// sync notes that what was read is published.
-func (r *Reloader) sync() {
+// markSynced records that the documents that were read are published.
+func (r *Reloader) markSynced() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.published = true
-	for _, f := range r.feeds {
-		f.synced = f.read
+	for _, s := range r.sources {
+		s.synced = s.read
 	}
 }
 
-// repeat has everything said again that is wrong now.
-func (r *Reloader) repeat() {
-	r.journal.repeat()
+// repeatLog makes the next reload log all errors again.
+func (r *Reloader) repeatLog() {
+	r.reloadLog.repeat = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, f := range r.feeds {
-		f.failure = nil
+	for _, s := range r.sources {
+		s.err = nil
 	}
 }
 
-// readAll gives the documents of all sources: of those that cannot be read now, what they
-// held before. It is false when there is such a source.
+// readAll returns the documents of all sources. For a source that cannot be read, it returns the last
+// ones and reports false.
 func (r *Reloader) readAll(ctx context.Context) ([]conf.Document, bool) {
 	var all []conf.Document
 	complete := true
-	for _, f := range r.feeds {
-		err := r.read(ctx, f)
+	for _, s := range r.sources {
+		err := r.read(ctx, s)
 		complete = complete && (err == nil || errors.Is(err, ErrNotSynced))
-		all = append(all, f.documents...)
+		all = append(all, s.documents...)
 	}
 	return all, complete
 }
 
-func (r *Reloader) read(ctx context.Context, f *feed) error {
-	documents, err := f.source.Documents(ctx)
+func (r *Reloader) read(ctx context.Context, s *sourceState) error {
+	documents, err := s.Documents(ctx)
 	if ctx.Err() != nil {
 		return err
 	}
-	r.journal.source(f.source, f.failure, err)
+	r.reloadLog.source(s, s.err, err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.failure = err
+	s.err = err
 	if err == nil {
-		f.documents, f.read = documents, true
+		s.documents, s.read = documents, true
 	}
 	return err
 }

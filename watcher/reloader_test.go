@@ -17,24 +17,25 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
-// bench is a reloader over fake sources, to be used in a synctest bubble.
-type bench struct {
+// testReloader is a reloader over fake sources in a synctest bubble.
+type testReloader struct {
 	*watcher.Reloader
-	sources []watcher.Source
-	shelf   *shelf
-	log     *logbook
-	start   time.Time
+	sources   []watcher.Source
+	publisher *fakePublisher
+	log       *logBuffer
+	start     time.Time
+	stop      context.CancelFunc
 
 	mu      sync.Mutex
 	results []bool
 }
 
-func newBench(t *testing.T, sources ...watcher.Source) *bench {
+func newTestReloader(t *testing.T, sources ...watcher.Source) *testReloader {
 	t.Helper()
-	b := &bench{sources: sources, shelf: new(shelf), log: new(logbook), start: time.Now()}
+	b := &testReloader{sources: sources, publisher: new(fakePublisher), log: new(logBuffer), start: time.Now()}
 	b.Reloader = watcher.NewReloader(watcher.Options{
 		Sources:   sources,
-		Publisher: b.shelf,
+		Publisher: b.publisher,
 		Log:       b.log.logger(),
 		Observe: func(ok bool) {
 			b.mu.Lock()
@@ -45,33 +46,33 @@ func newBench(t *testing.T, sources ...watcher.Source) *bench {
 	return b
 }
 
-func (b *bench) run(t *testing.T) *bench {
+func (b *testReloader) run(t *testing.T) *testReloader {
 	t.Helper()
 	background(t, b.Run)
 	synctest.Wait()
 	return b
 }
 
-// look has everything read again because of an event, and waits until that is done.
-func (b *bench) look() {
-	b.sources[0].(*fake).event()
-	elapse(time.Second)
+// event reports a change of the first source and waits for the reload.
+func (b *testReloader) event() {
+	b.sources[0].(*fakeSource).event()
+	advance(time.Second)
 }
 
-// reload orders everything to be read again and waits until that is done.
-func (b *bench) reload() {
+// reload calls Reload and waits for the reload.
+func (b *testReloader) reload() {
 	b.Reload()
 	synctest.Wait()
 }
 
-func (b *bench) wantServed(t *testing.T, want string) {
+func (b *testReloader) wantServed(t *testing.T, want string) {
 	t.Helper()
-	if got := b.shelf.served(); got != want {
+	if got := b.publisher.served(); got != want {
 		t.Fatalf("served %q, want %q; log:\n%s", got, want, b.log)
 	}
 }
 
-func (b *bench) wantResults(t *testing.T, want ...bool) {
+func (b *testReloader) wantResults(t *testing.T, want ...bool) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,14 +81,14 @@ func (b *bench) wantResults(t *testing.T, want ...bool) {
 	}
 }
 
-// elapse lets the time of the bubble go on.
-func elapse(d time.Duration) {
+// advance advances the clock of the bubble and waits until all goroutines are idle.
+func advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
 
-// readAfter gives when the source was read, counted from the start.
-func (b *bench) readAfter(f *fake) []time.Duration {
+// readAfter returns when the source was read, since the start.
+func (b *testReloader) readAfter(f *fakeSource) []time.Duration {
 	var all []time.Duration
 	for _, at := range f.readTimes() {
 		all = append(all, at.Sub(b.start))
@@ -95,46 +96,46 @@ func (b *bench) readAfter(f *fake) []time.Duration {
 	return all
 }
 
-func (b *bench) wantReads(t *testing.T, f *fake, want ...time.Duration) {
+func (b *testReloader) wantReads(t *testing.T, f *fakeSource, want ...time.Duration) {
 	t.Helper()
 	if diff := cmp.Diff(want, b.readAfter(f)); diff != "" {
 		t.Fatalf("read at (-want +got):\n%s", diff)
 	}
 }
 
-func TestABurstOfEventsIsOneReload(t *testing.T) {
+func TestDebounce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"))
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", sidecar("logger:v1", "first"))
+		b := newTestReloader(t, source).run(t)
 		for range 5 {
 			source.event()
-			elapse(50 * time.Millisecond)
+			advance(50 * time.Millisecond)
 		}
-		elapse(time.Minute)
-		// The last of the events came after 200 ms.
+		advance(time.Minute)
+		// The last event is after 200 ms.
 		b.wantReads(t, source, 0, 300*time.Millisecond)
 	})
 }
 
-func TestAQuietSourceIsReadOnce(t *testing.T) {
+func TestQuietSourceIsReadOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"))
-		b := newBench(t, source).run(t)
-		elapse(time.Hour)
+		source := newFakeSource("a", sidecar("logger:v1", "first"))
+		b := newTestReloader(t, source).run(t)
+		advance(time.Hour)
 		b.wantReads(t, source, 0)
 	})
 }
 
-func TestEndlessChurnCannotStarveAReload(t *testing.T) {
+func TestDebounceLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"))
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", sidecar("logger:v1", "first"))
+		b := newTestReloader(t, source).run(t)
 		for range 1000 {
 			source.event()
-			elapse(10 * time.Millisecond)
+			advance(10 * time.Millisecond)
 		}
 		reads := b.readAfter(source)
 		for i, at := range reads[1:] {
@@ -148,12 +149,12 @@ func TestEndlessChurnCannotStarveAReload(t *testing.T) {
 	})
 }
 
-func TestReloadDoesNotWait(t *testing.T) {
+func TestReloadIsNotDebounced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"))
-		b := newBench(t, source).run(t)
-		elapse(time.Second)
+		source := newFakeSource("a", sidecar("logger:v1", "first"))
+		b := newTestReloader(t, source).run(t)
+		advance(time.Second)
 		source.hold(sidecar("logger:v1", "second"))
 		b.reload()
 		b.wantServed(t, "logger:v1=second")
@@ -161,24 +162,24 @@ func TestReloadDoesNotWait(t *testing.T) {
 	})
 }
 
-func TestReloadCutsSettlingShort(t *testing.T) {
+func TestReloadDuringDebounce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"))
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", sidecar("logger:v1", "first"))
+		b := newTestReloader(t, source).run(t)
 		source.event()
-		elapse(20 * time.Millisecond)
+		advance(20 * time.Millisecond)
 		b.reload()
-		elapse(time.Minute)
+		advance(time.Minute)
 		b.wantReads(t, source, 0, 20*time.Millisecond)
 	})
 }
 
-func TestReloadsBeforeTheFirstAreOne(t *testing.T) {
+func TestReloadsAreMerged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"))
-		b := newBench(t, source)
+		source := newFakeSource("a", sidecar("logger:v1", "first"))
+		b := newTestReloader(t, source)
 		for range 10 {
 			b.Reload()
 		}
@@ -187,20 +188,20 @@ func TestReloadsBeforeTheFirstAreOne(t *testing.T) {
 	})
 }
 
-func TestASourceThatCannotBeReadAtStart(t *testing.T) {
+func TestSourceFailsAtStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		good, bad := newFake("good", sidecar("logger:v1", "first")), newFake("bad")
-		bad.fail(errors.New("gone fishing"))
-		b := newBench(t, good, bad)
+		good, bad := newFakeSource("good", sidecar("logger:v1", "first")), newFakeSource("bad")
+		bad.fail(errors.New("unavailable"))
+		b := newTestReloader(t, good, bad)
 		wantPending(t, b.Pending(), "fake good has not been read yet", "fake bad has not been read yet",
 			"no snapshot has been published yet")
 		b.run(t)
 		b.wantServed(t, "logger:v1=first")
-		wantPending(t, b.Pending(), "fake bad has not been read yet: gone fishing")
+		wantPending(t, b.Pending(), "fake bad has not been read yet: unavailable")
 
 		bad.hold(sidecar("proxy:v1", "other"))
-		b.look()
+		b.event()
 		b.wantServed(t, "logger:v1=first, proxy:v1=other")
 		wantPending(t, b.Pending())
 		b.wantResults(t, false, true)
@@ -214,61 +215,61 @@ func wantPending(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func TestASourceThatCannotBeReadLaterKeepsItsDocuments(t *testing.T) {
+func TestSourceFailsLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		steady, shaky := newFake("steady", sidecar("logger:v1", "first")), newFake("shaky", sidecar("proxy:v1", "first"))
-		b := newBench(t, steady, shaky).run(t)
-		shaky.fail(errors.New("gone fishing"))
+		steady, shaky := newFakeSource("steady", sidecar("logger:v1", "first")), newFakeSource("shaky", sidecar("proxy:v1", "first"))
+		b := newTestReloader(t, steady, shaky).run(t)
+		shaky.fail(errors.New("unavailable"))
 		steady.hold(sidecar("logger:v1", "second"))
-		b.look()
-		b.look()
+		b.event()
+		b.event()
 		b.wantServed(t, "logger:v1=second, proxy:v1=first")
 		wantPending(t, b.Pending())
 		line := b.log.wantLines(t, "source cannot be read", 1)[0]
-		if line["level"] != "error" || line["source"] != "fake shaky" || line["error"] != "gone fishing" {
+		if line["level"] != "error" || line["source"] != "fake shaky" || line["error"] != "unavailable" {
 			t.Fatalf("unexpected log line: %v", line)
 		}
 
-		shaky.fail(errors.New("asleep"))
-		b.look()
+		shaky.fail(errors.New("overloaded"))
+		b.event()
 		b.log.wantLines(t, "source cannot be read", 2)
 
 		shaky.hold()
-		b.look()
-		b.look()
+		b.event()
+		b.event()
 		b.wantServed(t, "logger:v1=second")
 		b.log.wantLines(t, "source can be read", 1)
 		b.wantResults(t, true, false, false, false, true, true)
 	})
 }
 
-func TestWaitingForTheFirstSyncIsNoFailure(t *testing.T) {
+func TestSourceNotSynced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("slow")
+		source := newFakeSource("slow")
 		source.fail(watcher.ErrNotSynced)
-		b := newBench(t, source).run(t)
+		b := newTestReloader(t, source).run(t)
 		wantPending(t, b.Pending(), "fake slow has not been read yet: not synced yet")
 		source.hold(sidecar("logger:v1", "first"))
-		b.look()
+		b.event()
 		wantPending(t, b.Pending())
 		b.wantResults(t, true, true)
 		b.log.wantLines(t, "source cannot be read", 0)
-		b.log.wantLines(t, "waiting for the source's first reading", 1)
+		b.log.wantLines(t, "waiting for the source to sync", 1)
 	})
 }
 
-func TestAnUnchangedContentPublishesAndLogsNothing(t *testing.T) {
+func TestUnchangedContent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"), "name: [broken\n")
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", sidecar("logger:v1", "first"), "name: [broken\n")
+		b := newTestReloader(t, source).run(t)
 		before := b.log.String()
-		b.look()
+		b.event()
 		source.event()
-		elapse(time.Second)
-		if got := b.shelf.generations(); got != 1 {
+		advance(time.Second)
+		if got := b.publisher.current(); got != 1 {
 			t.Fatalf("generation %d, want 1", got)
 		}
 		if after := b.log.String(); after != before {
@@ -277,13 +278,13 @@ func TestAnUnchangedContentPublishesAndLogsNothing(t *testing.T) {
 	})
 }
 
-func TestEachSnapshotIsLogged(t *testing.T) {
+func TestSnapshotIsLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"), sidecar("proxy:v1", "first"))
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", sidecar("logger:v1", "first"), sidecar("proxy:v1", "first"))
+		b := newTestReloader(t, source).run(t)
 		source.hold(sidecar("logger:v1", "second"), "name: 7\n")
-		b.look()
+		b.event()
 		line := b.log.wantLines(t, "snapshot published", 2)[1]
 		digest, _ := line["digest"].(string)
 		if len(digest) != 64 {
@@ -301,17 +302,17 @@ func TestEachSnapshotIsLogged(t *testing.T) {
 	})
 }
 
-func TestASnapshotSaysWhatIsNew(t *testing.T) {
+func TestSnapshotLogNamesChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"), sidecar("proxy:v1", "first"))
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", sidecar("logger:v1", "first"), sidecar("proxy:v1", "first"))
+		b := newTestReloader(t, source).run(t)
 		var many []string
 		for i := range 25 {
 			many = append(many, sidecar(fmt.Sprintf("new%02d:v1", i), "first"))
 		}
 		source.hold(append(many, sidecar("proxy:v1", "second"))...)
-		b.look()
+		b.event()
 		lines := b.log.wantLines(t, "snapshot published", 2)
 		if diff := cmp.Diff([]any{"logger:v1", "proxy:v1"}, lines[0]["added"]); diff != "" {
 			t.Errorf("added at first (-want +got):\n%s", diff)
@@ -329,15 +330,15 @@ func TestASnapshotSaysWhatIsNew(t *testing.T) {
 	})
 }
 
-// Who sends a SIGHUP wants to know how things are, also when they are as they were.
-func TestAnOrderIsAnswered(t *testing.T) {
+// An explicit reload logs all errors again, and its result.
+func TestReloadAlwaysLogs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		good, bad := newFake("good", sidecar("logger:v1", "first"), "name: 7\n"), newFake("bad")
-		bad.fail(errors.New("gone fishing"))
-		b := newBench(t, good, bad).run(t)
+		good, bad := newFakeSource("good", sidecar("logger:v1", "first"), "name: 7\n"), newFakeSource("bad")
+		bad.fail(errors.New("unavailable"))
+		b := newTestReloader(t, good, bad).run(t)
 		b.reload()
-		b.log.wantLines(t, "reloaded: the snapshot is what it was", 1)
+		b.log.wantLines(t, "reloaded, no changes", 1)
 		b.log.wantLines(t, "document rejected", 2)
 		b.log.wantLines(t, "source cannot be read", 2)
 		b.log.wantLines(t, "snapshot published", 1)
@@ -346,19 +347,19 @@ func TestAnOrderIsAnswered(t *testing.T) {
 		b.reload()
 		b.log.wantLines(t, "rejection cleared", 1)
 		b.log.wantLines(t, "document rejected", 2)
-		b.look()
+		b.event()
 		b.log.wantLines(t, "source cannot be read", 3)
 	})
 }
 
-func TestARejectionIsLoggedOnceForEachText(t *testing.T) {
+func TestRejectionIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "first"))
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", sidecar("logger:v1", "first"))
+		b := newTestReloader(t, source).run(t)
 		source.hold(sidecar("logger:v1", "[7]"))
-		b.look()
-		b.look()
+		b.event()
+		b.event()
 		line := b.log.wantLines(t, "document rejected", 1)[0]
 		if line["level"] != "error" || line["origin"] != "configmap a[key]" {
 			t.Errorf("unexpected log line: %v", line)
@@ -372,13 +373,13 @@ func TestARejectionIsLoggedOnceForEachText(t *testing.T) {
 		b.wantServed(t, "logger:v1=first (stale)")
 
 		source.hold("name: logger:v1\nhostNetwork: 7\n")
-		b.look()
+		b.event()
 		b.log.wantLines(t, "document rejected", 2)
 		b.log.wantLines(t, "rejection cleared", 0)
 
 		source.hold(sidecar("logger:v1", "second"))
-		b.look()
-		b.look()
+		b.event()
+		b.event()
 		b.wantServed(t, "logger:v1=second")
 		b.log.wantLines(t, "document rejected", 2)
 		if line := b.log.wantLines(t, "rejection cleared", 1)[0]; line["origin"] != "configmap a[key]" {
@@ -388,55 +389,55 @@ func TestARejectionIsLoggedOnceForEachText(t *testing.T) {
 	})
 }
 
-func TestDocumentsAreLoadedByTheRules(t *testing.T) {
+func TestRules(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", "name: logger:v1\nhostPID: true\n")
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", "name: logger:v1\nhostPID: true\n")
+		b := newTestReloader(t, source).run(t)
 		b.wantServed(t, "")
-		shelf := new(shelf)
+		publisher := new(fakePublisher)
 		lax := watcher.NewReloader(watcher.Options{
-			Sources: []watcher.Source{source}, Rules: conf.Consent(conf.ConfigMap), Publisher: shelf, Log: b.log.logger(),
+			Sources: []watcher.Source{source}, Rules: conf.Consent(conf.ConfigMap), Publisher: publisher, Log: b.log.logger(),
 		})
 		background(t, lax.Run)
 		synctest.Wait()
-		if got := shelf.served(); !strings.HasPrefix(got, "logger:v1=") {
-			t.Errorf("served %q, want the definition that needs power", got)
+		if got := publisher.served(); !strings.HasPrefix(got, "logger:v1=") {
+			t.Errorf("served %q, want the privileged definition", got)
 		}
 	})
 }
 
-func TestARejectionOfARemovedDocumentIsCleared(t *testing.T) {
+func TestRejectionOfRemovedDocument(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFake("a", sidecar("logger:v1", "[7]"))
-		b := newBench(t, source).run(t)
+		source := newFakeSource("a", sidecar("logger:v1", "[7]"))
+		b := newTestReloader(t, source).run(t)
 		b.wantServed(t, "")
 		source.hold()
-		b.look()
+		b.event()
 		b.log.wantLines(t, "rejection cleared", 1)
 		b.wantResults(t, false, true)
 	})
 }
 
-func TestASourceThatStopsEndsRun(t *testing.T) {
+func TestSourceStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		broken, other := newFake("broken"), newFake("other")
-		broken.stop <- errors.New("out of order")
-		err := newBench(t, broken, other).Run(t.Context())
-		if err == nil || err.Error() != "watching fake broken: out of order" {
+		broken, other := newFakeSource("broken"), newFakeSource("other")
+		broken.stop <- errors.New("broken")
+		err := newTestReloader(t, broken, other).Run(t.Context())
+		if err == nil || err.Error() != "watching fake broken: broken" {
 			t.Fatalf("Run returned %v", err)
 		}
 	})
 }
 
-func TestNothingIsPublishedAfterTheEnd(t *testing.T) {
+func TestNothingIsPublishedAfterContextEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		b := newBench(t, newFake("a", sidecar("logger:v1", "first")))
+		b := newTestReloader(t, newFakeSource("a", sidecar("logger:v1", "first")))
 		if err := b.Run(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -447,53 +448,53 @@ func TestNothingIsPublishedAfterTheEnd(t *testing.T) {
 	})
 }
 
-func TestTheObserverIsOptional(t *testing.T) {
+func TestObserveIsOptional(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		target := new(shelf)
-		r := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{newFake("a")}, Publisher: target})
+		target := new(fakePublisher)
+		r := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{newFakeSource("a")}, Publisher: target})
 		background(t, r.Run)
 		synctest.Wait()
 		wantPending(t, r.Pending())
 	})
 }
 
-// nosy is a Publisher that looks whether anybody takes for ready what is only about to be published.
-type nosy struct {
-	shelf
+// pendingChecker is a Publisher that counts calls while nothing is pending.
+type pendingChecker struct {
+	fakePublisher
 	pending func() []string
-	early   int
+	ready   int
 }
 
-func (n *nosy) Publish(set *conf.Set) (uint64, bool) {
+func (n *pendingChecker) Publish(set *conf.Set) (uint64, bool) {
 	if len(n.pending()) == 0 {
-		n.early++
+		n.ready++
 	}
-	return n.shelf.Publish(set)
+	return n.fakePublisher.Publish(set)
 }
 
-// A source that is read late is pending until what it holds is served, however long loading takes.
+// A source is pending until its documents are published, not until they are read.
 func TestPendingUntilPublished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		late := newFake("late")
+		late := newFakeSource("late")
 		late.fail(watcher.ErrNotSynced)
-		publisher := new(nosy)
+		publisher := new(pendingChecker)
 		reloader := watcher.NewReloader(watcher.Options{
-			Sources:   []watcher.Source{newFake("early", sidecar("a", "x")), late},
-			Publisher: publisher, Log: new(logbook).logger(),
+			Sources:   []watcher.Source{newFakeSource("early", sidecar("a", "x")), late},
+			Publisher: publisher, Log: new(logBuffer).logger(),
 		})
 		publisher.pending = reloader.Pending
 		background(t, reloader.Run)
 		synctest.Wait()
 		late.hold(sidecar("b", "y"))
 		late.event()
-		elapse(time.Second)
-		if reasons := reloader.Pending(); reasons != nil || publisher.generations() != 2 {
-			t.Fatalf("pending are %q after %d generations", reasons, publisher.generations())
+		advance(time.Second)
+		if reasons := reloader.Pending(); reasons != nil || publisher.current() != 2 {
+			t.Fatalf("pending are %q after %d generations", reasons, publisher.current())
 		}
-		if publisher.early > 0 {
-			t.Errorf("nothing was pending %d times before it was published", publisher.early)
+		if publisher.ready > 0 {
+			t.Errorf("nothing was pending before publication %d times", publisher.ready)
 		}
 	})
 }

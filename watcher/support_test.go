@@ -19,10 +19,10 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
-// deadline is for what happens at once: a test that meets it has failed.
+// deadline limits what normally takes a moment.
 const deadline = 20 * time.Second
 
-// eventually waits until a condition holds. It is not for synctest.
+// eventually waits until a condition holds. In a synctest bubble, use advance.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	timeout := time.After(deadline)
@@ -37,7 +37,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// receive takes one value from a channel.
+// receive returns a value from a channel.
 func receive[T any](t *testing.T, what string, c <-chan T) T {
 	t.Helper()
 	select {
@@ -49,7 +49,7 @@ func receive[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
-// background runs a function until the test ends, and then waits for it.
+// background runs a function until the test ends, and waits for it.
 func background(t *testing.T, run func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -58,27 +58,27 @@ func background(t *testing.T, run func(ctx context.Context) error) {
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Run returned %v at the end of its context, want nil", err)
+			t.Errorf("Run returned %v after the end of ctx, want nil", err)
 		}
 	})
 }
 
-// logbook collects log lines.
-type logbook struct {
+// logBuffer collects log lines.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (l *logbook) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
 }
 
-func (l *logbook) logger() zerolog.Logger { return zerolog.New(l) }
+func (l *logBuffer) logger() zerolog.Logger { return zerolog.New(l) }
 
-// lines gives those whose message begins so.
-func (l *logbook) lines(t *testing.T, message string) []map[string]any {
+// lines returns the lines whose message has this prefix.
+func (l *logBuffer) lines(t *testing.T, message string) []map[string]any {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,8 +95,8 @@ func (l *logbook) lines(t *testing.T, message string) []map[string]any {
 	return found
 }
 
-// wantLines checks how many lines begin so.
-func (l *logbook) wantLines(t *testing.T, message string, want int) []map[string]any {
+// wantLines checks the number of lines whose message has this prefix.
+func (l *logBuffer) wantLines(t *testing.T, message string, want int) []map[string]any {
 	t.Helper()
 	found := l.lines(t, message)
 	if len(found) != want {
@@ -105,20 +105,20 @@ func (l *logbook) wantLines(t *testing.T, message string, want int) []map[string
 	return found
 }
 
-func (l *logbook) String() string {
+func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
 }
 
-// shelf is a Publisher that keeps what it got, like the store.
-type shelf struct {
+// fakePublisher is a Publisher that keeps the latest set, as the store does.
+type fakePublisher struct {
 	mu         sync.Mutex
 	set        *conf.Set
 	generation uint64
 }
 
-func (s *shelf) Publish(set *conf.Set) (uint64, bool) {
+func (s *fakePublisher) Publish(set *conf.Set) (uint64, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.set.Equal(set) {
@@ -129,9 +129,9 @@ func (s *shelf) Publish(set *conf.Set) (uint64, bool) {
 	return s.generation, true
 }
 
-// served shows what is in service: `logger:v1=first`, where "first" is the service account,
-// and `logger:v1=first (stale)`.
-func (s *shelf) served() string {
+// served describes the set, such as `logger:v1=first, proxy:v1=second (stale)`, where "first" and "second" are
+// service accounts.
+func (s *fakePublisher) served() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.set == nil {
@@ -148,18 +148,18 @@ func (s *shelf) served() string {
 	return strings.Join(all, ", ")
 }
 
-func (s *shelf) generations() uint64 {
+func (s *fakePublisher) current() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.generation
 }
 
-// sidecar is a definition that can be told from others by its mark.
-func sidecar(name, mark string) string {
-	return "name: " + name + "\nserviceAccountName: " + mark + "\n"
+// sidecar is a definition that is recognized by its service account.
+func sidecar(name, account string) string {
+	return "name: " + name + "\nserviceAccountName: " + account + "\n"
 }
 
-// write writes a file in place, with the directories above it.
+// write writes a file in place and creates its parent directories.
 func write(t *testing.T, content string, path ...string) {
 	t.Helper()
 	name := filepath.Join(path...)
@@ -199,9 +199,9 @@ func makeFIFO(t *testing.T, path ...string) {
 	}
 }
 
-// project writes files as kubelet does for a mounted ConfigMap or Secret: a directory of
-// its own for each version, swapped in by renaming the link ..data.
-func project(t *testing.T, directory, version string, files map[string]string) {
+// mountVolume writes files as the kubelet does for a mounted ConfigMap or Secret: it creates a directory for each
+// version, and renames the symbolic link ..data.
+func mountVolume(t *testing.T, directory, version string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {
 		write(t, content, directory, "..version_"+version, name)
@@ -220,8 +220,8 @@ func project(t *testing.T, directory, version string, files map[string]string) {
 	}
 }
 
-// fake is a source without a disk.
-type fake struct {
+// fakeSource is a source in memory.
+type fakeSource struct {
 	name string
 
 	mu        sync.Mutex
@@ -232,14 +232,14 @@ type fake struct {
 	stop      chan error
 }
 
-func newFake(name string, content ...string) *fake {
-	f := &fake{name: name, stop: make(chan error, 1)}
+func newFakeSource(name string, content ...string) *fakeSource {
+	f := &fakeSource{name: name, stop: make(chan error, 1)}
 	f.hold(content...)
 	return f
 }
 
-// hold sets the documents, without saying so.
-func (f *fake) hold(content ...string) {
+// hold sets the documents and the error, without an event.
+func (f *fakeSource) hold(content ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err, f.documents = nil, nil
@@ -249,29 +249,29 @@ func (f *fake) hold(content ...string) {
 	}
 }
 
-func (f *fake) fail(err error) {
+func (f *fakeSource) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err
 }
 
-// event says that something changed.
-func (f *fake) event() {
+// event reports a change.
+func (f *fakeSource) event() {
 	f.mu.Lock()
 	changed := f.changed
 	f.mu.Unlock()
 	changed()
 }
 
-func (f *fake) readTimes() []time.Time {
+func (f *fakeSource) readTimes() []time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.reads)
 }
 
-func (f *fake) String() string { return "fake " + f.name }
+func (f *fakeSource) String() string { return "fake " + f.name }
 
-func (f *fake) Documents(ctx context.Context) ([]conf.Document, error) {
+func (f *fakeSource) Documents(ctx context.Context) ([]conf.Document, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reads = append(f.reads, time.Now())
@@ -281,7 +281,7 @@ func (f *fake) Documents(ctx context.Context) ([]conf.Document, error) {
 	return slices.Clone(f.documents), ctx.Err()
 }
 
-func (f *fake) Run(ctx context.Context, changed func()) error {
+func (f *fakeSource) Run(ctx context.Context, changed func()) error {
 	f.mu.Lock()
 	f.changed = changed
 	f.mu.Unlock()
@@ -293,4 +293,4 @@ func (f *fake) Run(ctx context.Context, changed func()) error {
 	}
 }
 
-var _ watcher.Source = (*fake)(nil)
+var _ watcher.Source = (*fakeSource)(nil)

@@ -23,23 +23,23 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
-// issued is a self-signed certificate and its key, as PEM.
-type issued struct{ cert, key string }
+// keyPairPEM is a certificate and its key as PEM.
+type keyPairPEM struct{ cert, key string }
 
-// issue makes a certificate that is valid for an hour from now, unless changed.
-func issue(t *testing.T, name string, change ...func(*x509.Certificate)) issued {
+// issue returns a self-signed certificate that is valid for an hour, unless changed.
+func issue(t *testing.T, name string, change ...func(*x509.Certificate)) keyPairPEM {
 	t.Helper()
 	return new(issuer).issue(t, name, change...)
 }
 
-// issuer is a CA; the zero value makes certificates that sign themselves.
+// issuer is a CA; the zero value issues self-signed certificates.
 type issuer struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	chain       string // PEM, with its own certificate
 }
 
-// ca makes a CA below this one.
+// ca issues a CA.
 func (i *issuer) ca(t *testing.T, name string, change ...func(*x509.Certificate)) *issuer {
 	t.Helper()
 	pair := i.issue(t, name, append(change, func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true })...)
@@ -51,8 +51,8 @@ func (i *issuer) ca(t *testing.T, name string, change ...func(*x509.Certificate)
 	return &issuer{both.Leaf, key, pair.cert}
 }
 
-// issue makes a certificate, followed by its chain.
-func (i *issuer) issue(t *testing.T, name string, change ...func(*x509.Certificate)) issued {
+// issue returns a certificate followed by its chain.
+func (i *issuer) issue(t *testing.T, name string, change ...func(*x509.Certificate)) keyPairPEM {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -80,32 +80,32 @@ func (i *issuer) issue(t *testing.T, name string, change ...func(*x509.Certifica
 	if err != nil {
 		t.Fatal(err)
 	}
-	return issued{
+	return keyPairPEM{
 		cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})) + i.chain,
 		key:  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 	}
 }
 
-// safe is a KeyPair over two files of one directory.
-type safe struct {
-	*watcher.KeyPair
+// testCertWatcher is a CertWatcher of two files in one directory.
+type testCertWatcher struct {
+	*watcher.CertWatcher
 	path string
-	log  *logbook
+	log  *logBuffer
 
 	mu      sync.Mutex
 	results []result
 }
 
-// result is what the observer was told.
+// result is a call of the observer.
 type result struct {
 	ok     bool
 	expiry bool
 }
 
-func newSafe(t *testing.T, path string) *safe {
+func newTestCertWatcher(t *testing.T, path string) *testCertWatcher {
 	t.Helper()
-	s := &safe{path: path, log: new(logbook)}
-	s.KeyPair = watcher.NewKeyPair(filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key"), s.log.logger(),
+	s := &testCertWatcher{path: path, log: new(logBuffer)}
+	s.CertWatcher = watcher.NewCertWatcher(filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key"), s.log.logger(),
 		func(ok bool, notAfter time.Time) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -115,19 +115,19 @@ func newSafe(t *testing.T, path string) *safe {
 	return s
 }
 
-func (s *safe) put(t *testing.T, pair issued) {
+func (s *testCertWatcher) put(t *testing.T, pair keyPairPEM) {
 	t.Helper()
 	write(t, pair.cert, s.path, "tls.crt")
 	write(t, pair.key, s.path, "tls.key")
 }
 
-func (s *safe) seen() []result {
+func (s *testCertWatcher) seen() []result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]result(nil), s.results...)
 }
 
-func (s *safe) wantResults(t *testing.T, want ...result) {
+func (s *testCertWatcher) wantResults(t *testing.T, want ...result) {
 	t.Helper()
 	if diff := cmp.Diff(want, s.seen(), cmp.AllowUnexported(result{})); diff != "" {
 		t.Fatalf("observed (-want +got):\n%s", diff)
@@ -135,7 +135,7 @@ func (s *safe) wantResults(t *testing.T, want ...result) {
 }
 
 // name is the subject of the certificate in service.
-func (s *safe) name() string {
+func (s *testCertWatcher) name() string {
 	pair, err := s.GetCertificate(nil)
 	if err != nil {
 		return err.Error()
@@ -143,51 +143,51 @@ func (s *safe) name() string {
 	return pair.Leaf.Subject.CommonName
 }
 
-func (s *safe) wantName(t *testing.T, want string) {
+func (s *testCertWatcher) wantName(t *testing.T, want string) {
 	t.Helper()
 	eventually(t, want+" is served", func() bool { return s.name() == want })
 }
 
-// deaf gives a key pair that only the poll and Reload have read, to be used in a synctest bubble.
-func deaf(t *testing.T) *safe {
+// newPollingCertWatcher returns a watcher without events, for a synctest bubble.
+func newPollingCertWatcher(t *testing.T) *testCertWatcher {
 	t.Helper()
-	s := newSafe(t, t.TempDir())
+	s := newTestCertWatcher(t, t.TempDir())
 	s.Watching = watcher.Watching{NewWatcher: noWatcher}
 	return s
 }
 
-func (s *safe) run(t *testing.T) {
+func (s *testCertWatcher) run(t *testing.T) {
 	t.Helper()
 	background(t, s.Run)
-	elapse(time.Second)
+	advance(time.Second)
 }
 
-// poll lets the time come at which the files are read again.
-func (s *safe) poll() {
-	elapse(31 * time.Second)
+// poll advances the clock to the next poll.
+func (s *testCertWatcher) poll() {
+	advance(31 * time.Second)
 }
 
-// reload orders the files to be read again and waits until that is done.
-func (s *safe) reload() {
+// reload calls Reload and waits for the reload.
+func (s *testCertWatcher) reload() {
 	s.Reload()
 	synctest.Wait()
 }
 
-func (s *safe) wantNow(t *testing.T, want string) {
+func (s *testCertWatcher) wantServed(t *testing.T, want string) {
 	t.Helper()
 	if got := s.name(); got != want {
 		t.Fatalf("%s is served, want %s; log:\n%s", got, want, s.log)
 	}
 }
 
-func TestAKeyPairIsLoadedAndLogged(t *testing.T) {
+func TestPairIsLoadedAndLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := deaf(t)
+		s := newPollingCertWatcher(t)
 		pair := issue(t, "one")
 		s.put(t, pair)
 		s.run(t)
-		s.wantNow(t, "one")
+		s.wantServed(t, "one")
 		wantPending(t, s.Pending())
 		s.wantResults(t, result{true, true})
 		line := s.log.wantLines(t, "certificate loaded", 1)[0]
@@ -210,10 +210,10 @@ func TestAKeyPairIsLoadedAndLogged(t *testing.T) {
 	})
 }
 
-func TestAnUnchangedPairDoesNothing(t *testing.T) {
+func TestUnchangedPair(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := deaf(t)
+		s := newPollingCertWatcher(t)
 		s.put(t, issue(t, "one"))
 		s.run(t)
 		before, log := s.seen(), s.log.String()
@@ -230,27 +230,27 @@ func TestAnUnchangedPairDoesNothing(t *testing.T) {
 	})
 }
 
-// Who sends a SIGHUP wants to know how things are, also when they are as they were.
-func TestAnOrderForThePairIsAnswered(t *testing.T) {
+// An explicit reload always logs its result.
+func TestCertificateReloadAlwaysLogs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := deaf(t)
+		s := newPollingCertWatcher(t)
 		s.put(t, issue(t, "one"))
 		s.run(t)
 		s.reload()
-		s.log.wantLines(t, "reloaded: the certificate is what it was", 1)
+		s.log.wantLines(t, "certificate reloaded, no changes", 1)
 		s.log.wantLines(t, "certificate loaded", 1)
 		remove(t, filepath.Join(s.path, "tls.key"))
 		s.poll()
 		s.reload()
-		s.log.wantLines(t, "certificate not loaded: put a valid pair there; the one before stays in service", 2)
+		s.log.wantLines(t, "certificate not loaded; the previous certificate stays in service", 2)
 	})
 }
 
-func TestAnEncryptedKeyIsNamed(t *testing.T) {
+func TestEncryptedKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := deaf(t)
+		s := newPollingCertWatcher(t)
 		pair := issue(t, "one")
 		pair.key = strings.ReplaceAll(pair.key, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY")
 		s.put(t, pair)
@@ -261,38 +261,38 @@ func TestAnEncryptedKeyIsNamed(t *testing.T) {
 	})
 }
 
-// spoiling is one way to break a pair that was good, and the error that comes of it.
-type spoiling struct {
-	spoil func(t *testing.T, s *safe)
-	want  string
+// corruption is a way to make a pair invalid, and the resulting error.
+type corruption struct {
+	corrupt func(t *testing.T, s *testCertWatcher)
+	want    string
 }
 
-// put replaces one of the two files.
-func put(name, content string) func(*testing.T, *safe) {
-	return func(t *testing.T, s *safe) {
+// put replaces a file.
+func put(name, content string) func(*testing.T, *testCertWatcher) {
+	return func(t *testing.T, s *testCertWatcher) {
 		t.Helper()
 		write(t, content, s.path, name)
 	}
 }
 
-// reissue puts a matching pair that was issued differently.
-func reissue(change func(*x509.Certificate)) func(*testing.T, *safe) {
-	return func(t *testing.T, s *safe) {
+// reissue replaces the pair by one with a changed certificate.
+func reissue(change func(*x509.Certificate)) func(*testing.T, *testCertWatcher) {
+	return func(t *testing.T, s *testCertWatcher) {
 		t.Helper()
 		s.put(t, issue(t, "two", change))
 	}
 }
 
-// wantKept checks that the old pair stays in service, and that the next good one is taken.
-func wantKept(t *testing.T, test spoiling) {
+// wantKept checks that the old pair stays in service, and that the next valid one is loaded.
+func wantKept(t *testing.T, test corruption) {
 	t.Helper()
-	s := deaf(t)
+	s := newPollingCertWatcher(t)
 	s.put(t, issue(t, "one"))
 	s.run(t)
-	test.spoil(t, s)
+	test.corrupt(t, s)
 	s.poll()
 	s.poll()
-	s.wantNow(t, "one")
+	s.wantServed(t, "one")
 	wantPending(t, s.Pending())
 	s.wantResults(t, result{true, true}, result{false, true})
 	line := s.log.wantLines(t, "certificate not loaded", 1)[0]
@@ -303,11 +303,11 @@ func wantKept(t *testing.T, test spoiling) {
 	remove(t, filepath.Join(s.path, "tls.key"))
 	s.put(t, issue(t, "three"))
 	s.poll()
-	s.wantNow(t, "three")
+	s.wantServed(t, "three")
 	s.wantResults(t, result{true, true}, result{false, true}, result{true, true})
 }
 
-func wantAllKept(t *testing.T, tests map[string]spoiling) {
+func wantAllKept(t *testing.T, tests map[string]corruption) {
 	t.Helper()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -317,20 +317,20 @@ func wantAllKept(t *testing.T, tests map[string]spoiling) {
 	}
 }
 
-func TestABadPairLeavesTheOldOneInService(t *testing.T) {
+func TestInvalidPair(t *testing.T) {
 	t.Parallel()
-	wantAllKept(t, map[string]spoiling{
+	wantAllKept(t, map[string]corruption{
 		"a key of another": {
 			put("tls.key", issue(t, "two").key),
-			"not a pair of certificate and key: tls: private key does not match public key",
+			"the certificate and key are not a pair: tls: private key does not match public key",
 		},
 		"garbage": {
 			put("tls.crt", "garbage"),
-			"not a pair of certificate and key: tls: failed to find any PEM data in certificate input",
+			"the certificate and key are not a pair: tls: failed to find any PEM data in certificate input",
 		},
 		"a truncated key": {
 			put("tls.key", ""),
-			"not a pair of certificate and key: tls: failed to find any PEM data in key input",
+			"the certificate and key are not a pair: tls: failed to find any PEM data in key input",
 		},
 		"expired": {
 			reissue(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
@@ -345,17 +345,17 @@ func TestABadPairLeavesTheOldOneInService(t *testing.T) {
 	})
 }
 
-func TestAFileThatCannotBeReadLeavesTheOldPairInService(t *testing.T) {
+func TestUnreadableFile(t *testing.T) {
 	t.Parallel()
-	instead := func(of string, then func(t *testing.T, s *safe)) func(*testing.T, *safe) {
-		return func(t *testing.T, s *safe) {
+	instead := func(of string, then func(t *testing.T, s *testCertWatcher)) func(*testing.T, *testCertWatcher) {
+		return func(t *testing.T, s *testCertWatcher) {
 			t.Helper()
 			remove(t, filepath.Join(s.path, of))
 			then(t, s)
 		}
 	}
-	fifo := func(t *testing.T, s *safe) { t.Helper(); makeFIFO(t, s.path, "tls.key") }
-	wantAllKept(t, map[string]spoiling{
+	fifo := func(t *testing.T, s *testCertWatcher) { t.Helper(); makeFIFO(t, s.path, "tls.key") }
+	wantAllKept(t, map[string]corruption{
 		"missing":     {instead("tls.crt", put("other", "")), "reading certificate PATH/tls.crt: no such file or directory"},
 		"a directory": {instead("tls.key", put("tls.key/file", "")), "reading key PATH/tls.key: is a directory"},
 		"a FIFO":      {instead("tls.key", fifo), "reading key PATH/tls.key: is not a regular file"},
@@ -363,10 +363,10 @@ func TestAFileThatCannotBeReadLeavesTheOldPairInService(t *testing.T) {
 	})
 }
 
-func TestTheSameErrorForNewBytesIsCountedAndNotLoggedAgain(t *testing.T) {
+func TestSameErrorIsCountedAndNotLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := deaf(t)
+		s := newPollingCertWatcher(t)
 		mismatch := func() {
 			write(t, issue(t, "one").cert, s.path, "tls.crt")
 			write(t, issue(t, "two").key, s.path, "tls.key")
@@ -382,31 +382,31 @@ func TestTheSameErrorForNewBytesIsCountedAndNotLoggedAgain(t *testing.T) {
 	})
 }
 
-func TestACertificateOfTomorrowIsLoadedTomorrow(t *testing.T) {
+func TestCertificateIsLoadedWhenValid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := deaf(t)
+		s := newPollingCertWatcher(t)
 		s.Watching.Poll = 0
 		s.put(t, issue(t, "one", func(c *x509.Certificate) {
 			c.NotBefore, c.NotAfter = time.Now().Add(110*time.Minute), time.Now().Add(3*time.Hour)
 		}))
 		s.run(t)
-		elapse(40 * time.Minute)
+		advance(40 * time.Minute)
 		s.wantResults(t, result{})
-		elapse(15 * time.Minute)
-		s.wantNow(t, "one")
+		advance(15 * time.Minute)
+		s.wantServed(t, "one")
 		s.log.wantLines(t, "certificate not loaded", 1)
 		s.wantResults(t, result{}, result{true, true})
 	})
 }
 
-func TestACertificateWithoutAlternativeNamesIsWarnedOf(t *testing.T) {
+func TestCertificateWithoutNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := deaf(t)
+		s := newPollingCertWatcher(t)
 		s.put(t, issue(t, "one", func(c *x509.Certificate) { c.DNSNames = nil }))
 		s.run(t)
-		s.wantNow(t, "one")
+		s.wantServed(t, "one")
 		line := s.log.wantLines(t, "the certificate has no DNS name or IP address as subject alternative name", 1)[0]
 		if line["level"] != "warn" {
 			t.Errorf("unexpected log line: %v", line)
@@ -414,14 +414,14 @@ func TestACertificateWithoutAlternativeNamesIsWarnedOf(t *testing.T) {
 	})
 }
 
-func TestAMissingPair(t *testing.T) {
+func TestMissingPair(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "certs")
-	s := newSafe(t, path)
+	s := newTestCertWatcher(t, path)
 	names := "certificate " + path + "/tls.crt, key " + path + "/tls.key: "
-	wantPending(t, s.Pending(), names+"it has not been read yet")
-	if got := s.name(); got != "no certificate is loaded yet: it has not been read yet" {
-		t.Errorf("GetCertificate gives %q", got)
+	wantPending(t, s.Pending(), names+"not read yet")
+	if got := s.name(); got != "no certificate is loaded yet: not read yet" {
+		t.Errorf("GetCertificate returns %q", got)
 	}
 	background(t, s.Run)
 	missing := "reading certificate " + path + "/tls.crt: no such file or directory"
@@ -432,9 +432,9 @@ func TestAMissingPair(t *testing.T) {
 	wantPending(t, s.Pending())
 }
 
-func TestThePairIsRotatedByEvents(t *testing.T) {
+func TestPairRotated(t *testing.T) {
 	t.Parallel()
-	s := newSafe(t, t.TempDir())
+	s := newTestCertWatcher(t, t.TempDir())
 	s.put(t, issue(t, "first"))
 	background(t, s.Run)
 	s.wantName(t, "first")
@@ -445,9 +445,9 @@ func TestThePairIsRotatedByEvents(t *testing.T) {
 	}
 }
 
-func TestAPairThatIsRotatedFileByFile(t *testing.T) {
+func TestPairRotatedFileByFile(t *testing.T) {
 	t.Parallel()
-	s := newSafe(t, t.TempDir())
+	s := newTestCertWatcher(t, t.TempDir())
 	s.put(t, issue(t, "first"))
 	background(t, s.Run)
 	s.wantName(t, "first")
@@ -459,13 +459,13 @@ func TestAPairThatIsRotatedFileByFile(t *testing.T) {
 	s.wantName(t, "second")
 }
 
-func TestTheSwapOfAMountedSecret(t *testing.T) {
+func TestMountedSecret(t *testing.T) {
 	t.Parallel()
-	s := newSafe(t, t.TempDir())
+	s := newTestCertWatcher(t, t.TempDir())
 	for i := range 4 {
 		name := "name" + strconv.Itoa(i)
 		pair := issue(t, name)
-		project(t, s.path, strconv.Itoa(i), map[string]string{"tls.crt": pair.cert, "tls.key": pair.key})
+		mountVolume(t, s.path, strconv.Itoa(i), map[string]string{"tls.crt": pair.cert, "tls.key": pair.key})
 		if i == 0 {
 			background(t, s.Run)
 		}
@@ -473,20 +473,20 @@ func TestTheSwapOfAMountedSecret(t *testing.T) {
 	}
 }
 
-func TestTheObserverOfAKeyPairIsOptional(t *testing.T) {
+func TestCertificateObserverIsOptional(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	pair := issue(t, "one")
 	write(t, pair.cert, path, "tls.crt")
 	write(t, pair.key, path, "tls.key")
-	k := watcher.NewKeyPair(filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key"), new(logbook).logger(), nil)
+	k := watcher.NewCertWatcher(filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key"), new(logBuffer).logger(), nil)
 	background(t, k.Run)
 	eventually(t, "the pair is loaded", func() bool { return len(k.Pending()) == 0 })
 }
 
 func TestHandshakesDuringRotation(t *testing.T) {
 	t.Parallel()
-	s := newSafe(t, t.TempDir())
+	s := newTestCertWatcher(t, t.TempDir())
 	s.put(t, issue(t, "first"))
 	background(t, s.Run)
 	s.wantName(t, "first")
@@ -514,22 +514,22 @@ func TestHandshakesDuringRotation(t *testing.T) {
 	readers.Wait()
 }
 
-func TestAKeyInAnotherDirectory(t *testing.T) {
+func TestKeyInAnotherDirectory(t *testing.T) {
 	t.Parallel()
 	top := t.TempDir()
 	first, second := issue(t, "first"), issue(t, "second")
 	cert, key := filepath.Join(top, "public", "tls.crt"), filepath.Join(top, "private", "tls.key")
 	write(t, first.cert, cert)
 	write(t, first.key, key)
-	s := &safe{log: new(logbook)}
-	s.KeyPair = watcher.NewKeyPair(cert, key, s.log.logger(), nil)
+	s := &testCertWatcher{log: new(logBuffer)}
+	s.CertWatcher = watcher.NewCertWatcher(cert, key, s.log.logger(), nil)
 	s.Watching.Poll = -1
 	background(t, s.Run)
 	s.wantName(t, "first")
 	write(t, second.cert, cert)
 	eventually(t, "the mismatch is logged", func() bool { return len(s.log.lines(t, "certificate not loaded")) == 1 })
 	remove(t, key)
-	eventually(t, "the lack of a key is logged", func() bool { return len(s.log.lines(t, "certificate not loaded")) == 2 })
+	eventually(t, "the missing key is logged", func() bool { return len(s.log.lines(t, "certificate not loaded")) == 2 })
 	write(t, second.key, key)
 	s.wantName(t, "second")
 }

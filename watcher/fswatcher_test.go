@@ -20,41 +20,40 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
-// house is a reloader over a real directory, which sees events only: there is no poll
-// unless a test wants one.
-type house struct {
+// watchedDir is a reloader over a real directory.
+type watchedDir struct {
 	*watcher.Reloader
-	path  string
-	shelf *shelf
-	log   *logbook
+	path      string
+	publisher *fakePublisher
+	log       *logBuffer
 
 	mu       sync.Mutex
 	watchers []*fsnotify.Watcher
 }
 
-// spied is a directory that tells when its watches are in place, and when it was read.
-type spied struct {
+// observedDirectory reports when its watches are added and when it was read.
+type observedDirectory struct {
 	*watcher.Directory
-	armed func()
-	read  func()
+	watched func()
+	read    func()
 }
 
-func (s spied) Run(ctx context.Context, changed func()) error {
+func (s observedDirectory) Run(ctx context.Context, changed func()) error {
 	return s.Directory.Run(ctx, func() {
-		s.armed()
+		s.watched()
 		changed()
 	})
 }
 
-func (s spied) Documents(ctx context.Context) ([]conf.Document, error) {
+func (s observedDirectory) Documents(ctx context.Context) ([]conf.Document, error) {
 	defer s.read()
 	return s.Directory.Documents(ctx)
 }
 
-// inhabit starts a reloader and waits until nothing but an event can make it read again.
-func inhabit(t *testing.T, path string, watching watcher.Watching) *house {
+// startDirectory runs a reloader and waits until only an event or the poll causes another read.
+func startDirectory(t *testing.T, path string, watching watcher.Watching) *watchedDir {
 	t.Helper()
-	h := &house{path: path, shelf: new(shelf), log: new(logbook)}
+	h := &watchedDir{path: path, publisher: new(fakePublisher), log: new(logBuffer)}
 	open := watching.NewWatcher
 	if open == nil {
 		open = fsnotify.NewWatcher
@@ -62,33 +61,33 @@ func inhabit(t *testing.T, path string, watching watcher.Watching) *house {
 	watching.NewWatcher = func() (*fsnotify.Watcher, error) { return h.keep(open()) }
 	directory := watcher.NewDirectory(path, h.log.logger())
 	directory.Watching = watching
-	armed, read := make(chan struct{}, 1000), make(chan struct{}, 1000)
-	source := spied{directory, func() { offer(armed) }, func() { offer(read) }}
+	watched, read := make(chan struct{}, 1000), make(chan struct{}, 1000)
+	source := observedDirectory{directory, func() { signal(watched) }, func() { signal(read) }}
 	h.Reloader = watcher.NewReloader(watcher.Options{
-		Sources: []watcher.Source{source}, Publisher: h.shelf, Log: h.log.logger(),
+		Sources: []watcher.Source{source}, Publisher: h.publisher, Log: h.log.logger(),
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("served %q; log:\n%s", h.shelf.served(), h.log)
+			t.Logf("served %q; log:\n%s", h.publisher.served(), h.log)
 		}
 	})
 	background(t, h.Run)
-	receive(t, "the first watch", armed)
-	receive(t, "the first reading", read)
+	receive(t, "the first watch", watched)
+	receive(t, "the first read", read)
 	if watching.Poll < 0 {
-		receive(t, "the reading after the first watch", read)
+		receive(t, "the read after the first watch", read)
 	}
 	return h
 }
 
-func offer(c chan struct{}) {
+func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
 	}
 }
 
-func (h *house) keep(w *fsnotify.Watcher, err error) (*fsnotify.Watcher, error) {
+func (h *watchedDir) keep(w *fsnotify.Watcher, err error) (*fsnotify.Watcher, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil {
@@ -97,29 +96,29 @@ func (h *house) keep(w *fsnotify.Watcher, err error) (*fsnotify.Watcher, error) 
 	return w, err
 }
 
-// watcher gives the watcher that was opened latest.
-func (h *house) watcher() (latest *fsnotify.Watcher, opened int) {
+// watcher returns the latest watcher and the number of watchers.
+func (h *watchedDir) watcher() (latest *fsnotify.Watcher, opened int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.watchers[len(h.watchers)-1], len(h.watchers)
 }
 
-func (h *house) wantServed(t *testing.T, want string) {
+func (h *watchedDir) wantServed(t *testing.T, want string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%q is served", want), func() bool { return h.shelf.served() == want })
+	eventually(t, fmt.Sprintf("%q is served", want), func() bool { return h.publisher.served() == want })
 }
 
-// eventsOnly is a house in which nothing but events makes anything happen.
-func eventsOnly(t *testing.T, path string) *house {
+// eventsOnly runs a reloader that does not poll.
+func eventsOnly(t *testing.T, path string) *watchedDir {
 	t.Helper()
-	return inhabit(t, path, watcher.Watching{Poll: -1})
+	return startDirectory(t, path, watcher.Watching{Poll: -1})
 }
 
 func noWatcher() (*fsnotify.Watcher, error) {
 	return nil, syscall.EMFILE
 }
 
-// confDirectory is a directory that holds one sidecar.
+// confDirectory returns a directory with one sidecar.
 func confDirectory(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "conf")
@@ -127,7 +126,7 @@ func confDirectory(t *testing.T) string {
 	return path
 }
 
-func TestAFileIsWrittenInPlace(t *testing.T) {
+func TestFileWrittenInPlace(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	h := eventsOnly(t, path)
@@ -138,7 +137,7 @@ func TestAFileIsWrittenInPlace(t *testing.T) {
 	}
 }
 
-func TestAFileIsReplacedByRename(t *testing.T) {
+func TestFileReplacedByRename(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	h := eventsOnly(t, path)
@@ -149,7 +148,7 @@ func TestAFileIsReplacedByRename(t *testing.T) {
 	}
 }
 
-func TestAFileIsCreatedAndDeleted(t *testing.T) {
+func TestFileCreatedAndDeleted(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	h := eventsOnly(t, path)
@@ -159,7 +158,7 @@ func TestAFileIsCreatedAndDeleted(t *testing.T) {
 	h.wantServed(t, "proxy:v1=new")
 }
 
-func TestATruncatedFileUnloadsNothing(t *testing.T) {
+func TestFileTruncated(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	h := eventsOnly(t, path)
@@ -169,7 +168,7 @@ func TestATruncatedFileUnloadsNothing(t *testing.T) {
 	h.wantServed(t, "logger:v1=second")
 }
 
-func TestTheDirectoryIsReplaced(t *testing.T) {
+func TestDirectoryReplaced(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	h := eventsOnly(t, path)
@@ -178,14 +177,14 @@ func TestTheDirectoryIsReplaced(t *testing.T) {
 		rename(t, path, path+".old"+strconv.Itoa(i))
 		rename(t, path+".new", path)
 		h.wantServed(t, "logger:v1="+mark)
-		// The watch must be on the new directory, not on the one that had the name before.
+		// The watch must be that of the new directory.
 		write(t, sidecar("logger:v1", mark+"-edited"), path, "logger.yaml")
 		h.wantServed(t, "logger:v1="+mark+"-edited")
 	}
 }
 
-// The directory itself is not told that it moved: its watch stays on what is now elsewhere.
-func TestTheParentOfTheDirectoryIsReplaced(t *testing.T) {
+// The watch of a directory has no event when its parent is renamed.
+func TestParentReplaced(t *testing.T) {
 	t.Parallel()
 	parent := filepath.Join(t.TempDir(), "parent")
 	path := filepath.Join(parent, "conf")
@@ -201,7 +200,7 @@ func TestTheParentOfTheDirectoryIsReplaced(t *testing.T) {
 	}
 }
 
-func TestTheDirectoryIsReplacedAndTheOldOneDeleted(t *testing.T) {
+func TestDirectoryReplacedAndDeleted(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	h := eventsOnly(t, path)
@@ -217,7 +216,7 @@ func TestTheDirectoryIsReplacedAndTheOldOneDeleted(t *testing.T) {
 	h.wantServed(t, "logger:v1=edited")
 }
 
-func TestTheDirectoryGoesAwayAndComesBack(t *testing.T) {
+func TestDirectoryRemovedAndRestored(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	h := eventsOnly(t, path)
@@ -230,7 +229,7 @@ func TestTheDirectoryGoesAwayAndComesBack(t *testing.T) {
 	h.wantServed(t, "logger:v1=second")
 }
 
-func TestTheDirectoryIsALinkThatIsTurned(t *testing.T) {
+func TestDirectorySymlinkReplaced(t *testing.T) {
 	t.Parallel()
 	top := t.TempDir()
 	write(t, sidecar("logger:v1", "first"), top, "releases", "1", "logger.yaml")
@@ -246,29 +245,28 @@ func TestTheDirectoryIsALinkThatIsTurned(t *testing.T) {
 	h.wantServed(t, "logger:v1=third")
 }
 
-func TestTheSwapOfAMountedConfigMap(t *testing.T) {
+func TestMountedConfigMap(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
-	project(t, path, "1", map[string]string{"logger.yaml": sidecar("logger:v1", "first")})
+	mountVolume(t, path, "1", map[string]string{"logger.yaml": sidecar("logger:v1", "first")})
 	h := eventsOnly(t, path)
 	h.wantServed(t, "logger:v1=first")
 	for i := 2; i < 6; i++ {
 		mark := "mark" + strconv.Itoa(i)
-		project(t, path, strconv.Itoa(i), map[string]string{"logger.yaml": sidecar("logger:v1", mark)})
+		mountVolume(t, path, strconv.Itoa(i), map[string]string{"logger.yaml": sidecar("logger:v1", mark)})
 		h.wantServed(t, "logger:v1="+mark)
 	}
-	project(t, path, "6", map[string]string{
+	mountVolume(t, path, "6", map[string]string{
 		"logger.yaml": sidecar("logger:v1", "last"), "proxy.yaml": sidecar("proxy:v1", "new"),
 	})
 	h.wantServed(t, "logger:v1=last, proxy:v1=new")
-	// Of the versions that are gone nothing is left.
 	w, _ := h.watcher()
 	eventually(t, "only the last version is watched", func() bool {
 		return len(w.WatchList()) == 3 && slices.Contains(w.WatchList(), filepath.Join(path, "..version_6"))
 	})
 }
 
-func TestALinkedFileIsEditedWhereItIs(t *testing.T) {
+func TestSymlinkTargetWritten(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	write(t, sidecar("logger:v1", "first"), path, "files", "logger.txt")
@@ -281,7 +279,7 @@ func TestALinkedFileIsEditedWhereItIs(t *testing.T) {
 	}
 }
 
-func (h *house) wantWatched(t *testing.T, path string) {
+func (h *watchedDir) wantWatched(t *testing.T, path string) {
 	t.Helper()
 	eventually(t, path+" is watched", func() bool {
 		w, _ := h.watcher()
@@ -289,7 +287,7 @@ func (h *house) wantWatched(t *testing.T, path string) {
 	})
 }
 
-func TestABaseInASubdirectory(t *testing.T) {
+func TestBaseInSubdirectory(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	write(t, "name: logger:v1\ninherits: sub/base.yaml\n", path, "logger.yaml")
@@ -305,7 +303,7 @@ func TestABaseInASubdirectory(t *testing.T) {
 	h.wantServed(t, "logger:v1=fifth")
 }
 
-func TestASubdirectoryThatIsNotUsedAnyMoreIsForgotten(t *testing.T) {
+func TestUnusedSubdirectoryIsNotWatched(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	write(t, "name: logger:v1\ninherits: sub/base.yaml\n", path, "logger.yaml")
@@ -324,7 +322,7 @@ func TestASubdirectoryThatIsNotUsedAnyMoreIsForgotten(t *testing.T) {
 	})
 }
 
-func TestADirectoryWithABaseThatGoesAwayKeepsServing(t *testing.T) {
+func TestDirectoryWithBaseRemoved(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "conf")
 	write(t, "name: logger:v1\ninherits: sub/base.yaml\n", path, "logger.yaml")
@@ -337,7 +335,7 @@ func TestADirectoryWithABaseThatGoesAwayKeepsServing(t *testing.T) {
 	h.log.wantLines(t, "document rejected", 0)
 }
 
-func TestADirectoryAppearsLate(t *testing.T) {
+func TestDirectoryCreatedLate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "parent", "missing", "conf")
 	h := eventsOnly(t, path)
@@ -350,7 +348,7 @@ func TestADirectoryAppearsLate(t *testing.T) {
 	h.wantServed(t, "logger:v1=second")
 }
 
-func TestADirectoryAppearsStepByStep(t *testing.T) {
+func TestDirectoryCreatedStepByStep(t *testing.T) {
 	t.Parallel()
 	top := t.TempDir()
 	path := filepath.Join(top, "parent", "conf")
@@ -362,7 +360,7 @@ func TestADirectoryAppearsStepByStep(t *testing.T) {
 	h.wantServed(t, "logger:v1=first")
 }
 
-func TestAFileGivesWayToADirectory(t *testing.T) {
+func TestFileReplacedByDirectory(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "conf")
 	write(t, "", path)
@@ -375,34 +373,33 @@ func TestAFileGivesWayToADirectory(t *testing.T) {
 	h.wantServed(t, "logger:v1=first")
 }
 
-func TestReloadWorksWithoutEvents(t *testing.T) {
+func TestReloadWithoutEvents(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
-	h := inhabit(t, path, watcher.Watching{Poll: -1, NewWatcher: noWatcher})
+	h := startDirectory(t, path, watcher.Watching{Poll: -1, NewWatcher: noWatcher})
 	write(t, sidecar("logger:v1", "second"), path, "logger.yaml")
 	h.Reload()
 	h.wantServed(t, "logger:v1=second")
 }
 
-// The default poll of 30 s is run in a bubble, where it takes no time.
-func TestThePollWorksWithoutEvents(t *testing.T) {
+func TestPollWithoutEvents(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	synctest.Test(t, func(t *testing.T) {
-		log := new(logbook)
+		log := new(logBuffer)
 		directory := watcher.NewDirectory(path, log.logger())
 		directory.Watching.NewWatcher = noWatcher
-		b := newBench(t, directory).run(t)
-		elapse(time.Second)
+		b := newTestReloader(t, directory).run(t)
+		advance(time.Second)
 		write(t, sidecar("logger:v1", "second"), path, "logger.yaml")
-		elapse(28 * time.Second)
+		advance(28 * time.Second)
 		b.wantServed(t, "logger:v1=first")
-		elapse(2 * time.Second)
+		advance(2 * time.Second)
 		b.wantServed(t, "logger:v1=second")
-		elapse(time.Hour)
-		warning := log.wantLines(t, "file system events cannot be watched", 1)[0]
+		advance(time.Hour)
+		warning := log.wantLines(t, "cannot watch file system events", 1)[0]
 		text, _ := warning["message"].(string)
-		for _, word := range []string{"poll", "SIGHUP", "fs.inotify.max_user_instances", "fs.inotify.max_user_watches"} {
+		for _, word := range []string{"polling", "SIGHUP", "fs.inotify.max_user_instances", "fs.inotify.max_user_watches"} {
 			if !strings.Contains(text, word) {
 				t.Errorf("the warning %q does not name %s", text, word)
 			}
@@ -413,12 +410,12 @@ func TestThePollWorksWithoutEvents(t *testing.T) {
 	})
 }
 
-func TestThePollGetsAWatcherOnceItCan(t *testing.T) {
+func TestPollOpensWatcher(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
 	var tries sync.Mutex
 	failures := 3
-	h := inhabit(t, path, watcher.Watching{Poll: 10 * time.Millisecond, NewWatcher: func() (*fsnotify.Watcher, error) {
+	h := startDirectory(t, path, watcher.Watching{Poll: 10 * time.Millisecond, NewWatcher: func() (*fsnotify.Watcher, error) {
 		tries.Lock()
 		defer tries.Unlock()
 		if failures--; failures >= 0 {
@@ -427,23 +424,23 @@ func TestThePollGetsAWatcherOnceItCan(t *testing.T) {
 		return fsnotify.NewWatcher()
 	}})
 	eventually(t, "a watcher", func() bool { return len(h.log.lines(t, "file system events are watched again")) == 1 })
-	h.log.wantLines(t, "file system events cannot be watched", 1)
+	h.log.wantLines(t, "cannot watch file system events", 1)
 	h.wantWatched(t, path)
 }
 
-func TestAWatcherThatDiesIsReplaced(t *testing.T) {
+func TestBrokenWatcherIsReopened(t *testing.T) {
 	t.Parallel()
-	deaths := map[string]func(w *fsnotify.Watcher){
-		"closed":       func(w *fsnotify.Watcher) { _ = w.Close() },
-		"out of order": func(w *fsnotify.Watcher) { w.Errors <- errors.New("out of order") },
+	faults := map[string]func(w *fsnotify.Watcher){
+		"closed": func(w *fsnotify.Watcher) { _ = w.Close() },
+		"failed": func(w *fsnotify.Watcher) { w.Errors <- errors.New("failed") },
 	}
-	for name, die := range deaths {
+	for name, breakWatcher := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := confDirectory(t)
 			h := eventsOnly(t, path)
 			w, _ := h.watcher()
-			die(w)
+			breakWatcher(w)
 			eventually(t, "another watcher", func() bool { _, opened := h.watcher(); return opened == 2 })
 			for _, mark := range []string{"second", "third", "fourth"} {
 				write(t, sidecar("logger:v1", mark), path, "logger.yaml")
@@ -453,21 +450,21 @@ func TestAWatcherThatDiesIsReplaced(t *testing.T) {
 	}
 }
 
-// watch runs a directory alone, and gives what it says to have changed.
-func watch(t *testing.T, path string, watching watcher.Watching) <-chan struct{} {
+// watchDirectory runs a directory and returns a channel of its changes.
+func watchDirectory(t *testing.T, path string, watching watcher.Watching) <-chan struct{} {
 	t.Helper()
-	directory := watcher.NewDirectory(path, new(logbook).logger())
+	directory := watcher.NewDirectory(path, new(logBuffer).logger())
 	directory.Watching = watching
 	changed := make(chan struct{}, 1000)
 	background(t, func(ctx context.Context) error {
-		return directory.Run(ctx, func() { offer(changed) })
+		return directory.Run(ctx, func() { signal(changed) })
 	})
 	receive(t, "the call after the first watch", changed)
 	return changed
 }
 
-// muffled gives a watcher whose events do not come through unless the test hands them on.
-func muffled(t *testing.T) (w *fsnotify.Watcher, events <-chan fsnotify.Event, errs <-chan error) {
+// interceptedWatcher returns a watcher whose events and errors go to the test instead.
+func interceptedWatcher(t *testing.T) (w *fsnotify.Watcher, events <-chan fsnotify.Event, errs <-chan error) {
 	t.Helper()
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -478,10 +475,10 @@ func muffled(t *testing.T) (w *fsnotify.Watcher, events <-chan fsnotify.Event, e
 	return w, events, errs
 }
 
-func TestAnOverflowAloneIsAChange(t *testing.T) {
+func TestOverflowIsAChange(t *testing.T) {
 	t.Parallel()
-	w, _, _ := muffled(t)
-	changed := watch(t, confDirectory(t), watcher.Watching{
+	w, _, _ := interceptedWatcher(t)
+	changed := watchDirectory(t, confDirectory(t), watcher.Watching{
 		Poll: -1, NewWatcher: func() (*fsnotify.Watcher, error) { return w, nil },
 	})
 	w.Errors <- fsnotify.ErrEventOverflow

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// That an event was passed over shows on nothing that can be seen from outside.
-func TestWhichEventsConcernADirectory(t *testing.T) {
+// An ignored event has no effect that an external test could see.
+func TestWatchSet(t *testing.T) {
 	t.Parallel()
 	top, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
@@ -19,9 +19,9 @@ func TestWhichEventsConcernADirectory(t *testing.T) {
 	if err := os.Symlink("conf", filepath.Join(top, "link")); err != nil {
 		t.Fatal(err)
 	}
-	found := survey([]string{filepath.Join(top, "link"), filepath.Join(top, "missing", "conf")})
-	if len(found) != 2 {
-		t.Fatalf("%d points, want the directory and its parent", len(found))
+	set := newWatchSet([]string{filepath.Join(top, "link"), filepath.Join(top, "missing", "conf")})
+	if len(set) != 2 {
+		t.Fatalf("%d watches, want the directory and its parent", len(set))
 	}
 	for name, want := range map[string]bool{
 		".":              true,
@@ -33,8 +33,8 @@ func TestWhichEventsConcernADirectory(t *testing.T) {
 		"beside":         false,
 		"..":             false,
 	} {
-		if got := found.concern(filepath.Join(top, name)); got != want {
-			t.Errorf("an event about %s concerns us: %t, want %t", name, got, want)
+		if got := set.matches(filepath.Join(top, name)); got != want {
+			t.Errorf("matches is %[2]t for %[1]s, want %[3]t", name, got, want)
 		}
 	}
 }

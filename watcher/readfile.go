@@ -9,8 +9,7 @@ import (
 	"syscall"
 )
 
-// maxFileSize is far above any real sidecar or certificate, and keeps a mistake from
-// filling the memory.
+// maxFileSize limits the memory for a file. It is far above the size of a sidecar or certificate.
 const maxFileSize = 1 << 20
 
 var (
@@ -19,34 +18,34 @@ var (
 	errTooBig    = fmt.Errorf("is larger than %d bytes", maxFileSize)
 )
 
-// opener is a place where files have names: an os.Root, or the whole file system.
-type opener interface {
+// fileSystem is an os.Root or the whole file system.
+type fileSystem interface {
 	Stat(name string) (fs.FileInfo, error)
 	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
 }
 
-// everywhere is the whole file system.
-type everywhere struct{}
+// hostFS is the whole file system.
+type hostFS struct{}
 
-func (everywhere) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+func (hostFS) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
 
-func (everywhere) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
+func (hostFS) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
 	return os.OpenFile(name, flag, mode)
 }
 
-// readRegular reads a regular file of at most maxFileSize bytes. The error is errDirectory,
-// errIrregular or errTooBig where the file is not such a one.
-func readRegular(place opener, name string) ([]byte, error) {
-	// Opening a device can have effects, so it is looked at before.
-	info, err := place.Stat(name)
+// readRegular reads a regular file of at most maxFileSize bytes. For other files, the error is
+// errDirectory, errIrregular or errTooBig.
+func readRegular(system fileSystem, name string) ([]byte, error) {
+	// Stat first, because opening a device can have side effects.
+	info, err := system.Stat(name)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkRegular(info); err != nil {
 		return nil, err
 	}
-	// Whoever puts a FIFO in its place just now must not make us wait for a writer.
-	file, err := place.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	// Without O_NONBLOCK, opening a FIFO that replaced the file would wait for a writer.
+	file, err := system.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +70,7 @@ func checkRegular(info fs.FileInfo) error {
 	return nil
 }
 
-// readLimited does not trust a size that was asked for before: the file may be growing.
+// readLimited ignores the size from Stat, because the file may grow.
 func readLimited(file io.Reader) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// What tools write into the metadata of a ConfigMap is often larger than its definitions.
-func TestOnlyDefinitionsAreKept(t *testing.T) {
+// The metadata of a ConfigMap is often larger than its definitions.
+func TestConfigMapMetadataIsDropped(t *testing.T) {
 	t.Parallel()
 	kept, ok := documentsOf(&corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: "m", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}},
@@ -26,29 +26,29 @@ func TestOnlyDefinitionsAreKept(t *testing.T) {
 		t.Errorf("%v, kept (-want +got):\n%s", ok, diff)
 	}
 	if _, ok := documentsOf(&corev1.Secret{}); ok {
-		t.Error("a Secret is taken for a ConfigMap")
+		t.Error("a Secret is accepted as a ConfigMap")
 	}
 }
 
-// A cluster has many namespaces, and tools write a lot into their metadata.
-func TestOnlyTheAnnotationIsKept(t *testing.T) {
+// A cluster has many namespaces, and their metadata may be large.
+func TestNamespaceMetadataIsDropped(t *testing.T) {
 	t.Parallel()
-	n := &Namespaces{annotation: "example.com/request"}
+	n := &Namespaces{key: "example.com/request"}
 	for _, test := range []struct {
 		annotations map[string]string
-		want        request
+		want        annotation
 	}{
-		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": ""}, request{"", true}},
-		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": "a"}, request{"a", true}},
-		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}, request{}},
-		{nil, request{}},
+		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": ""}, annotation{"", true}},
+		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": "a"}, annotation{"a", true}},
+		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}, annotation{}},
+		{nil, annotation{}},
 	} {
-		kept, ok := n.keep(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "team", Annotations: test.annotations}})
+		kept, ok := n.annotationOf(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "team", Annotations: test.annotations}})
 		if kept != test.want || !ok {
 			t.Errorf("of %v, %+v is kept, want %+v", test.annotations, kept, test.want)
 		}
 	}
-	if _, ok := n.keep(&corev1.Namespace{}); ok {
-		t.Error("a Namespace is taken for metadata")
+	if _, ok := n.annotationOf(&corev1.Namespace{}); ok {
+		t.Error("a Namespace is accepted as metadata")
 	}
 }

@@ -1,0 +1,72 @@
+package watcher
+
+import (
+	"context"
+	"time"
+)
+
+// A change is served in under half a second: debounceLimit, plus the time to read and parse. The steps
+// of one change by an editor or the kubelet are less than debounceQuiet apart.
+const (
+	debounceQuiet = 100 * time.Millisecond
+	debounceLimit = 400 * time.Millisecond
+)
+
+// debouncer starts the work of one goroutine on behalf of others. Requests that arrive during work are
+// merged into one. Make it with newDebouncer.
+type debouncer struct {
+	events    chan struct{}
+	immediate chan struct{}
+}
+
+func newDebouncer() debouncer {
+	return debouncer{events: make(chan struct{}, 1), immediate: make(chan struct{}, 1)}
+}
+
+// later requests work after a quiet period. It never blocks.
+func (d debouncer) later() { notify(d.events) }
+
+// now requests work without delay. It never blocks.
+func (d debouncer) now() { notify(d.immediate) }
+
+// wait blocks until there is work, and reports whether now requested it. It is not ok if ctx has ended.
+func (d debouncer) wait(ctx context.Context) (immediate, ok bool) {
+	select {
+	case <-ctx.Done():
+	case <-d.immediate:
+		immediate = true
+	case <-d.events:
+		immediate = d.debounce(ctx)
+	}
+	return immediate, ctx.Err() == nil
+}
+
+// debounce blocks until there was no event for debounceQuiet. It returns early when debounceLimit passes,
+// now is called, or ctx ends, and reports whether now was called.
+func (d debouncer) debounce(ctx context.Context) bool {
+	quiet, limit := time.NewTimer(debounceQuiet), time.NewTimer(debounceLimit)
+	defer quiet.Stop()
+	defer limit.Stop()
+	for {
+		select {
+		case <-d.events:
+			quiet.Reset(debounceQuiet)
+		case <-quiet.C:
+			return false
+		case <-limit.C:
+			return false
+		case <-d.immediate:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// notify sends a token to a channel of capacity 1, unless it has one.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
