@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// clock is an API server in a bubble of time. It records the times of its calls.
-type clock struct {
+// recorder is a client that records the times of its calls, in a synctest bubble.
+type recorder struct {
 	list  func() error
 	watch func(stream *watch.FakeWatcher) error
 
@@ -23,54 +23,54 @@ type clock struct {
 	lists, watches []time.Time
 }
 
-func (c *clock) List(context.Context, metav1.ListOptions) (*corev1.ConfigMapList, error) {
-	c.mu.Lock()
-	c.lists = append(c.lists, time.Now())
-	c.mu.Unlock()
-	if c.list != nil {
-		if err := c.list(); err != nil {
+func (r *recorder) List(context.Context, metav1.ListOptions) (*corev1.ConfigMapList, error) {
+	r.mu.Lock()
+	r.lists = append(r.lists, time.Now())
+	r.mu.Unlock()
+	if r.list != nil {
+		if err := r.list(); err != nil {
 			return nil, err
 		}
 	}
 	return &corev1.ConfigMapList{ListMeta: metav1.ListMeta{ResourceVersion: "1"}}, nil
 }
 
-func (c *clock) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
-	c.mu.Lock()
-	c.watches = append(c.watches, time.Now())
-	c.mu.Unlock()
+func (r *recorder) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
+	r.mu.Lock()
+	r.watches = append(r.watches, time.Now())
+	r.mu.Unlock()
 	stream := watch.NewFake()
-	return stream, c.watch(stream)
+	return stream, r.watch(stream)
 }
 
-// gaps returns the longest delay between calls after the first ones, and the number of calls.
-func gaps(calls []time.Time, first int) (longest time.Duration, count int) {
-	for i := max(first, 1); i < len(calls); i++ {
+// gaps returns the longest delay between calls, and their number.
+func gaps(calls []time.Time) (longest time.Duration, count int) {
+	for i := 1; i < len(calls); i++ {
 		longest = max(longest, calls[i].Sub(calls[i-1]))
 	}
 	return longest, len(calls)
 }
 
-func runFor(t *testing.T, c *clock, d time.Duration) *observer {
+func runFor(t *testing.T, r *recorder, d time.Duration) *observer {
 	t.Helper()
-	o := observe(c)
+	o := observe(r)
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	o.Run(ctx, o.handler)
 	return o
 }
 
-// A server that fails for a day is asked twice a minute, and reported once.
+// A server that fails for a day gets one or two requests a minute and is reported once.
 func TestBackoffOfFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &clock{list: func() error { return errors.New("away") }}
-		o := runFor(t, c, 24*time.Hour)
-		longest, count := gaps(c.lists, 0)
+		r := &recorder{list: func() error { return errors.New("unavailable") }}
+		o := runFor(t, r, 24*time.Hour)
+		longest, count := gaps(r.lists)
 		if longest > time.Minute || count > 24*60*2+20 || count < 24*60-1 {
 			t.Errorf("%d lists, up to %s apart", count, longest)
 		}
-		if first := c.lists[1].Sub(c.lists[0]); first > time.Second {
+		if first := r.lists[1].Sub(r.lists[0]); first > time.Second {
 			t.Errorf("the first delay is %s", first)
 		}
 		if reported := o.failures(); len(reported) != 1 {
@@ -79,87 +79,87 @@ func TestBackoffOfFailures(t *testing.T) {
 	})
 }
 
-// The delay that the API server asks for is kept, within a bound.
+// Retry-After is respected up to a limit.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	for seconds, want := range map[int]time.Duration{20: 20 * time.Second, 86400: time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			c := &clock{list: func() error { return apierrors.NewTooManyRequests("slow down", seconds) }}
-			runFor(t, c, 2*time.Minute)
-			if delay := c.lists[1].Sub(c.lists[0]); delay != want {
+			r := &recorder{list: func() error { return apierrors.NewTooManyRequests("slow down", seconds) }}
+			runFor(t, r, 2*time.Minute)
+			if delay := r.lists[1].Sub(r.lists[0]); delay != want {
 				t.Errorf("the delay is %s, want %s", delay, want)
 			}
 		})
 	}
 }
 
-// A watch that closes every 100 ms is opened again within a second, without lists; after one that
-// lived it is opened at once.
+// A watch that closes every 100 ms is opened again within a second, without a list. A long watch is opened
+// again at once.
 func TestBackoffOfShortWatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		life := 100 * time.Millisecond
-		c := &clock{watch: func(stream *watch.FakeWatcher) error {
-			time.AfterFunc(life, stream.Stop)
+		duration := 100 * time.Millisecond
+		r := &recorder{watch: func(stream *watch.FakeWatcher) error {
+			time.AfterFunc(duration, stream.Stop)
 			return nil
 		}}
-		o := runFor(t, c, time.Hour)
-		longest, count := gaps(c.watches, 0)
-		if longest > life+time.Second || count > 3600*3 || len(c.lists) != 1 || o.Err() != nil {
-			t.Errorf("%d watches, up to %s apart, %d lists, %v", count, longest, len(c.lists), o.Err())
+		o := runFor(t, r, time.Hour)
+		longest, count := gaps(r.watches)
+		if longest > duration+time.Second || count > 3600*3 || len(r.lists) != 1 || o.Err() != nil {
+			t.Errorf("%d watches, up to %s apart, %d lists, %v", count, longest, len(r.lists), o.Err())
 		}
-		if first := c.watches[1].Sub(c.watches[0]) - life; first > 100*time.Millisecond {
+		if first := r.watches[1].Sub(r.watches[0]) - duration; first > 100*time.Millisecond {
 			t.Errorf("the first delay is %s", first)
 		}
 		if lines := o.logged(); lines != 6 {
 			t.Errorf("%d log lines in an hour", lines)
 		}
-		c.watches, life = nil, 5*time.Minute
-		o = runFor(t, c, time.Hour)
-		if longest, _ := gaps(c.watches, 0); longest != life || o.logged() != 0 {
+		r.watches, duration = nil, 5*time.Minute
+		o = runFor(t, r, time.Hour)
+		if longest, _ := gaps(r.watches); longest != duration || o.logged() != 0 {
 			t.Errorf("watches are up to %s apart, %d lines", longest, o.logged())
 		}
 	})
 }
 
-// A short watch is a success: an error between short watches does not lead to a long delay.
+// A short watch resets the delay after failures.
 func TestFailureBetweenShortWatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		opened := 0
-		c := &clock{watch: func(stream *watch.FakeWatcher) error {
+		r := &recorder{watch: func(stream *watch.FakeWatcher) error {
 			if opened++; opened%20 == 0 {
 				return apierrors.NewResourceExpired("too old")
 			}
 			time.AfterFunc(100*time.Millisecond, stream.Stop)
 			return nil
 		}}
-		o := runFor(t, c, time.Hour)
-		if longest, _ := gaps(c.watches, 0); longest > 2*time.Second || o.failures() != nil {
+		o := runFor(t, r, time.Hour)
+		if longest, _ := gaps(r.watches); longest > 2*time.Second || o.failures() != nil {
 			t.Errorf("watches are up to %s apart, reported: %q", longest, o.failures())
 		}
 	})
 }
 
-// Lists that succeed do not reset the delay between watches that fail.
-func TestBackoffOfWatchesThatFail(t *testing.T) {
+// A list does not reset the delay between watches that fail.
+func TestBackoffOfFailedWatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &clock{watch: func(*watch.FakeWatcher) error { return errors.New("no watch") }}
-		o := runFor(t, c, 24*time.Hour)
-		if _, count := gaps(c.lists, 0); count > 24*60*2+20 || len(o.failures()) != 1 {
+		r := &recorder{watch: func(*watch.FakeWatcher) error { return errors.New("no watch") }}
+		o := runFor(t, r, 24*time.Hour)
+		if _, count := gaps(r.lists); count > 24*60*2+20 || len(o.failures()) != 1 {
 			t.Errorf("%d lists, reported: %q", count, o.failures())
 		}
 	})
 }
 
-// A server that accepts a watch and goes silent is noticed after the time for which it was asked.
+// A watch that is open for longer than its timeout is dead.
 func TestSilentWatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &clock{watch: func(*watch.FakeWatcher) error { return nil }}
-		o := runFor(t, c, 24*time.Hour)
-		if longest, _ := gaps(c.watches, 0); longest > 12*time.Minute {
+		r := &recorder{watch: func(*watch.FakeWatcher) error { return nil }}
+		o := runFor(t, r, 24*time.Hour)
+		if longest, _ := gaps(r.watches); longest > 12*time.Minute {
 			t.Errorf("watches are up to %s apart", longest)
 		}
 		const want = "cannot watch configmaps in namespace sidecars: no answer came in time"
@@ -169,17 +169,17 @@ func TestSilentWatch(t *testing.T) {
 	})
 }
 
-// A watch that expires after a while is part of normal operation, however often it happens.
-func TestWatchesThatExpire(t *testing.T) {
+// Expired watches are part of normal operation.
+func TestBackoffOfExpiredWatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &clock{watch: func(stream *watch.FakeWatcher) error {
+		r := &recorder{watch: func(stream *watch.FakeWatcher) error {
 			expired := apierrors.NewResourceExpired("too old").Status()
 			time.AfterFunc(time.Minute, func() { stream.Error(&expired) })
 			return nil
 		}}
-		o := runFor(t, c, time.Hour)
-		if longest, _ := gaps(c.watches, 0); longest > time.Minute+time.Second || o.failures() != nil {
+		o := runFor(t, r, time.Hour)
+		if longest, _ := gaps(r.watches); longest > time.Minute+time.Second || o.failures() != nil {
 			t.Errorf("watches are up to %s apart, reported: %q", longest, o.failures())
 		}
 	})

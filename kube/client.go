@@ -13,25 +13,25 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Object is any object of the API.
+// Object is an API object.
 type Object interface {
 	runtime.Object
 	metav1.Object
 }
 
-// List is a list of objects of the API.
+// List is a list of API objects.
 type List interface {
 	runtime.Object
 	metav1.ListInterface
 }
 
-// Group is one version of an API group, and the function that adds its types to a scheme.
+// Group is a version of an API group and the function that adds its types to a scheme.
 type Group struct {
 	Version schema.GroupVersion
 	Add     func(*runtime.Scheme) error
 }
 
-// Core returns the core group, which has no name.
+// Core returns the core group.
 func Core() Group { return Group{corev1.SchemeGroupVersion, corev1.AddToScheme} }
 
 // Client is a client of one resource. It is safe for concurrent use.
@@ -41,8 +41,8 @@ type Client[T Object, L List] struct {
 	codec    runtime.ParameterCodec
 }
 
-// NewClient returns a client of a resource. The namespace is empty for a resource that has none.
-// The typed clients of client-go would link the types of every API group: 10 MB.
+// NewClient returns a client of a resource. The namespace is empty for a cluster-scoped resource. The typed
+// clientset of client-go would link the types of all API groups, 10 MB.
 func NewClient[T Object, L List](
 	config *rest.Config, group Group, resource, namespace string, one func() T, list func() L,
 ) (*Client[T, L], error) {
@@ -54,7 +54,7 @@ func NewClient[T Object, L List](
 	return &Client[T, L]{gentype.NewClientWithList(resource, client, codec, namespace, one, list), resource, codec}, nil
 }
 
-// NewRESTClient returns a client of all resources of a group, and the scheme with its types.
+// NewRESTClient returns a client of a group, and the scheme with its types.
 func NewRESTClient(config *rest.Config, group Group) (*rest.RESTClient, *runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := group.Add(scheme); err != nil {
@@ -72,8 +72,8 @@ func NewRESTClient(config *rest.Config, group Group) (*rest.RESTClient, *runtime
 	return client, scheme, err
 }
 
-// List lists the objects. Unlike the List of client-go, it fails if the response names no kind or
-// another kind, and it reports a response with Retry-After instead of waiting.
+// List lists the objects. Unlike client-go's List, it fails if the kind of the response is missing or wrong,
+// and returns an error for a response with Retry-After instead of waiting.
 func (c *Client[T, L]) List(ctx context.Context, options metav1.ListOptions) (list L, err error) {
 	object, err := c.request(options).Do(ctx).Get()
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *Client[T, L]) List(ctx context.Context, options metav1.ListOptions) (li
 	return list, nil
 }
 
-// Watch opens a watch. It reports a response with Retry-After instead of waiting.
+// Watch opens a watch. It returns an error for a response with Retry-After instead of waiting.
 func (c *Client[T, L]) Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	options.Watch = true
 	return c.request(options).Watch(ctx)

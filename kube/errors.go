@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// ErrTimeout is the error of a call that the API server did not answer in time.
+// ErrTimeout is the error of a request without a response in time.
 var ErrTimeout = errors.New("no answer came in time")
 
 var (
@@ -20,9 +20,8 @@ var (
 	errBroken   = errors.New("the connection was closed without a response")
 )
 
-// Explain returns an error for people. It drops what differs between attempts, so that the text
-// changes only if the cause does: the URL, which contains a random timeout, and the local port. The
-// grant names the RBAC rule that allows the call.
+// Explain returns an error for people. Its text is the same for each attempt: it omits the URL, which
+// contains a random timeout, and the local port. The grant names the RBAC rule that allows the request.
 func Explain(err error, grant string) error {
 	if transport, ok := errors.AsType[*url.Error](err); ok {
 		err = transport.Err
@@ -36,7 +35,7 @@ func Explain(err error, grant string) error {
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("%w: grant it with %s", err, grant)
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("%w: the API server does not accept our token or client certificate", err)
+		return fmt.Errorf("%w: the API server does not accept the token or client certificate", err)
 	}
 	return err
 }
@@ -49,8 +48,7 @@ func timedOut(ctx context.Context, err error) error {
 	return err
 }
 
-// IsForeign reports whether an error means that the response is not the API's, such as that of a
-// proxy.
+// IsForeign reports whether a response was not from an API server, but from a proxy, for example.
 func IsForeign(err error) bool {
 	return errors.Is(err, errNoList) || runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err)
 }

@@ -17,33 +17,33 @@ import (
 )
 
 const (
-	// answerTimeout limits a list and the opening of a watch.
-	answerTimeout = 30 * time.Second
-	// watchTimeout is how long the API server is asked to keep a watch open: this long to twice as
-	// long. A watch that is open for watchGrace longer is dead.
+	// requestTimeout limits a list and the opening of a watch.
+	requestTimeout = 30 * time.Second
+	// watchTimeout is the minimum timeout of a watch; the maximum is twice as long. The API server ends
+	// the watch after its timeout. A watch that is open for watchGrace longer is dead.
 	watchTimeout = 5 * time.Minute
 	watchGrace   = 30 * time.Second
-	// shortWatch is how long a watch has to live for the next one to be opened at once.
+	// shortWatch is the duration of a watch below which the next one is delayed.
 	shortWatch = time.Second
-	// manyCloses is how many short watches in a row are logged, every logInterval.
-	manyCloses  = 10
-	logInterval = 10 * time.Minute
-	// longestDelay limits the delay that an API server can ask for.
-	longestDelay = time.Minute
+	// manyShortWatches in a row are logged, every logInterval.
+	manyShortWatches = 10
+	logInterval      = 10 * time.Minute
+	// maxRetryAfter limits the delay that an API server can request.
+	maxRetryAfter = time.Minute
 )
 
-// failureBackoff is the delay after a failure: 0.5 to 1 s at first, which is long enough for the
-// owner to see the error, and 30 to 60 s in the end.
-func failureBackoff() wait.Backoff {
+// newFailureBackoff returns the delays after failures: at first 0.5 to 1 s, which is long enough for the
+// owner to report the error, at last 30 to 60 s.
+func newFailureBackoff() wait.Backoff {
 	return wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Steps: 10, Cap: 30 * time.Second, Jitter: 1}
 }
 
-// closeBackoff is the delay after a short watch. An edit is seen no later than that.
-func closeBackoff() wait.Backoff {
+// newWatchBackoff returns the delays after short watches, which delay edits.
+func newWatchBackoff() wait.Backoff {
 	return wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Steps: 6, Cap: 700 * time.Millisecond, Jitter: 0.4}
 }
 
-// The verbs of the calls, as in RBAC rules. Each error names one.
+// The RBAC verbs of the requests.
 const (
 	verbList  = "list"
 	verbWatch = "watch"
@@ -61,48 +61,46 @@ type Options[V any] struct {
 	What string
 	// Grant names the RBAC rule that allows list and watch.
 	Grant string
-	// LabelSelector and FieldSelector choose objects on the server; empty for all.
+	// LabelSelector and FieldSelector select objects on the server; empty for all.
 	LabelSelector, FieldSelector string
-	// Keep returns what is kept of an object. It is false for an object of another type.
+	// Keep returns the part of an object to keep. It returns false for an object of another type.
 	Keep func(runtime.Object) (V, bool)
 	Log  zerolog.Logger
 }
 
-// Handler is called by Run from one goroutine. Its functions must not block.
+// Handler has the callbacks of Run, which calls them from one goroutine. They must not block.
 type Handler struct {
-	// Changed is called after an object changed, with its name, and after a list, with an empty name.
+	// Changed is called with the name of a changed object, and with an empty name after a list.
 	Changed func(name string)
 	// Failed is called when the error of the API server changes; nil means that it works again.
 	Failed func(error)
 }
 
-// Informer keeps a copy of the objects of one resource, by name. Make it with NewInformer. All
-// methods are safe for concurrent use; Run is called once.
+// Informer keeps a part of each object of one resource, by name. Make it with NewInformer. All methods
+// are safe for concurrent use; Run is called once. While the API server fails, the objects stay.
 //
-// It is used instead of client-go's Reflector, which lists again after up to 30 seconds if a watch
-// ends early, does not report a list that fails with 410, and takes an answer without a kind for an
-// empty list. While the API server fails, the copy stays as it is.
+// It replaces client-go's Reflector, which lists again after up to 30 seconds if a watch ends early, does
+// not report a list that fails with 410, and decodes a response without a kind as an empty list.
 type Informer[V any] struct {
-	// Timeout limits a list and the opening of a watch. It may be set before Run.
-	Timeout time.Duration
-
 	options Options[V]
 	lister  func(ctx context.Context, options metav1.ListOptions) (List, error)
 	watcher func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 
 	// These belong to Run.
-	version          string // to watch from; empty if a list has to come first
-	failures, closes wait.Backoff
-	failed           int // failures since the latest good watch
-	closed           int // short watches in a row
-	logged           time.Time
+	handler        Handler
+	version        string // to watch from; empty if a list has to come first
+	failures       int    // since the last watch without error
+	failureBackoff wait.Backoff
+	shortWatches   int // in a row
+	watchBackoff   wait.Backoff
+	logged         time.Time
 
 	mu      sync.RWMutex
 	objects map[string]V // nil before the first list
 	failure *failure     // nil if the API server works
 }
 
-// failure is the latest error of a call.
+// failure is the error of the latest request.
 type failure struct {
 	verb  string
 	cause error
@@ -111,20 +109,28 @@ type failure struct {
 // NewInformer returns an informer that sends no request before Run.
 func NewInformer[L List, V any](client ListerWatcher[L], options Options[V]) *Informer[V] {
 	return &Informer[V]{
-		Timeout: answerTimeout, options: options, failures: failureBackoff(), closes: closeBackoff(), watcher: client.Watch,
-		lister: func(ctx context.Context, options metav1.ListOptions) (List, error) { return client.List(ctx, options) },
+		options: options,
+		lister: func(ctx context.Context, options metav1.ListOptions) (List, error) {
+			return client.List(ctx, options)
+		},
+		watcher:        client.Watch,
+		failureBackoff: newFailureBackoff(),
+		watchBackoff:   newWatchBackoff(),
 	}
 }
 
-// Get returns what is kept of the object of a name.
-func (i *Informer[V]) Get(name string) (kept V, found bool) {
+// String returns Options.What.
+func (i *Informer[V]) String() string { return i.options.What }
+
+// Get returns the object of this name.
+func (i *Informer[V]) Get(name string) (object V, found bool) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	kept, found = i.objects[name]
-	return kept, found
+	object, found = i.objects[name]
+	return object, found
 }
 
-// All returns what is kept of all objects, in no order.
+// All returns all objects, in no order.
 func (i *Informer[V]) All() []V {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -152,10 +158,11 @@ func (i *Informer[V]) describe(verb string, cause error) error {
 	return fmt.Errorf("cannot %s %s: %w", verb, i.options.What, cause)
 }
 
-// Run keeps the copy equal to what the API server has, until ctx ends.
+// Run lists and watches the objects until ctx ends.
 func (i *Informer[V]) Run(ctx context.Context, handler Handler) {
+	i.handler = handler
 	for ctx.Err() == nil {
-		delay := i.step(ctx, handler)
+		delay := i.listOrWatch(ctx)
 		select {
 		case <-ctx.Done():
 		case <-time.After(delay):
@@ -163,82 +170,80 @@ func (i *Informer[V]) Run(ctx context.Context, handler Handler) {
 	}
 }
 
-// step lists, or watches until the watch ends. It returns the delay before the next step.
-func (i *Informer[V]) step(ctx context.Context, handler Handler) time.Duration {
+// listOrWatch lists once, or watches until the watch ends. It returns the delay before the next call.
+func (i *Informer[V]) listOrWatch(ctx context.Context) time.Duration {
 	if i.version == "" {
-		if err := i.relist(ctx, handler); err != nil {
-			return i.fail(ctx, handler, verbList, err)
+		if err := i.relist(ctx); err != nil {
+			return i.fail(ctx, verbList, err)
 		}
 		return 0
 	}
-	life, err := i.follow(ctx, handler)
-	if err == nil || life >= shortWatch {
-		i.failed, i.failures = 0, failureBackoff()
+	duration, err := i.watch(ctx)
+	short := duration < shortWatch
+	if !short {
+		i.shortWatches, i.watchBackoff = 0, newWatchBackoff()
 	}
-	if life >= shortWatch {
-		i.closed, i.closes = 0, closeBackoff()
+	if err == nil || !short {
+		i.failures, i.failureBackoff = 0, newFailureBackoff()
 	}
 	switch {
 	case err != nil:
-		return i.fail(ctx, handler, verbWatch, err)
-	case life >= shortWatch:
-		return 0
+		return i.fail(ctx, verbWatch, err)
+	case short:
+		i.logShortWatch()
+		return i.watchBackoff.Step()
 	}
-	i.logCloses()
-	return i.closes.Step()
+	return 0
 }
 
-// logCloses logs watches that end early, which delays edits.
-func (i *Informer[V]) logCloses() {
-	i.closed++
-	if i.closed < manyCloses || time.Since(i.logged) < logInterval {
+func (i *Informer[V]) logShortWatch() {
+	i.shortWatches++
+	if i.shortWatches < manyShortWatches || time.Since(i.logged) < logInterval {
 		return
 	}
 	i.logged = time.Now()
-	i.options.Log.Warn().Str("watch", i.options.What).Int("closes", i.closed).
+	i.options.Log.Warn().Str("watch", i.options.What).Int("closes", i.shortWatches).
 		Msg("watch closes within a second, again and again; changes are seen up to a second late; " +
 			"check the timeout of the proxy or load balancer before the API server")
 }
 
-// fail notes an error. The next step is a list, because the error may be due to the version.
-func (i *Informer[V]) fail(ctx context.Context, handler Handler, verb string, err error) time.Duration {
+// fail records an error and returns the delay before the next list. An error of a watch may be due to the
+// version, so the watch is not opened again without a list.
+func (i *Informer[V]) fail(ctx context.Context, verb string, err error) time.Duration {
 	i.version = ""
 	if ctx.Err() != nil {
 		return 0
 	}
-	i.failed++
-	// A watch expires in normal operation, too.
-	if verb == verbList || i.failed > 1 || !isExpired(err) {
-		i.note(handler, &failure{verb, Explain(err, i.options.Grant)})
+	i.failures++
+	// A watch may expire in normal operation.
+	if verb == verbList || i.failures > 1 || !isExpired(err) {
+		i.setFailure(&failure{verb, Explain(err, i.options.Grant)})
 	}
-	delay := i.failures.Step()
+	delay := i.failureBackoff.Step()
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
-		delay = max(delay, min(time.Duration(seconds)*time.Second, longestDelay))
+		delay = max(delay, min(time.Duration(seconds)*time.Second, maxRetryAfter))
 	}
 	return delay
 }
 
-// note replaces the failure. A list and a watch that fail for the same cause are one failure.
-func (i *Informer[V]) note(handler Handler, next *failure) {
-	i.mu.Lock()
-	before := i.failure
-	i.failure = next
-	i.mu.Unlock()
-	switch {
-	case next == nil && before == nil:
-	case next == nil:
-		handler.Failed(nil)
-	case before == nil || before.cause.Error() != next.cause.Error():
-		handler.Failed(i.describe(next.verb, next.cause))
+// succeed clears a failure of this verb. A list may succeed while watches fail.
+func (i *Informer[V]) succeed(verb string) {
+	if i.failure != nil && i.failure.verb == verb {
+		i.setFailure(nil)
 	}
 }
 
-// succeed clears a failure of this verb. A list that succeeds says nothing about watches.
-func (i *Informer[V]) succeed(handler Handler, verb string) {
-	i.mu.RLock()
-	other := i.failure != nil && i.failure.verb != verb
-	i.mu.RUnlock()
-	if !other {
-		i.note(handler, nil)
+// setFailure replaces the failure. A list and a watch that fail for the same cause are one failure. Only Run
+// writes the field, so it needs the lock for writing only.
+func (i *Informer[V]) setFailure(next *failure) {
+	before := i.failure
+	i.mu.Lock()
+	i.failure = next
+	i.mu.Unlock()
+	switch {
+	case next == nil:
+		i.handler.Failed(nil)
+	case before == nil || before.cause.Error() != next.cause.Error():
+		i.handler.Failed(i.describe(next.verb, next.cause))
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 const forbidden = `configmaps is forbidden: User "system:serviceaccount:a:b" cannot list resource "configmaps"`
 
-// fault is what an API server may answer, and a part of the error.
+// fault is a response of an API server and a part of the resulting error.
 type fault struct {
 	fail http.HandlerFunc
 	want string
@@ -36,7 +36,7 @@ func faults() map[string]fault {
 	}
 	const noList = "the response is not a list of this kind"
 	return map[string]fault{
-		"unauthorized":   {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), "Unauthorized: the API server does not accept our token"},
+		"unauthorized":   {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), "Unauthorized: the API server does not accept the token"},
 		"forbidden":      {status(403, metav1.StatusReasonForbidden, forbidden), forbidden + ": grant it with a Role"},
 		"not found":      {status(404, metav1.StatusReasonNotFound, "could not find it"), "could not find it"},
 		"gone":           {status(410, metav1.StatusReasonExpired, "too old resource version"), "too old resource version"},
@@ -61,7 +61,7 @@ func faults() map[string]fault {
 	}
 }
 
-// check checks the text of an error.
+// check checks the error of a list.
 func (f *fault) check(t *testing.T, text string) {
 	t.Helper()
 	if !strings.HasPrefix(text, "cannot list configmaps in namespace sidecars: ") || !strings.Contains(text, f.want) ||
@@ -70,8 +70,8 @@ func (f *fault) check(t *testing.T, text string) {
 	}
 }
 
-// A failing API server is reported once, however often it is asked, and it is used once it works.
-func TestServerThatFailsAtStart(t *testing.T) {
+// A failure is reported once. The objects are listed when the API server works.
+func TestServerFailsAtStart(t *testing.T) {
 	t.Parallel()
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestServerThatFailsAtStart(t *testing.T) {
 				o := s.informer(t).run(t)
 				eventually(t, "there is an error", func() bool { return o.Err() != nil })
 				fault.check(t, o.Err().Error())
-				eventually(t, "it is asked again", func() bool { return s.asked("list") >= 2 })
+				eventually(t, "the request is repeated", func() bool { return s.asked("list") >= 2 })
 				if o.HasSynced() || len(o.All()) != 0 {
 					t.Error("it has synced")
 				}
@@ -97,9 +97,8 @@ func TestServerThatFailsAtStart(t *testing.T) {
 	}
 }
 
-// Content survives any failure, and what changed meanwhile arrives. An expired watch leads to the list
-// that fails.
-func TestServerThatFailsLater(t *testing.T) {
+// Objects survive any failure, and later edits arrive. An expired watch leads to the list that fails.
+func TestServerFailsLater(t *testing.T) {
 	t.Parallel()
 	for name, fault := range faults() {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +111,7 @@ func TestServerThatFailsLater(t *testing.T) {
 				s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
 				eventually(t, "there is an error", func() bool { return o.Err() != nil })
 				fault.check(t, o.Err().Error())
-				eventually(t, "it is asked again", func() bool { return s.asked("list") >= 3 })
+				eventually(t, "the request is repeated", func() bool { return s.asked("list") >= 3 })
 				if !o.holds("first") || !o.HasSynced() {
 					t.Errorf("it holds %q", o.All())
 				}
@@ -149,7 +148,6 @@ func TestList(t *testing.T) {
 	})
 }
 
-// Nobody listens: the address was that of a server which is gone.
 func TestConnectionRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -164,8 +162,8 @@ func TestConnectionRefused(t *testing.T) {
 	})
 }
 
-// A server that goes away and comes back is one failure: a watch and a list are refused alike.
-func TestServerThatRestarts(t *testing.T) {
+// A restart of the server is one failure: a watch and a list have the same cause.
+func TestServerRestarts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newAPIServer(t)
@@ -182,7 +180,7 @@ func TestServerThatRestarts(t *testing.T) {
 }
 
 // An expired watch is part of normal operation.
-func TestWatchThatExpires(t *testing.T) {
+func TestWatchExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newAPIServer(t)
@@ -213,8 +211,8 @@ func foreign(kind, version string) map[string]any {
 	return map[string]any{"kind": kind, "apiVersion": "v1", "metadata": map[string]any{"name": "m", "resourceVersion": version}}
 }
 
-// An error within a watch is reported. The list and the watch that follow repair it.
-func TestWatchThatFails(t *testing.T) {
+// An error event is reported, and the next list and watch clear it.
+func TestWatchFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ event, want string }{
 		"forbidden":    {failed(403, metav1.StatusReasonForbidden, "no more"), "no more: grant it with a Role"},
@@ -231,7 +229,7 @@ func TestWatchThatFails(t *testing.T) {
 				o := s.informer(t).run(t)
 				eventually(t, "it has synced", func() bool { return o.holds("first") })
 				s.cut(t, test.event)
-				eventually(t, "it is reported, and over", func() bool { return len(o.failures()) == 2 })
+				eventually(t, "it is reported and cleared", func() bool { return len(o.failures()) == 2 })
 				reported := o.failures()
 				good := strings.HasPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ") && strings.Contains(reported[0], test.want)
 				if !good || reported[1] != "ok" {
@@ -244,8 +242,8 @@ func TestWatchThatFails(t *testing.T) {
 	}
 }
 
-// A watch that cannot be opened is one failure, although lists succeed. The lists keep the copy fresh.
-func TestWatchThatDoesNotOpen(t *testing.T) {
+// A watch that cannot be opened is one failure, although lists succeed and update the objects.
+func TestWatchCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]fault{
 		"forbidden":  {status(403, metav1.StatusReasonForbidden, "no watch"), "no watch: grant it with a Role"},
@@ -258,7 +256,7 @@ func TestWatchThatDoesNotOpen(t *testing.T) {
 				s := newAPIServer(t)
 				s.watching = test.fail
 				o := s.informer(t).run(t)
-				eventually(t, "it is asked again", func() bool { return s.asked("watch") >= 3 })
+				eventually(t, "the request is repeated", func() bool { return s.asked("watch") >= 3 })
 				s.edit("second")
 				eventually(t, "the edit arrives", func() bool { return o.holds("second") })
 				if reported := o.failures(); len(reported) != 1 || reported[0] != "cannot watch configmaps in namespace sidecars: "+test.want {
@@ -271,9 +269,8 @@ func TestWatchThatDoesNotOpen(t *testing.T) {
 	}
 }
 
-// An intermediary that closes watches costs no list and delays no edit by more than a second or two.
-// It is logged once.
-func TestWatchThatCloses(t *testing.T) {
+// A proxy that closes watches causes no list. The next watch reports the edits, and one line is logged.
+func TestWatchCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newAPIServer(t)
@@ -293,14 +290,14 @@ func TestWatchThatCloses(t *testing.T) {
 	})
 }
 
-// A bookmark moves the version from which the next watch begins, and changes nothing.
+// A bookmark sets the version of the next watch.
 func TestBookmark(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newAPIServer(t)
 		o := s.informer(t).run(t)
 		eventually(t, "it has synced", func() bool { return o.holds("first") })
-		s.cut(t, event(watch.Bookmark, object(77, "of no meaning")))
+		s.cut(t, event(watch.Bookmark, object(77, "ignored")))
 		eventually(t, "the next watch begins there", func() bool { return s.asked("watch 77") == 1 })
 		if !o.holds("first") || o.changes() != "" || s.asked("list") != 1 {
 			t.Errorf("it holds %q after changes %q", o.All(), o.changes())

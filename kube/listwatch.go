@@ -15,8 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// List lists the objects once and keeps nothing. It takes no longer than Timeout. The error is for
-// people.
+// List lists the objects once, within 30 seconds, and keeps nothing.
 func (i *Informer[V]) List(ctx context.Context) ([]V, error) {
 	_, objects, err := i.list(ctx)
 	if err != nil {
@@ -25,11 +24,11 @@ func (i *Informer[V]) List(ctx context.Context) ([]V, error) {
 	return slices.Collect(maps.Values(objects)), nil
 }
 
-// list asks for the latest version, never for any or for one that may have expired.
+// list requests the latest version, never a cached or expired one.
 func (i *Informer[V]) list(ctx context.Context) (version string, objects map[string]V, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, i.Timeout, ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, ErrTimeout)
 	defer cancel()
-	list, err := i.lister(ctx, i.selected())
+	list, err := i.lister(ctx, i.selectors())
 	switch {
 	case IsForeign(err):
 		return "", nil, errNoList
@@ -47,11 +46,11 @@ func (i *Informer[V]) list(ctx context.Context) (version string, objects map[str
 	return list.GetResourceVersion(), objects, err
 }
 
-func (i *Informer[V]) selected() metav1.ListOptions {
+func (i *Informer[V]) selectors() metav1.ListOptions {
 	return metav1.ListOptions{LabelSelector: i.options.LabelSelector, FieldSelector: i.options.FieldSelector}
 }
 
-// keep returns the name and version of an object, and what is kept of it.
+// keep returns the name, the version and the part to keep of an object.
 func (i *Informer[V]) keep(object runtime.Object) (name, version string, kept V, err error) {
 	kept, ok := i.options.Keep(object)
 	accessor, err := meta.Accessor(object)
@@ -61,7 +60,8 @@ func (i *Informer[V]) keep(object runtime.Object) (name, version string, kept V,
 	return accessor.GetName(), accessor.GetResourceVersion(), kept, nil
 }
 
-func (i *Informer[V]) relist(ctx context.Context, handler Handler) error {
+// relist replaces all objects.
+func (i *Informer[V]) relist(ctx context.Context) error {
 	version, objects, err := i.list(ctx)
 	if err != nil {
 		return err
@@ -70,22 +70,21 @@ func (i *Informer[V]) relist(ctx context.Context, handler Handler) error {
 	i.mu.Lock()
 	i.objects = objects
 	i.mu.Unlock()
-	i.succeed(handler, verbList)
-	handler.Changed("")
+	i.succeed(verbList)
+	i.handler.Changed("")
 	return nil
 }
 
-// follow opens a watch and applies its events until it ends. It returns how long the watch was open.
-func (i *Informer[V]) follow(ctx context.Context, handler Handler) (life time.Duration, err error) {
+// watch opens a watch and applies its events until it ends. It returns how long the watch was open.
+func (i *Informer[V]) watch(ctx context.Context) (duration time.Duration, err error) {
 	timeout := watchTimeout + rand.N(watchTimeout) //nolint:gosec // spreads load
-	options := i.selected()
+	options := i.selectors()
 	options.ResourceVersion = i.version
 	options.AllowWatchBookmarks = true
 	options.TimeoutSeconds = new(int64(timeout.Seconds()))
-	// The context is also that of the stream.
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	timer := time.AfterFunc(i.Timeout, func() { end(ErrTimeout) })
+	ctx, cancel := context.WithCancelCause(ctx) // also the context of the stream
+	defer cancel(nil)
+	timer := time.AfterFunc(requestTimeout, func() { cancel(ErrTimeout) })
 	defer timer.Stop()
 	stream, err := i.watcher(ctx, options)
 	if err != nil {
@@ -96,53 +95,51 @@ func (i *Informer[V]) follow(ctx context.Context, handler Handler) (life time.Du
 		return 0, timedOut(ctx, errBroken) // client-go hides errors of the connection
 	}
 	timer.Reset(timeout + watchGrace)
-	i.succeed(handler, verbWatch)
+	i.succeed(verbWatch)
 	opened := time.Now()
-	err = i.drain(ctx, stream, handler)
+	err = i.applyAll(ctx, stream)
 	return time.Since(opened), timedOut(ctx, err)
 }
 
-// drain applies the events of a watch until it ends.
-func (i *Informer[V]) drain(ctx context.Context, stream watch.Interface, handler Handler) error {
+// applyAll applies the events of a watch until it ends.
+func (i *Informer[V]) applyAll(ctx context.Context, stream watch.Interface) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case event, open := <-stream.ResultChan():
-			if !open {
+		case event, ok := <-stream.ResultChan():
+			if !ok {
 				return ctx.Err()
 			}
-			if err := i.apply(event, handler); err != nil {
+			if err := i.apply(event); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// apply takes one event of a watch.
-func (i *Informer[V]) apply(event watch.Event, handler Handler) error {
+func (i *Informer[V]) apply(event watch.Event) error {
 	if event.Type == watch.Error {
 		return apierrors.FromObject(event.Object)
 	}
 	name, version, kept, err := i.keep(event.Object)
-	if err == nil && version == "" {
-		err = errNoObject
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case version == "":
+		return errNoObject
+	}
+	i.version = version
+	if event.Type == watch.Bookmark {
+		return nil
 	}
 	i.mu.Lock()
-	switch event.Type {
-	case watch.Added, watch.Modified:
-		i.objects[name] = kept
-	case watch.Deleted:
+	if event.Type == watch.Deleted {
 		delete(i.objects, name)
-	default: // bookmarks
+	} else {
+		i.objects[name] = kept
 	}
 	i.mu.Unlock()
-	i.version = version
-	if event.Type != watch.Bookmark {
-		handler.Changed(name)
-	}
+	i.handler.Changed(name)
 	return nil
 }

@@ -49,7 +49,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// object is the ConfigMap m with this content.
+// object returns the ConfigMap m.
 func object(version int, content string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
@@ -58,13 +58,13 @@ func object(version int, content string) *corev1.ConfigMap {
 	}
 }
 
-// event is an event of a watch as the API server sends it.
+// event returns an event of a watch as JSON.
 func event(kind watch.EventType, object any) string {
 	text, _ := json.Marshal(map[string]any{"type": kind, "object": object}) //nolint:errchkjson // a fixture
 	return string(text)
 }
 
-// failed is an event that reports an error.
+// failed returns an error event.
 func failed(code int, reason metav1.StatusReason, message string) string {
 	return event(watch.Error, statusOf(code, reason, message))
 }
@@ -76,7 +76,7 @@ func statusOf(code int, reason metav1.StatusReason, message string) metav1.Statu
 	}
 }
 
-// status answers with an error as the API server does.
+// status responds with an error as the API server does.
 func status(code int, reason metav1.StatusReason, message string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(code)
@@ -84,7 +84,7 @@ func status(code int, reason metav1.StatusReason, message string) http.HandlerFu
 	}
 }
 
-// answer answers with 200 and a text.
+// answer responds with 200 and a text.
 func answer(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 }
@@ -134,11 +134,11 @@ type apiServer struct {
 	mu       sync.Mutex
 	content  string
 	version  int
-	changed  chan struct{}    // closed at the next edit
-	fail     http.HandlerFunc // answers all requests instead; nil if all is well
-	watching http.HandlerFunc // answers watches instead; nil if all is well
-	life     time.Duration    // of a watch; zero for no end
-	send     chan string      // is sent by one watch, which then ends
+	changed  chan struct{}    // closed by the next edit
+	fail     http.HandlerFunc // handles all requests instead, unless nil
+	watching http.HandlerFunc // handles watches instead, unless nil
+	life     time.Duration    // of a watch; zero for no limit
+	send     chan string      // an event that one watch sends before it ends
 	requests []string         // `list` and `watch VERSION`
 }
 
@@ -159,14 +159,14 @@ func (s *apiServer) start() {
 // stop closes all connections and refuses others.
 func (s *apiServer) stop() { _ = s.server.Close() }
 
-// change changes the server under its lock.
+// change changes fields under the lock.
 func (s *apiServer) change(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
 }
 
-// become has the server answer all requests so; nil has it answer well.
+// become makes a handler handle all requests; nil ends this.
 func (s *apiServer) become(fail http.HandlerFunc) { s.change(func() { s.fail = fail }) }
 
 // edit changes the ConfigMap.
@@ -179,7 +179,7 @@ func (s *apiServer) edit(content string) {
 	})
 }
 
-// cut ends the watch with an event.
+// cut sends an event and ends the watch.
 func (s *apiServer) cut(t *testing.T, event string) {
 	t.Helper()
 	select {
@@ -189,7 +189,7 @@ func (s *apiServer) cut(t *testing.T, event string) {
 	}
 }
 
-// asked counts the requests that begin so.
+// asked counts the requests with this prefix.
 func (s *apiServer) asked(prefix string) (count int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,7 +265,7 @@ func (s *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// keep keeps the content of a ConfigMap.
+// keep returns the content of a ConfigMap.
 func keep(object runtime.Object) (string, bool) {
 	configMap, ok := object.(*corev1.ConfigMap)
 	if !ok {
@@ -274,7 +274,7 @@ func keep(object runtime.Object) (string, bool) {
 	return configMap.Data["k"], true
 }
 
-// observer is an informer with what it reported.
+// observer is an informer that records its callbacks and log lines.
 type observer struct {
 	*kube.Informer[string]
 	handler kube.Handler
@@ -309,7 +309,7 @@ func (o *observer) record(list *[]string, text string) {
 	*list = append(*list, text)
 }
 
-// Write takes log lines.
+// Write records log lines.
 func (o *observer) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -323,7 +323,7 @@ func (o *observer) logged() int {
 	return bytes.Count(o.text.Bytes(), []byte("\n"))
 }
 
-// failures returns what was reported.
+// failures returns the reported errors.
 func (o *observer) failures() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -336,7 +336,7 @@ func (o *observer) changes() string {
 	return strings.Join(o.names, ",")
 }
 
-// holds reports whether the informer has this content and no other.
+// holds reports whether the informer has only this content.
 func (o *observer) holds(content string) bool { return fmt.Sprint(o.All()) == "["+content+"]" }
 
 // run runs the informer until the test ends.
