@@ -110,7 +110,7 @@ func (s *selfManagedFlags) secretName(file string) (types.NamespacedName, error)
 	return types.NamespacedName{Namespace: namespace, Name: name}, nil
 }
 
-func (s *selfManagedFlags) newKeeper(cluster *clusterFlags, metrics *server.Metrics, log zerolog.Logger) (*pki.Keeper, error) {
+func (s *selfManagedFlags) newKeeper(cluster *clusterFlags, metrics *server.Metrics, log zerolog.Logger) (*pki.Controller, error) {
 	secret, err := s.secretName(ownNamespaceFile)
 	if err != nil {
 		return nil, err

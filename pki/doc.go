@@ -1,26 +1,23 @@
-// Package pki keeps the certificates of the webhook by itself, in a Secret that all replicas
-// share, and the caBundle of the webhook configurations in step with it.
+// Package pki issues and rotates the certificates of the webhook. It stores them in a Secret that all replicas
+// share, and writes the caBundle of the webhook configurations.
 //
-// Whichever replica finds that something has to be done does it. There is no leader: a write
-// goes through only if the Secret is still as it was read (its resourceVersion), and who comes
-// too late reads again and finds it done.
+// Every replica runs a [Controller], and there is no leader. A write succeeds only if the Secret has the
+// resourceVersion that was read. A replica that is late reads it again and finds the work done.
 //
-// state.go reads and writes the content of the Secret, issue.go makes keys and certificates,
-// and plan.go is the pure function from what the Secret holds and the time to what it should
-// hold. [Keeper] runs it, in reconcile.go: secret.go and configuration.go are its dealings with
-// the API server, which follow.go watches.
+// plan.go is the pure function from the state of the Secret and the time to the next state. state.go decodes and
+// encodes the Secret, and issue.go issues certificates. reconcile.go runs the plan: secret.go writes the Secret,
+// and cabundle.go the webhook configurations.
 //
-// # A rotation that nobody notices
+// # Rotation without downtime
 //
-// A client takes a certificate only if it trusts the CA that signed it, and an API server learns
-// of a new CA a moment after it was published. So a new CA goes through three states of the
-// Secret, and in each of them every replica's certificate is trusted by every API server:
+// A client accepts a certificate only if it trusts its CA, and an API server uses a new caBundle after a delay. So
+// the Secret passes through these states. In each, every API server trusts the certificate of every replica:
 //
-//	                          trusted (ca.crt)   serving (tls.crt)
-//	at first                  old                by old
-//	a CA is made              new, old           by old, until all configurations trust the new one for a while
-//	a certificate is made     new, old           by new, until every replica has taken it up
-//	in the end                new                by new
+//	                     trusted (ca.crt)   serving (tls.crt)
+//	initially            old                by old
+//	new CA               new, old           by old, until all configurations have had the new one for a minute
+//	new certificate      new, old           by new, until every replica serves it
+//	finally              new                by new
 //
-// Nothing here knows about sidecars, pods or files.
+// This package does not know sidecars, pods or files.
 package pki

@@ -13,10 +13,12 @@ func Decode(data map[string][]byte, now time.Time) (bundle []byte, err error) {
 
 // Next returns the content that a replica writes after it has read the content of the Secret, nil if
 // it writes nothing.
-func Next(data map[string][]byte, now time.Time, spread bool, lifetime, caLifetime time.Duration) (map[string][]byte, error) {
-	w := wish{names: []string{"injector.example.com"}, lifetime: lifetime, caLifetime: caLifetime}
+func Next(
+	data map[string][]byte, now time.Time, propagated bool, lifetime, caLifetime time.Duration,
+) (map[string][]byte, error) {
+	s := spec{names: []string{"injector.example.com"}, lifetime: lifetime, caLifetime: caLifetime}
 	held, _ := decode(data, now)
-	next, _, err := w.next(held, circumstances{now: now, spread: spread})
+	next, _, err := s.next(held, observed{now: now, propagated: propagated})
 	if err != nil || next == nil {
 		return nil, err
 	}

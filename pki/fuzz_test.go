@@ -11,13 +11,13 @@ import (
 	"k8s-sidecar-injector/pki"
 )
 
-// FuzzSecret puts any bytes anywhere into a good Secret. It looks for panics, for errors that would
-// print a key, and for states without a CA.
+// FuzzSecret inserts bytes into a valid Secret. It must not cause a panic, an error that contains a key, or a
+// state without a CA.
 func FuzzSecret(f *testing.F) {
 	ca, key := foreignCA(elliptic.P256(), 10*365*24*time.Hour)
 	good := map[string][]byte{"ca.crt": ca, "ca.key": key, "tls.crt": ca, "tls.key": key}
 	names := []string{"ca.crt", "ca.key", "tls.crt", "tls.key"}
-	f.Add(uint(0), uint(0), []byte("rubbish"))
+	f.Add(uint(0), uint(0), []byte("garbage"))
 	f.Add(uint(1), uint(40), []byte{})
 	f.Add(uint(2), uint(1000), []byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, which, at uint, content []byte) {

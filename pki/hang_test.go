@@ -31,22 +31,22 @@ func (h *hangingSecrets) List(ctx context.Context, options metav1.ListOptions) (
 	return h.SecretClient.List(ctx, options)
 }
 
-// A list without an answer is logged once and is the reason for not being ready. Nothing is written
-// before the Secret was seen.
+// A list without a response is logged once and is a reason for not being ready. Nothing is written before the
+// Secret was listed.
 func TestSecretListHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		var log bytes.Buffer
 		client := new(hangingSecrets)
-		keeper, stop := api.startReplica(func(o *pki.Options) {
+		controller, stop := api.startReplica(func(o *pki.Options) {
 			client.SecretClient, o.Secrets = o.Secrets, client
 			o.Log = zerolog.New(&log).Level(zerolog.ErrorLevel)
 		})
 		defer stop()
 		advance(4 * time.Minute)
 		const want = "cannot list secret sidecar-injector/tls: no answer came in time"
-		if pending := fmt.Sprint(keeper.Pending()); !strings.Contains(pending, want) {
+		if pending := fmt.Sprint(controller.Pending()); !strings.Contains(pending, want) {
 			t.Errorf("pending is %s, want %q in it", pending, want)
 		}
 		if lines := log.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, want) {
@@ -57,8 +57,8 @@ func TestSecretListHangs(t *testing.T) {
 		}
 		client.over.Store(true)
 		advance(2 * time.Minute)
-		api.wantConsistent(keeper)
-		if pending := keeper.Pending(); pending != nil {
+		api.wantConsistent(controller)
+		if pending := controller.Pending(); pending != nil {
 			t.Errorf("pending is %q", pending)
 		}
 	})

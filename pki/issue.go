@@ -23,8 +23,7 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// newAuthority makes a CA. Its name has the time, because two CAs of the same name make a client
-// try the wrong one.
+// newAuthority issues a CA. Its name contains the time, because clients try all CAs of the same name.
 func newAuthority(now time.Time, lifetime time.Duration) (*authority, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "k8s-sidecar-injector CA " + now.UTC().Format(time.RFC3339)},
@@ -44,11 +43,10 @@ func newAuthority(now time.Time, lifetime time.Duration) (*authority, error) {
 	return &authority{certificate, key}, nil
 }
 
-// issue makes a serving certificate for these names, which are DNS names and IP addresses. It
-// does not outlive the CA.
+// issue returns a serving certificate for these DNS names and IP addresses. It does not outlive the CA.
 func (a *authority) issue(now time.Time, lifetime time.Duration, names []string) (*tls.Certificate, error) {
 	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "k8s-sidecar-injector"}, // not a host: names longer than 64 bytes cannot be here
+		Subject:     pkix.Name{CommonName: "k8s-sidecar-injector"}, // not a host name, because a common name has at most 64 bytes
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -74,7 +72,9 @@ func (a *authority) issue(now time.Time, lifetime time.Duration, names []string)
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-func sign(template *x509.Certificate, start, end time.Time, key *ecdsa.PrivateKey, by *authority) (*x509.Certificate, error) {
+func sign(
+	template *x509.Certificate, start, end time.Time, key *ecdsa.PrivateKey, by *authority,
+) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func renewal(c *x509.Certificate) time.Time {
 	return made.Add(c.NotAfter.Sub(made) * 2 / 3)
 }
 
-// namesOf are the names that a certificate is for, sorted.
+// namesOf returns the names of a certificate, sorted.
 func namesOf(c *x509.Certificate) []string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {

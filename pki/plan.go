@@ -7,124 +7,123 @@ import (
 )
 
 const (
-	// mostOverlap is how long a CA is trusted after the last certificate that it signed was
-	// replaced: time for every replica to take the new one up, even one that cannot reach the
-	// API server for a while.
-	mostOverlap = 24 * time.Hour
-	// mostSpread is how long API servers may take to learn of a new caBundle.
-	mostSpread = time.Minute
-	// mostTrusted bounds the bundle, should somebody delete the Secret over and over.
-	mostTrusted = 8
+	// maxOverlap is how long a CA is trusted after its last certificate was replaced. By then, every
+	// replica serves the new certificate, even after a network failure.
+	maxOverlap = 24 * time.Hour
+	// maxPropagation is how long API servers may take to use a new caBundle.
+	maxPropagation = time.Minute
+	// maxTrusted limits the bundle if the Secret is deleted repeatedly.
+	maxTrusted = 8
 )
 
-// wish is how the certificates should be.
-type wish struct {
+// spec describes the desired certificates.
+type spec struct {
 	names      []string // DNS names and IP addresses, sorted
 	lifetime   time.Duration
 	caLifetime time.Duration
 }
 
-// overlap and spread are shorter where certificates live for less than days.
-func (w *wish) overlap() time.Duration { return min(mostOverlap, w.lifetime/3) }
-func (w *wish) spread() time.Duration  { return min(mostSpread, w.lifetime/15) }
+// overlap and propagation are shorter for lifetimes below 3 days and 15 minutes, respectively.
+func (s *spec) overlap() time.Duration     { return min(maxOverlap, s.lifetime/3) }
+func (s *spec) propagation() time.Duration { return min(maxPropagation, s.lifetime/15) }
 
-// circumstances are what the next state depends on beside what the Secret holds.
-type circumstances struct {
+// observed is the input of next beside the state of the Secret.
+type observed struct {
 	now time.Time
-	// spread tells that all API servers trust the bundle that the Secret holds.
-	spread bool
-	// last is the state that was served last, nil if there was none.
+	// propagated reports that all API servers use the bundle of the Secret.
+	propagated bool
+	// last is the state in service, nil if there is none.
 	last *state
 }
 
-// next gives the state that should follow the one that the Secret holds, and why; nil means that
-// nothing is to be done now. The state held is nil if the Secret cannot be used.
-func (w *wish) next(held *state, c circumstances) (next *state, why string, err error) {
+// next returns the next state of the Secret and the reason, or nil if nothing is due. The state held is nil if
+// the Secret is absent or invalid.
+func (s *spec) next(held *state, o observed) (next *state, reason string, err error) {
 	switch {
-	case held == nil && c.last != nil && c.now.Before(c.last.leaf.Leaf.NotAfter):
-		// What is served stays trusted and in service, while the new CA is spread.
-		next, err = w.renewCA(c.last, c.now)
-		return next, "made anew", err
+	case held == nil && o.last != nil && o.now.Before(o.last.leaf.Leaf.NotAfter):
+		// The certificate in service stays, and stays trusted, until the new CA is propagated.
+		next, err = s.renewCA(o.last, o.now)
+		return next, "replacement of an invalid Secret", err
 	case held == nil:
-		next, err = w.fresh(c.now)
-		return next, "made", err
-	case !held.settled() && (c.spread || !c.now.Before(held.leaf.Leaf.NotAfter)):
-		next, err = w.renew(held, w.names, c.now)
-		return next, "the new CA is trusted now: it signs the certificate", err
+		next, err = s.first(o.now)
+		return next, "first certificates", err
+	case !held.settled() && (o.propagated || !o.now.Before(held.leaf.Leaf.NotAfter)):
+		next, err = s.renew(held, s.names, o.now)
+		return next, "certificate by the new CA, which is trusted now", err
 	case !held.settled():
 		return nil, "", nil
-	case !c.now.Before(renewal(held.trusted[0])):
-		next, err = w.renewCA(held, c.now)
-		return next, "two thirds of the CA's life are over: a new one is to be trusted beside it", err
-	case !c.now.Before(renewal(held.leaf.Leaf)):
-		next, err = w.renew(held, w.names, c.now)
-		return next, "two thirds of the certificate's life are over", err
-	case !w.covered(held.leaf.Leaf):
-		// Replicas that want other names may run at the same time, during an upgrade.
-		next, err = w.renew(held, union(w.names, namesOf(held.leaf.Leaf)), c.now)
-		return next, "the certificate lacks a name", err
-	case len(held.trusted) > 1 && !c.now.Before(w.overlapEnd(held)):
-		return &state{trusted: held.trusted[:1], key: held.key, leaf: held.leaf}, "the old CA is not needed any more", nil
+	case !o.now.Before(renewal(held.trusted[0])):
+		next, err = s.renewCA(held, o.now)
+		return next, "new CA after two thirds of the lifetime", err
+	case !o.now.Before(renewal(held.leaf.Leaf)):
+		next, err = s.renew(held, s.names, o.now)
+		return next, "renewal after two thirds of the lifetime", err
+	case !s.covered(held.leaf.Leaf):
+		// Keep the old names: during an upgrade, other replicas may need them.
+		next, err = s.renew(held, union(s.names, namesOf(held.leaf.Leaf)), o.now)
+		return next, "renewal for other names", err
+	case len(held.trusted) > 1 && !o.now.Before(s.overlapEnd(held)):
+		return &state{trusted: held.trusted[:1], key: held.key, leaf: held.leaf}, "removal of the old CA", nil
 	}
 	return nil, "", nil
 }
 
-// until is when next may give something else, without any other change.
-func (w *wish) until(held *state) time.Time {
+// nextChange returns when the next step is due if nothing else changes.
+func (s *spec) nextChange(held *state) time.Time {
 	if !held.settled() {
 		return held.leaf.Leaf.NotAfter
 	}
 	times := []time.Time{renewal(held.trusted[0]), renewal(held.leaf.Leaf)}
 	if len(held.trusted) > 1 {
-		times = append(times, w.overlapEnd(held))
+		times = append(times, s.overlapEnd(held))
 	}
 	return slices.MinFunc(times, time.Time.Compare)
 }
 
-// overlapEnd is when the old CAs of a settled state are not needed any more.
-func (w *wish) overlapEnd(s *state) time.Time { return issuedAt(s.leaf.Leaf).Add(w.overlap()) }
+// overlapEnd returns when the old CAs of a settled state can be removed.
+func (s *spec) overlapEnd(held *state) time.Time { return issuedAt(held.leaf.Leaf).Add(s.overlap()) }
 
-// fresh makes everything.
-func (w *wish) fresh(now time.Time) (*state, error) {
-	ca, err := newAuthority(now, w.caLifetime)
+// first issues a CA and a certificate.
+func (s *spec) first(now time.Time) (*state, error) {
+	ca, err := newAuthority(now, s.caLifetime)
 	if err != nil {
 		return nil, err
 	}
-	return w.renew(&state{trusted: []*x509.Certificate{ca.certificate}, key: ca.key}, w.names, now)
+	return s.renew(&state{trusted: []*x509.Certificate{ca.certificate}, key: ca.key}, s.names, now)
 }
 
-// renewCA makes a new CA, beside those that are trusted. The certificate stays.
-func (w *wish) renewCA(s *state, now time.Time) (*state, error) {
-	ca, err := newAuthority(now, w.caLifetime)
+// renewCA adds a new CA to the trusted ones. The certificate stays.
+func (s *spec) renewCA(held *state, now time.Time) (*state, error) {
+	ca, err := newAuthority(now, s.caLifetime)
 	if err != nil {
 		return nil, err
 	}
-	others := s.trusted
-	if !s.settled() {
+	others := held.trusted
+	if !held.settled() {
 		others = others[1:] // the first has not signed yet
 	}
-	others = others[:min(len(others), mostTrusted-1)]
+	others = others[:min(len(others), maxTrusted-1)]
 	return &state{
 		trusted: append([]*x509.Certificate{ca.certificate}, others...),
 		key:     ca.key,
-		leaf:    s.leaf,
-		by:      max(1, s.by),
+		leaf:    held.leaf,
+		by:      max(1, held.by),
 	}, nil
 }
 
-// renew makes a new certificate for these names.
-func (w *wish) renew(s *state, names []string, now time.Time) (*state, error) {
-	leaf, err := s.signer().issue(now, w.lifetime, names)
+// renew issues a certificate for these names.
+func (s *spec) renew(held *state, names []string, now time.Time) (*state, error) {
+	leaf, err := held.signer().issue(now, s.lifetime, names)
 	if err != nil {
 		return nil, err
 	}
-	return &state{trusted: s.trusted, key: s.key, leaf: leaf}, nil
+	return &state{trusted: held.trusted, key: held.key, leaf: leaf}, nil
 }
 
-// covered tells whether a certificate has all names.
-func (w *wish) covered(leaf *x509.Certificate) bool {
+// covered reports whether a certificate has all names.
+func (s *spec) covered(leaf *x509.Certificate) bool {
 	has := namesOf(leaf)
-	return !slices.ContainsFunc(w.names, func(name string) bool { return !slices.Contains(has, name) })
+	return !slices.ContainsFunc(s.names, func(name string) bool { return !slices.Contains(has, name) })
 }
 
 func union(a, b []string) []string {

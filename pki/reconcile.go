@@ -10,190 +10,191 @@ import (
 )
 
 const (
-	// retryFirst and retryMost bound the time after which a failed write is tried again.
-	retryFirst = 50 * time.Millisecond
-	retryMost  = 30 * time.Second
-	// pollInterval is how often everything is looked at, whatever is or is not heard.
-	pollInterval = time.Hour
-	// writeTimeout bounds the writes to the Secret, and those to the configurations.
+	// minRetry and maxRetry limit the delay after a failure.
+	minRetry = 50 * time.Millisecond
+	maxRetry = 30 * time.Second
+	// resyncInterval is the maximum time between two reconciliations.
+	resyncInterval = time.Hour
+	// writeTimeout limits the writes to the Secret, and those to the configurations.
 	writeTimeout = 15 * time.Second
 )
 
-// work does what there is to do once somebody wakes it. It is false in the end.
-func (k *Keeper) work(ctx context.Context) bool {
-	item, shutDown := k.queue.Get()
+// processNext waits for the queue and reconciles. It returns false after the queue was shut down.
+func (c *Controller) processNext(ctx context.Context) bool {
+	item, shutDown := c.queue.Get()
 	if shutDown {
 		return false
 	}
-	defer k.queue.Done(item)
-	pause, err := k.reconcile(ctx)
+	defer c.queue.Done(item)
+	delay, err := c.reconcile(ctx)
 	if ctx.Err() != nil {
 		return false
 	}
-	k.note(err)
+	c.setErr(err)
 	if err != nil {
-		k.queue.AddRateLimited(item)
+		c.queue.AddRateLimited(item)
 		return true
 	}
-	k.queue.Forget(item)
-	k.queue.AddAfter(item, pause)
+	c.queue.Forget(item)
+	c.queue.AddAfter(item, delay)
 	return true
 }
 
-// note records the result of the latest reconciliation and counts each failure. It logs a failure
-// once, until the error changes. A conflict with another replica is not a failure.
-func (k *Keeper) note(err error) {
+// setErr records the result of a reconciliation and counts each failure. It logs a failure once, until the
+// error changes. A conflict with another replica is not a failure.
+func (c *Controller) setErr(err error) {
 	if apierrors.IsConflict(err) {
 		return
 	}
-	k.mu.Lock()
-	before := k.failure
-	k.failure = err
-	k.mu.Unlock()
+	c.mu.Lock()
+	before := c.err
+	c.err = err
+	c.mu.Unlock()
 	if err != nil {
-		k.observe(false)
+		c.observe(false)
 	}
 	switch {
 	case err != nil && (before == nil || before.Error() != err.Error()):
-		k.options.Log.Error().Err(err).Msg("cannot update certificates; the certificate in service stays")
+		c.options.Log.Error().Err(err).Msg("cannot update certificates; the certificate in service stays")
 	case err == nil && before != nil:
-		k.options.Log.Info().Msg("certificates can be updated again")
+		c.options.Log.Info().Msg("certificates can be updated again")
 	}
 }
 
-// reconcile serves what the Secret holds, repairs the caBundle, and then takes the next step of a
-// rotation. In this order, a Secret that cannot be written affects neither handshakes nor the caBundle.
-// It returns the delay until the next reconciliation if no event comes before.
-func (k *Keeper) reconcile(ctx context.Context) (pause time.Duration, err error) {
-	var faults *multierror.Error
+// reconcile serves the certificate of the Secret, writes the caBundle, and then takes the next step of a
+// rotation. In this order, a Secret that cannot be written affects neither handshakes nor the caBundle. It
+// returns the delay until the next reconciliation if no event comes before.
+func (c *Controller) reconcile(ctx context.Context) (delay time.Duration, err error) {
+	var errs *multierror.Error
 	now := time.Now()
-	secret, held, fault := k.read(now)
+	secret, held, invalid := c.read(now)
 	if held != nil && now.Before(held.leaf.Leaf.NotAfter) {
-		k.serve(held)
+		c.serve(held)
 	}
 	if held != nil {
-		faults = multierror.Append(faults, k.publish(ctx))
+		errs = multierror.Append(errs, c.publish(ctx))
 	}
-	next, why, err := k.wish.next(held, circumstances{now: now, spread: k.spread(held, now), last: k.serving.Load()})
-	pause = pollInterval // a successful write wakes the Keeper
+	seen := observed{now: now, propagated: c.propagated(held, now), last: c.serving.Load()}
+	next, reason, err := c.spec.next(held, seen)
+	delay = resyncInterval // a successful write has an event
 	switch {
 	case err == nil && next != nil:
-		err = k.write(ctx, secret, next, why, fault)
+		err = c.write(ctx, secret, next, reason, invalid)
 	case err == nil:
-		pause = k.pause(held, now)
+		delay = c.delay(held, now)
 	}
-	faults = multierror.Append(faults, err)
+	errs = multierror.Append(errs, err)
 	if held == nil && err != nil && !apierrors.IsConflict(err) {
-		// There is nothing newer to publish: without this failure, the Secret would hold a new bundle.
-		faults = multierror.Append(faults, k.publish(ctx))
+		// Without a valid Secret, the bundle of the certificate in service is the latest.
+		errs = multierror.Append(errs, c.publish(ctx))
 	}
-	return pause, faults.ErrorOrNil()
+	return delay, errs.ErrorOrNil()
 }
 
-// read gives the Secret as far as there is one, and what it holds, or why that cannot be used.
-func (k *Keeper) read(now time.Time) (secret *corev1.Secret, held *state, fault error) {
-	secret, found := k.secret.object().(*corev1.Secret)
+// read returns the Secret, nil if it does not exist, and its state, or why it is invalid.
+func (c *Controller) read(now time.Time) (secret *corev1.Secret, held *state, invalid error) {
+	secret, found := c.secret.Get(c.options.Secret.Name)
 	if !found {
 		return nil, nil, errAbsent
 	}
-	held, fault = decode(secret.Data, now)
-	return secret, held, fault
+	held, invalid = decode(secret.Data, now)
+	return secret, held, invalid
 }
 
-// pause is how long nothing is to be done if nothing happens. A second is added because times in
-// certificates have no fractions.
-func (k *Keeper) pause(held *state, now time.Time) time.Duration {
-	if k.secret.troubled() {
-		return retryMost
+// delay returns the time until the state is due to change. It adds a second, because times in certificates have
+// no fractions.
+func (c *Controller) delay(held *state, now time.Time) time.Duration {
+	if c.secret.Err() != nil {
+		return maxRetry
 	}
-	next := k.wish.until(held).Add(time.Second)
-	if !held.settled() && !k.since.IsZero() {
-		next = k.since.Add(k.wish.spread())
+	next := c.spec.nextChange(held).Add(time.Second)
+	if !held.settled() && !c.currentSince.IsZero() {
+		next = c.currentSince.Add(c.spec.propagation())
 	}
-	return max(retryFirst, min(pollInterval, next.Sub(now)))
+	return max(minRetry, min(resyncInterval, next.Sub(now)))
 }
 
-// spread tells whether all configurations have had the bundle for long enough.
-func (k *Keeper) spread(held *state, now time.Time) bool {
+// propagated reports whether all configurations have had the bundle long enough for API servers to use it.
+func (c *Controller) propagated(held *state, now time.Time) bool {
 	if held == nil {
 		return false
 	}
 	bundle := held.bundle()
-	for _, c := range k.configurations {
-		if !c.informer.HasSynced() || len(c.lacking(bundle)) > 0 {
-			k.spreading, k.since = "", time.Time{}
+	for _, configuration := range c.configurations {
+		w := configuration.webhooks()
+		if !configuration.HasSynced() || len(w.outdated(bundle)) > 0 {
+			c.current, c.currentSince = "", time.Time{}
 			return false
 		}
 	}
-	if k.spreading != string(bundle) {
-		k.spreading, k.since = string(bundle), now
+	if c.current != string(bundle) {
+		c.current, c.currentSince = string(bundle), now
 	}
-	return now.Sub(k.since) >= k.wish.spread()
+	return now.Sub(c.currentSince) >= c.spec.propagation()
 }
 
-// serve takes up the certificate of the Secret.
-func (k *Keeper) serve(held *state) {
-	before := k.serving.Swap(held)
+// serve puts the certificate of the Secret into service.
+func (c *Controller) serve(held *state) {
+	before := c.serving.Swap(held)
 	leaf := held.leaf.Leaf
 	switch {
 	case before == nil || !before.leaf.Leaf.Equal(leaf):
-		k.ordered.Store(false)
-		k.say(leaf, "certificate loaded")
-		k.observe(true)
-	case k.ordered.Swap(false):
-		k.say(leaf, "reloaded: the certificate is what it was")
+		c.reload.Store(false)
+		c.logCertificate(leaf, "certificate loaded")
+		c.observe(true)
+	case c.reload.Swap(false):
+		c.logCertificate(leaf, "certificate reloaded, no changes")
 	}
 }
 
-// publish writes the bundle of the certificate in service to every configuration that lacks it.
-func (k *Keeper) publish(ctx context.Context) error {
-	served := k.serving.Load()
-	if served == nil || k.secret.troubled() {
-		return nil // without the Secret, the bundle may be out of date
+// publish writes the bundle of the certificate in service to all configurations.
+func (c *Controller) publish(ctx context.Context) error {
+	served := c.serving.Load()
+	if served == nil || c.secret.Err() != nil {
+		return nil // the bundle may be outdated
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	var faults *multierror.Error
+	var errs *multierror.Error
 	synced := true
-	for _, c := range k.configurations {
-		if c.informer.HasSynced() {
-			faults = multierror.Append(faults, c.publish(ctx, served.bundle(), k.options.Log))
+	for _, configuration := range c.configurations {
+		if configuration.HasSynced() {
+			errs = multierror.Append(errs, configuration.publish(ctx, served.bundle(), c.options.Log))
 		} else {
 			synced = false
 		}
 	}
 	if synced {
-		k.missing()
+		c.logAbsent()
 	}
-	if err := faults.ErrorOrNil(); err != nil || !synced {
+	if err := errs.ErrorOrNil(); err != nil || !synced {
 		return err
 	}
-	k.mu.Lock()
-	k.published = true
-	k.mu.Unlock()
+	c.mu.Lock()
+	c.published = true
+	c.mu.Unlock()
 	return nil
 }
 
-// missing says which names are those of no configuration, once.
-func (k *Keeper) missing() {
-	for i, name := range k.options.Configurations {
-		mutating, validating := k.configurations[2*i], k.configurations[2*i+1]
-		absent := len(mutating.webhooks(mutating.object()))+len(validating.webhooks(validating.object())) == 0
-		if absent && !k.absent[name] {
-			k.options.Log.Warn().Str("name", name).
-				Msg("no webhook configuration has this name, mutating or validating, or it has no webhooks: the API server asks us nothing by it; is the name right?")
+// logAbsent logs names without webhooks, once.
+func (c *Controller) logAbsent() {
+	for i, name := range c.options.Configurations {
+		mutating, validating := c.configurations[2*i].webhooks(), c.configurations[2*i+1].webhooks()
+		absent := len(mutating.caBundles)+len(validating.caBundles) == 0
+		if absent && !c.absent[name] {
+			c.options.Log.Warn().Str("name", name).Msg("webhook configuration not found, or without webhooks")
 		}
-		k.absent[name] = absent
+		c.absent[name] = absent
 	}
 }
 
-func (k *Keeper) observe(ok bool) {
-	if k.options.Observe == nil {
+func (c *Controller) observe(ok bool) {
+	if c.options.Observe == nil {
 		return
 	}
 	var notAfter time.Time
-	if s := k.serving.Load(); s != nil {
+	if s := c.serving.Load(); s != nil {
 		notAfter = s.leaf.Leaf.NotAfter
 	}
-	k.options.Observe(ok, notAfter)
+	c.options.Observe(ok, notAfter)
 }

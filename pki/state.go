@@ -13,31 +13,31 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// The keys of the Secret. Those of the serving certificate are the usual ones.
+// The keys of the Secret. Those of the serving certificate are those of type kubernetes.io/tls.
 const (
-	caCertKey = corev1.ServiceAccountRootCAKey // ca.crt: every CA to be trusted, the one that signs first
+	caCertKey = corev1.ServiceAccountRootCAKey // ca.crt: all trusted CAs; the first one signs
 	caKeyKey  = "ca.key"
 	certKey   = corev1.TLSCertKey       // tls.crt
 	keyKey    = corev1.TLSPrivateKeyKey // tls.key
 )
 
-// state is what the Secret holds. It is never changed once it is made.
+// state is the parsed content of the Secret. It is immutable.
 type state struct {
-	// trusted are the CAs that clients are to trust, at least one. The first signs.
+	// trusted are the CAs for clients, at least one. The first one signs.
 	trusted []*x509.Certificate
 	key     *ecdsa.PrivateKey // of the first
 	leaf    *tls.Certificate  // Leaf is set
-	by      int               // which CA signed it
+	by      int               // index of the CA that signed it
 }
 
-// signer is the CA that signs.
+// signer returns the CA that signs.
 func (s *state) signer() *authority { return &authority{s.trusted[0], s.key} }
 
-// settled tells that the serving certificate is by the CA that signs, so that no rotation of
-// the CA is half done.
+// settled reports whether the first CA has signed the serving certificate, so that no rotation of the CA is in
+// progress.
 func (s *state) settled() bool { return s.by == 0 }
 
-// bundle is what clients are to trust, as PEM.
+// bundle returns the trusted CAs as PEM.
 func (s *state) bundle() []byte {
 	var bundle []byte
 	for _, ca := range s.trusted {
@@ -46,7 +46,7 @@ func (s *state) bundle() []byte {
 	return bundle
 }
 
-// encode gives the content of the Secret.
+// encode returns the content of the Secret.
 func (s *state) encode() (map[string][]byte, error) {
 	caKey, err := encodeKey(s.key)
 	if err != nil {
@@ -76,8 +76,8 @@ func encodePEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// errEmpty is of a Secret that nobody has filled yet.
-var errEmpty = errors.New("it is empty")
+// errEmpty is the error of a new Secret.
+var errEmpty = errors.New("empty")
 
 // decode parses the content of the Secret. It rejects a CA that cannot sign and a certificate that
 // cannot be served at that time. An expired serving certificate is accepted, because it can be
@@ -102,7 +102,7 @@ func decode(data map[string][]byte, now time.Time) (*state, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s: not a pair: %w", certKey, keyKey, err)
 	}
-	if leaf.Leaf == nil { // with a GODEBUG of old
+	if leaf.Leaf == nil { // with x509keypairleaf=0 in GODEBUG
 		if leaf.Leaf, err = x509.ParseCertificate(leaf.Certificate[0]); err != nil {
 			return nil, fmt.Errorf("%s: %w", certKey, err)
 		}
@@ -132,12 +132,12 @@ func verify(leaf, ca *x509.Certificate, now time.Time) error {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	usages := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: usages})
 	return err
 }
 
-// decodeCAs reads a bundle. The first must be valid; of the others, those that have expired
-// are left out.
+// decodeCAs parses a bundle. It rejects an expired first CA and drops other expired ones.
 func decodeCAs(bundle []byte, now time.Time) ([]*x509.Certificate, error) {
 	var trusted []*x509.Certificate
 	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {

@@ -199,7 +199,7 @@ func (api *fakeAPI) writeCount() int {
 }
 
 // startReplica runs a Keeper until stop is called.
-func (api *fakeAPI) startReplica(change func(*pki.Options)) (keeper *pki.Keeper, stop func()) {
+func (api *fakeAPI) startReplica(change func(*pki.Options)) (controller *pki.Controller, stop func()) {
 	api.Helper()
 	options := pki.Options{
 		Secrets:        api.client.CoreV1().Secrets(namespace),
@@ -214,11 +214,11 @@ func (api *fakeAPI) startReplica(change func(*pki.Options)) (keeper *pki.Keeper,
 	if change != nil {
 		change(&options)
 	}
-	keeper = pki.New(options)
+	controller = pki.New(options)
 	ctx, cancel := context.WithCancel(api.Context())
 	done := make(chan error, 1)
-	go func() { done <- keeper.Run(ctx) }()
-	return keeper, func() {
+	go func() { done <- controller.Run(ctx) }()
+	return controller, func() {
 		cancel()
 		if err := <-done; err != nil {
 			api.Errorf("Run: %v", err)
@@ -273,25 +273,25 @@ func (api *fakeAPI) bundles() [][]byte {
 }
 
 // servedLeaf returns the certificate that a replica serves.
-func servedLeaf(t *testing.T, keeper *pki.Keeper) *x509.Certificate {
+func servedLeaf(t *testing.T, controller *pki.Controller) *x509.Certificate {
 	t.Helper()
-	certificate, err := keeper.GetCertificate(&tls.ClientHelloInfo{})
+	certificate, err := controller.GetCertificate(&tls.ClientHelloInfo{})
 	must(t, err)
 	return certificate.Leaf
 }
 
 // wantTrusted checks that a client with this bundle accepts the certificate of a replica.
-func wantTrusted(t *testing.T, keeper *pki.Keeper, bundle []byte) {
+func wantTrusted(t *testing.T, controller *pki.Controller, bundle []byte) {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(bundle)
-	if _, err := servedLeaf(t, keeper).Verify(x509.VerifyOptions{Roots: pool, DNSName: host}); err != nil {
+	if _, err := servedLeaf(t, controller).Verify(x509.VerifyOptions{Roots: pool, DNSName: host}); err != nil {
 		t.Errorf("at %s: %v", time.Now(), err)
 	}
 }
 
 // wantConsistent checks that every webhook trusts the certificate of every replica.
-func (api *fakeAPI) wantConsistent(replicas ...*pki.Keeper) {
+func (api *fakeAPI) wantConsistent(replicas ...*pki.Controller) {
 	api.Helper()
 	bundles := slices.CompactFunc(api.bundles(), bytes.Equal)
 	for _, replica := range replicas {

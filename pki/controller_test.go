@@ -29,20 +29,20 @@ func TestFirstStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		expiries := make([]time.Time, 0, 1)
-		keeper, stop := api.startReplica(func(o *pki.Options) {
+		controller, stop := api.startReplica(func(o *pki.Options) {
 			o.Observe = func(_ bool, notAfter time.Time) { expiries = append(expiries, notAfter) }
 		})
 		defer stop()
 		advance(time.Second)
-		api.wantConsistent(keeper)
-		if reasons := keeper.Pending(); reasons != nil {
+		api.wantConsistent(controller)
+		if reasons := controller.Pending(); reasons != nil {
 			t.Errorf("not ready: %q", reasons)
 		}
 		secret := api.secret()
 		ca := decode(t, secret.Data["ca.crt"])
-		served := servedLeaf(t, keeper)
-		wantNear(t, "the CA's life", time.Until(ca.NotAfter), caLife)
-		wantNear(t, "the certificate's life", time.Until(served.NotAfter), lifetime)
+		served := servedLeaf(t, controller)
+		wantNear(t, "the CA's lifetime", time.Until(ca.NotAfter), caLife)
+		wantNear(t, "the certificate's lifetime", time.Until(served.NotAfter), lifetime)
 		if want := []time.Time{served.NotAfter}; !slices.EqualFunc(expiries, want, time.Time.Equal) {
 			t.Errorf("observed %v, want %v", expiries, want)
 		}
@@ -65,21 +65,21 @@ func TestFirstStart(t *testing.T) {
 	})
 }
 
-// Whoever comes first makes it, and all agree.
-func TestReplicasAtOnce(t *testing.T) {
+// Replicas that start at the same time serve the same certificate.
+func TestReplicasStartTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		var replicas []*pki.Keeper
+		var replicas []*pki.Controller
 		for range 7 {
-			keeper, stop := api.startReplica(nil)
+			controller, stop := api.startReplica(nil)
 			defer stop()
-			replicas = append(replicas, keeper)
+			replicas = append(replicas, controller)
 		}
 		advance(time.Minute)
 		api.wantConsistent(replicas...)
-		for _, keeper := range replicas {
-			if !servedLeaf(t, keeper).Equal(servedLeaf(t, replicas[0])) {
+		for _, controller := range replicas {
+			if !servedLeaf(t, controller).Equal(servedLeaf(t, replicas[0])) {
 				t.Error("replicas serve different certificates")
 			}
 		}
@@ -89,24 +89,24 @@ func TestReplicasAtOnce(t *testing.T) {
 	})
 }
 
-// Over years, no replica ever serves what any webhook configuration does not trust, now or a
-// while ago: API servers learn of a new caBundle late.
+// Every certificate in service is trusted by the caBundle of that time and of lag before, because API servers
+// use a new caBundle late.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		var replicas []*pki.Keeper
+		var replicas []*pki.Controller
 		for range 2 {
-			var keeper *pki.Keeper
-			keeper, stop := api.startReplica(func(o *pki.Options) {
-				o.Observe = func(bool, time.Time) { // when it has taken up another certificate
+			var controller *pki.Controller
+			controller, stop := api.startReplica(func(o *pki.Options) {
+				o.Observe = func(bool, time.Time) { // after a new certificate
 					if stale := api.bundleAt(time.Now().Add(-lag)); stale != nil {
-						wantTrusted(t, keeper, stale)
+						wantTrusted(t, controller, stale)
 					}
 				}
 			})
 			defer stop()
-			replicas = append(replicas, keeper)
+			replicas = append(replicas, controller)
 		}
 		advance(time.Second)
 		leaves := make(map[string]bool)
@@ -115,7 +115,7 @@ func TestRotation(t *testing.T) {
 			served := servedLeaf(t, replicas[0])
 			leaves[served.SerialNumber.String()] = true
 			if left := time.Until(served.NotAfter); left < lifetime/3-time.Hour {
-				t.Fatalf("%s of the certificate's life are left", left)
+				t.Fatalf("%s of the certificate's lifetime are left", left)
 			}
 		}
 		cas, most := make(map[string]bool), 0
@@ -123,7 +123,7 @@ func TestRotation(t *testing.T) {
 			cas[decode(t, published.bundle).Subject.CommonName] = true
 			most = max(most, bytes.Count(published.bundle, []byte("BEGIN")))
 		}
-		// 900 hours are 4.5 times two thirds of 300, and 15 times two thirds of 90.
+		// 180 hours are 4.5 times two thirds of 60, and 15 times two thirds of 18.
 		if len(cas) != 5 || len(leaves) < 15 || len(leaves) > 21 {
 			t.Errorf("%d CAs and %d certificates were made", len(cas), len(leaves))
 		}
@@ -136,7 +136,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// What becomes of the Secret, and what becomes of the clients: nothing.
+// Whatever happens to the Secret, clients always trust the certificate in service.
 func TestSecretRepaired(t *testing.T) {
 	t.Parallel()
 	for what, spoil := range map[string]func(*corev1.Secret){
@@ -146,8 +146,8 @@ func TestSecretRepaired(t *testing.T) {
 		"no CA key":       func(s *corev1.Secret) { delete(s.Data, "ca.key") },
 		"no certificate":  func(s *corev1.Secret) { delete(s.Data, "tls.crt") },
 		"no key":          func(s *corev1.Secret) { delete(s.Data, "tls.key") },
-		"rubbish":         func(s *corev1.Secret) { s.Data["ca.crt"] = []byte("rubbish\x00\xff") },
-		"rubbish in PEM":  func(s *corev1.Secret) { s.Data["ca.crt"] = pemBlock("CERTIFICATE", []byte("rubbish")) },
+		"garbage":         func(s *corev1.Secret) { s.Data["ca.crt"] = []byte("garbage\x00\xff") },
+		"garbage in PEM":  func(s *corev1.Secret) { s.Data["ca.crt"] = pemBlock("CERTIFICATE", []byte("garbage")) },
 		"a key for a CA":  func(s *corev1.Secret) { s.Data["ca.crt"] = s.Data["ca.key"] },
 		"a leaf for a CA": func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = s.Data["tls.crt"], s.Data["tls.key"] },
 		"keys exchanged":  func(s *corev1.Secret) { s.Data["ca.key"], s.Data["tls.key"] = s.Data["tls.key"], s.Data["ca.key"] },
@@ -155,9 +155,9 @@ func TestSecretRepaired(t *testing.T) {
 			s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(elliptic.P256(), 10*365*24*time.Hour)
 		},
 		"a key of RSA":       func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(nil, 10*365*24*time.Hour) },
-		"cut in the middle":  func(s *corev1.Secret) { s.Data["tls.key"] = s.Data["tls.key"][:40] },
-		"a CA that is over":  func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(elliptic.P256(), -time.Second) },
-		"for clients only":   func(s *corev1.Secret) { s.Data = clientAuthData() },
+		"truncated":          func(s *corev1.Secret) { s.Data["tls.key"] = s.Data["tls.key"][:40] },
+		"an expired CA":      func(s *corev1.Secret) { s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(elliptic.P256(), -time.Second) },
+		"client certificate": func(s *corev1.Secret) { s.Data = clientAuthData() },
 		"unknown other keys": func(s *corev1.Secret) { s.Data = map[string][]byte{"other": []byte("kept")} },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -181,31 +181,31 @@ func TestSecretRepaired(t *testing.T) {
 				advance(48 * time.Hour)
 				api.wantConsistent(one, two)
 				if servedLeaf(t, one).Equal(before) || !servedLeaf(t, one).Equal(servedLeaf(t, two)) {
-					t.Error("the certificate was not made anew for both")
+					t.Error("the certificate was not replaced on both replicas")
 				}
 				if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
-					t.Errorf("the old CA is still trusted, of %d", n)
+					t.Errorf("the bundle still has %d CAs", n)
 				}
 				if what == "unknown other keys" && string(api.secret().Data["other"]) != "kept" {
-					t.Error("what is not ours was lost")
+					t.Error("another key was removed")
 				}
 			})
 		})
 	}
 }
 
-// What was there when everything went, and nobody remembers: a new beginning.
-func TestExpiredWhileAway(t *testing.T) {
+// A replica that starts keeps a valid certificate and replaces an expired one.
+func TestStartAfterDowntime(t *testing.T) {
 	t.Parallel()
-	for away, kept := range map[time.Duration]bool{lifetime / 2: true, 2 * lifetime: false, 2 * caLife: false} {
-		t.Run(away.String(), func(t *testing.T) {
+	for downtime, kept := range map[time.Duration]bool{lifetime / 2: true, 2 * lifetime: false, 2 * caLife: false} {
+		t.Run(downtime.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				api := newFakeAPI(t)
 				before, stop := api.startReplica(nil)
 				advance(time.Minute)
 				stop()
-				advance(away)
+				advance(downtime)
 				after, stop := api.startReplica(nil)
 				defer stop()
 				advance(time.Minute)
@@ -222,16 +222,16 @@ func TestSecretDeleted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		keeper, stop := api.startReplica(nil)
+		controller, stop := api.startReplica(nil)
 		defer stop()
 		advance(time.Minute)
-		for range 20 { // faster than anything can be spread, and slower
+		for range 20 { // faster and slower than a bundle propagates
 			for _, pause := range []time.Duration{time.Millisecond, time.Second, 2 * time.Minute} {
 				api.deleteSecret()
 				advance(pause)
-				api.wantConsistent(keeper)
+				api.wantConsistent(controller)
 				if stale := api.bundleAt(time.Now().Add(-lag)); stale != nil {
-					wantTrusted(t, keeper, stale)
+					wantTrusted(t, controller, stale)
 				}
 			}
 		}
@@ -249,16 +249,16 @@ func TestBundleRepaired(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		keeper, stop := api.startReplica(nil)
+		controller, stop := api.startReplica(nil)
 		defer stop()
 		advance(time.Minute)
 		configurations := api.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-		for _, bundle := range [][]byte{nil, []byte("rubbish")} {
+		for _, bundle := range [][]byte{nil, []byte("garbage")} {
 			api.overwriteBundle(bundle)
 			synctest.Wait()
-			api.wantConsistent(keeper)
+			api.wantConsistent(controller)
 		}
-		// One that is deleted and comes again.
+		// The configuration is deleted and created again.
 		c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
 		must(t, err)
 		must(t, configurations.Delete(t.Context(), "injector", metav1.DeleteOptions{}))
@@ -267,16 +267,16 @@ func TestBundleRepaired(t *testing.T) {
 		_, err = configurations.Create(t.Context(), c, metav1.CreateOptions{})
 		must(t, err)
 		synctest.Wait()
-		api.wantConsistent(keeper)
+		api.wantConsistent(controller)
 	})
 }
 
-// Somebody else who writes the caBundle at every change does not get us to do the same.
+// Another writer of the caBundle does not cause a write for each of its writes.
 func TestBundleFight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		keeper, stop := api.startReplica(nil)
+		controller, stop := api.startReplica(nil)
 		defer stop()
 		advance(time.Minute)
 		before := api.writeCount()
@@ -285,107 +285,107 @@ func TestBundleFight(t *testing.T) {
 		for range foreign {
 			c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
 			must(t, err)
-			c.Webhooks[0].ClientConfig.CABundle = []byte("theirs")
+			c.Webhooks[0].ClientConfig.CABundle = []byte("foreign")
 			_, err = configurations.Update(t.Context(), c, metav1.UpdateOptions{})
 			must(t, err)
 			advance(100 * time.Millisecond)
 		}
-		if ours := api.writeCount() - before - foreign; ours > 30 {
-			t.Errorf("%d writes in a minute", ours)
+		if own := api.writeCount() - before - foreign; own > 30 {
+			t.Errorf("%d writes in a minute", own)
 		}
 		advance(time.Minute)
-		api.wantConsistent(keeper)
+		api.wantConsistent(controller)
 	})
 }
 
-// What cannot be written to one configuration does not keep the others from being written.
+// An error of one configuration does not affect the others.
 func TestOneConfigurationRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		api.failWrites("mutatingwebhookconfigurations", errors.New("no"))
-		keeper, stop := api.startReplica(nil)
+		controller, stop := api.startReplica(nil)
 		defer stop()
 		advance(time.Minute)
-		wantTrusted(t, keeper, api.bundles()[2])
-		if reasons := keeper.Pending(); len(reasons) != 1 || !strings.Contains(reasons[0], "caBundle not current yet") || !strings.Contains(reasons[0], "no") {
+		wantTrusted(t, controller, api.bundles()[2])
+		if reasons := controller.Pending(); len(reasons) != 1 || !strings.Contains(reasons[0], "caBundle not current yet") || !strings.Contains(reasons[0], "no") {
 			t.Errorf("pending: %q", reasons)
 		}
 		api.failWrites("mutatingwebhookconfigurations", nil)
 		advance(time.Minute)
-		api.wantConsistent(keeper)
+		api.wantConsistent(controller)
 	})
 }
 
-// A name that is wrong is said, once.
+// A wrong name is logged once.
 func TestNoConfiguration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		var log strings.Builder
-		keeper, stop := api.startReplica(func(o *pki.Options) {
+		controller, stop := api.startReplica(func(o *pki.Options) {
 			o.Log, o.Configurations = zerolog.New(&log), []string{"typo", "injector"}
 		})
 		advance(3 * time.Hour)
 		stop()
-		if reasons := keeper.Pending(); reasons != nil || strings.Count(log.String(), `"name":"typo","message":"no webhook configuration has this name`) != 1 || strings.Contains(log.String(), `"name":"injector"`) {
+		if reasons := controller.Pending(); reasons != nil || strings.Count(log.String(), `"name":"typo","message":"webhook configuration not found`) != 1 || strings.Contains(log.String(), `"name":"injector"`) {
 			t.Errorf("pending: %q; the log:\n%s", reasons, log.String())
 		}
 	})
 }
 
-// While the configurations cannot be told of a new CA, nobody serves a certificate by it.
+// No certificate of a new CA is served while the caBundle cannot be written.
 func TestBundleCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		keeper, stop := api.startReplica(nil)
+		controller, stop := api.startReplica(nil)
 		defer stop()
 		advance(time.Minute)
-		before := servedLeaf(t, keeper)
+		before := servedLeaf(t, controller)
 		api.failWrites("mutatingwebhookconfigurations", errors.New("no"))
 		api.deleteSecret()
 		advance(time.Hour)
-		api.wantConsistent(keeper)
-		if !servedLeaf(t, keeper).Equal(before) {
+		api.wantConsistent(controller)
+		if !servedLeaf(t, controller).Equal(before) {
 			t.Error("the certificate was replaced")
 		}
 		api.failWrites("mutatingwebhookconfigurations", nil)
 		advance(time.Hour)
-		api.wantConsistent(keeper)
-		if servedLeaf(t, keeper).Equal(before) {
+		api.wantConsistent(controller)
+		if servedLeaf(t, controller).Equal(before) {
 			t.Error("the certificate was not replaced in the end")
 		}
 	})
 }
 
-// Without rights there is no certificate, and the reason is told, until there are.
-func TestRefused(t *testing.T) {
+// Without permissions, there is no certificate, and the reason is reported.
+func TestForbidden(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		api.failWrites("secrets", apierrors.NewForbidden(corev1.Resource("secrets"), name, errors.New("no")))
-		keeper, stop := api.startReplica(nil)
+		controller, stop := api.startReplica(nil)
 		defer stop()
 		advance(time.Minute)
 		const want = "is forbidden: no: grant it"
-		if reasons := strings.Join(keeper.Pending(), ""); !strings.Contains(reasons, want) {
+		if reasons := strings.Join(controller.Pending(), ""); !strings.Contains(reasons, want) {
 			t.Errorf("pending: %q", reasons)
 		}
-		if _, err := keeper.GetCertificate(&tls.ClientHelloInfo{}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("a handshake gives %v", err)
+		if _, err := controller.GetCertificate(&tls.ClientHelloInfo{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("GetCertificate returns %v", err)
 		}
 		api.failWrites("secrets", nil)
 		advance(time.Minute)
-		api.wantConsistent(keeper)
-		if reasons := keeper.Pending(); reasons != nil {
+		api.wantConsistent(controller)
+		if reasons := controller.Pending(); reasons != nil {
 			t.Errorf("pending: %q", reasons)
 		}
 	})
 }
 
-// While the Secret cannot be written, whatever the reason, a valid certificate is served and the caBundle
-// repaired, by replicas that run and by those that start.
+// While the Secret cannot be written, running and new replicas serve the valid certificate and repair the
+// caBundle.
 func TestSecretNotWritable(t *testing.T) {
 	t.Parallel()
 	secrets := corev1.Resource("secrets")
@@ -422,7 +422,7 @@ func TestSecretNotWritable(t *testing.T) {
 					for range 3 {
 						advance(time.Minute)
 						api.wantConsistent(running, restarted)
-						api.overwriteBundle([]byte("rubbish"))
+						api.overwriteBundle([]byte("garbage"))
 						advance(time.Second)
 						api.wantConsistent(running, restarted)
 					}
@@ -445,12 +445,12 @@ func TestSecretNotWritable(t *testing.T) {
 	}
 }
 
-// A Secret that is gone and cannot be created again does not keep the caBundle from being repaired.
+// The caBundle is repaired although the Secret was deleted and cannot be created.
 func TestSecretNotCreatable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		keeper, stop := api.startReplica(nil)
+		controller, stop := api.startReplica(nil)
 		defer stop()
 		advance(time.Minute)
 		api.failWrites("secrets", errors.New("no"))
@@ -458,11 +458,11 @@ func TestSecretNotCreatable(t *testing.T) {
 		advance(time.Minute)
 		api.overwriteBundle(nil)
 		advance(time.Second)
-		api.wantConsistent(keeper)
+		api.wantConsistent(controller)
 	})
 }
 
-// An expired certificate is not served by a replica that starts: it is not ready, and says why.
+// A new replica does not serve an expired certificate. It is not ready, and reports the reason.
 func TestExpiredNotWritable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -472,16 +472,16 @@ func TestExpiredNotWritable(t *testing.T) {
 		stop()
 		api.failWrites("secrets", errors.New("no"))
 		advance(lifetime)
-		keeper, stop := api.startReplica(nil)
+		controller, stop := api.startReplica(nil)
 		defer stop()
 		advance(time.Minute)
-		if reasons := strings.Join(keeper.Pending(), ""); !strings.Contains(reasons, "no certificate yet: ") || !strings.Contains(reasons, ": no") {
+		if reasons := strings.Join(controller.Pending(), ""); !strings.Contains(reasons, "no certificate yet: ") || !strings.Contains(reasons, ": no") {
 			t.Errorf("pending: %q", reasons)
 		}
 	})
 }
 
-// During an upgrade, replicas want different names: they do not fight, and both are served.
+// During an upgrade, replicas want different names. They do not fight, and the certificate has both.
 func TestNamesChanged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -506,15 +506,15 @@ func TestNamesChanged(t *testing.T) {
 	})
 }
 
-// However an address is written, it is the same: nothing is renewed for it.
-func TestAddressWrittenOtherwise(t *testing.T) {
+// An address in another notation does not cause a renewal.
+func TestAddressNotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		keeper, stop := api.startReplica(func(o *pki.Options) { o.Names = append(o.Names, "0:0:0:0:0:0:0:1", host) })
+		controller, stop := api.startReplica(func(o *pki.Options) { o.Names = append(o.Names, "0:0:0:0:0:0:0:1", host) })
 		defer stop()
 		advance(time.Minute)
-		must(t, servedLeaf(t, keeper).VerifyHostname("::1"))
+		must(t, servedLeaf(t, controller).VerifyHostname("::1"))
 		before := api.writeCount()
 		advance(time.Hour)
 		if now := api.writeCount(); now != before {

@@ -1,0 +1,135 @@
+package pki
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/rs/zerolog"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
+
+	"k8s-sidecar-injector/kube"
+)
+
+// A rotation writes each configuration twice. The limit ends a fight with another writer of the caBundle.
+const (
+	writesPerSecond = 0.2
+	writeBurst      = 10
+)
+
+// configuration is a webhook configuration whose caBundle is reconciled. It need not exist.
+type configuration struct {
+	*kube.Informer[webhooks]
+	name   string
+	patch  func(ctx context.Context, patch []byte) error
+	writes flowcontrol.RateLimiter
+}
+
+// webhooks are the webhooks of a configuration.
+type webhooks struct {
+	resourceVersion string
+	caBundles       [][]byte
+}
+
+func (c *Controller) newMutating(name string) *configuration {
+	return newConfiguration("mutatingwebhookconfiguration", name, c.options.Mutating, mutatingWebhooks, c.options.Log)
+}
+
+func (c *Controller) newValidating(name string) *configuration {
+	return newConfiguration("validatingwebhookconfiguration", name, c.options.Validating, validatingWebhooks, c.options.Log)
+}
+
+func newConfiguration[T runtime.Object, L kube.List](
+	kind, name string, client client[T, L], keep func(runtime.Object) (webhooks, bool), log zerolog.Logger,
+) *configuration {
+	return &configuration{
+		Informer: newInformer(client, kind+" "+name, name, keep, log),
+		name:     name,
+		patch: func(ctx context.Context, patch []byte) error {
+			options := metav1.PatchOptions{FieldManager: fieldManager}
+			_, err := client.Patch(ctx, name, types.JSONPatchType, patch, options)
+			return err
+		},
+		writes: flowcontrol.NewTokenBucketRateLimiter(writesPerSecond, writeBurst),
+	}
+}
+
+func mutatingWebhooks(object runtime.Object) (w webhooks, ok bool) {
+	c, ok := object.(*admissionregistrationv1.MutatingWebhookConfiguration)
+	if !ok {
+		return webhooks{}, false
+	}
+	w.resourceVersion = c.ResourceVersion
+	for _, webhook := range c.Webhooks {
+		w.caBundles = append(w.caBundles, webhook.ClientConfig.CABundle)
+	}
+	return w, true
+}
+
+func validatingWebhooks(object runtime.Object) (w webhooks, ok bool) {
+	c, ok := object.(*admissionregistrationv1.ValidatingWebhookConfiguration)
+	if !ok {
+		return webhooks{}, false
+	}
+	w.resourceVersion = c.ResourceVersion
+	for _, webhook := range c.Webhooks {
+		w.caBundles = append(w.caBundles, webhook.ClientConfig.CABundle)
+	}
+	return w, true
+}
+
+// webhooks returns the webhooks; none if the configuration does not exist.
+func (c *configuration) webhooks() webhooks {
+	w, _ := c.Get(c.name)
+	return w
+}
+
+// outdated returns the indices of the webhooks with another caBundle.
+func (w *webhooks) outdated(bundle []byte) []int {
+	var found []int
+	for i, current := range w.caBundles {
+		if !bytes.Equal(current, bundle) {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
+// operation is an operation of a JSON Patch (RFC 6902).
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+// publish writes the bundle to the webhooks with another caBundle. A patch keeps fields that our API types lack.
+// It fails if the configuration has changed since it was read.
+func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.Logger) error {
+	current := c.webhooks()
+	outdated := current.outdated(bundle)
+	if len(outdated) == 0 {
+		return nil
+	}
+	if !c.writes.TryAccept() {
+		return fmt.Errorf("the caBundle of %s is overwritten again and again; "+
+			"its managedFields name the other writer", c)
+	}
+	operations := []operation{{"replace", "/metadata/resourceVersion", current.resourceVersion}}
+	for _, i := range outdated {
+		operations = append(operations, operation{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), bundle})
+	}
+	patch, err := json.Marshal(operations)
+	if err != nil {
+		return err
+	}
+	if err := c.patch(ctx, patch); err != nil {
+		return fmt.Errorf("patching the caBundle of %s: %w", c, kube.Explain(err, grant))
+	}
+	log.Info().Stringer("configuration", c).Int("webhooks", len(outdated)).Msg("caBundle written")
+	return nil
+}

@@ -1,0 +1,70 @@
+package pki
+
+import (
+	"context"
+
+	"github.com/rs/zerolog"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	"k8s-sidecar-injector/kube"
+)
+
+// client is a client of one resource. It must be safe for concurrent use.
+type client[T runtime.Object, L kube.List] interface {
+	kube.ListerWatcher[L]
+	Patch(
+		ctx context.Context, name string, kind types.PatchType, patch []byte,
+		options metav1.PatchOptions, subresources ...string,
+	) (T, error)
+}
+
+// The clients of a Controller.
+type (
+	// SecretClient is a client of the Secrets of one namespace.
+	SecretClient interface {
+		client[*corev1.Secret, *corev1.SecretList]
+		Update(ctx context.Context, secret *corev1.Secret, options metav1.UpdateOptions) (*corev1.Secret, error)
+	}
+	// MutatingClient is a client of mutating webhook configurations.
+	MutatingClient client[
+		*admissionregistrationv1.MutatingWebhookConfiguration,
+		*admissionregistrationv1.MutatingWebhookConfigurationList,
+	]
+	// ValidatingClient is a client of validating webhook configurations.
+	ValidatingClient client[
+		*admissionregistrationv1.ValidatingWebhookConfiguration,
+		*admissionregistrationv1.ValidatingWebhookConfigurationList,
+	]
+)
+
+// informer is a kube.Informer of any type.
+type informer interface {
+	String() string
+	Run(ctx context.Context, handler kube.Handler)
+	Err() error
+}
+
+// newInformer returns an informer of the object of this name. The API server selects it, so that RBAC rules may
+// be restricted to the name.
+func newInformer[L kube.List, V any](
+	client kube.ListerWatcher[L], what, name string, keep func(runtime.Object) (V, bool), log zerolog.Logger,
+) *kube.Informer[V] {
+	return kube.NewInformer(client, kube.Options[V]{
+		What: what, Grant: grant, Keep: keep, Log: log,
+		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
+	})
+}
+
+// logFailure logs a change of the error of an informer.
+func (c *Controller) logFailure(i informer, err error) {
+	if err != nil {
+		c.options.Log.Error().Err(err).Msg("cannot watch certificates; the certificate in service stays")
+		return
+	}
+	c.options.Log.Info().Stringer("object", i).Msg("certificates are watched again")
+}
