@@ -34,9 +34,16 @@ func faults() map[string]fault {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, "<html>Please log in</html>")
 	}
-	const noList = "the response is not a list of this kind"
+	const (
+		noList   = "the response is not a list of this kind"
+		object   = `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"m","resourceVersion":"9"}}`
+		secrets  = `{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[]}`
+		success  = `{"kind":"Status","apiVersion":"v1","metadata":{"resourceVersion":"9"},"status":"Success"}`
+		unknown  = `{"kind":"HealthList","apiVersion":"x/v9","metadata":{"resourceVersion":"9"},"items":[]}`
+		badToken = "Unauthorized: the API server does not accept the token"
+	)
 	return map[string]fault{
-		"unauthorized":   {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), "Unauthorized: the API server does not accept the token"},
+		"unauthorized":   {status(401, metav1.StatusReasonUnauthorized, "Unauthorized"), badToken},
 		"forbidden":      {status(403, metav1.StatusReasonForbidden, forbidden), forbidden + ": grant it with a Role"},
 		"not found":      {status(404, metav1.StatusReasonNotFound, "could not find it"), "could not find it"},
 		"gone":           {status(410, metav1.StatusReasonExpired, "too old resource version"), "too old resource version"},
@@ -52,10 +59,10 @@ func faults() map[string]fault {
 		"a version only": {answer(`{"metadata":{"resourceVersion":"9"}}`), noList},
 		"no kind":        {answer(`{"metadata":{"resourceVersion":"9"},"items":[]}`), noList},
 		"no version":     {answer(`{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}`), noList},
-		"one of them":    {answer(`{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"m","resourceVersion":"9"}}`), noList},
-		"another list":   {answer(`{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[]}`), noList},
-		"success":        {answer(`{"kind":"Status","apiVersion":"v1","metadata":{"resourceVersion":"9"},"status":"Success"}`), noList},
-		"unknown kind":   {answer(`{"kind":"HealthList","apiVersion":"x/v9","metadata":{"resourceVersion":"9"},"items":[]}`), noList},
+		"one of them":    {answer(object), noList},
+		"another list":   {answer(secrets), noList},
+		"success":        {answer(success), noList},
+		"unknown kind":   {answer(unknown), noList},
 		"broken off":     {breakOff, ""},
 		"hang":           {hang, "no answer came in time"},
 	}
@@ -208,17 +215,19 @@ func TestWatchExpires(t *testing.T) {
 
 // foreign is an object of a kind and a version.
 func foreign(kind, version string) map[string]any {
-	return map[string]any{"kind": kind, "apiVersion": "v1", "metadata": map[string]any{"name": "m", "resourceVersion": version}}
+	metadata := map[string]any{"name": "m", "resourceVersion": version}
+	return map[string]any{"kind": kind, "apiVersion": "v1", "metadata": metadata}
 }
 
 // An error event is reported, and the next list and watch clear it.
 func TestWatchFails(t *testing.T) {
 	t.Parallel()
+	const noObject = "the API server sent an object of another kind, or without a version"
 	for name, test := range map[string]struct{ event, want string }{
 		"forbidden":    {failed(403, metav1.StatusReasonForbidden, "no more"), "no more: grant it with a Role"},
 		"internal":     {failed(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
-		"no version":   {event(watch.Modified, foreign("ConfigMap", "")), "the API server sent an object of another kind, or without a version"},
-		"other kind":   {event(watch.Deleted, foreign("Secret", "5")), "the API server sent an object of another kind, or without a version"},
+		"no version":   {event(watch.Modified, foreign("ConfigMap", "")), noObject},
+		"other kind":   {event(watch.Deleted, foreign("Secret", "5")), noObject},
 		"garbage":      {"<html>\x00\xff", "unable to decode an event"},
 		"not an event": {`{"kind":"Status","apiVersion":"v1","status":"Failure","code":500}`, "unable to decode an event"},
 	} {
@@ -231,8 +240,8 @@ func TestWatchFails(t *testing.T) {
 				s.cut(t, test.event)
 				eventually(t, "it is reported and cleared", func() bool { return len(o.failures()) == 2 })
 				reported := o.failures()
-				good := strings.HasPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ") && strings.Contains(reported[0], test.want)
-				if !good || reported[1] != "ok" {
+				text, found := strings.CutPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ")
+				if !found || !strings.Contains(text, test.want) || reported[1] != "ok" {
 					t.Errorf("reported: %q, want %q", reported, test.want)
 				}
 				s.edit("second")
@@ -259,7 +268,8 @@ func TestWatchCannotBeOpened(t *testing.T) {
 				eventually(t, "the request is repeated", func() bool { return s.asked("watch") >= 3 })
 				s.edit("second")
 				eventually(t, "the edit arrives", func() bool { return o.holds("second") })
-				if reported := o.failures(); len(reported) != 1 || reported[0] != "cannot watch configmaps in namespace sidecars: "+test.want {
+				want := "cannot watch configmaps in namespace sidecars: " + test.want
+				if reported := o.failures(); !slices.Equal(reported, []string{want}) {
 					t.Errorf("reported: %q", reported)
 				}
 				s.change(func() { s.watching = nil })

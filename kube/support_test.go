@@ -288,7 +288,8 @@ type observer struct {
 func observe[L kube.List](client kube.ListerWatcher[L]) *observer {
 	o := new(observer)
 	o.Informer = kube.NewInformer(client, kube.Options[string]{
-		What: "configmaps in namespace sidecars", Grant: "a Role", LabelSelector: "app in (a,b)", Keep: keep, Log: zerolog.New(o),
+		What: "configmaps in namespace sidecars", Grant: "a Role", LabelSelector: "app in (a,b)",
+		Keep: keep, Log: zerolog.New(o),
 	})
 	o.handler = kube.Handler{
 		Changed: func(name string) { o.record(&o.names, name) },
@@ -366,7 +367,8 @@ func (s *apiServer) informer(t *testing.T) *observer {
 	config := &rest.Config{Host: "http://apiserver", QPS: -1, Transport: transport}
 	config.ContentType = "application/json"
 	client, err := kube.NewClient(config, kube.Core(), "configmaps", "sidecars",
-		func() *corev1.ConfigMap { return new(corev1.ConfigMap) }, func() *corev1.ConfigMapList { return new(corev1.ConfigMapList) })
+		func() *corev1.ConfigMap { return new(corev1.ConfigMap) },
+		func() *corev1.ConfigMapList { return new(corev1.ConfigMapList) })
 	if err != nil {
 		t.Fatal(err)
 	}

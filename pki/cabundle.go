@@ -36,12 +36,12 @@ type webhooks struct {
 	caBundles       [][]byte
 }
 
-func (c *Controller) newMutating(name string) *configuration {
-	return newConfiguration("mutatingwebhookconfiguration", name, c.options.Mutating, mutatingWebhooks, c.options.Log)
+func (o *Options) newMutating(name string) *configuration {
+	return newConfiguration("mutatingwebhookconfiguration", name, o.Mutating, mutatingWebhooks, o.Log)
 }
 
-func (c *Controller) newValidating(name string) *configuration {
-	return newConfiguration("validatingwebhookconfiguration", name, c.options.Validating, validatingWebhooks, c.options.Log)
+func (o *Options) newValidating(name string) *configuration {
+	return newConfiguration("validatingwebhookconfiguration", name, o.Validating, validatingWebhooks, o.Log)
 }
 
 func newConfiguration[T runtime.Object, L kube.List](

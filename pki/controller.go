@@ -72,12 +72,12 @@ func New(options Options) *Controller {
 		spec: spec{
 			names: normalize(options.Names), lifetime: options.Lifetime, caLifetime: options.CALifetime,
 		},
-		secret: newInformer(options.Secrets, "secret "+options.Secret.String(), options.Secret.Name, keepSecret, options.Log),
+		secret: newSecretInformer(options),
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](minRetry, maxRetry)),
 	}
 	for _, name := range options.Configurations {
-		c.configurations = append(c.configurations, c.newMutating(name), c.newValidating(name))
+		c.configurations = append(c.configurations, options.newMutating(name), options.newValidating(name))
 	}
 	return c
 }

@@ -46,7 +46,8 @@ func newAuthority(now time.Time, lifetime time.Duration) (*authority, error) {
 // issue returns a serving certificate for these DNS names and IP addresses. It does not outlive the CA.
 func (a *authority) issue(now time.Time, lifetime time.Duration, names []string) (*tls.Certificate, error) {
 	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "k8s-sidecar-injector"}, // not a host name, because a common name has at most 64 bytes
+		// Not a host name, because a common name has at most 64 bytes.
+		Subject:     pkix.Name{CommonName: "k8s-sidecar-injector"},
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}

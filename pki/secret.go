@@ -28,13 +28,18 @@ const grant = "the roles in docs/tls.md"
 
 var errAbsent = errors.New("not found")
 
-func keepSecret(object runtime.Object) (*corev1.Secret, bool) {
-	secret, ok := object.(*corev1.Secret)
-	return secret, ok
+func newSecretInformer(options Options) *kube.Informer[*corev1.Secret] {
+	keep := func(object runtime.Object) (*corev1.Secret, bool) {
+		secret, ok := object.(*corev1.Secret)
+		return secret, ok
+	}
+	return newInformer(options.Secrets, "secret "+options.Secret.String(), options.Secret.Name, keep, options.Log)
 }
 
 // write writes a state to the Secret. If another replica wrote first, the error is a conflict.
-func (c *Controller) write(ctx context.Context, secret *corev1.Secret, next *state, reason string, invalid error) error {
+func (c *Controller) write(
+	ctx context.Context, secret *corev1.Secret, next *state, reason string, invalid error,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	data, err := next.encode()

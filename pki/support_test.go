@@ -178,7 +178,8 @@ func (api *fakeAPI) put(action clienttesting.Action, object runtime.Object) erro
 		return err
 	}
 	if now, _ := current.(metav1.Object); now.GetResourceVersion() != meta.GetResourceVersion() {
-		return apierrors.NewConflict(action.GetResource().GroupResource(), meta.GetName(), errors.New("the object has been modified"))
+		resource := action.GetResource().GroupResource()
+		return apierrors.NewConflict(resource, meta.GetName(), errors.New("the object has been modified"))
 	}
 	api.version++
 	meta.SetResourceVersion(fmt.Sprint(api.version))
@@ -265,11 +266,15 @@ func (api *fakeAPI) deleteSecret() {
 // bundles returns the caBundle of each webhook.
 func (api *fakeAPI) bundles() [][]byte {
 	api.Helper()
-	mutating, err := api.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(api.Context(), "injector", metav1.GetOptions{})
+	client := api.client.AdmissionregistrationV1()
+	mutating, err := client.MutatingWebhookConfigurations().Get(api.Context(), "injector", metav1.GetOptions{})
 	must(api.T, err)
-	validating, err := api.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(api.Context(), "injector", metav1.GetOptions{})
+	validating, err := client.ValidatingWebhookConfigurations().Get(api.Context(), "injector", metav1.GetOptions{})
 	must(api.T, err)
-	return [][]byte{mutating.Webhooks[0].ClientConfig.CABundle, mutating.Webhooks[1].ClientConfig.CABundle, validating.Webhooks[0].ClientConfig.CABundle}
+	return [][]byte{
+		mutating.Webhooks[0].ClientConfig.CABundle, mutating.Webhooks[1].ClientConfig.CABundle,
+		validating.Webhooks[0].ClientConfig.CABundle,
+	}
 }
 
 // servedLeaf returns the certificate that a replica serves.
@@ -342,7 +347,8 @@ func foreignCA(curve elliptic.Curve, valid time.Duration) (certificate, key []by
 		private, _ = rsa.GenerateKey(rand.Reader, 2048)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "foreign"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(valid),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "foreign"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(valid),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, _ := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
@@ -356,10 +362,13 @@ func clientAuthData() map[string][]byte {
 	pair, _ := tls.X509KeyPair(ca, caKey)
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: []string{host}, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(lifetime),
+		SerialNumber: big.NewInt(2), DNSNames: []string{host},
+		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(lifetime),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	der, _ := x509.CreateCertificate(rand.Reader, template, pair.Leaf, key.Public(), pair.PrivateKey)
 	encoded, _ := x509.MarshalPKCS8PrivateKey(key)
-	return map[string][]byte{"ca.crt": ca, "ca.key": caKey, "tls.crt": pemBlock("CERTIFICATE", der), "tls.key": pemBlock("PRIVATE KEY", encoded)}
+	return map[string][]byte{
+		"ca.crt": ca, "ca.key": caKey, "tls.crt": pemBlock("CERTIFICATE", der), "tls.key": pemBlock("PRIVATE KEY", encoded),
+	}
 }

@@ -359,7 +359,9 @@ func TestUnreadableFile(t *testing.T) {
 		"missing":     {instead("tls.crt", put("other", "")), "reading certificate PATH/tls.crt: no such file or directory"},
 		"a directory": {instead("tls.key", put("tls.key/file", "")), "reading key PATH/tls.key: is a directory"},
 		"a FIFO":      {instead("tls.key", fifo), "reading key PATH/tls.key: is not a regular file"},
-		"too big":     {put("tls.key", strings.Repeat("x", 1<<20+1)), "reading key PATH/tls.key: is larger than 1048576 bytes"},
+		"too big": {
+			put("tls.key", strings.Repeat("x", 1<<20+1)), "reading key PATH/tls.key: is larger than 1048576 bytes",
+		},
 	})
 }
 
@@ -479,7 +481,8 @@ func TestCertificateObserverIsOptional(t *testing.T) {
 	pair := issue(t, "one")
 	write(t, pair.cert, path, "tls.crt")
 	write(t, pair.key, path, "tls.key")
-	k := watcher.NewCertWatcher(filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key"), new(logBuffer).logger(), nil)
+	certFile, keyFile := filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key")
+	k := watcher.NewCertWatcher(certFile, keyFile, new(logBuffer).logger(), nil)
 	background(t, k.Run)
 	eventually(t, "the pair is loaded", func() bool { return len(k.Pending()) == 0 })
 }

@@ -37,12 +37,14 @@ func TestPairThatClientsRefuse(t *testing.T) {
 		}
 	}
 	forClients := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
+	const middle = `the intermediate certificate "CN=middle" `
+	unnamed := func(c *x509.Certificate) { c.DNSNames = nil }
 	wantAllKept(t, map[string]corruption{
-		"an expired intermediate":        {withMiddle(valid(-2*day, -time.Minute)), `the intermediate certificate "CN=middle" expired at `},
-		"an intermediate of tomorrow":    {withMiddle(valid(day, 2*day)), `the intermediate certificate "CN=middle" is not valid before `},
-		"an intermediate for clients":    {withMiddle(forClients), `the intermediate certificate "CN=middle" is not for servers`},
+		"an expired intermediate":        {withMiddle(valid(-2*day, -time.Minute)), middle + "expired at "},
+		"an intermediate of tomorrow":    {withMiddle(valid(day, 2*day)), middle + "is not valid before "},
+		"an intermediate for clients":    {withMiddle(forClients), middle + "is not for servers"},
 		"a certificate for clients":      {reissue(forClients), "the certificate is not for servers"},
-		"a certificate without any name": {reissue(func(c *x509.Certificate) { c.DNSNames = nil }), "the certificate has no DNS name or IP address"},
+		"a certificate without any name": {reissue(unnamed), "the certificate has no DNS name or IP address"},
 		"a large certificate": {reissue(func(c *x509.Certificate) {
 			for n := range 4000 {
 				c.DNSNames = append(c.DNSNames, "name"+strconv.Itoa(n)+".example.com")

@@ -339,7 +339,8 @@ func TestDirectoryCreatedLate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "parent", "missing", "conf")
 	h := eventsOnly(t, path)
-	want := "directory " + path + " has not been read yet: opening the config directory: stat " + path + ": no such file or directory"
+	want := "directory " + path + " has not been read yet: opening the config directory: " +
+		"stat " + path + ": no such file or directory"
 	wantPending(t, h.Pending(), want)
 	write(t, sidecar("logger:v1", "first"), path, "logger.yaml")
 	h.wantServed(t, "logger:v1=first")
@@ -413,16 +414,14 @@ func TestPollWithoutEvents(t *testing.T) {
 func TestPollOpensWatcher(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
-	var tries sync.Mutex
 	failures := 3
-	h := startDirectory(t, path, watcher.Watching{Poll: 10 * time.Millisecond, NewWatcher: func() (*fsnotify.Watcher, error) {
-		tries.Lock()
-		defer tries.Unlock()
+	open := func() (*fsnotify.Watcher, error) {
 		if failures--; failures >= 0 {
 			return nil, syscall.EMFILE
 		}
 		return fsnotify.NewWatcher()
-	}})
+	}
+	h := startDirectory(t, path, watcher.Watching{Poll: 10 * time.Millisecond, NewWatcher: open})
 	eventually(t, "a watcher", func() bool { return len(h.log.lines(t, "file system events are watched again")) == 1 })
 	h.log.wantLines(t, "cannot watch file system events", 1)
 	h.wantWatched(t, path)

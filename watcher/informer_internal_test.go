@@ -15,8 +15,10 @@ import (
 func TestConfigMapMetadataIsDropped(t *testing.T) {
 	t.Parallel()
 	kept, ok := documentsOf(&corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: "m", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}},
-		Data:       map[string]string{"k": "name: x\n"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "sidecars", Name: "m", Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "{}"},
+		},
+		Data: map[string]string{"k": "name: x\n"},
 	})
 	want := []conf.Document{{
 		Origin:  conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/m", Name: "k"},
@@ -43,7 +45,8 @@ func TestNamespaceMetadataIsDropped(t *testing.T) {
 		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}, annotation{}},
 		{nil, annotation{}},
 	} {
-		kept, ok := n.annotationOf(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "team", Annotations: test.annotations}})
+		metadata := metav1.ObjectMeta{Name: "team", Annotations: test.annotations}
+		kept, ok := n.annotationOf(&metav1.PartialObjectMetadata{ObjectMeta: metadata})
 		if kept != test.want || !ok {
 			t.Errorf("of %v, %+v is kept, want %+v", test.annotations, kept, test.want)
 		}

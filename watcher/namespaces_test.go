@@ -44,7 +44,9 @@ func newFakeNamespaces() *fakeNamespaces {
 	}
 }
 
-func (f *fakeNamespaces) Get(ctx context.Context, name string, _ metav1.GetOptions) (*metav1.PartialObjectMetadata, error) {
+func (f *fakeNamespaces) Get(
+	ctx context.Context, name string, _ metav1.GetOptions,
+) (*metav1.PartialObjectMetadata, error) {
 	f.mu.Lock()
 	request, found := f.namespaces[name]
 	fail := f.err

@@ -78,7 +78,8 @@ func TestDocumentPanic(t *testing.T) {
 func TestLoadEndsWithContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		source := newFakeSource("a", "name: a\ninherits: a.yaml\n", "name: b\ninherits: b.yaml\n", "name: c\ninherits: c.yaml\n")
+		source := newFakeSource("a",
+			"name: a\ninherits: a.yaml\n", "name: b\ninherits: b.yaml\n", "name: c\ninherits: c.yaml\n")
 		opened := 0
 		for i := range source.documents {
 			source.documents[i].Files = missingFiles(func() {
@@ -87,7 +88,9 @@ func TestLoadEndsWithContext(t *testing.T) {
 			})
 		}
 		publisher := new(fakePublisher)
-		r := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{source}, Publisher: publisher, Log: new(logBuffer).logger()})
+		r := watcher.NewReloader(watcher.Options{
+			Sources: []watcher.Source{source}, Publisher: publisher, Log: new(logBuffer).logger(),
+		})
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
 		if err := r.Run(ctx); err != nil {

@@ -218,7 +218,8 @@ func wantPending(t *testing.T, got []string, want ...string) {
 func TestSourceFailsLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		steady, shaky := newFakeSource("steady", sidecar("logger:v1", "first")), newFakeSource("shaky", sidecar("proxy:v1", "first"))
+		steady := newFakeSource("steady", sidecar("logger:v1", "first"))
+		shaky := newFakeSource("shaky", sidecar("proxy:v1", "first"))
 		b := newTestReloader(t, steady, shaky).run(t)
 		shaky.fail(errors.New("unavailable"))
 		steady.hold(sidecar("logger:v1", "second"))
