@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 
 	"k8s-sidecar-injector/kube"
 )
@@ -50,7 +49,7 @@ type Controller struct {
 	spec           spec
 	secret         *kube.Informer[*corev1.Secret]
 	configurations []*configuration
-	queue          workqueue.TypedRateLimitingInterface[struct{}]
+	wake           chan struct{} // has a token if a reconciliation is due
 	serving        atomic.Pointer[state]
 	reload         atomic.Bool // Reload was called
 
@@ -73,8 +72,7 @@ func New(options Options) *Controller {
 			names: normalize(options.Names), lifetime: options.Lifetime, caLifetime: options.CALifetime,
 		},
 		secret: newSecretInformer(options),
-		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[struct{}](minRetry, maxRetry)),
+		wake:   make(chan struct{}, 1),
 	}
 	for _, name := range options.Configurations {
 		c.configurations = append(c.configurations, options.newMutating(name), options.newValidating(name))
@@ -108,10 +106,8 @@ func (c *Controller) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	context.AfterFunc(ctx, c.queue.ShutDown)
 	group.Go(func() error {
-		for c.processNext(ctx) {
-		}
+		c.work(ctx)
 		return nil
 	})
 	return group.Wait()
@@ -171,7 +167,11 @@ var errNotRead = errors.New("not read yet")
 
 // enqueue requests a reconciliation, but not before the Secret was listed.
 func (c *Controller) enqueue() {
-	if c.secret.HasSynced() {
-		c.queue.Add(struct{}{})
+	if !c.secret.HasSynced() {
+		return
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
 	}
 }

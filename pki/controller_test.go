@@ -186,7 +186,7 @@ func TestSecretRepaired(t *testing.T) {
 					wantTrusted(t, one, stale)
 					wantTrusted(t, two, stale)
 				}
-				advance(48 * time.Hour)
+				advance(lifetime/3 + time.Hour) // the overlap
 				api.wantConsistent(one, two)
 				if servedLeaf(t, one).Equal(before) || !servedLeaf(t, one).Equal(servedLeaf(t, two)) {
 					t.Error("the certificate was not replaced on both replicas")
@@ -246,7 +246,7 @@ func TestSecretDeleted(t *testing.T) {
 		if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n > 8 {
 			t.Errorf("the bundle has grown to %d", n)
 		}
-		advance(48 * time.Hour)
+		advance(lifetime/3 + time.Hour) // the overlap
 		if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
 			t.Errorf("the bundle has %d CAs in the end", n)
 		}

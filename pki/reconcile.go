@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 const (
@@ -19,25 +20,34 @@ const (
 	writeTimeout = 15 * time.Second
 )
 
-// processNext waits for the queue and reconciles. It returns false after the queue was shut down.
-func (c *Controller) processNext(ctx context.Context) bool {
-	item, shutDown := c.queue.Get()
-	if shutDown {
-		return false
+// newBackoff returns the delays after failures.
+func newBackoff() wait.Backoff {
+	return wait.Backoff{Duration: minRetry, Factor: 2, Steps: 20, Cap: maxRetry}
+}
+
+// work reconciles when an event, a delay or a retry is due, until ctx ends.
+func (c *Controller) work(ctx context.Context) {
+	backoff := newBackoff()
+	var timer <-chan time.Time // nil before the first event
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+		case <-timer:
+		}
+		delay, err := c.reconcile(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		c.setErr(err)
+		if err != nil {
+			delay = backoff.Step()
+		} else {
+			backoff = newBackoff()
+		}
+		timer = time.After(delay)
 	}
-	defer c.queue.Done(item)
-	delay, err := c.reconcile(ctx)
-	if ctx.Err() != nil {
-		return false
-	}
-	c.setErr(err)
-	if err != nil {
-		c.queue.AddRateLimited(item)
-		return true
-	}
-	c.queue.Forget(item)
-	c.queue.AddAfter(item, delay)
-	return true
 }
 
 // setErr records the result of a reconciliation and counts each failure. It logs a failure once, until the

@@ -207,7 +207,7 @@ func (api *fakeAPI) startReplica(change func(*pki.Options)) (controller *pki.Con
 		Mutating:       api.client.AdmissionregistrationV1().MutatingWebhookConfigurations(),
 		Validating:     api.client.AdmissionregistrationV1().ValidatingWebhookConfigurations(),
 		Secret:         types.NamespacedName{Namespace: namespace, Name: name},
-		Configurations: []string{"injector", "absent"},
+		Configurations: []string{"injector"},
 		Names:          []string{host, "127.0.0.1"},
 		Lifetime:       lifetime, CALifetime: caLife,
 		Log: zerolog.New(zerolog.NewTestWriter(api.T)).Level(zerolog.WarnLevel),
