@@ -152,8 +152,8 @@ func newAPIServer(t *testing.T) *apiServer {
 
 func (s *apiServer) start() {
 	s.listener = &pipeListener{connections: make(chan net.Conn), closed: make(chan struct{})}
-	s.server = &http.Server{Handler: s} //nolint:gosec // its clients are friendly
-	go s.server.Serve(s.listener)       //nolint:errcheck // it ends with stop
+	s.server = &http.Server{Handler: s}
+	go s.server.Serve(s.listener) //nolint:errcheck // it ends with stop
 }
 
 // stop closes all connections and refuses others.

@@ -24,7 +24,6 @@ type testReloader struct {
 	publisher *fakePublisher
 	log       *logBuffer
 	start     time.Time
-	stop      context.CancelFunc
 
 	mu      sync.Mutex
 	results []bool

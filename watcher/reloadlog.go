@@ -53,7 +53,8 @@ func (l *reloadLog) published(generation uint64, set *conf.Set) {
 		}
 	}
 	slices.Sort(removed)
-	event := l.snapshot(generation, set)
+	event := l.log.Info()
+	addSnapshot(event, generation, set)
 	addNames(event, "added", added)
 	addNames(event, "changed", changed)
 	addNames(event, "removed", removed)
@@ -62,13 +63,14 @@ func (l *reloadLog) published(generation uint64, set *conf.Set) {
 
 // unchanged logs an explicit reload without changes.
 func (l *reloadLog) unchanged(generation uint64, set *conf.Set) {
-	l.snapshot(generation, set).Msg("reloaded, no changes")
+	event := l.log.Info()
+	addSnapshot(event, generation, set)
+	event.Msg("reloaded, no changes")
 }
 
-// snapshot returns a log event that describes a snapshot.
-func (l *reloadLog) snapshot(generation uint64, set *conf.Set) *zerolog.Event {
-	return l.log.Info().
-		Uint64("generation", generation).
+// addSnapshot adds a description of a snapshot to a log event.
+func addSnapshot(event *zerolog.Event, generation uint64, set *conf.Set) {
+	event.Uint64("generation", generation).
 		Str("digest", set.Digest).
 		Int("sidecars", len(set.Sidecars)).
 		Int("rejections", len(set.Rejections)).
