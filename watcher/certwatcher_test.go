@@ -111,7 +111,7 @@ func newTestCertWatcher(t *testing.T, path string) *testCertWatcher {
 			defer s.mu.Unlock()
 			s.results = append(s.results, result{ok, !notAfter.IsZero()})
 		})
-	s.Watching.Poll = -1
+	s.Watching.Poll = noPoll
 	return s
 }
 
@@ -526,7 +526,7 @@ func TestKeyInAnotherDirectory(t *testing.T) {
 	write(t, first.key, key)
 	s := &testCertWatcher{log: new(logBuffer)}
 	s.CertWatcher = watcher.NewCertWatcher(cert, key, s.log.logger(), nil)
-	s.Watching.Poll = -1
+	s.Watching.Poll = noPoll
 	background(t, s.Run)
 	s.wantName(t, "first")
 	write(t, second.cert, cert)

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,31 +26,10 @@ const (
 
 // Watching configures how changes on disk are noticed. The zero value is right for production.
 type Watching struct {
-	// Poll is the interval at which everything is read again. Zero means 30 seconds; a negative
-	// value disables polling.
+	// Poll is the interval at which everything is read again. Zero means 30 seconds.
 	Poll time.Duration
 	// NewWatcher opens a watcher. Nil means fsnotify.NewWatcher.
 	NewWatcher func() (*fsnotify.Watcher, error)
-}
-
-// ticks returns the channel of the poll, and a function that stops it.
-func (w Watching) ticks() (<-chan time.Time, func()) {
-	if w.Poll < 0 {
-		return nil, func() {}
-	}
-	poll := w.Poll
-	if poll == 0 {
-		poll = defaultPoll
-	}
-	ticker := time.NewTicker(poll)
-	return ticker.C, ticker.Stop
-}
-
-func (w Watching) open() (*fsnotify.Watcher, error) {
-	if w.NewWatcher == nil {
-		return fsnotify.NewWatcher()
-	}
-	return w.NewWatcher()
 }
 
 // fsWatcher reports changes in directories. It watches directories, never files: the watch of a file is
@@ -78,13 +58,17 @@ type session struct {
 }
 
 func newFSWatcher(watching Watching, log zerolog.Logger, directories func() []string) *fsWatcher {
+	watching.Poll = cmp.Or(watching.Poll, defaultPoll)
+	if watching.NewWatcher == nil {
+		watching.NewWatcher = fsnotify.NewWatcher
+	}
 	return &fsWatcher{watching: watching, log: log, directories: directories, wake: make(chan struct{}, 1)}
 }
 
 // Run calls changed at first, after each event, and at each poll, until ctx ends; then it returns nil.
 func (f *fsWatcher) Run(ctx context.Context, changed func()) error {
-	ticks, stop := f.watching.ticks()
-	defer stop()
+	poll := time.NewTicker(f.watching.Poll)
+	defer poll.Stop()
 	defer f.close()
 	for {
 		// Watch before reading: a change before the watch is read, and a later one has an event.
@@ -94,7 +78,7 @@ func (f *fsWatcher) Run(ctx context.Context, changed func()) error {
 		case <-ctx.Done():
 			return nil
 		case <-f.wake:
-		case <-ticks:
+		case <-poll.C:
 		}
 	}
 }
@@ -123,7 +107,7 @@ func (f *fsWatcher) open() error {
 		return nil
 	}
 	f.close()
-	watcher, err := f.watching.open()
+	watcher, err := f.watching.NewWatcher()
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,9 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
+// noPoll is an interval that does not pass during a test.
+const noPoll = time.Hour
+
 // watchedDir is a reloader over a real directory.
 type watchedDir struct {
 	*watcher.Reloader
@@ -74,7 +77,7 @@ func startDirectory(t *testing.T, path string, watching watcher.Watching) *watch
 	background(t, h.Run)
 	receive(t, "the first watch", watched)
 	receive(t, "the first read", read)
-	if watching.Poll < 0 {
+	if watching.Poll == noPoll {
 		receive(t, "the read after the first watch", read)
 	}
 	return h
@@ -111,7 +114,7 @@ func (h *watchedDir) wantServed(t *testing.T, want string) {
 // eventsOnly runs a reloader that does not poll.
 func eventsOnly(t *testing.T, path string) *watchedDir {
 	t.Helper()
-	return startDirectory(t, path, watcher.Watching{Poll: -1})
+	return startDirectory(t, path, watcher.Watching{Poll: noPoll})
 }
 
 func noWatcher() (*fsnotify.Watcher, error) {
@@ -377,7 +380,7 @@ func TestFileReplacedByDirectory(t *testing.T) {
 func TestReloadWithoutEvents(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
-	h := startDirectory(t, path, watcher.Watching{Poll: -1, NewWatcher: noWatcher})
+	h := startDirectory(t, path, watcher.Watching{Poll: noPoll, NewWatcher: noWatcher})
 	write(t, sidecar("logger:v1", "second"), path, "logger.yaml")
 	h.Reload()
 	h.wantServed(t, "logger:v1=second")
@@ -478,7 +481,7 @@ func TestOverflowIsAChange(t *testing.T) {
 	t.Parallel()
 	w, _, _ := interceptedWatcher(t)
 	changed := watchDirectory(t, confDirectory(t), watcher.Watching{
-		Poll: -1, NewWatcher: func() (*fsnotify.Watcher, error) { return w, nil },
+		Poll: noPoll, NewWatcher: func() (*fsnotify.Watcher, error) { return w, nil },
 	})
 	w.Errors <- fsnotify.ErrEventOverflow
 	receive(t, "the change", changed)

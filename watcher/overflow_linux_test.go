@@ -20,7 +20,7 @@ func TestInotifyQueueOverflow(t *testing.T) {
 	path := confDirectory(t)
 	w, events, errs := interceptedWatcher(t)
 	h := startDirectory(t, path, watcher.Watching{
-		Poll: -1, NewWatcher: func() (*fsnotify.Watcher, error) { return w, nil },
+		Poll: noPoll, NewWatcher: func() (*fsnotify.Watcher, error) { return w, nil },
 	})
 	overflow(t, path)
 	write(t, sidecar("logger:v1", "last"), path, "logger.yaml")
