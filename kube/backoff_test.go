@@ -162,7 +162,7 @@ func TestSilentWatch(t *testing.T) {
 		if longest, _ := gaps(r.watches); longest > 12*time.Minute {
 			t.Errorf("watches are up to %s apart", longest)
 		}
-		const want = "cannot watch configmaps in namespace sidecars: no answer came in time"
+		const want = "cannot watch configmaps in namespace sidecars: no response in time"
 		if reported := o.failures(); len(reported) == 0 || reported[0] != want {
 			t.Errorf("reported: %q", reported)
 		}

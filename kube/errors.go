@@ -12,7 +12,7 @@ import (
 )
 
 // ErrTimeout is the error of a request without a response in time.
-var ErrTimeout = errors.New("no answer came in time")
+var ErrTimeout = errors.New("no response in time")
 
 var (
 	errNoList   = errors.New("the response is not a list of this kind")

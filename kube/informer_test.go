@@ -48,23 +48,23 @@ func faults() map[string]fault {
 		"not found":      {status(404, metav1.StatusReasonNotFound, "could not find it"), "could not find it"},
 		"gone":           {status(410, metav1.StatusReasonExpired, "too old resource version"), "too old resource version"},
 		"too many":       {status(429, metav1.StatusReasonTooManyRequests, "slow down"), "slow down"},
-		"come later":     {later, "slow down"},
+		"retry after":    {later, "slow down"},
 		"internal":       {status(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
 		"unavailable":    {status(503, metav1.StatusReasonServiceUnavailable, "starting"), "starting"},
-		"garbage":        {answer("<html>\x00\xff"), ""},
+		"garbage":        {respond("<html>\x00\xff"), ""},
 		"a page":         {page, ""},
 		"half a list":    {half, ""},
-		"nothing":        {answer(""), ""},
-		"an object":      {answer("{}"), noList},
-		"a version only": {answer(`{"metadata":{"resourceVersion":"9"}}`), noList},
-		"no kind":        {answer(`{"metadata":{"resourceVersion":"9"},"items":[]}`), noList},
-		"no version":     {answer(`{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}`), noList},
-		"one of them":    {answer(object), noList},
-		"another list":   {answer(secrets), noList},
-		"success":        {answer(success), noList},
-		"unknown kind":   {answer(unknown), noList},
-		"broken off":     {breakOff, ""},
-		"hang":           {hang, "no answer came in time"},
+		"nothing":        {respond(""), ""},
+		"an object":      {respond("{}"), noList},
+		"a version only": {respond(`{"metadata":{"resourceVersion":"9"}}`), noList},
+		"no kind":        {respond(`{"metadata":{"resourceVersion":"9"},"items":[]}`), noList},
+		"no version":     {respond(`{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}`), noList},
+		"one of them":    {respond(object), noList},
+		"another list":   {respond(secrets), noList},
+		"success":        {respond(success), noList},
+		"unknown kind":   {respond(unknown), noList},
+		"closed":         {closeConnection, ""},
+		"hang":           {hang, "no response in time"},
 	}
 }
 
@@ -85,16 +85,16 @@ func TestServerFailsAtStart(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newAPIServer(t)
-				s.become(fault.fail)
+				s.failWith(fault.fail)
 				o := s.informer(t).run(t)
 				eventually(t, "there is an error", func() bool { return o.Err() != nil })
 				fault.check(t, o.Err().Error())
-				eventually(t, "the request is repeated", func() bool { return s.asked("list") >= 2 })
+				eventually(t, "the request is repeated", func() bool { return s.requestCount("list") >= 2 })
 				if o.HasSynced() || len(o.All()) != 0 {
 					t.Error("it has synced")
 				}
-				s.become(nil)
-				eventually(t, "the list arrives", func() bool { return o.holds("first") && o.HasSynced() })
+				s.failWith(nil)
+				eventually(t, "the list arrives", func() bool { return o.hasOnly("first") && o.HasSynced() })
 				eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
 				if reported := o.failures(); reported[1] != "ok" || o.Err() != nil {
 					t.Errorf("reported: %q, now %v", reported, o.Err())
@@ -113,18 +113,18 @@ func TestServerFailsLater(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newAPIServer(t)
 				o := s.informer(t).run(t)
-				eventually(t, "it has synced", func() bool { return o.holds("first") })
-				s.become(fault.fail)
-				s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
+				eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
+				s.failWith(fault.fail)
+				s.endWatch(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
 				eventually(t, "there is an error", func() bool { return o.Err() != nil })
 				fault.check(t, o.Err().Error())
-				eventually(t, "the request is repeated", func() bool { return s.asked("list") >= 3 })
-				if !o.holds("first") || !o.HasSynced() {
+				eventually(t, "the request is repeated", func() bool { return s.requestCount("list") >= 3 })
+				if !o.hasOnly("first") || !o.HasSynced() {
 					t.Errorf("it holds %q", o.All())
 				}
 				s.edit("second")
-				s.become(nil)
-				eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+				s.failWith(nil)
+				eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
 				eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
 			})
 		})
@@ -138,7 +138,7 @@ func TestList(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newAPIServer(t)
-				s.become(fault.fail)
+				s.failWith(fault.fail)
 				kept, err := s.informer(t).List(t.Context())
 				if err == nil {
 					t.Fatalf("it returns %q", kept)
@@ -175,13 +175,13 @@ func TestServerRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newAPIServer(t)
 		o := s.informer(t).run(t)
-		eventually(t, "it is watched", func() bool { return s.asked("watch") == 1 })
+		eventually(t, "it is watched", func() bool { return s.requestCount("watch") == 1 })
 		s.stop()
 		eventually(t, "there is an error", func() bool { return o.Err() != nil })
 		eventually(t, "lists fail, too", func() bool { return strings.HasPrefix(o.Err().Error(), "cannot list ") })
 		s.edit("second")
 		s.start()
-		eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+		eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
 		eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
 	})
 }
@@ -192,20 +192,20 @@ func TestWatchExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newAPIServer(t)
 		o := s.informer(t).run(t)
-		eventually(t, "it has synced", func() bool { return o.holds("first") })
-		eventually(t, "it is watched", func() bool { return s.asked("watch 1") == 1 })
+		eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
+		eventually(t, "it is watched", func() bool { return s.requestCount("watch 1") == 1 })
 		s.change(func() { s.content, s.version = "second", 11 }) // the watch does not see it
-		s.cut(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
-		eventually(t, "the edit arrives", func() bool { return o.holds("second") })
-		eventually(t, "it is watched again", func() bool { return s.asked("watch 11") == 1 })
-		if lists := s.asked("list"); lists != 2 {
+		s.endWatch(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
+		eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
+		eventually(t, "it is watched again", func() bool { return s.requestCount("watch 11") == 1 })
+		if lists := s.requestCount("list"); lists != 2 {
 			t.Errorf("%d lists", lists)
 		}
 		if reported := o.failures(); reported != nil {
 			t.Errorf("reported: %q", reported)
 		}
 		s.change(func() { s.watching = status(410, metav1.StatusReasonExpired, "always too old") })
-		s.cut(t, "")
+		s.endWatch(t, "")
 		eventually(t, "it is reported", func() bool { return o.Err() != nil })
 		if text := o.Err().Error(); text != "cannot watch configmaps in namespace sidecars: always too old" {
 			t.Error(text)
@@ -236,8 +236,8 @@ func TestWatchFails(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newAPIServer(t)
 				o := s.informer(t).run(t)
-				eventually(t, "it has synced", func() bool { return o.holds("first") })
-				s.cut(t, test.event)
+				eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
+				s.endWatch(t, test.event)
 				eventually(t, "it is reported and cleared", func() bool { return len(o.failures()) == 2 })
 				reported := o.failures()
 				text, found := strings.CutPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ")
@@ -245,7 +245,7 @@ func TestWatchFails(t *testing.T) {
 					t.Errorf("reported: %q, want %q", reported, test.want)
 				}
 				s.edit("second")
-				eventually(t, "edits arrive", func() bool { return o.holds("second") })
+				eventually(t, "edits arrive", func() bool { return o.hasOnly("second") })
 			})
 		})
 	}
@@ -255,9 +255,9 @@ func TestWatchFails(t *testing.T) {
 func TestWatchCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]fault{
-		"forbidden":  {status(403, metav1.StatusReasonForbidden, "no watch"), "no watch: grant it with a Role"},
-		"hang":       {hang, "no answer came in time"},
-		"broken off": {breakOff, "the connection was closed without a response"},
+		"forbidden": {status(403, metav1.StatusReasonForbidden, "no watch"), "no watch: grant it with a Role"},
+		"hang":      {hang, "no response in time"},
+		"closed":    {closeConnection, "the connection was closed without a response"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -265,9 +265,9 @@ func TestWatchCannotBeOpened(t *testing.T) {
 				s := newAPIServer(t)
 				s.watching = test.fail
 				o := s.informer(t).run(t)
-				eventually(t, "the request is repeated", func() bool { return s.asked("watch") >= 3 })
+				eventually(t, "the request is repeated", func() bool { return s.requestCount("watch") >= 3 })
 				s.edit("second")
-				eventually(t, "the edit arrives", func() bool { return o.holds("second") })
+				eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
 				want := "cannot watch configmaps in namespace sidecars: " + test.want
 				if reported := o.failures(); !slices.Equal(reported, []string{want}) {
 					t.Errorf("reported: %q", reported)
@@ -284,17 +284,17 @@ func TestWatchCloses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newAPIServer(t)
-		s.life = 10 * time.Millisecond
+		s.duration = 10 * time.Millisecond
 		o := s.informer(t).run(t)
 		eventually(t, "it is logged", func() bool { return o.logged() == 1 })
-		before := s.asked("watch 1")
+		before := s.requestCount("watch 1")
 		s.edit("second")
-		eventually(t, "the edit arrives", func() bool { return o.holds("second") })
-		if after := s.asked("watch 1"); after > before+1 {
+		eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
+		if after := s.requestCount("watch 1"); after > before+1 {
 			t.Errorf("the edit took %d watches", after-before)
 		}
-		eventually(t, "the next watch begins with the edit", func() bool { return s.asked("watch 2") >= 2 })
-		if lists := s.asked("list"); lists != 1 || o.Err() != nil || o.logged() != 1 {
+		eventually(t, "the next watch begins with the edit", func() bool { return s.requestCount("watch 2") >= 2 })
+		if lists := s.requestCount("list"); lists != 1 || o.Err() != nil || o.logged() != 1 {
 			t.Errorf("%d lists, %d lines, %v", lists, o.logged(), o.Err())
 		}
 	})
@@ -306,10 +306,10 @@ func TestBookmark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newAPIServer(t)
 		o := s.informer(t).run(t)
-		eventually(t, "it has synced", func() bool { return o.holds("first") })
-		s.cut(t, event(watch.Bookmark, object(77, "ignored")))
-		eventually(t, "the next watch begins there", func() bool { return s.asked("watch 77") == 1 })
-		if !o.holds("first") || o.changes() != "" || s.asked("list") != 1 {
+		eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
+		s.endWatch(t, event(watch.Bookmark, object(77, "ignored")))
+		eventually(t, "the next watch begins there", func() bool { return s.requestCount("watch 77") == 1 })
+		if !o.hasOnly("first") || o.changes() != "" || s.requestCount("list") != 1 {
 			t.Errorf("it holds %q after changes %q", o.All(), o.changes())
 		}
 	})
@@ -322,10 +322,10 @@ func TestEvents(t *testing.T) {
 		o := s.informer(t).run(t)
 		other := object(5, "other")
 		other.Name = "n"
-		s.cut(t, event(watch.Added, other))
+		s.endWatch(t, event(watch.Added, other))
 		eventually(t, "an object is added", func() bool { return len(o.All()) == 2 })
-		s.cut(t, event(watch.Deleted, object(6, "first")))
-		eventually(t, "an object is deleted", func() bool { return o.holds("other") })
+		s.endWatch(t, event(watch.Deleted, object(6, "first")))
+		eventually(t, "an object is deleted", func() bool { return o.hasOnly("other") })
 		if kept, found := o.Get("n"); kept != "other" || !found {
 			t.Errorf("Get returns %q, %v", kept, found)
 		}

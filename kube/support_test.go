@@ -76,7 +76,7 @@ func statusOf(code int, reason metav1.StatusReason, message string) metav1.Statu
 	}
 }
 
-// status responds with an error as the API server does.
+// status returns a handler that sends an error as the API server does.
 func status(code int, reason metav1.StatusReason, message string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(code)
@@ -84,14 +84,14 @@ func status(code int, reason metav1.StatusReason, message string) http.HandlerFu
 	}
 }
 
-// answer responds with 200 and a text.
-func answer(text string) http.HandlerFunc {
+// respond returns a handler that sends a text with status 200.
+func respond(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 }
 
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
-func breakOff(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+func closeConnection(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 // pipeListener is a listener without a socket, because a synctest bubble must not wait for the network.
 type pipeListener struct {
@@ -137,7 +137,7 @@ type apiServer struct {
 	changed  chan struct{}    // closed by the next edit
 	fail     http.HandlerFunc // handles all requests instead, unless nil
 	watching http.HandlerFunc // handles watches instead, unless nil
-	life     time.Duration    // of a watch; zero for no limit
+	duration time.Duration    // of a watch; zero for no limit
 	send     chan string      // an event that one watch sends before it ends
 	requests []string         // `list` and `watch VERSION`
 }
@@ -166,8 +166,8 @@ func (s *apiServer) change(change func()) {
 	change()
 }
 
-// become makes a handler handle all requests; nil ends this.
-func (s *apiServer) become(fail http.HandlerFunc) { s.change(func() { s.fail = fail }) }
+// failWith makes a handler handle all requests; nil ends this.
+func (s *apiServer) failWith(fail http.HandlerFunc) { s.change(func() { s.fail = fail }) }
 
 // edit changes the ConfigMap.
 func (s *apiServer) edit(content string) {
@@ -179,8 +179,8 @@ func (s *apiServer) edit(content string) {
 	})
 }
 
-// cut sends an event and ends the watch.
-func (s *apiServer) cut(t *testing.T, event string) {
+// endWatch sends an event and ends the watch.
+func (s *apiServer) endWatch(t *testing.T, event string) {
 	t.Helper()
 	select {
 	case s.send <- event:
@@ -189,8 +189,8 @@ func (s *apiServer) cut(t *testing.T, event string) {
 	}
 }
 
-// asked counts the requests with this prefix.
-func (s *apiServer) asked(prefix string) (count int) {
+// requestCount counts the requests with this prefix.
+func (s *apiServer) requestCount(prefix string) (count int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, request := range s.requests {
@@ -240,8 +240,8 @@ func (s *apiServer) list(w http.ResponseWriter) {
 func (s *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 	since, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	var end <-chan time.Time
-	if s.life > 0 {
-		end = time.After(s.life)
+	if s.duration > 0 {
+		end = time.After(s.duration)
 	}
 	for {
 		s.mu.Lock()
@@ -337,8 +337,8 @@ func (o *observer) changes() string {
 	return strings.Join(o.names, ",")
 }
 
-// holds reports whether the informer has only this content.
-func (o *observer) holds(content string) bool { return fmt.Sprint(o.All()) == "["+content+"]" }
+// hasOnly reports whether the informer has only this content.
+func (o *observer) hasOnly(content string) bool { return fmt.Sprint(o.All()) == "["+content+"]" }
 
 // run runs the informer until the test ends.
 func (o *observer) run(t *testing.T) *observer {

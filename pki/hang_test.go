@@ -17,7 +17,7 @@ import (
 	"k8s-sidecar-injector/pki"
 )
 
-// hanging is a client of Secrets whose lists get no answer.
+// hangingSecrets is a client of Secrets whose lists get no response until over is set.
 type hangingSecrets struct {
 	pki.SecretClient
 	over atomic.Bool
@@ -45,7 +45,7 @@ func TestSecretListHangs(t *testing.T) {
 		})
 		defer stop()
 		advance(4 * time.Minute)
-		const want = "cannot list secret sidecar-injector/tls: no answer came in time"
+		const want = "cannot list secret sidecar-injector/tls: no response in time"
 		if pending := fmt.Sprint(controller.Pending()); !strings.Contains(pending, want) {
 			t.Errorf("pending is %s, want %q in it", pending, want)
 		}

@@ -153,7 +153,7 @@ func failures(resource, grant string) map[string]struct {
 	}{
 		"forbidden": {forbidden(resource), resource + " is forbidden: no: grant it with " + grant},
 		"internal":  {internal, "Internal error occurred: etcd is gone"},
-		"hang":      {hang, "no answer came in time"},
+		"hang":      {hang, "no response in time"},
 	}
 }
 

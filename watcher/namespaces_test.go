@@ -220,7 +220,7 @@ func TestNamespaceRequestIsShared(t *testing.T) {
 			go get(t.Context())
 		}
 		cancel()
-		if err := <-errs; fmt.Sprint(err) != "cannot get namespace fresh: no answer came in time" {
+		if err := <-errs; fmt.Sprint(err) != "cannot get namespace fresh: no response in time" {
 			t.Errorf("the caller that leaves gets %v", err)
 		}
 		for range 50 {
