@@ -6,72 +6,88 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
 
 	"k8s-sidecar-injector/server"
 	"k8s-sidecar-injector/watcher"
 )
 
-// tlsFlags say where the serving certificate comes from.
-type tlsFlags struct {
-	flagSet
-	certFile string
-	keyFile  string
-	dev      bool
-	selfManagedFlags
+// tlsOptions select the source of the serving certificate: files, the self-managed Secret, or memory.
+type tlsOptions struct {
+	flags       *pflag.FlagSet
+	certFile    string
+	keyFile     string
+	dev         bool
+	selfManaged selfManagedTLSOptions
 }
 
-func (t *tlsFlags) define(flags flagSet) {
-	t.flagSet = flags
-	flags.StringVar(&t.certFile, "tls-cert-file", "", "file of the serving certificate and its chain, PEM; read again when it changes")
-	flags.env("tls-cert-file", "TLS_CERT_FILE")
-	flags.StringVar(&t.keyFile, "tls-key-file", "", "file of its private key, PEM; read again when it changes")
-	flags.env("tls-key-file", "TLS_KEY_FILE")
-	flags.BoolVar(&t.dev, "dev", false, "try it out: a throwaway certificate made in memory, console logs, loopback only")
-	flags.env("dev", "SIDECAR_INJECTOR_DEV") // DEV alone is common, and means other things
-	t.selfManagedFlags.define(flags)
+func (o *tlsOptions) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringVar(&o.certFile, "tls-cert-file", "",
+		"file with the serving certificate and its chain, PEM; reloaded when it changes")
+	bindEnv(flags, "tls-cert-file", "TLS_CERT_FILE")
+	flags.StringVar(&o.keyFile, "tls-key-file", "", "file with its private key, PEM; reloaded when it changes")
+	bindEnv(flags, "tls-key-file", "TLS_KEY_FILE")
+	flags.BoolVar(&o.dev, "dev", false,
+		"development mode: a self-signed certificate in memory, console logs, loopback only")
+	bindEnv(flags, "dev", "SIDECAR_INJECTOR_DEV") // other programs use DEV
+	o.selfManaged.AddFlags(flags)
 }
 
-// check wants exactly one way to come by a certificate.
-func (t *tlsFlags) check() error {
-	files := t.certFile != "" || t.keyFile != ""
-	faults := multierror.Append(nil, t.selfManagedFlags.check())
+// Complete drops default files, which only entrypoint.sh has, if the certificate has another source.
+func (o *tlsOptions) Complete() {
+	if !o.dev && !o.selfManaged.enabled {
+		return
+	}
+	if !o.flags.Changed("tls-cert-file") {
+		o.certFile = ""
+	}
+	if !o.flags.Changed("tls-key-file") {
+		o.keyFile = ""
+	}
+}
+
+func (o *tlsOptions) Validate() error {
+	return aggregate(o.selfManaged.Validate(), o.validateSource())
+}
+
+// validateSource returns an error unless the certificate has exactly one source.
+func (o *tlsOptions) validateSource() error {
+	dev, selfManaged := flagName(o.flags, "dev"), flagName(o.flags, "self-managed-tls")
+	hasFiles := o.certFile != "" || o.keyFile != ""
+	files := flagName(o.flags, "tls-cert-file") + " and " + flagName(o.flags, "tls-key-file")
 	switch {
-	case t.dev && (files || t.selfManaged):
-		return listed(multierror.Append(faults, fmt.Errorf("%s makes its own certificate: leave out %s, or leave out --dev", t.named("dev"), t.otherMode())))
-	case t.selfManaged && files:
-		return listed(multierror.Append(faults, fmt.Errorf("%s makes its own certificate: leave out %s and %s, or leave out --self-managed-tls",
-			t.named("self-managed-tls"), t.named("tls-cert-file"), t.named("tls-key-file"))))
-	case !t.dev && !t.selfManaged && (t.certFile == "" || t.keyFile == ""):
-		return listed(multierror.Append(faults, errors.New("no certificate to serve: give --tls-cert-file and --tls-key-file, or --self-managed-tls, "+
-			"which keeps one in a Secret (--dev makes a throwaway certificate to try things out)")))
+	case o.dev && o.selfManaged.enabled:
+		return fmt.Errorf("%s makes its own certificate; leave out %s, or leave out --dev", dev, selfManaged)
+	case o.dev && hasFiles:
+		return fmt.Errorf("%s makes its own certificate; leave out %s, or leave out --dev", dev, files)
+	case o.selfManaged.enabled && hasFiles:
+		return fmt.Errorf("%s makes its own certificate; leave out %s, or leave out --self-managed-tls",
+			selfManaged, files)
+	case !o.dev && !o.selfManaged.enabled && (o.certFile == "" || o.keyFile == ""):
+		return errors.New("no serving certificate; set --tls-cert-file and --tls-key-file, or --self-managed-tls " +
+			"to keep one in a Secret, or --dev to use a self-signed certificate")
 	}
-	return listed(faults)
+	return nil
 }
 
-// otherMode names what was given beside --dev.
-func (t *tlsFlags) otherMode() string {
-	if t.selfManaged {
-		return t.named("self-managed-tls")
-	}
-	return fmt.Sprintf("%s and %s", t.named("tls-cert-file"), t.named("tls-key-file"))
-}
-
-// keyPair is what the daemon needs of a certificate.
-type keyPair interface {
+// certificateSource provides the serving certificate.
+type certificateSource interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Pending() []string
 	Reload()
 	Run(ctx context.Context) error
 }
 
-func (t *tlsFlags) newKeyPair(cluster *clusterFlags, metrics *server.Metrics, log zerolog.Logger) (keyPair, error) {
+func (o *tlsOptions) newSource(
+	cluster *clusterOptions, metrics *server.Metrics, log zerolog.Logger,
+) (certificateSource, error) {
 	switch {
-	case t.dev:
-		return newThrowaway(metrics)
-	case t.selfManaged:
-		return t.newKeeper(cluster, metrics, log)
+	case o.dev:
+		return newSelfSigned(metrics)
+	case o.selfManaged.enabled:
+		return o.selfManaged.newKeeper(cluster, metrics, log)
 	}
-	return watcher.NewCertWatcher(t.certFile, t.keyFile, log, metrics.CertificateLoaded), nil
+	return watcher.NewCertWatcher(o.certFile, o.keyFile, log, metrics.CertificateLoaded), nil
 }

@@ -2,42 +2,94 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// ownNamespaceFile is where kubelet says which namespace a pod is in.
-const ownNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+// podNamespaceFile is the file in a container that contains the namespace of its pod.
+const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// readOwnNamespace reads such a file.
-func readOwnNamespace(file string) (string, error) {
-	own, err := os.ReadFile(file)
-	return strings.TrimSpace(string(own)), err
+func readPodNamespace(file string) (string, error) {
+	namespace, err := os.ReadFile(file)
+	return strings.TrimSpace(string(namespace)), err
 }
 
-// clusterFlags say which API server to talk to, where something else asks for one.
-type clusterFlags struct {
-	flagSet
+// clusterOptions select the API server. They apply only if another option requires one.
+type clusterOptions struct {
+	flags      *pflag.FlagSet
 	kubeconfig string
 	masterURL  string
 }
 
-func (c *clusterFlags) define(flags flagSet) {
-	c.flagSet = flags
-	flags.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig for the API server that has the ConfigMaps, the Secret and the namespaces; a pod needs none")
-	flags.env("kubeconfig", "KUBECONFIG")
-	flags.StringVar(&c.masterURL, "master-url", "", "URL of that API server, in place of the one in the kubeconfig")
+func (o *clusterOptions) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
+		"kubeconfig for the API server that has the ConfigMaps, the Secret and the namespaces; not needed in a pod")
+	bindEnv(flags, "kubeconfig", "KUBECONFIG")
+	flags.StringVar(&o.masterURL, "master-url", "", "URL of the API server; overrides the one in the kubeconfig")
 }
 
-// config is for the API server, on behalf of the flag that needs one. Nothing is connected yet.
-func (c *clusterFlags) config(needs string) (*rest.Config, error) {
-	config, err := c.restConfig(needs)
+// Validate returns all errors. The map contains the flags that require an API server, and whether they are in use.
+func (o *clusterOptions) Validate(requiredBy map[string]bool) error {
+	maps.DeleteFunc(requiredBy, func(_ string, inUse bool) bool { return !inUse })
+	if len(requiredBy) == 0 {
+		return nil
+	}
+	if err := o.validateMasterURL(); err != nil {
+		return err
+	}
+	config, err := o.newConfig()
+	if err == nil {
+		_, err = rest.HTTPClientFor(config) // reads the certificates
+	}
+	switch {
+	case err == nil:
+		return nil
+	case o.inCluster():
+		var errs []error
+		for _, name := range slices.Sorted(maps.Keys(requiredBy)) {
+			errs = append(errs, fmt.Errorf("--%s needs --kubeconfig outside a cluster: %w", name, err))
+		}
+		return aggregate(errs...)
+	case clientcmd.IsEmptyConfig(err):
+		return flagError(o.flags, "kubeconfig", "%q contains no cluster; the file is empty, or none of the files exists",
+			o.kubeconfig)
+	}
+	return flagError(o.flags, "kubeconfig", "%w", err)
+}
+
+// validateMasterURL returns a better error than that of an invalid kubeconfig.
+func (o *clusterOptions) validateMasterURL() error {
+	if o.masterURL == "" {
+		return nil
+	}
+	if _, _, err := rest.DefaultServerURL(o.masterURL, "", schema.GroupVersion{}, false); err != nil {
+		return flagError(o.flags, "master-url", "%w", err)
+	}
+	return nil
+}
+
+// inCluster reports whether the service account of the pod is used.
+func (o *clusterOptions) inCluster() bool {
+	return o.kubeconfig == "" && o.masterURL == ""
+}
+
+// newConfig returns a client configuration. It does not connect.
+func (o *clusterOptions) newConfig() (*rest.Config, error) {
+	load := o.loadKubeconfig
+	if o.inCluster() {
+		load = rest.InClusterConfig
+	}
+	config, err := load()
 	if err != nil {
 		return nil, err
 	}
@@ -47,37 +99,12 @@ func (c *clusterFlags) config(needs string) (*rest.Config, error) {
 	return config, nil
 }
 
-// restConfig takes the service account of the pod unless it is told otherwise.
-func (c *clusterFlags) restConfig(needs string) (*rest.Config, error) {
-	if c.kubeconfig == "" && c.masterURL == "" {
-		config, err := rest.InClusterConfig()
-		if err != nil {
-			return nil, fmt.Errorf("--%s needs --kubeconfig outside a cluster: %w", needs, err)
-		}
-		return config, nil
-	}
-	rules := &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(c.kubeconfig)}
+// loadKubeconfig reads the kubeconfig as kubectl does: a single file must exist, missing files of a list are skipped.
+func (o *clusterOptions) loadKubeconfig() (*rest.Config, error) {
+	rules := &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(o.kubeconfig)}
 	if len(rules.Precedence) == 1 {
-		rules = &clientcmd.ClientConfigLoadingRules{ExplicitPath: c.kubeconfig} // which must exist
+		rules = &clientcmd.ClientConfigLoadingRules{ExplicitPath: o.kubeconfig}
 	}
-	overrides := &clientcmd.ConfigOverrides{ClusterInfo: clientcmdapi.Cluster{Server: c.masterURL}}
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
-	switch {
-	case clientcmd.IsEmptyConfig(err):
-		return nil, fmt.Errorf("%s: %q names no cluster: the file is empty, or none of the files exists", c.named("kubeconfig"), c.kubeconfig)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", c.named("kubeconfig"), err)
-	}
-	return config, nil
-}
-
-// check finds a URL that is none, which would be taken for a fault of the kubeconfig.
-func (c *clusterFlags) check() error {
-	if c.masterURL == "" {
-		return nil
-	}
-	if _, _, err := rest.DefaultServerURL(c.masterURL, "", schema.GroupVersion{}, false); err != nil {
-		return fmt.Errorf("--master-url: %w", err)
-	}
-	return nil
+	overrides := &clientcmd.ConfigOverrides{ClusterInfo: clientcmdapi.Cluster{Server: o.masterURL}}
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 }

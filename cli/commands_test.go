@@ -23,24 +23,24 @@ import (
 
 type command = func(ts *testscript.TestScript, neg bool, args []string)
 
-// commands are what scripts can say beside the commands of testscript. Those that wait do so
-// until a deadline that no healthy machine reaches.
+// commands returns the commands that scripts can use in addition to those of testscript. Commands that wait fail after
+// a deadline.
 //
-//	serve ARG...            start the program; ports are free ones unless given; sets $PID and $TAKEN, its TLS port
-//	logged REGEXP           wait until the log has such a line; with !, it has none now
+//	serve ARG...            start the program, on free ports by default; set $PID, and $TAKEN to its TLS port
+//	logged REGEXP           wait until the log matches; with !, fail if it matches now
 //	ready                   wait until /readyz is 200
-//	! ready REGEXP          wait until /readyz is 503 and says so
-//	review FILE REGEXP      send the review until the pod that comes out matches; with !, until it does not
-//	answer FILE             send the review once; the AdmissionReview is the standard output
+//	! ready REGEXP          wait until /readyz is 503 and matches
+//	review FILE REGEXP      send the review until the resulting pod matches; with !, until it does not match
+//	answer FILE             send the review and print the AdmissionReview
 //	metric REGEXP           wait until /metrics matches
 //	signal NAME             send HUP, TERM or INT
-//	stopped                 wait until the program has ended with 0; with !, with something else
+//	stopped                 wait until the exit code is 0; with !, another code
 //	keypair DIR NAME        write tls.crt and tls.key of a new certificate with that common name
-//	certificate NAME        wait until handshakes give the certificate of that common name
-//	mounted DIR FILE...     make DIR what a kubelet would, with these files, by a swap of ..data
+//	certificate NAME        wait until the server presents the certificate with that common name
+//	mounted DIR FILE...     update DIR as the kubelet updates a volume with these files, by a swap of ..data
 //	load                    send reviews from many clients until /readyz fails
-//	loaded                  wait for the clients: many reviews were answered, and all of them well
-//	rename OLD NEW          rename(2), over whatever is there
+//	loaded                  wait for the clients; fail if any review failed
+//	rename OLD NEW          rename(2), which overwrites files
 func commands() map[string]command {
 	return map[string]command{
 		"serve":       serveCommand,
@@ -62,28 +62,28 @@ func commands() map[string]command {
 
 const deadline = 20 * time.Second
 
-// until calls the condition until it holds. What it returns last explains a failure.
-func until(ts *testscript.TestScript, what string, condition func() (bool, string)) {
+// until calls the condition until it is true. The last string that it returns is part of the error.
+func until(ts *testscript.TestScript, name string, condition func() (bool, string)) {
 	var last string
 	for end := time.Now().Add(deadline); time.Now().Before(end); {
 		var ok bool
 		if ok, last = condition(); ok {
 			return
 		}
-		// Polling another process leaves nothing to wait on.
+		// Another process can only be polled.
 		<-time.After(10 * time.Millisecond)
 	}
-	ts.Fatalf("%s: not within %s; last:\n%s", what, deadline, last)
+	ts.Fatalf("%s: not within %s; last:\n%s", name, deadline, last)
 }
 
-func arguments(ts *testscript.TestScript, args []string, want int, usage string) {
+func checkArguments(ts *testscript.TestScript, args []string, want int, usage string) {
 	if len(args) != want {
 		ts.Fatalf("usage: %s", usage)
 	}
 }
 
 func (d *daemon) logged(ts *testscript.TestScript, neg bool, args []string) {
-	arguments(ts, args, 1, "logged REGEXP")
+	checkArguments(ts, args, 1, "logged REGEXP")
 	pattern := regexp.MustCompile(args[0])
 	if neg {
 		if log := d.log.String(); pattern.MatchString(log) {
@@ -101,7 +101,7 @@ func (d *daemon) ready(ts *testscript.TestScript, neg bool, args []string) {
 	want := http.StatusOK
 	pattern := regexp.MustCompile("")
 	if neg {
-		arguments(ts, args, 1, "! ready REGEXP")
+		checkArguments(ts, args, 1, "! ready REGEXP")
 		want, pattern = http.StatusServiceUnavailable, regexp.MustCompile(args[0])
 	}
 	until(ts, "ready", func() (bool, string) {
@@ -111,7 +111,7 @@ func (d *daemon) ready(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func (d *daemon) metric(ts *testscript.TestScript, _ bool, args []string) {
-	arguments(ts, args, 1, "metric REGEXP")
+	checkArguments(ts, args, 1, "metric REGEXP")
 	pattern := regexp.MustCompile("(?m)" + args[0])
 	until(ts, "metric "+args[0], func() (bool, string) {
 		_, body := d.get("/metrics")
@@ -119,8 +119,10 @@ func (d *daemon) metric(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
+// get sends a request on a connection of its own. Shutdown waits five seconds for an idle connection without requests.
 func (d *daemon) get(path string) (int, string) {
-	response, err := http.Get("http://" + d.lifecycle + path)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get("http://" + d.lifecycle + path)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -130,11 +132,11 @@ func (d *daemon) get(path string) (int, string) {
 }
 
 func (d *daemon) review(ts *testscript.TestScript, neg bool, args []string) {
-	arguments(ts, args, 2, "review FILE REGEXP")
-	question := ts.ReadFile(args[0])
+	checkArguments(ts, args, 2, "review FILE REGEXP")
+	review := ts.ReadFile(args[0])
 	pattern := regexp.MustCompile(args[1])
 	until(ts, "review "+args[1], func() (bool, string) {
-		pod, err := d.injected(question)
+		pod, err := d.injected(review)
 		if err != nil {
 			return false, err.Error()
 		}
@@ -143,29 +145,29 @@ func (d *daemon) review(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func (d *daemon) answer(ts *testscript.TestScript, _ bool, args []string) {
-	arguments(ts, args, 1, "answer FILE")
-	answer, err := d.post(d.client(true), ts.ReadFile(args[0]))
+	checkArguments(ts, args, 1, "answer FILE")
+	response, err := d.send(ts.ReadFile(args[0]))
 	ts.Check(err)
-	_, err = ts.Stdout().Write(append(answer, '\n'))
+	_, err = ts.Stdout().Write(append(response, '\n'))
 	ts.Check(err)
 }
 
-// injected is the pod as YAML after the webhook's answer to the review.
-func (d *daemon) injected(question string) (string, error) {
-	answer, err := d.post(d.client(true), question)
+// injected sends a review and returns the resulting pod as YAML.
+func (d *daemon) injected(review string) (string, error) {
+	body, err := d.send(review)
 	if err != nil {
 		return "", err
 	}
-	var asked, answered admissionv1.AdmissionReview
-	if err := json.Unmarshal([]byte(question), &asked); err != nil {
+	var request, response admissionv1.AdmissionReview
+	if err := json.Unmarshal([]byte(review), &request); err != nil {
 		return "", err
 	}
-	if err := json.Unmarshal(answer, &answered); err != nil {
-		return "", fmt.Errorf("%w: %s", err, answer)
+	if err := json.Unmarshal(body, &response); err != nil {
+		return "", fmt.Errorf("%w: %s", err, body)
 	}
-	pod := asked.Request.Object.Raw
-	if answered.Response.Patch != nil {
-		patch, err := jsonpatch.DecodePatch(answered.Response.Patch)
+	pod := request.Request.Object.Raw
+	if response.Response.Patch != nil {
+		patch, err := jsonpatch.DecodePatch(response.Response.Patch)
 		if err != nil {
 			return "", err
 		}
@@ -177,29 +179,37 @@ func (d *daemon) injected(question string) (string, error) {
 	return string(text), err
 }
 
-// client trusts any certificate: which one it is, certificate checks.
-func (d *daemon) client(http2 bool) *http.Client {
+// newClient returns a client that trusts any certificate.
+func newClient(http2 bool) *http.Client {
 	return &http.Client{Timeout: deadline, Transport: &http.Transport{
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 		ForceAttemptHTTP2: http2,
 	}}
 }
 
-func (d *daemon) post(client *http.Client, question string) ([]byte, error) {
-	response, err := client.Post("https://"+d.webhook+"/mutate?timeout=10s", "application/json", strings.NewReader(question))
+// send posts a review on a connection of its own.
+func (d *daemon) send(review string) ([]byte, error) {
+	client := newClient(true)
+	defer client.CloseIdleConnections() // which would delay the shutdown of the server
+	return d.post(client, review)
+}
+
+func (d *daemon) post(client *http.Client, review string) ([]byte, error) {
+	url := "https://" + d.webhook + "/mutate?timeout=10s"
+	response, err := client.Post(url, "application/json", strings.NewReader(review))
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	body, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("status %d: %s", response.StatusCode, answer)
+		err = fmt.Errorf("status %d: %s", response.StatusCode, body)
 	}
-	return answer, err
+	return body, err
 }
 
 func (d *daemon) signal(ts *testscript.TestScript, _ bool, args []string) {
-	arguments(ts, args, 1, "signal NAME")
+	checkArguments(ts, args, 1, "signal NAME")
 	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
 	ts.Check(d.process.Signal(signals[args[0]]))
 }
@@ -216,7 +226,7 @@ func (d *daemon) stopped(ts *testscript.TestScript, neg bool, _ []string) {
 }
 
 func (d *daemon) certificate(ts *testscript.TestScript, _ bool, args []string) {
-	arguments(ts, args, 1, "certificate NAME")
+	checkArguments(ts, args, 1, "certificate NAME")
 	until(ts, "certificate "+args[0], func() (bool, string) {
 		connection, err := tls.Dial("tcp", d.webhook, &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
@@ -229,12 +239,12 @@ func (d *daemon) certificate(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func renameCommand(ts *testscript.TestScript, _ bool, args []string) {
-	arguments(ts, args, 2, "rename OLD NEW")
+	checkArguments(ts, args, 2, "rename OLD NEW")
 	ts.Check(os.Rename(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
 }
 
-// mountedCommand follows the kubelet's AtomicWriter: the files are in a directory of their
-// own, ..data is a link to it, and each visible name is a link through ..data.
+// mountedCommand follows the kubelet's AtomicWriter: each version of the files has its own directory, ..data is a link
+// to the current one, and each visible name is a link through ..data.
 func mountedCommand(ts *testscript.TestScript, _ bool, args []string) {
 	directory := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(directory, 0o700))
@@ -260,7 +270,7 @@ func mountedCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// logBuffer collects what the program writes, while others look.
+// logBuffer is a buffer that is safe for concurrent use.
 type logBuffer struct {
 	lock   sync.Mutex
 	buffer bytes.Buffer

@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -16,73 +15,88 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
-// configMapFlags say which ConfigMaps have definitions.
-type configMapFlags struct {
-	flagSet
+// configMapOptions select the ConfigMaps that contain definitions.
+type configMapOptions struct {
+	flags     *pflag.FlagSet
 	labels    string
 	namespace string
 }
 
-func (c *configMapFlags) define(flags flagSet) {
-	c.flagSet = flags
-	flags.StringVar(&c.labels, "configmap-labels", "", "label selector of the ConfigMaps of sidecar definitions, such as app=k8s-sidecar-injector; without it, none are read")
-	flags.env("configmap-labels", "CONFIGMAP_LABELS")
-	flags.StringVar(&c.namespace, "configmap-namespace", "", "namespace of these ConfigMaps (default the pod's own)")
-	flags.env("configmap-namespace", "CONFIGMAP_NAMESPACE")
+func (o *configMapOptions) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringVar(&o.labels, "configmap-labels", "",
+		"label selector of the ConfigMaps with sidecar definitions, such as app=k8s-sidecar-injector; "+
+			"if empty, no ConfigMaps are read")
+	bindEnv(flags, "configmap-labels", "CONFIGMAP_LABELS")
+	flags.StringVar(&o.namespace, "configmap-namespace", "", "namespace of these ConfigMaps (default the pod's own)")
+	bindEnv(flags, "configmap-namespace", "CONFIGMAP_NAMESPACE")
 }
 
-// configMaps gives the source of the ConfigMaps; nil where --configmap-labels turns it off.
-func (c *configMapFlags) configMaps(cluster *clusterFlags, log zerolog.Logger) (*watcher.ConfigMaps, error) {
-	if c.labels == "" {
-		if c.given("configmap-namespace") {
-			return nil, errors.New("--configmap-namespace means nothing without --configmap-labels")
+func (o *configMapOptions) enabled() bool { return o.labels != "" }
+
+func (o *configMapOptions) Validate() error {
+	if !o.enabled() {
+		if setOnCommandLine(o.flags, "configmap-namespace") {
+			return errors.New("--configmap-namespace has no effect without --configmap-labels")
 		}
-		return nil, nil //nolint:nilnil // no source is what was asked for
+		return nil
 	}
-	selector, err := c.selector()
-	faults := multierror.Append(nil, err)
-	namespace, err := c.theirNamespace(ownNamespaceFile)
-	faults = multierror.Append(faults, err)
-	config, err := cluster.config("configmap-labels")
-	faults = multierror.Append(faults, err, cluster.check())
-	if err := listed(faults); err != nil {
-		return nil, err
-	}
-	client, err := kube.NewClient(config, kube.Core(), "configmaps", namespace,
-		func() *corev1.ConfigMap { return new(corev1.ConfigMap) }, func() *corev1.ConfigMapList { return new(corev1.ConfigMapList) })
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cluster.named("kubeconfig"), err)
-	}
-	return watcher.NewConfigMaps(client, namespace, selector, log), nil
+	_, selectorErr := o.selector()
+	_, namespaceErr := o.resolveNamespace(podNamespaceFile)
+	return aggregate(selectorErr, namespaceErr)
 }
 
-// selector refuses what would select every ConfigMap there is.
-func (c *configMapFlags) selector() (labels.Selector, error) {
-	selector, err := labels.Parse(c.labels)
+// selector rejects a selector that matches every ConfigMap.
+func (o *configMapOptions) selector() (labels.Selector, error) {
+	selector, err := labels.Parse(o.labels)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %q is no label selector: %w", c.named("configmap-labels"), c.labels, err)
+		return nil, flagError(o.flags, "configmap-labels", "%q is not a label selector: %w", o.labels, err)
 	}
 	if selector.Empty() {
-		return nil, fmt.Errorf("%s: %q selects every ConfigMap: want a label, such as app=k8s-sidecar-injector", c.named("configmap-labels"), c.labels)
+		return nil, flagError(o.flags, "configmap-labels",
+			"%q selects every ConfigMap; want a label, such as app=k8s-sidecar-injector", o.labels)
 	}
 	return selector, nil
 }
 
-// theirNamespace is where the ConfigMaps are. The file has the namespace of the pod.
-func (c *configMapFlags) theirNamespace(file string) (string, error) {
-	namespace, where := c.namespace, c.named("configmap-namespace")
+// resolveNamespace returns the namespace of the ConfigMaps. By default, it is that of the pod, which the file contains.
+func (o *configMapOptions) resolveNamespace(file string) (string, error) {
+	namespace := o.namespace
 	if namespace == "" {
-		own, err := readOwnNamespace(file)
+		var err error
+		namespace, err = readPodNamespace(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return "", errors.New("--configmap-labels needs --configmap-namespace where there is no pod to have a namespace of its own")
+			return "", errors.New("--configmap-labels needs --configmap-namespace outside a pod")
 		case err != nil:
-			return "", fmt.Errorf("give --configmap-namespace, as the pod's own cannot be read: %w", err)
+			return "", fmt.Errorf("--configmap-labels needs --configmap-namespace: %w", err)
 		}
-		namespace, where = own, file
 	}
-	if why := validation.IsDNS1123Label(namespace); len(why) > 0 {
-		return "", fmt.Errorf("%s: %q: %s", where, namespace, strings.Join(why, "; "))
+	return namespace, validateName(o.flags, "configmap-namespace", namespace, validation.IsDNS1123Label)
+}
+
+// newSource returns the source of the ConfigMaps, or nil if it is disabled.
+func (o *configMapOptions) newSource(cluster *clusterOptions, log zerolog.Logger) (*watcher.ConfigMaps, error) {
+	if !o.enabled() {
+		return nil, nil //nolint:nilnil // disabled
 	}
-	return namespace, nil
+	selector, err := o.selector()
+	if err != nil {
+		return nil, err
+	}
+	namespace, err := o.resolveNamespace(podNamespaceFile)
+	if err != nil {
+		return nil, err
+	}
+	config, err := cluster.newConfig()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kube.NewClient(config, kube.Core(), "configmaps", namespace,
+		func() *corev1.ConfigMap { return new(corev1.ConfigMap) },
+		func() *corev1.ConfigMapList { return new(corev1.ConfigMapList) })
+	if err != nil {
+		return nil, err
+	}
+	return watcher.NewConfigMaps(client, namespace, selector, log), nil
 }

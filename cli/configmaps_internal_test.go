@@ -9,16 +9,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// newConfigMapFlags is what a command line without any of them gives.
-func newConfigMapFlags(t *testing.T) *configMapFlags {
+func newConfigMapOptions(t *testing.T) *configMapOptions {
 	t.Helper()
-	c := new(configMapFlags)
-	c.define(newFlagSet(pflag.NewFlagSet("test", pflag.ContinueOnError)))
-	return c
+	o := new(configMapOptions)
+	o.AddFlags(pflag.NewFlagSet("test", pflag.ContinueOnError))
+	return o
 }
 
-// The namespace of the pod counts where none is given.
-func TestTheirNamespace(t *testing.T) {
+// TestConfigMapNamespace verifies that the namespace of the pod is the default.
+func TestConfigMapNamespace(t *testing.T) {
 	t.Parallel()
 	write := func(content string) string {
 		file := filepath.Join(t.TempDir(), "namespace")
@@ -27,21 +26,24 @@ func TestTheirNamespace(t *testing.T) {
 		}
 		return file
 	}
-	for name, test := range map[string]struct{ given, file, want, err string }{
-		"given":        {given: "sidecars", file: write("own"), want: "sidecars"},
-		"own":          {file: write("own\n"), want: "own"},
-		"no pod":       {file: filepath.Join(t.TempDir(), "missing"), err: "--configmap-namespace"},
-		"unreadable":   {file: t.TempDir(), err: "give --configmap-namespace"},
-		"own is empty": {file: write(""), err: "namespace: \"\": "},
-		"wrong":        {given: "a/b", err: `--configmap-namespace: "a/b": `},
+	for name, test := range map[string]struct{ flag, file, want, err string }{
+		"flag":        {flag: "sidecars", file: write("own"), want: "sidecars"},
+		"pod":         {file: write("own\n"), want: "own"},
+		"no pod":      {file: filepath.Join(t.TempDir(), "missing"), err: "needs --configmap-namespace outside a pod"},
+		"unreadable":  {file: t.TempDir(), err: "needs --configmap-namespace: read "},
+		"pod invalid": {file: write(""), err: `--configmap-namespace: "": `},
+		"invalid":     {flag: "a/b", err: `--configmap-namespace: "a/b": `},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newConfigMapFlags(t)
-			c.namespace = test.given
-			got, err := c.theirNamespace(test.file)
-			if got != test.want || (err != nil) != (test.err != "") || (err != nil && !strings.Contains(err.Error(), test.err)) {
-				t.Errorf("%q, %v; want %q, %q", got, err, test.want, test.err)
+			o := newConfigMapOptions(t)
+			o.namespace = test.flag
+			got, err := o.resolveNamespace(test.file)
+			if (err != nil) != (test.err != "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("got error %v, want %q", err, test.err)
+			}
+			if err == nil && got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
 	}
@@ -50,10 +52,10 @@ func TestTheirNamespace(t *testing.T) {
 func TestSelector(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"app=a", "app==a", "app", "!app", "app!=a", "app in (a, b)", "app notin (a),b=c"} {
-		c := newConfigMapFlags(t)
-		c.labels = text
-		if selector, err := c.selector(); err != nil || selector.Empty() {
-			t.Errorf("%q: %v, %v", text, selector, err)
+		o := newConfigMapOptions(t)
+		o.labels = text
+		if selector, err := o.selector(); err != nil || selector.Empty() {
+			t.Errorf("%q: got %v, %v", text, selector, err)
 		}
 	}
 }

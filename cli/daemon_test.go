@@ -24,29 +24,29 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// daemon is the program that a script has started.
+// daemon is a running program.
 type daemon struct {
 	process   *os.Process
 	log       *logBuffer
 	webhook   string
 	lifecycle string
 	ended     chan struct{}
-	code      int // once ended is closed
+	code      int // set before ended is closed
 
 	clients  sync.WaitGroup
 	answered atomic.Int64
 	failures logBuffer
 }
 
-// running finds the daemon of a script by its directory.
+// running contains the daemon of each script by the directory of the script.
 var running sync.Map
 
-// onDaemon makes a command of a method.
+// onDaemon returns a command that calls a method of the daemon of the script.
 func onDaemon(method func(*daemon, *testscript.TestScript, bool, []string)) command {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		found, ok := running.Load(ts.Getenv("WORK"))
 		if !ok {
-			ts.Fatalf("nothing is served yet")
+			ts.Fatalf("no program was started")
 		}
 		method(found.(*daemon), ts, neg, args)
 	}
@@ -58,7 +58,11 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	process := exec.Command(ts.Getenv("INJECTOR"), append(args, "--log-format=json")...)
 	process.Dir = ts.MkAbs(".")
-	for _, variable := range []string{"LOG_LEVEL", "CONFIG_DIR", "CONFIGMAP_LABELS", "CONFIGMAP_NAMESPACE", "TLS_CERT_FILE", "TLS_KEY_FILE", "SIDECAR_INJECTOR_DEV"} {
+	process.Env = programEnv()
+	for _, variable := range []string{
+		"CONFIG_DIR", "CONFIGMAP_LABELS", "CONFIGMAP_NAMESPACE", "DRAIN_DELAY", "LOG_LEVEL", "SIDECAR_INJECTOR_DEV",
+		"TLS_CERT_FILE", "TLS_KEY_FILE",
+	} {
 		process.Env = append(process.Env, variable+"="+ts.Getenv(variable))
 	}
 	d := &daemon{log: new(logBuffer), ended: make(chan struct{})}
@@ -91,8 +95,7 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("TAKEN", port)
 }
 
-// portsFree is the condition of scripts that need ports 9000 and 9001, which a program that
-// runs outside the tests may have.
+// portsFree implements the condition ports-free: no other program uses the ports 9000 and 9001.
 func portsFree(condition string) (bool, error) {
 	if condition != "ports-free" {
 		return false, fmt.Errorf("unknown condition %s", condition)
@@ -100,7 +103,7 @@ func portsFree(condition string) (bool, error) {
 	return free9000(), nil
 }
 
-// free9000 is asked once: a script that takes the ports must not change its mind.
+// free9000 is evaluated once, because a script then uses the ports.
 var free9000 = sync.OnceValue(func() bool { return free(":9000") && free(":9001") })
 
 func free(address string) bool {
@@ -108,7 +111,7 @@ func free(address string) bool {
 	return err == nil && listener.Close() == nil
 }
 
-// findPorts reads the addresses from the log.
+// findPorts reads the addresses from the log. It reports whether they were logged.
 func (d *daemon) findPorts() (bool, string) {
 	log := d.log.String()
 	for line := range strings.Lines(log) {
@@ -121,22 +124,22 @@ func (d *daemon) findPorts() (bool, string) {
 	return false, log
 }
 
-// local is the address on loopback.
+// local returns the address on loopback with the same port.
 func local(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// load starts clients that behave as a cluster does: they send to this replica while it is
-// ready. Half of them speak HTTP/2, as API servers do, half HTTP/1.1.
+// load starts clients that send reviews while the program is ready, as a Service does. Half of them use HTTP/2, as API
+// servers do, the others HTTP/1.1.
 func (d *daemon) load(ts *testscript.TestScript, _ bool, _ []string) {
-	question := ts.ReadFile("review.json")
+	review := ts.ReadFile("review.json")
 	for i := range 8 {
-		client := d.client(i%2 == 0)
+		client := newClient(i%2 == 0)
 		d.clients.Go(func() {
 			defer client.CloseIdleConnections()
-			for d.routed() {
-				if _, err := d.post(client, question); err != nil {
+			for d.isReady() {
+				if _, err := d.post(client, review); err != nil {
 					_, _ = d.failures.Write([]byte(err.Error() + "\n"))
 				}
 				d.answered.Add(1)
@@ -146,8 +149,7 @@ func (d *daemon) load(ts *testscript.TestScript, _ bool, _ []string) {
 	until(ts, "load", func() (bool, string) { return d.answered.Load() > 100, d.failures.String() })
 }
 
-// routed tells whether a cluster would send reviews here.
-func (d *daemon) routed() bool {
+func (d *daemon) isReady() bool {
 	code, _ := d.get("/readyz")
 	return code == http.StatusOK
 }
@@ -161,7 +163,7 @@ func (d *daemon) loaded(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 func keyPairCommand(ts *testscript.TestScript, _ bool, args []string) {
-	arguments(ts, args, 2, "keypair DIR NAME")
+	checkArguments(ts, args, 2, "keypair DIR NAME")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	ts.Check(err)
 	template := &x509.Certificate{

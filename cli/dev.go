@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 
@@ -16,13 +15,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// sampleReview is what an API server sent when a Deployment made a pod.
+// sampleReview is a recorded review of a pod of a Deployment.
 //
 //go:embed sample-review.json
 var sampleReview []byte
 
-// previewPath is served with --dev only. GET gives the sample review; POST takes a review,
-// asks the webhook, and gives the pod as YAML, after the patch.
+// previewPath is served only with --dev. GET returns the sample review. POST takes a review and returns the pod as
+// YAML after the patch of the webhook.
 const previewPath = "/preview"
 
 func addPreview(handlers map[string]http.Handler, webhook http.Handler) {
@@ -33,21 +32,34 @@ func addPreview(handlers map[string]http.Handler, webhook http.Handler) {
 	handlers["POST "+previewPath] = preview(webhook)
 }
 
+// responseBuffer is an http.ResponseWriter that keeps the response.
+type responseBuffer struct {
+	header http.Header
+	status int // 0 means http.StatusOK
+	body   bytes.Buffer
+}
+
+func (b *responseBuffer) Header() http.Header { return b.header }
+
+func (b *responseBuffer) WriteHeader(status int) { b.status = status }
+
+func (b *responseBuffer) Write(p []byte) (int, error) { return b.body.Write(p) }
+
 func preview(webhook http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The webhook reads the body within its limits; what it read is kept.
-		var question bytes.Buffer
+		// The webhook limits the size of the request.
+		var request bytes.Buffer
 		r.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.TeeReader(r.Body, &question), r.Body}
-		answer := httptest.NewRecorder()
-		webhook.ServeHTTP(answer, r)
-		if answer.Code != http.StatusOK {
-			http.Error(w, answer.Body.String(), answer.Code)
+		}{io.TeeReader(r.Body, &request), r.Body}
+		response := &responseBuffer{header: make(http.Header)}
+		webhook.ServeHTTP(response, r)
+		if response.status > http.StatusOK {
+			http.Error(w, response.body.String(), response.status)
 			return
 		}
-		pod, err := injectedPod(question.Bytes(), answer.Body.Bytes())
+		pod, err := injectedPod(request.Bytes(), response.body.Bytes())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 			return
@@ -57,26 +69,26 @@ func preview(webhook http.Handler) http.Handler {
 	})
 }
 
-// injectedPod does with the answer what the API server does, and gives the pod as YAML.
-func injectedPod(question, answer []byte) ([]byte, error) {
-	var asked, answered admissionv1.AdmissionReview
-	if err := json.Unmarshal(question, &asked); err != nil {
+// injectedPod returns the pod that the API server would store after the response, as YAML.
+func injectedPod(request, response []byte) ([]byte, error) {
+	var in, out admissionv1.AdmissionReview
+	if err := json.Unmarshal(request, &in); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(answer, &answered); err != nil {
+	if err := json.Unmarshal(response, &out); err != nil {
 		return nil, err
 	}
-	response := answered.Response
-	if !response.Allowed {
-		return nil, fmt.Errorf("denied: %s", response.Result.Message)
+	result := out.Response
+	if !result.Allowed {
+		return nil, fmt.Errorf("denied: %s", result.Result.Message)
 	}
-	pod, err := patched(asked.Request.Object.Raw, response.Patch)
+	pod, err := patchedPod(in.Request.Object.Raw, result.Patch)
 	if err != nil {
 		return nil, err
 	}
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "# %s, %s\n", response.AuditAnnotations["outcome"], response.AuditAnnotations["reason"])
-	for _, warning := range response.Warnings {
+	fmt.Fprintf(&text, "# %s, %s\n", result.AuditAnnotations["outcome"], result.AuditAnnotations["reason"])
+	for _, warning := range result.Warnings {
 		fmt.Fprintf(&text, "# warning: %s\n", warning)
 	}
 	body, err := yaml.JSONToYAML(pod)
@@ -84,40 +96,32 @@ func injectedPod(question, answer []byte) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// patched applies the patch, if there is one, and leaves out managedFields, which only hide
-// the pod from a reader, as kubectl does.
-func patched(pod, patch []byte) ([]byte, error) {
+// patchedPod applies the patch, which may be nil, and removes managedFields, which kubectl does not show either.
+func patchedPod(pod, patch []byte) ([]byte, error) {
 	if patch != nil {
 		var err error
-		if pod, err = apply(pod, patch); err != nil {
+		if pod, err = applyPatch(pod, patch); err != nil {
 			return nil, err
 		}
 	}
-	hide := jsonpatch.NewApplyOptions()
-	hide.AllowMissingPathOnRemove = true
-	remove, err := jsonpatch.DecodePatch([]byte(`[{"op":"remove","path":"/metadata/managedFields"}]`))
-	if err != nil {
-		return nil, err
-	}
-	return remove.ApplyWithOptions(pod, hide)
+	return jsonpatch.MergePatch(pod, []byte(`{"metadata":{"managedFields":null}}`))
 }
 
-// printHint tells somebody who tries things out what to do next.
+// printHint explains how to try the webhook.
 func printHint(w io.Writer, sources []string, address string) {
-	url := "https://" + address
 	next := "Edit a definition and send it again."
 	if slices.Contains(sources, samplesPlace) {
 		next = "To edit definitions, put them into ./conf and start again."
 	}
 	fmt.Fprintf(w, `
-  Sidecars come from: %[1]s
+  Definitions: %[1]s
 
-  See what becomes of a pod of a real Deployment, in another window:
+  To see the sidecars in the pod of a sample Deployment, run in another terminal:
 
     curl -sk %[2]s%[3]s | curl -sk -H 'Content-Type: application/json' --data-binary @- %[2]s%[3]s
 
-  The answer as the API server gets it: the same, with %[2]s/mutate at its end.
-  %[4]s Ctrl-C ends.
+  To see the response that the API server gets, replace the last %[3]s by /mutate.
+  %[4]s Press Ctrl-C to stop.
 
-`, strings.Join(sources, ", "), url, previewPath, next)
+`, strings.Join(sources, ", "), "https://"+address, previewPath, next)
 }

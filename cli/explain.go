@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
@@ -20,147 +20,158 @@ const (
 	outputJSON  = "json"
 )
 
-// explainFlags are those of the explain command.
-type explainFlags struct {
-	manifestFlags
-	configMapFlags
-	namespaceFlags
-	clusterFlags
-	output string
+// explainOptions are the options of the explain command.
+type explainOptions struct {
+	flags      *pflag.FlagSet
+	manifests  manifestOptions
+	configMaps configMapOptions
+	namespaces namespaceOptions
+	cluster    clusterOptions
+	output     string
 }
 
-func newExplain(process Process) *cobra.Command {
+func newExplain(streams IOStreams) *cobra.Command {
+	o := new(explainOptions)
 	command := &cobra.Command{
 		Use:   "explain -f FILE|-",
-		Short: "Tell for manifests what would be injected, from where, and what would not and why",
-		Long: "Reads manifests, as inject does, and prints for each pod the decision and every element of the sidecars\n" +
-			"that was considered: where it comes from, whether it is added, and if not, why, and the fields that the\n" +
-			"API server would reject because of the sidecars. A pod that is denied or skipped is no error. With --configmap-labels, the definitions in a cluster count too, and with\n" +
-			"--namespace-defaults the annotations of its namespaces: the API server is asked once.",
-		Args: onlyFlags,
+		Short: "Explain which elements of which sidecars would be injected into manifests, and why",
+		Long: "Reads manifests, as inject does, and prints for each pod the decision, the fields that the API server\n" +
+			"would reject because of the sidecars, and every element of the sidecars: its origin, whether it is added,\n" +
+			"and if not, why. A pod that is denied or skipped is not an error. With --configmap-labels, definitions in\n" +
+			"the cluster are loaded as well, and with --namespace-defaults, the annotations of its namespaces apply.\n" +
+			"Both are read once.",
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return o.run(command.Context(), streams)
+		},
 	}
-	var f explainFlags
-	flags := newFlagSet(command.Flags())
-	f.manifestFlags.define(flags)
-	f.configMapFlags.define(flags)
-	f.namespaceFlags.define(flags)
-	f.clusterFlags.define(flags)
-	flags.StringVarP(&f.output, "output", "o", outputTable, outputTable+" or "+outputJSON)
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		return f.run(command.Context(), process)
-	}
+	o.AddFlags(command.Flags())
 	return command
 }
 
-func (f *explainFlags) run(ctx context.Context, process Process) error {
-	e, configMaps, err := f.check(process)
+func (o *explainOptions) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	o.manifests.AddFlags(flags)
+	o.configMaps.AddFlags(flags)
+	o.namespaces.AddFlags(flags)
+	o.cluster.AddFlags(flags)
+	flags.StringVarP(&o.output, "output", "o", outputTable, outputTable+" or "+outputJSON)
+}
+
+func (o *explainOptions) Validate() error {
+	errs := []error{o.manifests.Validate(), o.configMaps.Validate(), o.cluster.Validate(map[string]bool{
+		"configmap-labels": o.configMaps.enabled(),
+		namespaceDefaults:  o.namespaces.enabled,
+	})}
+	if setOnCommandLine(o.flags, "kubeconfig") && !o.configMaps.enabled() && !o.namespaces.enabled {
+		errs = append(errs, errors.New("--kubeconfig has no effect without --configmap-labels or --"+namespaceDefaults))
+	}
+	if o.output != outputTable && o.output != outputJSON {
+		errs = append(errs, flagError(o.flags, "output", "%q is neither %s nor %s", o.output, outputTable, outputJSON))
+	}
+	return aggregate(errs...)
+}
+
+func (o *explainOptions) run(ctx context.Context, streams IOStreams) error {
+	err := readEnvironment(o.flags, streams.Getenv)
+	if err := aggregate(err, o.Validate()); err != nil {
+		return err
+	}
+	e, err := o.newExplainer(ctx, streams)
 	if err != nil {
 		return err
 	}
-	definitions, err := f.definitions(ctx, process, configMaps)
+	manifests, err := o.manifests.readManifests(streams.In)
 	if err != nil {
 		return err
 	}
-	e.snapshot, err = f.snapshot(ctx, definitions, process.Stderr)
+	failed := visitManifests(manifests, streams.ErrOut, func(document conf.Document) error {
+		return e.explain(ctx, document)
+	})
+	if failed > 0 {
+		return fmt.Errorf("manifests that could not be read: %d of %d; nothing was printed", failed, len(manifests))
+	}
+	format := formatExplanationTable
+	if o.output == outputJSON {
+		format = formatExplanationJSON
+	}
+	text, err := format(e.explanations)
 	if err != nil {
 		return err
 	}
-	documents, err := f.read(process.Stdin)
-	if err != nil {
-		return err
-	}
-	if failed := each(documents, process.Stderr, func(document conf.Document) error { return e.one(ctx, document) }); failed > 0 {
-		return fmt.Errorf("manifests that could not be read: %d of %d; nothing was printed", failed, len(documents))
-	}
-	text, err := e.table()
-	if f.output == outputJSON {
-		text, err = e.json()
-	}
-	if err != nil {
-		return err
-	}
-	_, err = process.Stdout.Write(text)
+	_, err = streams.Out.Write(text)
 	return err
 }
 
-// check reports everything that is wrong with the flags at once. The ConfigMaps are nil where they
-// are turned off.
-func (f *explainFlags) check(process Process) (*explainer, *watcher.ConfigMaps, error) {
-	policy, faults := f.manifestFlags.check(process)
-	configMaps, err := f.configMaps(&f.clusterFlags, zerolog.Nop())
-	faults = multierror.Append(faults, err)
-	namespaces, err := f.namespaces(&f.clusterFlags, policy, zerolog.Nop())
-	faults = multierror.Append(faults, err)
-	if f.clusterFlags.given("kubeconfig") && f.labels == "" && !f.defaults {
-		faults = multierror.Append(faults, errors.New("--kubeconfig means nothing without --configmap-labels or --"+namespaceDefaults))
+func (o *explainOptions) newExplainer(ctx context.Context, streams IOStreams) (*explainer, error) {
+	definitions, err := o.readDefinitions(ctx, streams)
+	if err != nil {
+		return nil, err
 	}
-	if f.output != outputTable && f.output != outputJSON {
-		faults = multierror.Append(faults, fmt.Errorf("--output: %q is neither %s nor %s", f.output, outputTable, outputJSON))
+	injector, err := o.manifests.newInjector(ctx, definitions, streams.ErrOut)
+	if err != nil {
+		return nil, err
 	}
-	return &explainer{
-		offline:    &offline{policy: policy, namespace: f.manifestFlags.namespace, report: process.Stderr},
-		namespaces: namespaces, lookups: make(map[string]namespaceDefault),
-	}, configMaps, listed(faults)
+	namespaces, err := o.namespaces.newNamespaces(&o.cluster, injector.policy.RequestAnnotation(), zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
+	return &explainer{injector: injector, namespaces: namespaces, lookups: make(map[string]namespaceDefault)}, nil
 }
 
-// definitions are those that a daemon with these flags would serve, or the built-in samples.
-func (f *explainFlags) definitions(ctx context.Context, process Process, configMaps *watcher.ConfigMaps) ([]conf.Document, error) {
+// readDefinitions returns the definitions that a daemon with these options would load, or the built-in samples.
+func (o *explainOptions) readDefinitions(ctx context.Context, streams IOStreams) ([]conf.Document, error) {
+	configMaps, err := o.configMaps.newSource(&o.cluster, zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
 	if configMaps == nil {
-		return f.source(process.Stderr).Documents(ctx)
+		return o.manifests.readDefinitions(ctx, streams.ErrOut)
 	}
 	var documents []conf.Document
-	if directory := f.directory(zerolog.Nop()); directory != nil {
-		var err error
-		if documents, err = directory.Documents(ctx); err != nil {
+	if o.manifests.definitions.exists() {
+		if documents, err = o.manifests.readDefinitions(ctx, streams.ErrOut); err != nil {
 			return nil, err
 		}
 	}
 	more, err := configMaps.Once(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.configMapFlags.named("configmap-labels"), err)
+		return nil, flagError(o.flags, "configmap-labels", "%w", err)
 	}
 	return append(documents, more...), nil
 }
 
-// explainer explains the decisions about the pods of manifests.
+// explainer explains the decisions for the pods of manifests.
 type explainer struct {
-	*offline
-	namespaces *watcher.Namespaces         // nil if namespaces have no defaults
-	lookups    map[string]namespaceDefault // by namespace
-	all        []explanation
+	injector     *manifestInjector
+	namespaces   *watcher.Namespaces // nil if disabled
+	lookups      map[string]namespaceDefault // by namespace
+	explanations []explanation
 }
 
-// namespaceDefault is the result of looking up the default of a namespace.
+// namespaceDefault is the result of looking up the default request of a namespace.
 type namespaceDefault struct {
 	request string
 	found   bool
 	err     error
 }
 
-// explanation is the decision about one pod.
-type explanation struct {
-	kind, namespace, name string
-	decision              mutate.Decision
-	message               string
-	faults                []fault // of the injected pod
-	elements              []mutate.ElementResult
-}
-
-func (e *explainer) one(ctx context.Context, document conf.Document) error {
+// explain appends the explanations for the pods of a manifest.
+func (e *explainer) explain(ctx context.Context, document conf.Document) error {
 	object, err := document.JSON()
 	if err != nil {
 		return err
 	}
-	_, err = e.document(document, object, func(pod []byte, path string, m *manifest) ([]byte, error) {
-		return nil, e.pod(ctx, pod, path, m)
+	_, err = e.injector.visit(document, object, func(pod []byte, path string, m *manifest) ([]byte, error) {
+		return nil, e.explainPod(ctx, pod, path, m)
 	})
 	return err
 }
 
-// pod explains the decision about one pod. A failed lookup of its namespace is an error, because the
-// webhook may succeed.
-func (e *explainer) pod(ctx context.Context, pod []byte, path string, m *manifest) error {
-	request, err := e.request(pod, path, m)
+// explainPod appends the explanation for a pod. A failed lookup of its namespace is an error, because the webhook may
+// succeed.
+func (e *explainer) explainPod(ctx context.Context, pod []byte, path string, m *manifest) error {
+	request, err := e.injector.newRequest(pod, path, m)
 	if err != nil {
 		return err
 	}
@@ -171,22 +182,21 @@ func (e *explainer) pod(ctx context.Context, pod []byte, path string, m *manifes
 			return lookup.request, lookup.found, lookup.err
 		}
 	}
-	decision, elements := mutate.Explain(e.snapshot, e.policy, request)
+	decision, elements := mutate.Explain(e.injector.snapshot, e.injector.policy, request)
 	if lookup.err != nil {
 		return fmt.Errorf("--%s: %w", namespaceDefaults, lookup.err)
 	}
-	x := explanation{
-		kind: m.Kind, namespace: request.Namespace, name: m.name(),
-		decision: decision, message: e.message(m, path, &decision), elements: elements,
-	}
+	x := newExplanation(&decision, elements)
+	x.Kind, x.Namespace, x.Name = m.Kind, request.Namespace, m.name()
+	x.Message = e.injector.message(m, path, &decision)
 	if decision.Patch != nil {
-		injected, err := apply(pod, decision.Patch)
+		injected, err := applyPatch(pod, decision.Patch)
 		if err != nil {
 			return err
 		}
-		x.faults = introducedFaults(pod, injected, path)
+		x.Faults = append(x.Faults, introducedFaults(pod, injected, path)...)
 	}
-	e.all = append(e.all, x)
+	e.explanations = append(e.explanations, x)
 	return nil
 }
 

@@ -14,86 +14,8 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// table prints a heading for each pod and below it a line for each fault and each element.
-func (e *explainer) table() ([]byte, error) {
-	var output bytes.Buffer
-	for i := range e.all {
-		if i > 0 {
-			output.WriteByte('\n')
-		}
-		x := &e.all[i]
-		fmt.Fprintln(&output, x.heading())
-		for _, f := range x.faults {
-			fmt.Fprintf(&output, "the API server would reject %s\n", f)
-		}
-		if len(x.elements) == 0 {
-			continue
-		}
-		if err := x.table(&output); err != nil {
-			return nil, err
-		}
-	}
-	return output.Bytes(), nil
-}
-
-// heading is such as `Deployment default/web: injected, injected: logger:v1@0123456789ab`.
-func (x *explanation) heading() string {
-	text := fmt.Sprintf("%s %s: %s, %s", x.kind, printable(strings.TrimSuffix(x.namespace+"/"+x.name, "/")), x.decision.Outcome, x.decision.Reason)
-	if len(x.decision.Sidecars) > 0 {
-		text += ": " + mutate.Injections(x.decision.Sidecars)
-	}
-	if x.message != "" {
-		text += ": " + x.message
-	}
-	return text
-}
-
-func (x *explanation) table(output io.Writer) error {
-	var aligned bytes.Buffer
-	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "FIELD\tNAME\tCONTAINER\tSIDECAR\tORIGIN\tRESULT\tWHY")
-	for i := range x.elements {
-		c := &x.elements[i]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", c.Field, printable(c.Name), container(c),
-			c.Sidecar.Ref, c.Sidecar.Origin, result(c), c.Why)
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(aligned.String()) {
-		fmt.Fprintln(output, strings.TrimRight(line, " \n"))
-	}
-	return nil
-}
-
-// container is the one that an element was to go into; empty where that is the pod.
-func container(c *mutate.ElementResult) string {
-	name := printable(c.Container)
-	switch {
-	case c.List == "":
-		return ""
-	case name == "":
-		name = `""`
-	}
-	if c.List == "initContainers" {
-		name += " (init)"
-	}
-	return name
-}
-
-func result(c *mutate.ElementResult) string {
-	if c.Added {
-		return "added"
-	}
-	return "left"
-}
-
-// The JSON form, which docs/configuration.md describes. All fields are always there.
-type explanationList struct {
-	Items []explainedPod `json:"items"`
-}
-
-type explainedPod struct {
+// explanation is the decision for one pod, in the JSON format of docs/configuration.md. No field is omitted.
+type explanation struct {
 	Kind      string             `json:"kind"`
 	Namespace string             `json:"namespace"`
 	Name      string             `json:"name"`
@@ -103,6 +25,8 @@ type explainedPod struct {
 	Sidecars  []explainedSidecar `json:"sidecars"`
 	Faults    []fault            `json:"faults"`
 	Elements  []explainedElement `json:"elements"`
+
+	injections string // the Sidecars, for the table
 }
 
 type explainedSidecar struct {
@@ -122,47 +46,118 @@ type explainedElement struct {
 	Why       string `json:"why"`
 }
 
-func (e *explainer) json() ([]byte, error) {
-	list := explanationList{Items: make([]explainedPod, len(e.all))}
-	for i := range e.all {
-		list.Items[i] = e.all[i].item()
+// newExplanation returns an explanation without a name, a message and faults.
+func newExplanation(decision *mutate.Decision, elements []mutate.ElementResult) explanation {
+	x := explanation{
+		Outcome: decision.Outcome, Reason: decision.Reason,
+		Sidecars:   make([]explainedSidecar, len(decision.Sidecars)),
+		Faults:     []fault{},
+		Elements:   make([]explainedElement, len(elements)),
+		injections: mutate.Injections(decision.Sidecars),
 	}
-	text, err := json.MarshalIndent(list, "", "  ")
-	return append(escaped(text), '\n'), err
+	for i, s := range decision.Sidecars {
+		x.Sidecars[i] = explainedSidecar{Ref: s.Ref.String(), Digest: s.Digest, Origin: s.Origin.String()}
+	}
+	for i := range elements {
+		e := &elements[i]
+		x.Elements[i] = explainedElement{
+			Field: e.Field, Name: e.Name, List: e.List, Container: e.Container,
+			Sidecar: e.Sidecar.Ref.String(), Origin: e.Sidecar.Origin.String(), Added: e.Added, Why: e.Why,
+		}
+	}
+	return x
 }
 
-// escaped is JSON without the characters that would do something to a terminal. They can only be
-// in strings.
-func escaped(text []byte) []byte {
-	safe := make([]byte, 0, len(text))
+// formatExplanationJSON escapes characters that are not printable, such as terminal escape sequences. Only strings
+// contain them.
+func formatExplanationJSON(explanations []explanation) ([]byte, error) {
+	text, err := json.MarshalIndent(struct {
+		Items []explanation `json:"items"`
+	}{append([]explanation{}, explanations...)}, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	safe := make([]byte, 0, len(text)+1)
 	for _, r := range string(text) {
-		switch {
-		case r == '\n' || unicode.IsPrint(r):
+		if r == '\n' || unicode.IsPrint(r) {
 			safe = utf8.AppendRune(safe, r)
-		default:
-			for _, unit := range utf16.AppendRune(nil, r) {
-				safe = fmt.Appendf(safe, `\u%04x`, unit)
-			}
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			safe = fmt.Appendf(safe, `\u%04x`, unit)
 		}
 	}
-	return safe
+	return append(safe, '\n'), nil
 }
 
-func (x *explanation) item() explainedPod {
-	pod := explainedPod{
-		Kind: x.kind, Namespace: x.namespace, Name: x.name,
-		Outcome: x.decision.Outcome, Reason: x.decision.Reason, Message: x.message,
-		Sidecars: []explainedSidecar{}, Faults: append([]fault{}, x.faults...), Elements: make([]explainedElement, len(x.elements)),
-	}
-	for _, s := range x.decision.Sidecars {
-		pod.Sidecars = append(pod.Sidecars, explainedSidecar{Ref: s.Ref.String(), Digest: s.Digest, Origin: s.Origin.String()})
-	}
-	for i := range x.elements {
-		c := &x.elements[i]
-		pod.Elements[i] = explainedElement{
-			Field: c.Field, Name: c.Name, List: c.List, Container: c.Container,
-			Sidecar: c.Sidecar.Ref.String(), Origin: c.Sidecar.Origin.String(), Added: c.Added, Why: c.Why,
+// formatExplanationTable returns a heading, the faults and a table of the elements for each pod.
+func formatExplanationTable(explanations []explanation) ([]byte, error) {
+	var output bytes.Buffer
+	for i := range explanations {
+		if i > 0 {
+			output.WriteByte('\n')
+		}
+		x := &explanations[i]
+		fmt.Fprintln(&output, x.heading())
+		for _, f := range x.Faults {
+			fmt.Fprintf(&output, "the API server would reject %s\n", f)
+		}
+		if err := x.writeTable(&output); err != nil {
+			return nil, err
 		}
 	}
-	return pod
+	return output.Bytes(), nil
+}
+
+// heading returns a line such as `Deployment default/web: injected, injected: logger:v1@0123456789ab`.
+func (x *explanation) heading() string {
+	name := printable(strings.TrimSuffix(x.Namespace+"/"+x.Name, "/"))
+	text := fmt.Sprintf("%s %s: %s, %s", x.Kind, name, x.Outcome, x.Reason)
+	if x.injections != "" {
+		text += ": " + x.injections
+	}
+	if x.Message != "" {
+		text += ": " + x.Message
+	}
+	return text
+}
+
+func (x *explanation) writeTable(output io.Writer) error {
+	if len(x.Elements) == 0 {
+		return nil
+	}
+	var aligned bytes.Buffer
+	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "FIELD\tNAME\tCONTAINER\tSIDECAR\tORIGIN\tRESULT\tWHY")
+	for i := range x.Elements {
+		e := &x.Elements[i]
+		result := "left"
+		if e.Added {
+			result = "added"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			e.Field, printable(e.Name), e.containerName(), e.Sidecar, e.Origin, result, e.Why)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(aligned.String()) {
+		fmt.Fprintln(output, strings.TrimRight(line, " \n"))
+	}
+	return nil
+}
+
+// containerName returns the container of an element, or "" if it is an element of the pod.
+func (e *explainedElement) containerName() string {
+	name := printable(e.Container)
+	switch {
+	case e.List == "":
+		return ""
+	case name == "":
+		name = `""`
+	}
+	if e.List == "initContainers" {
+		name += " (init)"
+	}
+	return name
 }

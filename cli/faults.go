@@ -9,7 +9,7 @@ import (
 	"k8s-sidecar-injector/conf/podrules"
 )
 
-// fault is a field that the API server would reject.
+// fault is an error of a field that the API server would report.
 type fault struct {
 	Field   string `json:"field"`
 	Message string `json:"message"`
@@ -19,8 +19,8 @@ func (f fault) String() string {
 	return printable(f.Field + ": " + f.Message)
 }
 
-// introducedFaults returns what the API server would reject in the injected pod and not in the pod
-// as received, which is at the path of its manifest. It returns none if either is not a pod.
+// introducedFaults returns the faults of the injected pod that the pod as received does not have. The path is that of
+// the pod in the manifest. The result is nil if one of them cannot be decoded.
 func introducedFaults(received, injected []byte, path string) []fault {
 	var before, after corev1.Pod
 	if json.Unmarshal(received, &before) != nil || json.Unmarshal(injected, &after) != nil {
@@ -29,9 +29,17 @@ func introducedFaults(received, injected []byte, path string) []fault {
 	var faults []fault
 	for _, err := range podrules.Introduced(&before, &after) {
 		faults = append(faults, fault{
-			Field:   strings.TrimPrefix(field(path)+"."+err.Field, "."),
+			Field:   strings.TrimPrefix(fieldPath(path)+"."+err.Field, "."),
 			Message: err.ErrorBody(),
 		})
 	}
 	return faults
+}
+
+func listFaults(faults []fault) string {
+	texts := make([]string, len(faults))
+	for i, f := range faults {
+		texts[i] = f.String()
+	}
+	return strings.Join(texts, "; ")
 }

@@ -3,144 +3,97 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/pflag"
-	"k8s.io/apimachinery/pkg/util/validation"
-
-	"k8s-sidecar-injector/mutate"
 )
 
-// flagSet is a command's flags, each with its environment variable.
-type flagSet struct {
-	*pflag.FlagSet
-	environment map[string]string // flag to variable
-	inherited   map[string]bool   // flags whose value came from there
-}
+// The keys of annotations of a flag.
+const (
+	variableAnnotation     = "variable"      // the environment variable that can set the flag
+	fromVariableAnnotation = "from-variable" // present if the variable has set it
+)
 
-func newFlagSet(flags *pflag.FlagSet) flagSet {
-	return flagSet{FlagSet: flags, environment: make(map[string]string), inherited: make(map[string]bool)}
-}
-
-// env gives a flag that was just defined its variable, and says so in its help.
-func (f flagSet) env(name, variable string) {
-	f.environment[name] = variable
-	flag := f.Lookup(name)
+// bindEnv lets an environment variable set a flag. The help text of the flag names the variable.
+func bindEnv(flags *pflag.FlagSet, name, variable string) {
+	flag := flags.Lookup(name)
 	flag.Usage += " [$" + variable + "]"
 	flag.Annotations = map[string][]string{variableAnnotation: {variable}}
 }
 
-// variableAnnotation is where a flag has the name of its variable, for those who have the flag
-// alone.
-const variableAnnotation = "variable"
-
-// variableOf gives the variable of a flag; empty if it has none.
+// variableOf returns the environment variable of a flag, or "" if it has none.
 func variableOf(flag *pflag.Flag) string {
-	if names := flag.Annotations[variableAnnotation]; len(names) > 0 {
-		return names[0]
-	}
-	return ""
+	return strings.Join(flag.Annotations[variableAnnotation], "")
 }
 
-// readEnvironment sets the flags that were not given from their variables. An empty variable
-// is as good as none. All errors are reported, and each names the flag.
-func (f flagSet) readEnvironment(getenv func(string) string) error {
-	var faults *multierror.Error
-	for _, name := range slices.Sorted(maps.Keys(f.environment)) {
-		value := getenv(f.environment[name])
-		if f.Changed(name) || value == "" {
-			continue
+// readEnvironment sets the flags that are not on the command line from their variables. An empty variable counts as
+// unset. The error aggregates all invalid values.
+func readEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
+	var errs []error
+	flags.VisitAll(func(flag *pflag.Flag) {
+		variable := variableOf(flag)
+		if variable == "" || flag.Changed {
+			return
 		}
-		f.inherited[name] = true
-		if err := f.Set(name, value); err != nil {
-			if why := errors.Unwrap(err); why != nil {
-				err = why // without the words about the command line
-			}
-			faults = multierror.Append(faults, fmt.Errorf("%s: %q: %w", f.named(name), value, err))
+		if value := getenv(variable); value != "" {
+			errs = append(errs, setFromVariable(flags, flag, value))
 		}
+	})
+	return aggregate(errs...)
+}
+
+func setFromVariable(flags *pflag.FlagSet, flag *pflag.Flag, value string) error {
+	flag.Annotations[fromVariableAnnotation] = nil
+	err := flags.Set(flag.Name, value)
+	if err == nil {
+		return nil
 	}
-	return listed(faults)
+	if cause := errors.Unwrap(err); cause != nil {
+		err = cause // pflag's own text is about the command line
+	}
+	return flagError(flags, flag.Name, "%q: %w", value, err)
 }
 
-// given tells whether the flag is on the command line.
-func (f flagSet) given(name string) bool {
-	return f.Changed(name) && !f.inherited[name]
+// setOnCommandLine reports whether a flag is on the command line.
+func setOnCommandLine(flags *pflag.FlagSet, name string) bool {
+	flag := flags.Lookup(name)
+	_, fromVariable := flag.Annotations[fromVariableAnnotation]
+	return flag.Changed && !fromVariable
 }
 
-// named is the flag as errors have it: where its value stands is where to mend it.
-func (f flagSet) named(name string) string {
-	if f.inherited[name] {
-		return fmt.Sprintf("--%s (from %s)", name, f.environment[name])
+// flagName returns a flag as errors name it, with the variable if the value came from there.
+func flagName(flags *pflag.FlagSet, name string) string {
+	flag := flags.Lookup(name)
+	if _, fromVariable := flag.Annotations[fromVariableAnnotation]; fromVariable {
+		return fmt.Sprintf("--%s (from %s)", name, variableOf(flag))
 	}
 	return "--" + name
 }
 
-// listed is the error of several faults, one a line.
-func listed(faults *multierror.Error) error {
-	if faults != nil {
-		faults.ErrorFormat = func(errs []error) string {
-			texts := make([]string, len(errs))
-			for i, err := range errs {
-				texts[i] = err.Error()
-			}
-			return strings.Join(texts, "\n  ")
+// flagError returns an error that begins with the name of a flag.
+func flagError(flags *pflag.FlagSet, name, format string, args ...any) error {
+	return fmt.Errorf("%s: %w", flagName(flags, name), fmt.Errorf(format, args...))
+}
+
+// validateName returns an error if the value of a flag is not a valid name. The function is one of
+// k8s.io/apimachinery/pkg/util/validation.
+func validateName(flags *pflag.FlagSet, name, value string, validate func(string) []string) error {
+	if problems := validate(value); len(problems) > 0 {
+		return flagError(flags, name, "%q: %s", value, strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// aggregate returns one error for several, with one line for each. It skips nil and returns nil if nothing is left.
+func aggregate(errs ...error) error {
+	all := multierror.Append(nil, errs...)
+	all.ErrorFormat = func(errs []error) string {
+		texts := make([]string, len(errs))
+		for i, err := range errs {
+			texts[i] = err.Error()
 		}
+		return strings.Join(texts, "\n  ")
 	}
-	return faults.ErrorOrNil()
-}
-
-// defaultConfigDirectory is the config directory where none is given.
-const defaultConfigDirectory = "conf/"
-
-// definitionFlags say which sidecars there are and which pods get them: what the webhook and
-// the offline commands have in common.
-type definitionFlags struct {
-	flagSet
-	ruleFlags
-	configDirectory   string
-	ignoredNamespaces []string
-	onUnknown         string
-	onConflict        string
-}
-
-func (d *definitionFlags) define(flags flagSet) {
-	d.flagSet = flags
-	d.ruleFlags.define(flags)
-	flags.StringVar(&d.configDirectory, "config-directory", defaultConfigDirectory, "directory of the sidecar definitions, *.yaml and *.yml")
-	flags.env("config-directory", "CONFIG_DIR")
-	flags.StringSliceVar(&d.ignoredNamespaces, "ignored-namespaces", []string{"kube-system", "kube-public", "kube-node-lease"}, "namespaces whose pods are left alone")
-	flags.env("ignored-namespaces", "IGNORED_NAMESPACES")
-	flags.StringVar(&d.onUnknown, "on-unknown", string(mutate.Admit), "admit or deny a pod that asks for a sidecar that does not exist")
-	flags.env("on-unknown", "ON_UNKNOWN")
-	flags.StringVar(&d.onConflict, "on-conflict", string(mutate.Deny), "admit or deny a pod that the sidecar does not fit")
-	flags.env("on-conflict", "ON_CONFLICT")
-}
-
-// policy checks the flags that make the policy.
-func (d *definitionFlags) policy() (*mutate.Policy, error) {
-	var faults *multierror.Error
-	ignored := slices.DeleteFunc(slices.Clone(d.ignoredNamespaces), func(name string) bool { return name == "" })
-	for i, name := range ignored {
-		ignored[i] = strings.TrimSpace(name)
-		if why := validation.IsDNS1123Label(ignored[i]); len(why) > 0 {
-			faults = multierror.Append(faults, fmt.Errorf("%s: %q: %s", d.named("ignored-namespaces"), name, strings.Join(why, "; ")))
-		}
-	}
-	onUnknown, err := mutate.ParseAction(d.onUnknown)
-	if err != nil {
-		faults = multierror.Append(faults, fmt.Errorf("%s: %w", d.named("on-unknown"), err))
-	}
-	onConflict, err := mutate.ParseAction(d.onConflict)
-	if err != nil {
-		faults = multierror.Append(faults, fmt.Errorf("%s: %w", d.named("on-conflict"), err))
-	}
-	return &mutate.Policy{
-		AnnotationNamespace: d.annotationNamespace,
-		IgnoredNamespaces:   ignored,
-		OnUnknown:           onUnknown,
-		OnConflict:          onConflict,
-	}, listed(faults)
+	return all.ErrorOrNil()
 }

@@ -3,20 +3,19 @@ package cli_test
 import (
 	"bufio"
 	"errors"
-	"io"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// startHungUp starts the program and sends SIGHUP as soon as package hangup is initialized. It returns
-// what the program writes to its standard error from then on.
-func startHungUp(t *testing.T, arguments ...string) (*exec.Cmd, *bufio.Scanner) {
+// startWithHangup starts the program and sends SIGHUP as soon as package hangup is initialized. The scanner reads the
+// standard error after that.
+func startWithHangup(t *testing.T, arguments ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), binary, arguments...)
-	command.Env = []string{"GODEBUG=inittrace=1"}
-	if _, err := command.StdinPipe(); err != nil { // which stays open
+	command.Env = append(programEnv(), "GODEBUG=inittrace=1")
+	if _, err := command.StdinPipe(); err != nil { // it stays open
 		t.Fatal(err)
 	}
 	output, err := command.StderrPipe()
@@ -35,6 +34,7 @@ func startHungUp(t *testing.T, arguments ...string) (*exec.Cmd, *bufio.Scanner) 
 				t.Fatal(err)
 			}
 			return command, lines
+		case strings.HasPrefix(name, "github.com/google/go-cmp/"): // only tests import it
 		case strings.Contains(name, "."):
 			t.Errorf("package %s is initialized before SIGHUP is handled", name)
 		}
@@ -43,10 +43,11 @@ func startHungUp(t *testing.T, arguments ...string) (*exec.Cmd, *bufio.Scanner) 
 	return nil, nil
 }
 
-// A SIGHUP that arrives before main leads to a reload.
-func TestHangupAtStart(t *testing.T) {
+// TestHangupBeforeMain verifies that a SIGHUP before main causes a reload.
+func TestHangupBeforeMain(t *testing.T) {
 	t.Parallel()
-	command, lines := startHungUp(t, "--dev", "--tls-port=0", "--lifecycle-port=0", "--log-format=json", "--config-directory="+t.TempDir())
+	command, lines := startWithHangup(t, "--dev", "--tls-port=0", "--lifecycle-port=0", "--log-format=json",
+		"--config-directory="+t.TempDir())
 	for lines.Scan() {
 		if strings.Contains(lines.Text(), "SIGHUP: reading") {
 			break
@@ -55,23 +56,25 @@ func TestHangupAtStart(t *testing.T) {
 	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Errorf("the process has ended: %v", err)
 	}
-	_, _ = io.Copy(io.Discard, command.Stderr.(io.Reader))
+	for lines.Scan() {
+	}
 	if err := command.Wait(); err != nil {
 		t.Error(err)
 	}
 }
 
-// Other commands end, as when a terminal closes, also if the signal arrives before main.
-func TestHangupEndsOtherCommands(t *testing.T) {
+// TestHangupEndsCommands verifies that SIGHUP before main ends a command other than the daemon, as when its terminal
+// closes.
+func TestHangupEndsCommands(t *testing.T) {
 	t.Parallel()
-	command, lines := startHungUp(t, "inject", "-f", "-", "--config-directory="+t.TempDir())
+	command, lines := startWithHangup(t, "inject", "-f", "-", "--config-directory="+t.TempDir())
 	for lines.Scan() {
 	}
 	exit, ok := errors.AsType[*exec.ExitError](command.Wait())
 	if !ok {
-		t.Fatal("the process ended well")
+		t.Fatal("the process ended without an error")
 	}
 	if status, _ := exit.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGHUP {
-		t.Errorf("the process ended with %v", exit)
+		t.Errorf("the process ended with %v, want SIGHUP", exit)
 	}
 }

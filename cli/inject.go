@@ -7,105 +7,111 @@ import (
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
 	"k8s-sidecar-injector/conf"
 )
 
-// injectFlags are those of the inject command.
-type injectFlags struct {
-	manifestFlags
-	diff bool
+// injectOptions are the options of the inject command.
+type injectOptions struct {
+	manifests manifestOptions
+	diff      bool
 }
 
-func newInject(process Process) *cobra.Command {
+func newInject(streams IOStreams) *cobra.Command {
+	o := new(injectOptions)
 	command := &cobra.Command{
 		Use:   "inject -f FILE|-",
 		Short: "Inject sidecars into manifests, as the webhook would",
-		Long: "Reads manifests, YAML or JSON, and prints them as YAML with the sidecars that their pods ask for.\n" +
-			"Pods, lists and everything with a pod template of apps, batch and core are looked into; all else is\n" +
-			"printed as it was. A manifest that changes loses its comments and the order of its fields. What was\n" +
-			"done to each is said on standard error. If a pod would be denied, or if the API server would reject it\n" +
-			"because of its sidecars, nothing is printed and the exit code is 1. In CI, --on-unknown=deny does the\n" +
-			"same for pods that request a sidecar that does not exist.",
-		Args: onlyFlags,
+		Long: "Reads manifests, YAML or JSON, and prints them as YAML with the sidecars that their pods request.\n" +
+			"Pods, lists and all kinds with a pod template in apps, batch and core are injected; others are printed\n" +
+			"unchanged. A manifest that changes loses its comments and the order of its fields. Standard error shows\n" +
+			"the result for each object. If a pod would be denied, or if the API server would reject it because of\n" +
+			"its sidecars, nothing is printed and the exit code is 1. In CI, --on-unknown=deny does the same for pods\n" +
+			"that request a sidecar that does not exist.",
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return o.run(command.Context(), streams)
+		},
 	}
-	var f injectFlags
-	flags := newFlagSet(command.Flags())
-	f.define(flags)
-	flags.BoolVar(&f.diff, "diff", false, "print a unified diff instead")
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		return f.run(command.Context(), process)
-	}
+	o.AddFlags(command.Flags())
 	return command
 }
 
-func (f *injectFlags) run(ctx context.Context, process Process) error {
-	policy, faults := f.check(process)
-	if err := listed(faults); err != nil {
+func (o *injectOptions) AddFlags(flags *pflag.FlagSet) {
+	o.manifests.AddFlags(flags)
+	flags.BoolVar(&o.diff, "diff", false, "print a unified diff instead")
+}
+
+func (o *injectOptions) run(ctx context.Context, streams IOStreams) error {
+	err := readEnvironment(o.manifests.flags, streams.Getenv)
+	if err := aggregate(err, o.manifests.Validate()); err != nil {
 		return err
 	}
-	definitions, err := f.source(process.Stderr).Documents(ctx)
+	definitions, err := o.manifests.readDefinitions(ctx, streams.ErrOut)
 	if err != nil {
 		return err
 	}
-	snapshot, err := f.snapshot(ctx, definitions, process.Stderr)
+	injector, err := o.manifests.newInjector(ctx, definitions, streams.ErrOut)
 	if err != nil {
 		return err
 	}
-	documents, err := f.read(process.Stdin)
+	manifests, err := o.manifests.readManifests(streams.In)
 	if err != nil {
 		return err
 	}
-	offline := &offline{snapshot: snapshot, policy: policy, namespace: f.namespace, report: process.Stderr}
-	output, err := f.inject(offline, documents)
+	output, err := o.injectAll(injector, manifests)
 	if err != nil {
 		return err
 	}
-	_, err = process.Stdout.Write(output)
+	_, err = streams.Out.Write(output)
 	return err
 }
 
-// inject gives all manifests, or the diffs of those that change. Everything is looked at
-// before anything is given, and all errors are reported.
-func (f *injectFlags) inject(offline *offline, documents []conf.Document) ([]byte, error) {
+// injectAll returns all manifests, or the diffs of those that change. It reports all errors.
+func (o *injectOptions) injectAll(injector *manifestInjector, manifests []conf.Document) ([]byte, error) {
 	var output bytes.Buffer
-	failed := each(documents, offline.report, func(document conf.Document) error {
-		text, err := f.one(offline, document)
+	failed := visitManifests(manifests, injector.report, func(document conf.Document) error {
+		text, err := o.inject(injector, document)
 		if err != nil {
 			return err
 		}
-		if output.Len() > 0 && !f.diff {
+		if output.Len() > 0 && !o.diff {
 			output.WriteString("---\n")
 		}
 		output.Write(text)
 		return nil
 	})
 	if failed > 0 {
-		return nil, fmt.Errorf("manifests that could not be injected: %d of %d; nothing was printed", failed, len(documents))
+		return nil, fmt.Errorf("manifests that could not be injected: %d of %d; nothing was printed",
+			failed, len(manifests))
 	}
 	return output.Bytes(), nil
 }
 
-// one gives a document with its sidecars, or what changes in it. Each error has its place. A
-// document that nothing is injected into is given byte for byte.
-func (f *injectFlags) one(offline *offline, document conf.Document) ([]byte, error) {
+// inject returns a manifest with its sidecars, or its diff. An unchanged manifest is returned byte for byte.
+func (o *injectOptions) inject(injector *manifestInjector, document conf.Document) ([]byte, error) {
 	object, err := document.JSON()
 	if err != nil {
 		return nil, err
 	}
-	injected, err := offline.document(document, object, offline.inject)
-	if err != nil {
+	injected, err := injector.visit(document, object, injector.inject)
+	switch {
+	case err != nil:
 		return nil, err
+	case !bytes.Equal(object, injected):
+		return o.format(document, object, injected)
+	case o.diff:
+		return nil, nil
 	}
-	if bytes.Equal(object, injected) {
-		if f.diff {
-			return nil, nil
-		}
-		return verbatim(document.Content), nil
-	}
+	return append(bytes.Trim(document.Content, "\r\n"), '\n'), nil
+}
+
+// format returns the injected object, or the diff, as YAML.
+func (o *injectOptions) format(document conf.Document, object, injected []byte) ([]byte, error) {
 	after, err := yaml.JSONToYAML(injected)
-	if err != nil || !f.diff {
+	if err != nil || !o.diff {
 		return after, err
 	}
 	before, err := yaml.JSONToYAML(object)
@@ -114,9 +120,4 @@ func (f *injectFlags) one(offline *offline, document conf.Document) ([]byte, err
 		name = fmt.Sprintf("%s document %d", name, document.Origin.Index+1)
 	}
 	return diff.Diff(name, before, name+" (injected)", after), err
-}
-
-// verbatim is the document between its separators.
-func verbatim(content []byte) []byte {
-	return append(bytes.Trim(content, "\r\n"), '\n')
 }

@@ -7,40 +7,63 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
 )
 
-// The values of --log-format. Without it, the format depends on where the log goes.
+// The values of --log-format. The default depends on the output.
 const (
 	formatJSON    = "json"
 	formatConsole = "console"
 )
 
-// logFlags are the flags of the log.
-type logFlags struct {
-	flagSet
+// loggingOptions configure the log.
+type loggingOptions struct {
+	flags     *pflag.FlagSet
 	level     string
 	format    string
 	verbosity string
 }
 
-func (l *logFlags) define(flags flagSet) {
-	l.flagSet = flags
-	flags.StringVar(&l.level, "log-level", "info", "debug, info, warn or error")
-	flags.env("log-level", "LOG_LEVEL")
-	flags.StringVar(&l.format, "log-format", "", "json or console (default json, but console on a terminal and with --dev)")
-	flags.env("log-format", "LOG_FORMAT")
-	flags.StringVarP(&l.verbosity, "v", "v", "", "the original's log level as a number")
-	flags.Bool("logtostderr", true, "accepted and ignored, as the log goes to standard error anyway")
+func (o *loggingOptions) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringVar(&o.level, "log-level", "info", "debug, info, warn or error")
+	bindEnv(flags, "log-level", "LOG_LEVEL")
+	flags.StringVar(&o.format, "log-format", "",
+		"json or console (default json, but console on a terminal and with --dev)")
+	bindEnv(flags, "log-format", "LOG_FORMAT")
+	flags.StringVarP(&o.verbosity, "v", "v", "", "numeric log level of the original")
+	flags.Bool("logtostderr", true, "ignored; the log always goes to standard error")
 	for _, legacy := range []string{"v", "logtostderr"} {
 		flags.Lookup(legacy).Hidden = true
 	}
 }
 
-// parseLevel reads a level by name or, as the original had it, by number: up to 3 is info,
-// above is debug.
+func (o *loggingOptions) Validate() error {
+	_, err := o.parseLevel()
+	switch o.format {
+	case "", formatJSON, formatConsole:
+		return err
+	}
+	return aggregate(err,
+		flagError(o.flags, "log-format", "%q is neither %s nor %s", o.format, formatJSON, formatConsole))
+}
+
+// parseLevel returns the level, or info and an error. The original's flag --v overrides the variable LOG_LEVEL.
+func (o *loggingOptions) parseLevel() (zerolog.Level, error) {
+	name, text := "log-level", o.level
+	if setOnCommandLine(o.flags, "v") && !setOnCommandLine(o.flags, "log-level") {
+		name, text = "v", o.verbosity
+	}
+	level, err := parseLevel(text)
+	if err != nil {
+		return zerolog.InfoLevel, flagError(o.flags, name, "%w", err)
+	}
+	return level, nil
+}
+
+// parseLevel parses the name of a level or a number of the original: 0 to 3 are info, higher numbers are debug.
 func parseLevel(text string) (zerolog.Level, error) {
 	switch text {
 	case "debug", "info", "warn", "error":
@@ -58,50 +81,32 @@ func parseLevel(text string) (zerolog.Level, error) {
 	return zerolog.InfoLevel, nil
 }
 
-// logger returns the logger of the daemon, which writes to the buffered form of the file. The console
-// form is for people, the JSON form has one event a line.
-func (l *logFlags) logger(file io.Writer, w *logWriter, dev bool) (zerolog.Logger, error) {
-	var faults *multierror.Error
-	flag, text := "log-level", l.level
-	if l.given("v") && !l.given("log-level") {
-		flag, text = "v", l.verbosity
-	}
-	level, err := parseLevel(text)
-	if err != nil {
-		faults = multierror.Append(faults, fmt.Errorf("%s: %w", l.named(flag), err))
-	}
-	var out io.Writer = w
-	switch l.format {
-	case formatJSON:
-	case formatConsole:
-		out = console(file, w)
-	case "":
-		if dev || terminal(file) {
-			out = console(file, w)
-		}
-	default:
-		faults = multierror.Append(faults, fmt.Errorf("%s: %q is neither %s nor %s", l.named("log-format"), l.format, formatJSON, formatConsole))
-	}
-	if faults != nil {
-		return zerolog.Nop(), faults
-	}
-	log := zerolog.New(out).Level(level).Hook(timestamp{})
-	w.recovered = func(lines uint64) {
-		log.Warn().Uint64("lines", lines).Msg("log lines were dropped: the reader of standard error was too slow")
-	}
-	return log, nil
+// newLogger returns the logger of the daemon and its buffered output, which the caller must close. Invalid options
+// are replaced by the defaults, so that the start can log before it fails.
+func (o *loggingOptions) newLogger(stderr io.Writer, dev bool) (zerolog.Logger, *logWriter) {
+	w := newLogWriter(stderr)
+	level, _ := o.parseLevel()
+	log := zerolog.New(o.encoder(w, isTerminal(stderr), dev)).Level(level).Hook(timestamp{})
+	w.start(func(lines uint64) {
+		log.Warn().Uint64("lines", lines).Msg("log lines dropped: the reader of standard error is too slow")
+	})
+	return log, w
 }
 
-func console(file, w io.Writer) io.Writer {
-	return zerolog.ConsoleWriter{Out: w, NoColor: !terminal(file), TimeFormat: time.TimeOnly}
+// encoder returns a writer that converts the lines of zerolog to the format.
+func (o *loggingOptions) encoder(w io.Writer, terminal, dev bool) io.Writer {
+	if o.format == formatConsole || o.format == "" && (dev || terminal) {
+		return zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: time.TimeOnly}
+	}
+	return w
 }
 
-func terminal(w io.Writer) bool {
+func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(file.Fd())
 }
 
-// timestamp adds the time in UTC with milliseconds, without touching zerolog's globals.
+// timestamp adds the time in UTC with milliseconds. It does not use the global variables of zerolog.
 type timestamp struct{}
 
 // Run implements zerolog.Hook.

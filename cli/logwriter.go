@@ -10,95 +10,94 @@ import (
 )
 
 const (
-	// maxPending is how many bytes of the log wait for a reader that is slow: some thousands of lines.
-	maxPending = 1 << 20
-	// flushTimeout is how long the end of the program waits for the reader of the log.
-	flushTimeout = time.Second
+	// maxBuffered is the size of the buffer in bytes, enough for thousands of lines.
+	maxBuffered = 1 << 20
+	// logCloseTimeout limits how long close waits for the output.
+	logCloseTimeout = time.Second
 )
 
-// logWriter writes the log without ever blocking who logs. While the reader stalls, lines wait in a
-// buffer; once that is full, they are dropped and counted. It is safe for concurrent use.
+// logWriter is a buffered writer that never blocks. While the output blocks, lines are buffered. If the buffer is full,
+// lines are dropped and counted. It is safe for concurrent use.
 //
-// Zerolog's diode is similar, but counts what it drops only when the reader is back, bounds lines
-// rather than bytes, and cannot be closed while the reader stalls.
+// Zerolog's diode is similar, but it counts dropped lines only after the output unblocks, limits the number of lines
+// rather than bytes, and cannot be closed while the output blocks.
 type logWriter struct {
 	out     io.Writer
 	dropped atomic.Uint64
+	done    chan struct{} // closed when all lines are written after close
 
-	// recovered is called with the number of lines dropped when the reader is back. It may log.
-	recovered func(lines uint64)
-
-	mutex   sync.Mutex
-	changed sync.Cond
-	pending []byte
-	closed  bool
-	done    chan struct{}
+	mutex    sync.Mutex
+	changed  sync.Cond // buffer or closed
+	buffered []byte
+	closed   bool
 }
 
-// newLogWriter returns a writer to which nothing is written before start.
+// newLogWriter returns a writer that only buffers until start is called.
 func newLogWriter(out io.Writer) *logWriter {
-	l := &logWriter{out: out, done: make(chan struct{}), recovered: func(uint64) {}}
-	l.changed.L = &l.mutex
-	return l
+	w := &logWriter{out: out, done: make(chan struct{})}
+	w.changed.L = &w.mutex
+	return w
 }
 
-// start begins to write. It must be called once, and close afterwards.
-func (l *logWriter) start() {
-	go l.run()
+// start starts writing to the output. After lines were dropped and the output has unblocked, it calls the function
+// with their number. The function may write to w.
+func (w *logWriter) start(recovered func(lines uint64)) {
+	go w.run(recovered)
 }
 
-// metric returns the counter of lines dropped.
-func (l *logWriter) metric() prometheus.Collector {
+// metric returns the counter of dropped lines.
+func (w *logWriter) metric() prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "sidecar_injector_log_lines_dropped_total",
 		Help: "Log lines dropped because the reader of standard error was too slow.",
-	}, func() float64 { return float64(l.dropped.Load()) })
+	}, func() float64 { return float64(w.dropped.Load()) })
 }
 
-// Write implements io.Writer. It drops the line if the buffer is full, which is no error.
-func (l *logWriter) Write(line []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	if len(l.pending)+len(line) > maxPending {
-		l.dropped.Add(1)
+// Write buffers or drops the line. It never fails.
+func (w *logWriter) Write(line []byte) (int, error) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if len(w.buffered)+len(line) > maxBuffered {
+		w.dropped.Add(1)
 		return len(line), nil
 	}
-	l.pending = append(l.pending, line...)
-	l.changed.Signal()
+	w.buffered = append(w.buffered, line...)
+	w.changed.Signal()
 	return len(line), nil
 }
 
-// run writes what is pending until close, and then the rest.
-func (l *logWriter) run() {
-	defer close(l.done)
-	var lines []byte
+// run writes the buffer to the output until close is called and the buffer is empty.
+func (w *logWriter) run(recovered func(lines uint64)) {
+	defer close(w.done)
 	var reported uint64
-	for {
-		l.mutex.Lock()
-		for len(l.pending) == 0 && !l.closed {
-			l.changed.Wait()
-		}
-		l.pending, lines = lines[:0], l.pending
-		l.mutex.Unlock()
-		if len(lines) == 0 {
-			return
-		}
-		if dropped := l.dropped.Load(); dropped > reported {
-			l.recovered(dropped - reported) // now there is room for its line
+	for lines := w.take(nil); len(lines) > 0; lines = w.take(lines) {
+		if dropped := w.dropped.Load(); dropped > reported {
+			recovered(dropped - reported) // take has emptied the buffer
 			reported = dropped
 		}
-		_, _ = l.out.Write(lines) // there is nowhere to report an error
+		_, _ = w.out.Write(lines) // an error could only be logged
 	}
 }
 
-// close writes what is pending, for flushTimeout at most.
-func (l *logWriter) close() {
-	l.mutex.Lock()
-	l.closed = true
-	l.changed.Signal()
-	l.mutex.Unlock()
+// take waits for lines and returns them. It returns none after close. It reuses the memory of the previous lines.
+func (w *logWriter) take(previous []byte) (lines []byte) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	for len(w.buffered) == 0 && !w.closed {
+		w.changed.Wait()
+	}
+	w.buffered, lines = previous[:0], w.buffered
+	return lines
+}
+
+// close writes the buffer to the output. It returns after logCloseTimeout even if the output blocks.
+func (w *logWriter) close() {
+	w.mutex.Lock()
+	w.closed = true
+	w.changed.Signal()
+	w.mutex.Unlock()
 	select {
-	case <-l.done:
-	case <-time.After(flushTimeout):
+	case <-w.done:
+	case <-time.After(logCloseTimeout):
 	}
 }

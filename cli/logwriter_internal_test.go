@@ -13,7 +13,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Lines are written in their order, and all of them before close returns.
+// TestLogWriter verifies that close writes all lines, in order.
 func TestLogWriter(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -21,7 +21,7 @@ func TestLogWriter(t *testing.T) {
 	var want strings.Builder
 	fmt.Fprintln(w, "before start")
 	fmt.Fprintln(&want, "before start")
-	w.start()
+	w.start(nil)
 	for n := range 10_000 {
 		fmt.Fprintln(w, n)
 		fmt.Fprintln(&want, n)
@@ -35,16 +35,15 @@ func TestLogWriter(t *testing.T) {
 	}
 }
 
-// While nobody reads, lines are dropped and counted, in bounded memory. When the reader is back, the
-// log says how many were dropped.
-func TestLogWriterStalls(t *testing.T) {
+// TestLogWriterDrops verifies that lines are dropped and counted while the output blocks, that the memory is bounded,
+// and that the number of dropped lines is logged afterwards.
+func TestLogWriterDrops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reader, pipe := io.Pipe()
 		w := newLogWriter(pipe)
 		log := zerolog.New(w)
-		w.recovered = func(lines uint64) { log.Warn().Uint64("lines", lines).Msg("dropped") }
-		w.start()
+		w.start(func(lines uint64) { log.Warn().Uint64("lines", lines).Msg("dropped") })
 		line := strings.Repeat("x", 1000)
 		const lines = 10_000
 		for range lines {
@@ -52,10 +51,10 @@ func TestLogWriterStalls(t *testing.T) {
 		}
 		synctest.Wait()
 		dropped := w.dropped.Load()
-		if dropped < lines-2*maxPending/1000 || dropped >= lines {
+		if dropped < lines-2*maxBuffered/1000 || dropped >= lines {
 			t.Errorf("%d lines were dropped", dropped)
 		}
-		if size := cap(w.pending); size > 2*maxPending {
+		if size := cap(w.buffered); size > 2*maxBuffered {
 			t.Errorf("%d bytes are pending", size)
 		}
 		var got bytes.Buffer
@@ -72,22 +71,23 @@ func TestLogWriterStalls(t *testing.T) {
 		}
 		want := fmt.Sprintf(`{"level":"warn","lines":%d,"message":"dropped"}`, dropped)
 		if text := got.String(); !strings.HasSuffix(text, want+"\n") || uint64(strings.Count(text, "\n")) != lines-dropped+1 {
-			t.Errorf("want %s at the end of %d lines, got %d lines: %s", want, lines-dropped+1, strings.Count(text, "\n"), text[len(text)-100:])
+			t.Errorf("want %s at the end of %d lines, got %d lines: %s",
+				want, lines-dropped+1, strings.Count(text, "\n"), text[len(text)-100:])
 		}
 	})
 }
 
-// A reader that has stalled does not delay the end of the program.
-func TestLogWriterClosesInTime(t *testing.T) {
+// TestLogWriterCloseTimeout verifies that close returns although the output blocks.
+func TestLogWriterCloseTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reader, pipe := io.Pipe()
 		w := newLogWriter(pipe)
-		w.start()
+		w.start(nil)
 		fmt.Fprintln(w, "line")
 		start := time.Now()
 		w.close()
-		if took := time.Since(start); took != flushTimeout {
+		if took := time.Since(start); took != logCloseTimeout {
 			t.Errorf("close took %s", took)
 		}
 		_ = reader.CloseWithError(errors.New("the end of the test"))

@@ -14,7 +14,7 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// manifest is what is read of an object to find its pod.
+// manifest contains the fields of an object that are needed to find and name its pod.
 type manifest struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -27,27 +27,26 @@ type manifest struct {
 	Items jsontext.Value `json:"items"`
 }
 
-// kindOfItem is what an object in a list is where it does not say so itself.
-type kindOfItem struct {
+// itemKind is the default kind of an object in a list.
+type itemKind struct {
 	apiVersion, kind string
 }
 
-func newManifest(object []byte, item kindOfItem) (*manifest, error) {
+// newManifest decodes an object. Its errors begin with the name of the object if that could be decoded.
+func newManifest(object []byte, item itemKind) (*manifest, error) {
 	m := new(manifest)
 	if err := jsonv2.Unmarshal(object, m); err != nil {
-		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefixed(m), mutate.DecodeError(err, ""))
+		return nil, fmt.Errorf("%snot a Kubernetes object: %w", m.errorPrefix(), mutate.DecodeError(err, ""))
 	}
 	m.Kind, m.APIVersion = cmp.Or(m.Kind, item.kind), cmp.Or(m.APIVersion, item.apiVersion)
 	if m.Kind == "" || m.APIVersion == "" {
-		return nil, fmt.Errorf("%snot a Kubernetes object: kind or apiVersion is missing", prefixed(m))
+		return nil, fmt.Errorf("%snot a Kubernetes object: kind or apiVersion is missing", m.errorPrefix())
 	}
 	return m, nil
 }
 
-// list gives the items of a list. An object that only has such a name, or has items that are
-// none, is no list.
-func (m *manifest) list() ([]jsontext.Value, bool) {
-	var items []jsontext.Value
+// items returns the items of a list. An object is a list if its kind ends in List and its items are objects.
+func (m *manifest) items() (items []jsontext.Value, isList bool) {
 	if !strings.HasSuffix(m.Kind, "List") || jsonv2.Unmarshal(m.Items, &items) != nil || items == nil {
 		return nil, false
 	}
@@ -59,22 +58,21 @@ func (m *manifest) list() ([]jsontext.Value, bool) {
 	return items, true
 }
 
-// item is what the API server leaves out in the items of a list of one kind. A plain List has
-// items of any kind.
-func (m *manifest) item() kindOfItem {
+// itemKind returns the kind that the API server omits in the items of a list, such as Deployment in a DeploymentList.
+// The items of a List have their own kinds.
+func (m *manifest) itemKind() itemKind {
 	if m.Kind == "List" {
-		return kindOfItem{}
+		return itemKind{}
 	}
-	return kindOfItem{apiVersion: m.APIVersion, kind: strings.TrimSuffix(m.Kind, "List")}
+	return itemKind{apiVersion: m.APIVersion, kind: strings.TrimSuffix(m.Kind, "List")}
 }
 
-// title names an object as kubectl does, deployment/web, or by as much of that as it has.
-func title(m *manifest) string {
+// title returns the name in the notation of kubectl, such as deployment/web. The kind or the name may be missing.
+func (m *manifest) title() string {
 	return printable(strings.Trim(strings.ToLower(m.Kind)+"/"+m.name(), "/"))
 }
 
-// name is that of the object or, while the API server has not made one yet, the prefix of it
-// followed by `*`.
+// name returns the name, or the prefix of a generated name with a `*`.
 func (m *manifest) name() string {
 	if m.Metadata.Name == "" && m.Metadata.GenerateName != "" {
 		return m.Metadata.GenerateName + "*"
@@ -82,18 +80,17 @@ func (m *manifest) name() string {
 	return m.Metadata.Name
 }
 
-// printable quotes text that would do something else to a terminal, or a table, than to be seen.
+func (m *manifest) errorPrefix() string {
+	if title := m.title(); title != "" {
+		return title + ": "
+	}
+	return ""
+}
+
+// printable quotes text with characters that are not printable, such as terminal escape sequences.
 func printable(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
 		return strconv.Quote(text)
 	}
 	return text
-}
-
-// prefixed is the title for an error about an object, as far as it could be read.
-func prefixed(m *manifest) string {
-	if name := title(m); name != "" {
-		return name + ": "
-	}
-	return ""
 }

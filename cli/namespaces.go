@@ -2,58 +2,57 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 
 	"k8s-sidecar-injector/kube"
-	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/watcher"
 )
 
-// namespaceFlags say whether namespaces ask on behalf of their pods.
-type namespaceFlags struct {
-	flagSet
-	defaults bool
-}
-
 const namespaceDefaults = "namespace-defaults"
 
-func (n *namespaceFlags) define(flags flagSet) {
-	n.flagSet = flags
-	flags.BoolVar(&n.defaults, namespaceDefaults, false, "let the annotation request of a namespace apply to its pods that have none")
-	flags.env(namespaceDefaults, "SIDECAR_INJECTOR_NAMESPACE_DEFAULTS")
+// namespaceOptions enable the default request of namespaces.
+type namespaceOptions struct {
+	enabled bool
 }
 
-// namespaces gives the annotations of the namespaces; nil where they do not count.
-func (n *namespaceFlags) namespaces(cluster *clusterFlags, policy *mutate.Policy, log zerolog.Logger) (*watcher.Namespaces, error) {
-	if !n.defaults {
-		return nil, nil //nolint:nilnil // none is what was asked for
+func (o *namespaceOptions) AddFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&o.enabled, namespaceDefaults, false,
+		"apply the annotation request of a namespace to its pods that do not have the annotation")
+	bindEnv(flags, namespaceDefaults, "SIDECAR_INJECTOR_NAMESPACE_DEFAULTS")
+}
+
+// newNamespaces returns the source of the annotation of all namespaces, or nil if it is disabled.
+func (o *namespaceOptions) newNamespaces(
+	cluster *clusterOptions, annotation string, log zerolog.Logger,
+) (*watcher.Namespaces, error) {
+	if !o.enabled {
+		return nil, nil //nolint:nilnil // disabled
 	}
-	config, err := cluster.config(namespaceDefaults)
-	if err := listed(multierror.Append(nil, err, cluster.check())); err != nil {
+	config, err := cluster.newConfig()
+	if err != nil {
 		return nil, err
 	}
 	client, err := newNamespaceClient(config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cluster.named("kubeconfig"), err)
+		return nil, err
 	}
-	return watcher.NewNamespaces(client, policy.RequestAnnotation(), log), nil
+	return watcher.NewNamespaces(client, annotation, log), nil
 }
 
-// What is asked of the API server for reviews is bounded, and more than a new namespace a time takes.
+// Reviews can cause requests for namespaces. These limits exceed the rate at which namespaces are created.
 const (
-	questionsPerSecond = 50
-	questionsAtOnce    = 100
+	namespaceQPS   = 50
+	namespaceBurst = 100
 )
 
-// namespaceClient is a client of the metadata of namespaces. The one of client-go/metadata is larger,
-// and takes whole objects for an answer.
+// namespaceClient is a client of the metadata of namespaces. Unlike that of client-go/metadata, it is small and rejects
+// whole objects.
 type namespaceClient struct {
 	*metadataClient
 	lister *metadataClient
@@ -63,7 +62,7 @@ type metadataClient = kube.Client[*metav1.PartialObjectMetadata, *metav1.Partial
 
 func newNamespaceClient(config *rest.Config) (client namespaceClient, err error) {
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = questionsPerSecond, questionsAtOnce
+	config.QPS, config.Burst = namespaceQPS, namespaceBurst
 	client.metadataClient, err = newMetadataClient(config, "PartialObjectMetadata")
 	if err != nil {
 		return client, err
@@ -72,12 +71,14 @@ func newNamespaceClient(config *rest.Config) (client namespaceClient, err error)
 	return client, err
 }
 
-// List asks for a list, which the API server gives to nobody who asks for an object.
-func (n namespaceClient) List(ctx context.Context, options metav1.ListOptions) (*metav1.PartialObjectMetadataList, error) {
-	return n.lister.List(ctx, options)
+// List lists the metadata. The API server returns a list only if the Accept header names the kind of the list.
+func (c namespaceClient) List(
+	ctx context.Context, options metav1.ListOptions,
+) (*metav1.PartialObjectMetadataList, error) {
+	return c.lister.List(ctx, options)
 }
 
-// newMetadataClient makes a client that takes no other answer than this kind.
+// newMetadataClient returns a client that accepts only the kind.
 func newMetadataClient(config *rest.Config, kind string) (*metadataClient, error) {
 	as := ";as=" + kind + ";g=meta.k8s.io;v=v1"
 	config = rest.CopyConfig(config)

@@ -18,48 +18,46 @@ import (
 )
 
 const (
-	// mostQueued is how many events may wait to be written; 2 MB of them at most.
-	mostQueued = 1000
-	// mostWrites is how many events are written in a second, and mostAtOnce after a pause, however
-	// many owners there are: a user can make up as many as they like.
-	mostWrites = 5
-	mostAtOnce = 30
-	// writeTime is how long an API server may take for one event.
-	writeTime = 5 * time.Second
-	// flushTime is how long events are written on after the end.
-	flushTime = 2 * time.Second
-	// silence is how long nothing more is said of events that were lost.
-	silence = time.Minute
+	// maxQueuedEvents bounds the queue, to about 2 MB.
+	maxQueuedEvents = 1000
+	// eventQPS and eventBurst limit the writes. Users can create any number of owners, so a limit per owner, which the
+	// correlator has, is not enough.
+	eventQPS   = 5
+	eventBurst = 30
+	// eventWriteTimeout limits one write.
+	eventWriteTimeout = 5 * time.Second
+	// eventFlushTimeout limits the writes after the end of the context.
+	eventFlushTimeout = 2 * time.Second
+	// lostEventsLogInterval is the minimum interval between logs about lost events.
+	lostEventsLogInterval = time.Minute
 )
 
-// recorder writes events to the API server, one after the other. It is a server.Recorder.
+// recorder implements server.Recorder. It writes events to the API server, one at a time.
 //
-// What client-go's correlator makes of them is written: events of the same text are one that
-// counts, many of different text become one, and each owner gets 25 writes at first and one in
-// five minutes then. client-go's EventBroadcaster, which is the usual way to the correlator, is
-// not used: it logs each event that it loses, tries each for two minutes, and drops at its end
-// what waits.
+// It uses the correlator of client-go: equal events increment a count, many similar events become one, and each owner
+// gets 25 writes and then one in five minutes. It does not use the EventBroadcaster of client-go, which logs each lost
+// event, retries each for two minutes, and drops queued events at the end.
 type recorder struct {
-	client rest.Interface // of the group without a name
+	client rest.Interface // of the core group
 	queue  chan server.Event
-	lost   atomic.Int64 // since something was said of it
+	lost   atomic.Int64 // since lastLogged
 	log    zerolog.Logger
 
-	// What follows is of Run alone.
+	// Only Run uses these fields.
 	correlator *record.EventCorrelator
-	failure    error // the last one
-	said       time.Time
+	lastErr    error
+	lastLogged time.Time
 }
 
 func newRecorder(client rest.Interface, log zerolog.Logger) *recorder {
 	return &recorder{
 		client: client, log: log,
-		queue:      make(chan server.Event, mostQueued),
+		queue:      make(chan server.Event, maxQueuedEvents),
 		correlator: record.NewEventCorrelatorWithOptions(record.CorrelatorOptions{}),
 	}
 }
 
-// Record takes an event, or drops it where too many wait. It never waits.
+// Record enqueues an event, or drops it if the queue is full. It never blocks.
 func (r *recorder) Record(event server.Event) {
 	select {
 	case r.queue <- event:
@@ -68,26 +66,26 @@ func (r *recorder) Record(event server.Event) {
 	}
 }
 
-// Run writes events until the context ends, and what waits then for a moment more. It always
-// gives nil: that events are lost is no reason to stop.
+// Run writes events until ctx ends. It then writes the queued events, for eventFlushTimeout at most. It always returns
+// nil: a lost event is no reason to stop.
 func (r *recorder) Run(ctx context.Context) error {
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	context.AfterFunc(ctx, func() { time.AfterFunc(flushTime, stop) })
+	context.AfterFunc(ctx, func() { time.AfterFunc(eventFlushTimeout, stop) })
 	for {
 		select {
 		case event := <-r.queue:
 			r.write(writing, event)
-			r.complain(silence)
+			r.logLost(lostEventsLogInterval)
 		case <-ctx.Done():
 			r.flush(writing)
-			r.complain(0)
+			r.logLost(0)
 			return nil
 		}
 	}
 }
 
-// flush writes what waits, until the context ends.
+// flush writes the queued events. After ctx has ended, each write fails at once.
 func (r *recorder) flush(ctx context.Context) {
 	for {
 		select {
@@ -99,8 +97,8 @@ func (r *recorder) flush(ctx context.Context) {
 	}
 }
 
-// write writes what the correlator makes of an event. It is not tried again: if the pod is, then
-// there is another event.
+// write writes an event, unless the correlator skips it. It does not retry: if the pod is created again, there is
+// another event.
 func (r *recorder) write(ctx context.Context, event server.Event) {
 	result, err := r.correlator.EventCorrelate(newEvent(event, metav1.Now()))
 	if err == nil && result.Skip {
@@ -108,24 +106,25 @@ func (r *recorder) write(ctx context.Context, event server.Event) {
 	}
 	var stored *corev1.Event
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, writeTime)
+		ctx, cancel := context.WithTimeout(ctx, eventWriteTimeout)
 		defer cancel()
-		result.Event.ReportingController = programName // which that of many lacks
+		result.Event.ReportingController = programName // the correlator does not copy it
 		stored, err = r.store(ctx, result.Event, result.Patch)
 	}
 	if err != nil {
-		r.failure = err
+		r.lastErr = err
 		r.lost.Add(1)
 		return
 	}
 	r.correlator.UpdateState(stored)
 }
 
-// store creates an event, or patches one that was stored before. That one may have expired.
+// store creates an event, or patches it if it was created before and has not expired.
 func (r *recorder) store(ctx context.Context, event *corev1.Event, patch []byte) (*corev1.Event, error) {
 	stored := new(corev1.Event)
 	if event.Count > 1 {
-		err := r.client.Patch(types.StrategicMergePatchType).Namespace(event.Namespace).Resource("events").Name(event.Name).Body(patch).Do(ctx).Into(stored)
+		err := r.client.Patch(types.StrategicMergePatchType).
+			Namespace(event.Namespace).Resource("events").Name(event.Name).Body(patch).Do(ctx).Into(stored)
 		if !apierrors.IsNotFound(err) {
 			return stored, err
 		}
@@ -134,17 +133,17 @@ func (r *recorder) store(ctx context.Context, event *corev1.Event, patch []byte)
 	return stored, r.client.Post().Namespace(event.Namespace).Resource("events").Body(event).Do(ctx).Into(stored)
 }
 
-// complain logs how many events were lost, and the last reason, unless it did so just before.
-func (r *recorder) complain(silence time.Duration) {
-	if r.lost.Load() == 0 || time.Since(r.said) < silence {
+// logLost logs the number of lost events and the last error, unless it did so within the interval.
+func (r *recorder) logLost(interval time.Duration) {
+	if r.lost.Load() == 0 || time.Since(r.lastLogged) < interval {
 		return
 	}
-	r.said = time.Now()
-	r.log.Warn().AnErr("error", r.failure).Int64("lost", r.lost.Swap(0)).Msg("events could not be recorded")
-	r.failure = nil
+	r.lastLogged = time.Now()
+	r.log.Warn().AnErr("error", r.lastErr).Int64("lost", r.lost.Swap(0)).Msg("events could not be recorded")
+	r.lastErr = nil
 }
 
-// newEvent is an event as client-go's recorder makes it.
+// newEvent returns an event with the fields that client-go's recorder sets.
 func newEvent(event server.Event, now metav1.Time) *corev1.Event {
 	return &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{

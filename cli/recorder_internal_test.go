@@ -7,10 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,35 +23,32 @@ import (
 	"k8s-sidecar-injector/server"
 )
 
-// eventServer is what an API server is to a recorder: it keeps what it is sent, and answers by the
-// handler.
+// eventServer is an API server that stores events. It is a http.RoundTripper, so that tests can use a fake clock.
 type eventServer struct {
-	*httptest.Server
+	handler  http.HandlerFunc // nil to return what is stored
 	mutex    sync.Mutex
 	requests []string // method and path
 	events   []corev1.Event
 }
 
-// newEventServer starts one. A handler that is nil stores everything.
-func newEventServer(t *testing.T, handler http.HandlerFunc) *eventServer {
-	t.Helper()
-	s := new(eventServer)
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		event := s.keep(r, body)
-		if handler != nil {
-			handler(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
+func (s *eventServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	event := s.store(r, body)
+	w := httptest.NewRecorder()
+	w.Header().Set("Content-Type", "application/json")
+	if s.handler != nil {
+		s.handler(w, r)
+	} else {
 		_ = json.NewEncoder(w).Encode(event)
-	}))
-	t.Cleanup(s.Close)
-	return s
+	}
+	return w.Result(), r.Context().Err()
 }
 
-// keep stores an event, or what a patch makes of it.
-func (s *eventServer) keep(r *http.Request, body []byte) corev1.Event {
+// store stores a new or patched event and returns it.
+func (s *eventServer) store(r *http.Request, body []byte) corev1.Event {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.requests = append(s.requests, r.Method+" "+r.URL.Path)
@@ -64,14 +61,14 @@ func (s *eventServer) keep(r *http.Request, body []byte) corev1.Event {
 	}
 	for i := range s.events {
 		if strings.HasSuffix(r.URL.Path, "/"+s.events[i].Name) {
-			_ = json.Unmarshal(body, &s.events[i]) // no list is patched, so this is a merge
+			_ = json.Unmarshal(body, &s.events[i]) // patches contain no lists
 			return s.events[i]
 		}
 	}
 	return event
 }
 
-// stored are the events, without what differs each time.
+// stored returns the events without timestamps and without the timestamps in their names.
 func (s *eventServer) stored() []corev1.Event {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -84,58 +81,52 @@ func (s *eventServer) stored() []corev1.Event {
 	return events
 }
 
-func (s *eventServer) asked() []string {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	return append([]string(nil), s.requests...)
-}
-
-// startRecorder runs a recorder on an API server until the function is called.
-func startRecorder(t *testing.T, url string, log io.Writer) (r *recorder, end func()) {
+// startRecorder runs a recorder until stop is called.
+func startRecorder(t *testing.T, s *eventServer, log io.Writer) (r *recorder, stop func()) {
 	t.Helper()
-	client, _, err := kube.NewRESTClient(&rest.Config{Host: url, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, kube.Core())
+	client, _, err := kube.NewRESTClient(&rest.Config{
+		Host: "http://api", Transport: s, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"},
+	}, kube.Core())
 	if err != nil {
 		t.Fatal(err)
 	}
 	r = newRecorder(client, zerolog.New(log))
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
+	ended := make(chan error)
 	go func() { ended <- r.Run(ctx) }()
-	return r, sync.OnceFunc(func() {
+	return r, func() {
 		cancel()
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(30 * time.Second):
-			t.Error("the recorder does not end")
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
-	})
-}
-
-func unknown(owner, message string) server.Event {
-	return server.Event{
-		Namespace: "team", Owner: mutate.Owner{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: owner, UID: "u2", Controller: true},
-		Reason: server.EventDenied, Message: "unknown_sidecar: " + message,
 	}
 }
 
-// Events of one text are one event that counts, and what waits at the end is written.
+func denied(owner, message string) server.Event {
+	return server.Event{
+		Namespace: "team",
+		Owner:     mutate.Owner{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: owner, UID: "u2", Controller: true},
+		Reason:    server.EventDenied, Message: "unknown_sidecar: " + message,
+	}
+}
+
+// TestRecorder verifies that equal events become one event with a count, and that stop writes queued events.
 func TestRecorder(t *testing.T) {
 	t.Parallel()
-	s := newEventServer(t, nil)
+	s := new(eventServer)
 	log := new(strings.Builder)
-	r, end := startRecorder(t, s.URL, log)
+	r, stop := startRecorder(t, s, log)
 	for range 3 {
-		r.Record(unknown("web-1", "a"))
+		r.Record(denied("web-1", "a"))
 	}
-	r.Record(unknown("No Name", "b"))
-	end()
+	r.Record(denied("No Name", "b"))
+	stop()
 	event := corev1.Event{
 		Type: "Warning", Reason: "PodDenied", Message: "unknown_sidecar: a", Count: 3,
-		InvolvedObject: corev1.ObjectReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Namespace: "team", Name: "web-1", UID: "u2"},
-		Source:         corev1.EventSource{Component: "k8s-sidecar-injector"}, ReportingController: "k8s-sidecar-injector",
+		InvolvedObject: corev1.ObjectReference{
+			APIVersion: "apps/v1", Kind: "ReplicaSet", Namespace: "team", Name: "web-1", UID: "u2",
+		},
+		Source: corev1.EventSource{Component: "k8s-sidecar-injector"}, ReportingController: "k8s-sidecar-injector",
 	}
 	event.APIVersion, event.Kind, event.Name, event.Namespace = "v1", "Event", "web-1", "team"
 	other := *event.DeepCopy()
@@ -143,7 +134,7 @@ func TestRecorder(t *testing.T) {
 	stored := s.stored()
 	for i := range stored {
 		if stored[i].InvolvedObject.Name == "No Name" {
-			other.Name = stored[i].Name // made up, as there can be no event of such a name
+			other.Name = stored[i].Name // generated, because the owner's name is not valid
 		}
 	}
 	if diff := cmp.Diff([]corev1.Event{event, other}, stored); diff != "" || strings.Contains(other.Name, " ") {
@@ -154,106 +145,103 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
-// Thousands of denials are a handful of events, whatever they say, and few writes.
+// TestRecorderAggregates verifies that many denials of one owner become few events and few writes.
 func TestRecorderAggregates(t *testing.T) {
 	t.Parallel()
-	s := newEventServer(t, nil)
-	r, end := startRecorder(t, s.URL, io.Discard)
+	s := new(eventServer)
+	r, stop := startRecorder(t, s, io.Discard)
 	for i := range 900 {
-		r.Record(unknown("web-1", fmt.Sprintf("text %d: %s", i, strings.Repeat("x", 900))))
+		r.Record(denied("web-1", fmt.Sprintf("text %d: %s", i, strings.Repeat("x", 900))))
 	}
-	end()
+	stop()
 	stored := s.stored()
-	if len(stored) < 2 || len(stored) > 10 || len(s.asked()) > 25 {
-		t.Fatalf("%d events of %d writes", len(stored), len(s.asked()))
+	if len(stored) < 2 || len(stored) > 10 || len(s.requests) > 25 {
+		t.Fatalf("got %d events and %d writes", len(stored), len(s.requests))
 	}
 	last := stored[len(stored)-1]
-	if !strings.HasPrefix(last.Message, "(combined from similar events): unknown_sidecar: text ") || last.Count < 10 || len(last.Message) > 1024 ||
-		last.ReportingController != "k8s-sidecar-injector" {
+	if !strings.HasPrefix(last.Message, "(combined from similar events): unknown_sidecar: text ") ||
+		last.Count < 10 || len(last.Message) > 1024 || last.ReportingController != "k8s-sidecar-injector" {
 		t.Errorf("got %+v", last)
 	}
 }
 
-// An event that has expired is made again, with its count.
+// TestRecorderAfterExpiry verifies that an expired event is created again with its count.
 func TestRecorderAfterExpiry(t *testing.T) {
 	t.Parallel()
-	s := newEventServer(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
+	s := &eventServer{handler: func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPatch {
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}`)
 			return
 		}
-		fmt.Fprint(w, `{"kind":"Event","apiVersion":"v1","metadata":{"name":"web-1.0","namespace":"team","resourceVersion":"7"},"count":1}`)
-	})
+		fmt.Fprint(w, `{"kind":"Event","apiVersion":"v1","metadata":{"name":"web-1.0","namespace":"team",`+
+			`"resourceVersion":"7"},"count":1}`)
+	}}
 	log := new(strings.Builder)
-	r, end := startRecorder(t, s.URL, log)
-	r.Record(unknown("web-1", "a"))
-	r.Record(unknown("web-1", "a"))
-	end()
-	if stored := s.stored(); len(stored) != 2 || stored[1].Count != 2 || stored[1].ResourceVersion != "" || log.String() != "" {
-		t.Errorf("got %v, %s, %s", stored, s.asked(), log)
+	r, stop := startRecorder(t, s, log)
+	r.Record(denied("web-1", "a"))
+	r.Record(denied("web-1", "a"))
+	stop()
+	stored := s.stored()
+	if len(stored) != 2 || stored[1].Count != 2 || stored[1].ResourceVersion != "" || log.String() != "" {
+		t.Errorf("got %v, %s, %s", stored, s.requests, log)
 	}
 }
 
-// Of an API server that refuses, there are two lines: one at the first event, one at the end.
-func TestRecorderRefused(t *testing.T) {
+// TestRecorderForbidden verifies that failures are logged at the first event and at the end.
+func TestRecorderForbidden(t *testing.T) {
 	t.Parallel()
-	s := newEventServer(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusForbidden)
-		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no right to do so","reason":"Forbidden","code":403}`)
+	synctest.Test(t, func(t *testing.T) {
+		s := &eventServer{handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"not allowed",`+
+				`"reason":"Forbidden","code":403}`)
+		}}
+		log := new(strings.Builder)
+		r, stop := startRecorder(t, s, log)
+		for i := range 100 {
+			r.Record(denied(fmt.Sprint("web-", i), "a"))
+		}
+		synctest.Wait()
+		stop()
+		const (
+			first = `{"level":"warn","error":"not allowed","lost":1,"message":"events could not be recorded"}`
+			last  = `{"level":"warn","error":"not allowed","lost":99,"message":"events could not be recorded"}`
+		)
+		if diff := cmp.Diff(first+"\n"+last+"\n", log.String()); diff != "" {
+			t.Error(diff)
+		}
 	})
-	log := new(strings.Builder)
-	r, end := startRecorder(t, s.URL, log)
-	for i := range 100 {
-		r.Record(unknown(fmt.Sprint("web-", i), "a"))
-	}
-	deadline := time.Now().Add(30 * time.Second)
-	for len(s.asked()) < 100 && time.Now().Before(deadline) {
-		runtime.Gosched()
-	}
-	end()
-	const (
-		first = `{"level":"warn","error":"no right to do so","lost":1,"message":"events could not be recorded"}`
-		last  = `{"level":"warn","error":"no right to do so","lost":99,"message":"events could not be recorded"}`
-	)
-	if diff := cmp.Diff(first+"\n"+last+"\n", log.String()); diff != "" {
-		t.Error(diff)
-	}
 }
 
-// An API server that does not answer holds up nobody: events are dropped, and the end comes.
+// TestRecorderHangs verifies that Record never blocks, that Run ends and that all lost events are counted, although the
+// API server does not respond.
 func TestRecorderHangs(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
-	s := newEventServer(t, func(http.ResponseWriter, *http.Request) { <-release })
-	t.Cleanup(func() { close(release) })
-	log := new(strings.Builder)
-	r, end := startRecorder(t, s.URL, log)
-	const count = 10_000
-	recorded := make(chan struct{})
-	go func() {
+	synctest.Test(t, func(t *testing.T) {
+		s := &eventServer{handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }}
+		log := new(strings.Builder)
+		r, stop := startRecorder(t, s, log)
+		start := time.Now()
+		const count = 10_000
 		for i := range count {
-			r.Record(unknown(fmt.Sprint("web-", i), "a"))
+			r.Record(denied(fmt.Sprint("web-", i), "a"))
 		}
-		close(recorded)
-	}()
-	select {
-	case <-recorded:
-	case <-time.After(10 * time.Second):
-		t.Fatal("who records waits")
-	}
-	end()
-	lost := 0
-	for line := range strings.Lines(log.String()) {
-		var said struct{ Lost int }
-		if err := json.Unmarshal([]byte(line), &said); err != nil {
-			t.Fatal(err)
+		synctest.Wait()
+		stop()
+		if took := time.Since(start); took > eventFlushTimeout {
+			t.Errorf("took %s, want at most %s", took, eventFlushTimeout)
 		}
-		lost += said.Lost
-	}
-	if lines := strings.Count(log.String(), "\n"); lines > 3 || lost != count {
-		t.Errorf("of %d lost events, the log tells of %d, in %d lines:\n%s", count, lost, lines, log)
-	}
+		lost := 0
+		for line := range strings.Lines(log.String()) {
+			var event struct{ Lost int }
+			if err := json.Unmarshal([]byte(line), &event); err != nil {
+				t.Fatal(err)
+			}
+			lost += event.Lost
+		}
+		if lines := strings.Count(log.String(), "\n"); lines > 3 || lost != count {
+			t.Errorf("got %d of %d lost events in %d lines:\n%s", lost, count, lines, log)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,32 +14,31 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newReload(process Process) *cobra.Command {
+func newReload(streams IOStreams) *cobra.Command {
 	var pid int
 	command := &cobra.Command{
 		Use:   "reload",
-		Short: "Make the serving process read everything again (SIGHUP)",
-		Long: "Sends SIGHUP to the process that serves, found by its executable in /proc, so that a container\n" +
-			"without a shell can be told to reload: kubectl exec POD -- k8s-sidecar-injector reload",
+		Short: "Make the daemon reload the definitions and the certificate (SIGHUP)",
+		Long: "Sends SIGHUP to the daemon, which is found in /proc by its executable. This works in a container without a\n" +
+			"shell: kubectl exec POD -- k8s-sidecar-injector reload",
 		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			return reload(command, process, pid)
+		RunE: func(*cobra.Command, []string) error {
+			return reload(streams.Out, pid, func() *cobra.Command { return newRoot(programName, streams) })
 		},
 	}
-	command.Flags().IntVar(&pid, "pid", 0, "the process, where there are several or no /proc")
+	command.Flags().IntVar(&pid, "pid", 0, "process ID of the daemon, if several run or there is no /proc")
 	return command
 }
 
-func reload(command *cobra.Command, self Process, pid int) error {
+// reload sends SIGHUP to a process, or to the only daemon if pid is 0.
+func reload(out io.Writer, pid int, newTree func() *cobra.Command) (err error) {
 	if pid < 0 {
-		return fmt.Errorf("--pid %d: want the number of a process", pid)
+		return fmt.Errorf("--pid %d: want a process ID", pid)
 	}
 	if pid == 0 {
-		found, err := serving("/proc", func() *cobra.Command { return newRoot(self) })
-		if err != nil {
+		if pid, err = findDaemon("/proc", newTree); err != nil {
 			return err
 		}
-		pid = found
 	}
 	process, err := os.FindProcess(pid)
 	if err == nil {
@@ -47,18 +47,17 @@ func reload(command *cobra.Command, self Process, pid int) error {
 	if err != nil {
 		return fmt.Errorf("send SIGHUP to process %d: %w", pid, err)
 	}
-	fmt.Fprintf(command.OutOrStdout(), "sent SIGHUP to process %d; its log tells what it loaded\n", pid)
+	fmt.Fprintf(out, "sent SIGHUP to process %d; its log contains the result\n", pid)
 	return nil
 }
 
-// serving returns the one other process that runs this executable and serves. The function returns a
-// new command tree.
-func serving(proc string, tree func() *cobra.Command) (int, error) {
+// findDaemon returns the process ID of the only other process that runs this executable as a daemon.
+func findDaemon(proc string, newTree func() *cobra.Command) (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
 	}
-	own, err := os.Stat(self)
+	executable, err := os.Stat(self)
 	if err != nil {
 		return 0, err
 	}
@@ -66,7 +65,7 @@ func serving(proc string, tree func() *cobra.Command) (int, error) {
 	var found []int
 	for _, directory := range directories {
 		pid, err := strconv.Atoi(filepath.Base(directory))
-		if err == nil && pid != os.Getpid() && runs(directory, own) && serves(directory, tree()) {
+		if err == nil && pid != os.Getpid() && runs(directory, executable) && isDaemon(directory, newTree()) {
 			found = append(found, pid)
 		}
 	}
@@ -74,27 +73,27 @@ func serving(proc string, tree func() *cobra.Command) (int, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return 0, errors.New("no other process of this executable serves: name it with --pid")
+		return 0, errors.New("no daemon of this executable runs; set --pid")
 	}
 	slices.Sort(found)
-	return 0, fmt.Errorf("several processes serve, %v: name one with --pid", found)
+	return 0, fmt.Errorf("several daemons run, %v; set --pid", found)
 }
 
-// runs tells whether a process, by its directory in /proc, runs the executable.
+// runs reports whether the process of a directory in /proc runs the executable.
 func runs(directory string, executable os.FileInfo) bool {
 	other, err := os.Stat(filepath.Join(directory, "exe"))
 	return err == nil && os.SameFile(executable, other)
 }
 
-// serves reports whether a process, by its directory in /proc, runs the root command. A SIGHUP would
-// end a process with any other command. The tree parses the arguments as that process did: a word may
-// be a command or the value of a flag.
-func serves(directory string, root *cobra.Command) bool {
+// isDaemon reports whether the process of a directory in /proc runs the root command. SIGHUP ends a process that runs
+// another command. Only the command tree can parse the arguments: a word may be a command or the value of a flag.
+func isDaemon(directory string, root *cobra.Command) bool {
 	line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
 	if err != nil {
 		return false
 	}
 	arguments := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 	command, rest, err := root.Find(arguments[1:])
-	return err == nil && command == root && root.ParseFlags(rest) == nil && root.ValidateArgs(root.Flags().Args()) == nil
+	return err == nil && command == root &&
+		root.ParseFlags(rest) == nil && root.ValidateArgs(root.Flags().Args()) == nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// procOf makes a /proc of processes that run this executable, by the command lines, from 1000 on.
-func procOf(t *testing.T, lines ...[]string) string {
+// newProc creates a /proc with a process of this executable for each command line. The process IDs begin at 1000.
+func newProc(t *testing.T, lines ...[]string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -26,7 +27,7 @@ func procOf(t *testing.T, lines ...[]string) string {
 		if err := os.Symlink(self, filepath.Join(directory, "exe")); err != nil {
 			t.Fatal(err)
 		}
-		text := strings.Join(append([]string{"k8s-sidecar-injector"}, line...), "\x00") + "\x00"
+		text := strings.Join(append([]string{programName}, line...), "\x00") + "\x00"
 		if err := os.WriteFile(filepath.Join(directory, "cmdline"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -34,30 +35,37 @@ func procOf(t *testing.T, lines ...[]string) string {
 	return proc
 }
 
-func tree() *cobra.Command { return newRoot(System()) }
+func newTestTree() *cobra.Command {
+	streams := IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: io.Discard, Getenv: os.Getenv}
+	return newRoot(programName, streams)
+}
 
-// A command is a process that SIGHUP would end, whichever it is: also one that is added later.
-func TestReloadIgnoresOtherCommands(t *testing.T) {
+// TestFindDaemonIgnoresCommands verifies that no process with a command is found, because SIGHUP would end it. This
+// includes commands that are added later.
+func TestFindDaemonIgnoresCommands(t *testing.T) {
 	t.Parallel()
-	lines := [][]string{{"--dev"}, {"help"}, {"completion", "bash"}, {"__complete", ""}, {"unknown"}, {"--help"}, {"--no-such-flag"}}
-	root := tree()
+	lines := [][]string{
+		{"--dev"}, {"help"}, {"completion", "bash"}, {"__complete", ""}, {"unknown"}, {"--help"}, {"--no-such-flag"},
+	}
+	root := newTestTree()
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	commands := root.Commands()
 	if len(commands) < 7 {
-		t.Errorf("%d commands", len(commands))
+		t.Errorf("got %d commands, want at least 7", len(commands))
 	}
 	for _, command := range commands {
-		lines = append(lines, []string{command.Name()}, []string{command.Name(), "x"}, []string{"--dev", command.Name()},
+		lines = append(lines,
+			[]string{command.Name()}, []string{command.Name(), "x"}, []string{"--dev", command.Name()},
 			[]string{"--config-directory", "conf", command.Name(), "--help"})
 	}
-	if pid, err := serving(procOf(t, lines...), tree); pid != 1000 || err != nil {
-		t.Errorf("process %d, %v", pid, err)
+	if pid, err := findDaemon(newProc(t, lines...), newTestTree); pid != 1000 || err != nil {
+		t.Errorf("got process %d, %v, want 1000", pid, err)
 	}
 }
 
-// The name of a command may be the value of a flag.
-func TestReloadFindsWhatServes(t *testing.T) {
+// TestFindDaemon covers values of flags that equal the name of a command.
+func TestFindDaemon(t *testing.T) {
 	t.Parallel()
 	for _, line := range [][]string{
 		{},
@@ -65,11 +73,12 @@ func TestReloadFindsWhatServes(t *testing.T) {
 		{"--config-directory=explain", "--tls-port", "9000"},
 		{"--dev", "--log-level", "debug"},
 	} {
-		if pid, err := serving(procOf(t, line), tree); pid != 1000 || err != nil {
-			t.Errorf("%q: process %d, %v", line, pid, err)
+		if pid, err := findDaemon(newProc(t, line), newTestTree); pid != 1000 || err != nil {
+			t.Errorf("%q: got process %d, %v, want 1000", line, pid, err)
 		}
 	}
-	if pid, err := serving(procOf(t, []string{"--dev"}, nil), tree); err == nil || !strings.Contains(err.Error(), "[1000 1001]") {
-		t.Errorf("of two, process %d, %v", pid, err)
+	pid, err := findDaemon(newProc(t, []string{"--dev"}, nil), newTestTree)
+	if err == nil || !strings.Contains(err.Error(), "[1000 1001]") {
+		t.Errorf("two daemons: got process %d, %v", pid, err)
 	}
 }

@@ -1,50 +1,57 @@
 package cli
 
 import (
-	"fmt"
 	"strings"
 
-	"github.com/hashicorp/go-multierror"
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"k8s-sidecar-injector/conf"
 )
 
-// ruleFlags are what the operator decides about definitions, for all who load them.
-type ruleFlags struct {
-	flagSet
+// ruleOptions restrict what definitions may contain.
+type ruleOptions struct {
+	flags               *pflag.FlagSet
 	privilegedSources   []string
 	annotationNamespace string
 }
 
-func (r *ruleFlags) define(flags flagSet) {
-	r.flagSet = flags
-	flags.StringSliceVar(&r.privilegedSources, "privileged-sources", []string{"files"},
-		"where definitions may come from that need the Pod Security level privileged: files, configmaps; may be empty")
-	flags.env("privileged-sources", "SIDECAR_INJECTOR_PRIVILEGED_SOURCES")
-	flags.StringVar(&r.annotationNamespace, "annotation-namespace", "injector.tumblr.com", "what stands before the slash in the annotations request, status and injected")
-	flags.env("annotation-namespace", "ANNOTATION_NAMESPACE")
+func (o *ruleOptions) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	flags.StringSliceVar(&o.privilegedSources, "privileged-sources", []string{"files"},
+		"sources whose definitions may need the Pod Security level privileged: files, configmaps; may be empty")
+	bindEnv(flags, "privileged-sources", "SIDECAR_INJECTOR_PRIVILEGED_SOURCES")
+	flags.StringVar(&o.annotationNamespace, "annotation-namespace", "injector.tumblr.com",
+		"prefix of the annotations request, status and injected")
+	bindEnv(flags, "annotation-namespace", "ANNOTATION_NAMESPACE")
 }
 
-// rules checks the flags that make the rules.
-func (r *ruleFlags) rules() (conf.Rules, error) {
-	var faults *multierror.Error
-	var kinds []conf.Kind
-	for _, name := range r.privilegedSources {
-		name = strings.TrimSpace(name)
-		if name == "" {
+func (o *ruleOptions) Validate() error {
+	_, err := o.privilegedKinds()
+	return aggregate(err,
+		validateName(o.flags, "annotation-namespace", o.annotationNamespace, validation.IsDNS1123Subdomain))
+}
+
+func (o *ruleOptions) privilegedKinds() (kinds []conf.Kind, err error) {
+	var errs []error
+	for _, name := range o.privilegedSources {
+		if name = strings.TrimSpace(name); name == "" {
 			continue
 		}
 		kind, err := conf.ParseKind(name)
 		if err != nil {
-			faults = multierror.Append(faults, fmt.Errorf("%s: %w", r.named("privileged-sources"), err))
+			errs = append(errs, flagError(o.flags, "privileged-sources", "%w", err))
+			continue
 		}
 		kinds = append(kinds, kind)
 	}
-	if why := validation.IsDNS1123Subdomain(r.annotationNamespace); len(why) > 0 {
-		faults = multierror.Append(faults, fmt.Errorf("%s: %q: %s", r.named("annotation-namespace"), r.annotationNamespace, strings.Join(why, "; ")))
-	}
+	return kinds, aggregate(errs...)
+}
+
+// newRules returns the rules of valid options.
+func (o *ruleOptions) newRules() conf.Rules {
+	kinds, _ := o.privilegedKinds()
 	rules := conf.Consent(kinds...)
-	rules.AnnotationNamespace = r.annotationNamespace
-	return rules, listed(faults)
+	rules.AnnotationNamespace = o.annotationNamespace
+	return rules
 }

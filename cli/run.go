@@ -5,78 +5,66 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"k8s-sidecar-injector/cli/hangup"
 )
 
-// programName is the name of the binary, and of what it logs and prints.
+// programName is the name of the binary. It is also the name in events and the User-Agent header.
 const programName = "k8s-sidecar-injector"
 
-// Process is what a command has of the process that it runs in.
-type Process struct {
-	// Name is what it was started by, which may be a path.
-	Name           string
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
-	// Getenv gives the value of an environment variable; unset and empty are the same.
+// IOStreams are the standard streams and the environment of the process.
+type IOStreams struct {
+	In          io.Reader
+	Out, ErrOut io.Writer
+	// Getenv returns the value of an environment variable, or "" if it is unset.
 	Getenv func(string) string
 }
 
-// System is the process itself.
-func System() Process {
-	process := Process{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
-	if len(os.Args) > 0 {
-		process.Name = os.Args[0]
-	}
-	return process
-}
+// errLogged is the error of a command that has logged its error.
+var errLogged = errors.New("the log contains the error")
 
-// Run executes the command that the arguments name and returns the exit code: 0, or 1 after
-// an error, which is then on Stderr.
-func Run(args []string, process Process) int {
-	root := newRoot(process)
-	root.SetArgs(args)
-	ctx := context.Background() //nolint:forbidigo // the one root of all contexts
+// Run executes a command line, which begins with the name of the program, and returns the exit code. After an error,
+// it prints the error and returns 1.
+func Run(args []string, streams IOStreams) int {
+	if len(args) == 0 {
+		args = []string{programName}
+	}
+	root := newRoot(args[0], streams)
+	root.SetArgs(args[1:])
+	ctx := context.Background() //nolint:forbidigo // the root of all contexts
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	text := fmt.Sprintf("%s: %v\n", programName, err)
-	if _, served := errors.AsType[servedError](err); served {
-		w := newLogWriter(process.Stderr)
-		w.start()
-		_, _ = io.WriteString(w, text)
-		w.close()
-		return 1
+	if !errors.Is(err, errLogged) {
+		fmt.Fprintf(streams.ErrOut, "%s: %v\n", programName, err)
 	}
-	_, _ = io.WriteString(process.Stderr, text)
 	return 1
 }
 
-// newRoot builds the command tree. Without a command, the program serves.
-func newRoot(process Process) *cobra.Command {
-	root := newServe(process)
-	if process.likeEntrypoint() {
-		root = newEntrypoint(process)
+// newRoot returns the command tree. The root command serves.
+func newRoot(name string, streams IOStreams) *cobra.Command {
+	root := newServe(streams)
+	if isEntrypoint(name) {
+		setEntrypointDefaults(root.Flags(), streams.Getenv)
 	}
-	root.SetIn(process.Stdin)
-	root.SetOut(process.Stdout)
-	root.SetErr(process.Stderr)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.PersistentPreRunE = func(command *cobra.Command, _ []string) error {
 		if command == root {
 			return nil
 		}
-		return hangup.Default() // only what serves reloads
+		return hangup.Reset() // only the daemon reloads
 	}
 	addVersionFlag(root)
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})
-	root.AddCommand(newInject(process), newExplain(process), newValidate(process), newReload(process), newVersion())
+	root.AddCommand(newInject(streams), newExplain(streams), newValidate(streams), newReload(streams), newVersion())
 	return root
 }

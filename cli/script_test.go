@@ -1,43 +1,43 @@
 package cli_test
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"k8s-sidecar-injector/cli"
 )
 
-// binary is the program as users run it, built once for all scripts.
+// programEnv makes the test binary behave as the program, so that the tests need no second binary. By default, the race
+// detector delays each exit by a second.
+func programEnv() []string {
+	return []string{"TEST_RUN_PROGRAM=1", "GORACE=atexit_sleep_ms=0"}
+}
+
+// binary is the path of the test binary.
 var binary string
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
+	if os.Getenv("TEST_RUN_PROGRAM") != "" {
+		streams := cli.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr, Getenv: os.Getenv}
+		os.Exit(cli.Run(os.Args, streams))
+	}
+	var err error
+	if binary, err = os.Executable(); err != nil {
+		panic(err)
+	}
+	m.Run()
 }
 
-func run(m *testing.M) int {
-	directory, err := os.MkdirTemp("", "injector")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(directory)
-	binary = filepath.Join(directory, "k8s-sidecar-injector")
-	build := exec.Command("go", "build", "-o", binary, "..")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, output)
-		return 1
-	}
-	return m.Run()
-}
-
-// TestScripts runs testdata/script. The commands that the scripts have beside those of
-// testscript are described in commands_test.go.
+// TestScripts runs testdata/script. commands_test.go describes the additional commands.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	directory := t.TempDir()
+	if err := os.Symlink(binary, filepath.Join(directory, "k8s-sidecar-injector")); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -45,7 +45,9 @@ func TestScripts(t *testing.T) {
 		Cmds:                commands(),
 		Condition:           portsFree,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(binary)+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			env.Vars = append(env.Vars, programEnv()...)
+			env.Setenv("DRAIN_DELAY", "0s")
+			env.Setenv("PATH", directory+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("INJECTOR", binary)
 			review, err := os.ReadFile("sample-review.json")
 			if err != nil {

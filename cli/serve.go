@@ -2,296 +2,134 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
+	"errors"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
 	"time"
 
-	"github.com/go-logr/zerologr"
-	"github.com/hashicorp/go-multierror"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
-	"k8s.io/klog/v2"
-
-	"k8s-sidecar-injector/cli/hangup"
-	"k8s-sidecar-injector/conf"
-	"k8s-sidecar-injector/mutate"
-	"k8s-sidecar-injector/server"
-	"k8s-sidecar-injector/store"
-	"k8s-sidecar-injector/watcher"
+	"github.com/spf13/pflag"
 )
 
-// serveFlags are those of the daemon.
-type serveFlags struct {
-	flagSet
-	definitionFlags
-	configMapFlags
-	namespaceFlags
-	clusterFlags
-	logFlags
-	portFlags
-	tlsFlags
-	eventFlags
-	drainDelay time.Duration
+// serveOptions are the options of the daemon.
+type serveOptions struct {
+	flags       *pflag.FlagSet
+	definitions definitionOptions
+	rules       ruleOptions
+	policy      policyOptions
+	configMaps  configMapOptions
+	namespaces  namespaceOptions
+	cluster     clusterOptions
+	logging     loggingOptions
+	ports       portOptions
+	tls         tlsOptions
+	events      eventOptions
+	drainDelay  time.Duration
 }
 
-func newServe(process Process) *cobra.Command {
+func newServe(streams IOStreams) *cobra.Command {
+	o := new(serveOptions)
 	command := &cobra.Command{
 		Use:   programName,
 		Short: "A mutating admission webhook that adds sidecars to pods",
-		Long: "Serves the webhook: pods annotated injector.tumblr.com/request: NAME come back with the\n" +
-			"containers, volumes and env that the sidecar NAME defines. Try it with --dev.",
+		Long: "Serves the webhook. A pod with the annotation injector.tumblr.com/request: NAME gets the containers,\n" +
+			"volumes and env of the sidecar NAME. Start with --dev to try it.",
 		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return o.run(command.Context(), streams)
+		},
 	}
-	var f serveFlags
-	flags := newFlagSet(command.Flags())
-	f.flagSet = flags
-	f.definitionFlags.define(flags)
-	f.configMapFlags.define(flags)
-	f.namespaceFlags.define(flags)
-	f.clusterFlags.define(flags)
-	f.logFlags.define(flags)
-	f.portFlags.define(flags)
-	f.tlsFlags.define(flags)
-	f.eventFlags.define(flags)
-	flags.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long reviews are served after SIGTERM, while /readyz fails already")
-	flags.env("drain-delay", "DRAIN_DELAY")
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		return f.serve(command.Context(), process)
-	}
+	o.AddFlags(command.Flags())
 	return command
+}
+
+func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	o.definitions.AddFlags(flags)
+	o.rules.AddFlags(flags)
+	o.policy.AddFlags(flags)
+	o.configMaps.AddFlags(flags)
+	o.namespaces.AddFlags(flags)
+	o.cluster.AddFlags(flags)
+	o.logging.AddFlags(flags)
+	o.ports.AddFlags(flags)
+	o.tls.AddFlags(flags)
+	o.events.AddFlags(flags)
+	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second,
+		"how long reviews are served after SIGTERM while /readyz fails")
+	bindEnv(flags, "drain-delay", "DRAIN_DELAY")
 }
 
 // gcPercent makes the garbage collector run before the heap has grown by half. Under attack, most of the
 // heap is garbage. Unlike a limit of memory, it costs the same per review however many definitions there are.
 const gcPercent = 50
 
-// serve runs the daemon until SIGTERM or SIGINT. A second one of them ends it at once.
-func (f *serveFlags) serve(ctx context.Context, process Process) error {
-	terminated, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+// run serves until SIGTERM or SIGINT. A second signal ends the process at once.
+func (o *serveOptions) run(ctx context.Context, streams IOStreams) error {
+	ctx, stop := untilSignal(ctx)
 	defer stop()
-	ctx, shutDown := context.WithCancel(ctx)
-	defer shutDown()
-	context.AfterFunc(terminated, func() {
-		stop() // before anybody can see that we shut down, and send a second signal
-		shutDown()
-	})
 
-	if process.Getenv("GOGC") == "" {
+	if streams.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	stderr := newLogWriter(process.Stderr)
+	err := readEnvironment(o.flags, streams.Getenv)
+	log, stderr := o.logging.newLogger(streams.ErrOut, o.tls.dev)
 	defer stderr.close()
-	d, err := f.daemon(ctx, process, stderr)
+	o.Complete(log)
+	if err := aggregate(err, o.Validate()); err != nil {
+		return err
+	}
+	d, err := o.newDaemon(ctx, log, stderr)
 	if err != nil {
 		return err
 	}
-	if err := d.run(ctx); err != nil {
-		return servedError{err}
-	}
-	return nil
+	return d.run(ctx)
 }
 
-// servedError is why the daemon stopped serving. By then, the reader of standard error may have stalled.
-type servedError struct{ error }
-
-// Unwrap returns the cause.
-func (e servedError) Unwrap() error { return e.error }
-
-// daemon is everything that runs.
-type daemon struct {
-	log        zerolog.Logger
-	reloader   *watcher.Reloader
-	namespaces *watcher.Namespaces // nil if they ask for nothing
-	keyPair    keyPair
-	expiry     *watcher.Expiry
-	server     *server.Server
-	recorder   *recorder // nil if no events are recorded
-}
-
-// daemon checks all flags and puts the parts together. The ports are open afterwards.
-func (f *serveFlags) daemon(ctx context.Context, process Process, stderr *logWriter) (*daemon, error) {
-	s, err := f.check(process, stderr)
-	stderr.start()
-	if err != nil {
-		return nil, err
-	}
-	snapshots := new(store.Store)
-	registry := prometheus.NewRegistry()
-	metrics, err := server.NewMetrics(registry, snapshots)
-	if err != nil {
-		return nil, err
-	}
-	if err := registry.Register(stderr.metric()); err != nil {
-		return nil, err
-	}
-	keyPair, err := f.newKeyPair(&f.clusterFlags, metrics, s.log)
-	if err != nil {
-		return nil, err
-	}
-	webhookPort, lifecyclePort, err := f.listen(ctx, f.host())
-	if err != nil {
-		return nil, err
-	}
-	klog.SetLogger(zerologr.New(&s.log)) // client-go has no other way to take a logger
-	reloader := watcher.NewReloader(watcher.Options{
-		Sources: s.sources, Rules: s.rules, Publisher: snapshots, Log: s.log, Observe: metrics.Reloaded,
+// untilSignal returns a context that ends at SIGTERM or SIGINT. A second signal ends the process.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	signalled, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(signalled, func() {
+		stop() // before the shutdown is visible, so that the next signal has its default effect
+		cancel()
 	})
-	expiry := watcher.NewExpiry(keyPair.GetCertificate, s.log)
-	checks := []server.Check{reloader.Pending, keyPair.Pending, expiry.Pending}
-	if s.namespaces != nil {
-		checks = append(checks, s.namespaces.Pending)
-	}
-	f.announce(s, stderr, webhookPort, lifecyclePort)
-	lanes := server.NewLanes()
-	return &daemon{log: s.log, reloader: reloader, namespaces: s.namespaces, keyPair: keyPair, expiry: expiry, recorder: s.recorder, server: server.New(server.Options{
-		TLS: webhookPort, Lifecycle: lifecyclePort,
-		GetCertificate: keyPair.GetCertificate,
-		Handlers:       f.handlers(s, lanes, snapshots, metrics),
-		Lanes:          lanes,
-		Metrics:        metrics,
-		Gatherer:       registry,
-		Checks:         checks,
-		DrainDelay:     f.delay(),
-		Log:            s.log,
-	})}, nil
+	return ctx, stop
 }
 
-// settings are what the flags say.
-type settings struct {
-	log        zerolog.Logger
-	policy     *mutate.Policy
-	rules      conf.Rules
-	sources    []watcher.Source
-	configMaps *watcher.ConfigMaps // one of the sources; nil if they are turned off
-	namespaces *watcher.Namespaces // nil if they ask for nothing
-	recorder   *recorder           // nil if no events are recorded
-}
-
-// check reads the environment and reports everything that is wrong with the flags at once.
-func (f *serveFlags) check(process Process, stderr *logWriter) (s settings, err error) {
-	faults := multierror.Append(nil, f.readEnvironment(process.Getenv))
-	s.log, err = f.logger(process.Stderr, stderr, f.dev)
-	faults = multierror.Append(faults, err)
-	s.policy, err = f.policy()
-	faults = multierror.Append(faults, err)
-	s.rules, err = f.rules()
-	faults = multierror.Append(faults, err)
-	s.sources, s.configMaps, err = f.sources(s.log)
-	faults = multierror.Append(faults, err)
-	s.namespaces, err = f.namespaces(&f.clusterFlags, s.policy, s.log)
-	faults = multierror.Append(faults, err, f.portFlags.check(s.log), f.tlsFlags.check())
-	s.recorder, err = f.newRecorder(&f.clusterFlags, s.log)
-	faults = multierror.Append(faults, err)
-	if f.drainDelay < 0 {
-		faults = multierror.Append(faults, fmt.Errorf("%s: must not be negative", f.named("drain-delay")))
-	}
-	return s, listed(faults)
-}
-
-// host is where to listen: everywhere, but with --dev, which has no real certificate, on this
-// machine only.
-func (f *serveFlags) host() string {
-	if f.dev {
-		return "127.0.0.1"
-	}
-	return ""
-}
-
-// delay is the drain delay. Who tries things out has no clients to wait for.
-func (f *serveFlags) delay() time.Duration {
-	if f.dev && !f.Changed("drain-delay") {
-		return 0
-	}
-	return f.drainDelay
-}
-
-func (f *serveFlags) handlers(s settings, lanes *server.Lanes, snapshots *store.Store, metrics *server.Metrics) map[string]http.Handler {
-	var namespaces server.Namespaces
-	if s.namespaces != nil {
-		namespaces = s.namespaces
-	}
-	var recorder server.Recorder
-	if s.recorder != nil {
-		recorder = s.recorder
-	}
-	webhook := server.NewWebhook(lanes, snapshots, namespaces, s.policy, recorder, metrics, s.log)
-	handlers := map[string]http.Handler{"POST /mutate": webhook}
-	if s.configMaps != nil {
-		handlers["POST /validate"] = server.NewValidator(lanes, snapshots, s.configMaps, metrics, s.log)
-	}
-	if f.dev {
-		addPreview(handlers, webhook)
-	}
-	return handlers
-}
-
-func (f *serveFlags) announce(s settings, stderr io.Writer, webhook, lifecycle net.Listener) {
-	names := make([]string, len(s.sources))
-	for i, source := range s.sources {
-		names[i] = source.String()
-	}
-	s.log.Info().
-		Str("version", version()).
-		Stringer("webhook", webhook.Addr()).
-		Stringer("lifecycle", lifecycle.Addr()).
-		Strs("sources", names).
-		Str("annotation_namespace", f.annotationNamespace).
-		Msg("serving")
-	if f.dev {
-		printHint(stderr, names, webhook.Addr().String())
+// Complete sets the options that depend on others.
+func (o *serveOptions) Complete(log zerolog.Logger) {
+	o.ports.Complete(log)
+	o.tls.Complete()
+	if o.tls.dev && !o.flags.Changed("drain-delay") {
+		o.drainDelay = 0 // --dev has no clients to drain
 	}
 }
 
-// run joins all that runs. Whatever ends first ends the others.
-func (d *daemon) run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	// Reviews are answered for a while after the end, and their events are recorded.
-	serving, served := context.WithCancel(context.WithoutCancel(ctx))
-	group.Go(func() error { return d.reloader.Run(ctx) })
-	if d.namespaces != nil {
-		group.Go(func() error { return d.namespaces.Run(ctx) })
+func (o *serveOptions) Validate() error {
+	var drainErr error
+	if o.drainDelay < 0 {
+		drainErr = flagError(o.flags, "drain-delay", "must not be negative")
 	}
-	group.Go(func() error { return d.keyPair.Run(ctx) })
-	group.Go(func() error { return d.expiry.Run(ctx) })
-	group.Go(func() error {
-		defer served()
-		return d.server.Run(ctx)
+	clusterErr := o.cluster.Validate(map[string]bool{
+		"configmap-labels": o.configMaps.enabled(),
+		namespaceDefaults:  o.namespaces.enabled,
+		"self-managed-tls": o.tls.selfManaged.enabled,
+		"events":           o.events.enabled,
 	})
-	if d.recorder != nil {
-		group.Go(func() error { return d.recorder.Run(serving) })
-	}
-	group.Go(func() error {
-		d.reloadOn(ctx, hangup.Signals())
+	return aggregate(
+		o.logging.Validate(), o.policy.Validate(), o.rules.Validate(), o.validateSources(), o.configMaps.Validate(),
+		clusterErr, o.ports.Validate(), o.tls.Validate(), drainErr,
+	)
+}
+
+// validateSources returns an error if there is no source of definitions.
+func (o *serveOptions) validateSources() error {
+	if o.definitions.exists() || o.configMaps.enabled() || o.tls.dev {
 		return nil
-	})
-	err := group.Wait()
-	if err != nil {
-		d.log.Error().Err(err).Msg("stopped")
-		return err
 	}
-	d.log.Info().Msg("stopped")
-	return nil
-}
-
-// reloadOn reads everything again at each SIGHUP.
-func (d *daemon) reloadOn(ctx context.Context, hangups <-chan os.Signal) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-			d.log.Info().Msg("SIGHUP: reading sidecars and certificate again")
-			d.reloader.Reload()
-			d.keyPair.Reload()
-			d.expiry.Reload()
-		}
-	}
+	return errors.New("no sidecar definitions; set --config-directory, or create a directory conf here, or set " +
+		"--configmap-labels for definitions in ConfigMaps, or --dev to serve built-in samples")
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,18 +14,18 @@ import (
 	"time"
 )
 
-// Nobody reads the log of the program any more. Reviews are answered all the same, a metric counts the
-// lines that are dropped, and SIGTERM ends the program with 0.
+// TestStalledLog verifies that a program whose standard error blocks answers reviews, counts the dropped log lines, and
+// exits with 0 after SIGTERM.
 func TestStalledLog(t *testing.T) {
 	t.Parallel()
 	d, process := startUnread(t)
-	review, err := os.ReadFile("sample-review.json")
+	sample, err := os.ReadFile("sample-review.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Long lines fill the pipe and the buffer behind it sooner.
-	question := strings.Replace(string(review), `"logger:v1"`, `"logger:v1`+strings.Repeat(" ", 2000)+`"`, 1)
-	client := d.client(true)
+	// Long lines fill the pipe and the buffer sooner.
+	review := strings.Replace(string(sample), `"logger:v1"`, `"logger:v1`+strings.Repeat(" ", 2000)+`"`, 1)
+	client := newClient(true)
 	defer client.CloseIdleConnections()
 	dropped := regexp.MustCompile(`(?m)^sidecar_injector_log_lines_dropped_total [1-9]`)
 	end := time.Now().Add(3 * deadline)
@@ -35,7 +34,7 @@ func TestStalledLog(t *testing.T) {
 			t.Fatalf("no line is dropped:\n%s", metrics)
 		}
 		for range 500 {
-			if _, err := d.post(client, question); err != nil {
+			if _, err := d.post(client, review); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -51,23 +50,24 @@ func TestStalledLog(t *testing.T) {
 	select {
 	case err := <-ended:
 		if err != nil {
-			t.Errorf("the program has ended with %v", err)
+			t.Errorf("the program ended with %v", err)
 		}
 	case <-time.After(deadline):
 		_ = process.Process.Kill()
-		t.Fatal("SIGTERM has no effect")
+		t.Fatal("the program ignores SIGTERM")
 	}
 }
 
-// startUnread starts the program, and reads its log no further than to the ports.
+// startUnread starts the program and reads its log only until it contains the ports.
 func startUnread(t *testing.T) (*daemon, *exec.Cmd) {
 	t.Helper()
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	process := exec.CommandContext(t.Context(), binary, "--dev", "--log-format=json", "--tls-port=0", "--lifecycle-port=0",
-		"--config-directory=../conf")
+	process := exec.CommandContext(t.Context(), binary, "--dev", "--log-format=json", "--tls-port=0",
+		"--lifecycle-port=0", "--config-directory=../conf")
+	process.Env = programEnv()
 	process.Stderr = writer
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func startUnread(t *testing.T) (*daemon, *exec.Cmd) {
 		if json.Unmarshal(bytes.TrimSpace(line), &event) == nil && event.Message == "serving" {
 			d := &daemon{webhook: local(event.Webhook), lifecycle: local(event.Lifecycle)}
 			if code, body := d.get("/healthz"); code != http.StatusOK {
-				t.Fatal(fmt.Errorf("/healthz: %d %s", code, body))
+				t.Fatalf("/healthz: %d %s", code, body)
 			}
 			return d, process
 		}

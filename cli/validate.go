@@ -9,68 +9,76 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/watcher"
 )
 
-// validateFlags are those of the validate command.
-type validateFlags struct {
-	ruleFlags
+// validateOptions are the options of the validate command.
+type validateOptions struct {
+	flags  *pflag.FlagSet
+	rules  ruleOptions
 	source string
 }
 
-func newValidate(process Process) *cobra.Command {
+func newValidate(streams IOStreams) *cobra.Command {
+	o := new(validateOptions)
 	command := &cobra.Command{
 		Use:   "validate PATH...",
-		Short: "Check sidecar definitions and print every error",
-		Long: "Checks definitions as the daemon would load them. A PATH is a config directory, or a file in one:\n" +
-			"a file is checked together with its directory, so that what it inherits is found, but only its own\n" +
-			"errors are printed, and those of bases in subdirectories. Exits with 1 if there is any. With\n" +
-			"--source=configmaps, each directory is checked as a ConfigMap that has its files as keys.",
+		Short: "Validate sidecar definitions and print all errors",
+		Long: "Validates definitions as the daemon loads them. A PATH is a config directory or a file in one. A file is\n" +
+			"loaded together with its directory, so that the definitions that it inherits from are found, but only\n" +
+			"errors of the file and of bases in subdirectories are printed. After an error, the exit code is 1. With\n" +
+			"--source=configmaps, each directory is validated as a ConfigMap with its files as keys.",
 		Args: func(_ *cobra.Command, paths []string) error {
 			if len(paths) == 0 {
-				return errors.New("give a config directory or a file of it")
+				return errors.New("no PATH; want a config directory or a file in one")
 			}
 			return nil
 		},
+		RunE: func(command *cobra.Command, paths []string) error {
+			return o.run(command.Context(), streams, paths)
+		},
 	}
-	var f validateFlags
-	flags := newFlagSet(command.Flags())
-	f.define(flags)
-	flags.StringVar(&f.source, "source", "files", "what the definitions are to be served from: files or configmaps")
-	command.RunE = func(command *cobra.Command, paths []string) error {
-		return f.run(command.Context(), process, paths)
-	}
+	o.AddFlags(command.Flags())
 	return command
 }
 
-func (f *validateFlags) run(ctx context.Context, process Process, paths []string) error {
-	faults := multierror.Append(nil, f.readEnvironment(process.Getenv))
-	rules, err := f.rules()
-	faults = multierror.Append(faults, err)
-	source, err := conf.ParseKind(f.source)
+func (o *validateOptions) AddFlags(flags *pflag.FlagSet) {
+	o.flags = flags
+	o.rules.AddFlags(flags)
+	flags.StringVar(&o.source, "source", "files", "source that will contain the definitions: files or configmaps")
+}
+
+func (o *validateOptions) Validate() error {
+	_, err := conf.ParseKind(o.source)
 	if err != nil {
-		faults = multierror.Append(faults, fmt.Errorf("--source: %w", err))
+		err = flagError(o.flags, "source", "%w", err)
 	}
-	if err := listed(faults); err != nil {
+	return aggregate(o.rules.Validate(), err)
+}
+
+func (o *validateOptions) run(ctx context.Context, streams IOStreams, paths []string) error {
+	err := readEnvironment(o.flags, streams.Getenv)
+	if err := aggregate(err, o.Validate()); err != nil {
 		return err
 	}
-	all, err := gather(ctx, source, paths)
+	kind, _ := conf.ParseKind(o.source)
+	directories, err := readDirectories(ctx, kind, paths)
 	if err != nil {
 		return err
 	}
 	rejected, total := 0, 0
-	for _, d := range all {
-		bad, asked, err := d.validate(ctx, rules, process.Stdout, process.Stderr)
+	for _, d := range directories {
+		r, t, err := d.validate(ctx, o.rules.newRules(), streams)
 		if err != nil {
 			return err
 		}
-		rejected += bad
-		total += asked
+		rejected += r
+		total += t
 	}
 	if rejected > 0 {
 		return fmt.Errorf("documents that would be rejected: %d of %d", rejected, total)
@@ -78,115 +86,120 @@ func (f *validateFlags) run(ctx context.Context, process Process, paths []string
 	return nil
 }
 
-// directory is a config directory with the documents of it that were asked for.
-type directory struct {
+// configDirectory is a config directory with a selection of its documents.
+type configDirectory struct {
 	path      string
 	documents []conf.Document
-	wanted    map[conf.Origin]bool
+	selected  map[conf.Origin]bool
 }
 
-func (d *directory) reportValid(set *conf.Set, stdout io.Writer) {
-	for _, sidecar := range set.Sidecars {
-		if !d.wanted[sidecar.Origin] {
-			continue
-		}
-		fmt.Fprintf(stdout, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
-		for _, name := range sidecar.Unused() {
-			fmt.Fprintf(stdout, "%s: %s has a parameter %s, but ${%s} stands nowhere in it\n", sidecar.Origin, sidecar.Ref, name, name)
-		}
-	}
-}
-
-// validate loads the directory as a daemon would, by itself, and reports what was asked for: how
-// many documents would be rejected, and of how many.
-func (d *directory) validate(ctx context.Context, rules conf.Rules, stdout, stderr io.Writer) (rejected, total int, err error) {
-	set, err := rules.Load(ctx, d.documents, nil)
-	if err != nil {
-		return 0, 0, err
-	}
-	d.reportValid(set, stdout)
-	asked := func(r conf.Rejection) bool { return d.wanted[r.Origin] }
-	total = len(d.wanted)
-	if !slices.ContainsFunc(set.Rejections, asked) {
-		return 0, total, nil
-	}
-	for _, rejection := range set.Rejections {
-		base := d.onlyBase(rejection.Origin)
-		if base {
-			total++
-		}
-		if !base && !asked(rejection) {
-			continue
-		}
-		rejected++
-		for _, fault := range rejection.Errors.Errors {
-			fmt.Fprintln(stderr, fault)
-		}
-	}
-	return rejected, total, nil
-}
-
-// onlyBase tells the files in subdirectories, which are read when something inherits them. Their
-// errors say why what was asked for is rejected.
-func (d *directory) onlyBase(origin conf.Origin) bool {
-	return !slices.ContainsFunc(d.documents, func(listed conf.Document) bool { return listed.Origin == origin })
-}
-
-// gather reads the directories of all paths, each once, and notes which documents were asked for.
-func gather(ctx context.Context, source conf.Kind, paths []string) ([]*directory, error) {
-	var all []*directory
+// readDirectories reads the directories of all paths, each once, and selects the documents of the paths.
+func readDirectories(ctx context.Context, kind conf.Kind, paths []string) ([]*configDirectory, error) {
+	var all []*configDirectory
 	for _, path := range paths {
-		place, file, err := locate(path)
+		directory, file, err := splitPath(path)
 		if err != nil {
 			return nil, err
 		}
-		at := slices.IndexFunc(all, func(d *directory) bool { return d.path == place })
-		if at < 0 {
-			documents, err := watcher.NewDirectory(place, zerolog.Nop()).Documents(ctx)
+		i := slices.IndexFunc(all, func(d *configDirectory) bool { return d.path == directory })
+		if i < 0 {
+			d, err := readDirectory(ctx, kind, directory)
 			if err != nil {
 				return nil, err
 			}
-			if source == conf.ConfigMap {
-				inConfigMap(documents)
-			}
-			at = len(all)
-			all = append(all, &directory{path: place, documents: documents, wanted: make(map[conf.Origin]bool)})
+			i = len(all)
+			all = append(all, d)
 		}
-		if all[at].want(file) == 0 {
-			return nil, fmt.Errorf("%s: no definitions there: want *.yaml or *.yml, and no dot files", path)
+		if !all[i].selectFile(file) {
+			return nil, fmt.Errorf("%s: no definitions there; want *.yaml or *.yml, and no dot files", path)
 		}
 	}
 	return all, nil
 }
 
-// inConfigMap makes the files of a directory the keys of a ConfigMap.
-func inConfigMap(documents []conf.Document) {
-	for i := range documents {
-		documents[i].Origin.Kind = conf.ConfigMap
-		documents[i].Files = nil
-	}
-}
-
-// locate splits a path into directory and file; the file is empty for a directory.
-func locate(path string) (directory, file string, err error) {
-	found, err := os.Stat(path)
+// splitPath splits a path into directory and file. The file is empty for a directory.
+func splitPath(path string) (directory, file string, err error) {
+	info, err := os.Stat(path)
 	if err != nil {
 		return "", "", err
 	}
-	if found.IsDir() {
+	if info.IsDir() {
 		return filepath.Clean(path), "", nil
 	}
 	return filepath.Dir(path), filepath.Base(path), nil
 }
 
-// want marks the documents of a file, or all where it is empty, and counts them.
-func (d *directory) want(file string) int {
-	count := 0
-	for _, document := range d.documents {
-		if file == "" || document.Origin.Name == file {
-			d.wanted[document.Origin] = true
-			count++
+func readDirectory(ctx context.Context, kind conf.Kind, path string) (*configDirectory, error) {
+	documents, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if kind == conf.ConfigMap {
+		for i := range documents {
+			documents[i].Origin.Kind = conf.ConfigMap
+			documents[i].Files = nil
 		}
 	}
-	return count
+	return &configDirectory{path: path, documents: documents, selected: make(map[conf.Origin]bool)}, nil
+}
+
+// selectFile selects the documents of a file, or all if it is empty. It reports whether there are any.
+func (d *configDirectory) selectFile(file string) (found bool) {
+	for _, document := range d.documents {
+		if file == "" || document.Origin.Name == file {
+			d.selected[document.Origin] = true
+			found = true
+		}
+	}
+	return found
+}
+
+// validate loads the directory as a daemon would and prints the results of the selected documents. It returns the
+// numbers of rejected and of all documents that it reports on.
+func (d *configDirectory) validate(
+	ctx context.Context, rules conf.Rules, streams IOStreams,
+) (rejected, total int, err error) {
+	set, err := rules.Load(ctx, d.documents, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	d.printValid(set, streams.Out)
+	total = len(d.selected)
+	isSelected := func(r conf.Rejection) bool { return d.selected[r.Origin] }
+	if !slices.ContainsFunc(set.Rejections, isSelected) {
+		return 0, total, nil
+	}
+	for _, rejection := range set.Rejections {
+		switch {
+		case isSelected(rejection):
+		case d.isBase(rejection.Origin):
+			total++
+		default:
+			continue
+		}
+		rejected++
+		for _, err := range rejection.Errors.Errors {
+			fmt.Fprintln(streams.ErrOut, err)
+		}
+	}
+	return rejected, total, nil
+}
+
+func (d *configDirectory) printValid(set *conf.Set, out io.Writer) {
+	for _, sidecar := range set.Sidecars {
+		if !d.selected[sidecar.Origin] {
+			continue
+		}
+		fmt.Fprintf(out, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
+		for _, name := range sidecar.Unused() {
+			fmt.Fprintf(out, "%s: %s does not use its parameter %s; there is no ${%s}\n",
+				sidecar.Origin, sidecar.Ref, name, name)
+		}
+	}
+}
+
+// isBase reports whether a document is in a subdirectory. Such a document is only loaded if another inherits from it,
+// so its errors explain the rejection of the other.
+func (d *configDirectory) isBase(origin conf.Origin) bool {
+	return !slices.ContainsFunc(d.documents, func(document conf.Document) bool { return document.Origin == origin })
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // release is set by the linker: -X k8s-sidecar-injector/cli.release=v1.2.3.
-var release string //nolint:gochecknoglobals // the linker can set nothing else
+var release string //nolint:gochecknoglobals // the linker sets only variables
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
@@ -22,13 +22,13 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// addVersionFlag adds --version. Cobra's own needs a template to print the same line as the
-// command, and with text/template in it the linker keeps every method there is: 10 MB more.
+// addVersionFlag adds the flag --version. The one of cobra uses text/template, which makes the linker keep all exported
+// methods: 10 MB.
 func addVersionFlag(command *cobra.Command) {
-	asked := command.Flags().Bool("version", false, "print the version")
+	showVersion := command.Flags().Bool("version", false, "print the version")
 	run := command.RunE
 	command.RunE = func(command *cobra.Command, args []string) error {
-		if *asked {
+		if *showVersion {
 			return printVersion(command)
 		}
 		return run(command, args)
@@ -36,16 +36,12 @@ func addVersionFlag(command *cobra.Command) {
 }
 
 func printVersion(command *cobra.Command) error {
-	_, err := fmt.Fprintln(command.OutOrStdout(), versionLine())
+	_, err := fmt.Fprintf(command.OutOrStdout(), "%s %s %s %s/%s\n",
+		programName, version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
 
-// versionLine is what version and --version print.
-func versionLine() string {
-	return fmt.Sprintf("%s %s %s %s/%s", programName, version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-}
-
-// version is the release or, in a build without one, the commit that Go has noted.
+// version returns the release, or the commit of the build if there is no release.
 func version() string {
 	if release != "" {
 		return release

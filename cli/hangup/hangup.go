@@ -1,9 +1,8 @@
 // Package hangup receives SIGHUP from the first milliseconds of the process on.
 //
-// A SIGHUP without a handler ends the process, and the packages that the program links take several
-// milliseconds to initialize before main begins. Go initializes packages in the order of their import
-// paths, as soon as their imports are (Go specification, "Program initialization"). This package
-// imports little, so that its turn comes early. It must stay so.
+// Without a handler, SIGHUP ends the process. The imports of this program take several milliseconds to initialize before
+// main begins. Go initializes packages in the order of their import paths, each after its own imports (Go specification,
+// "Program initialization"). This package must import little, so that it is initialized early.
 package hangup
 
 import (
@@ -12,7 +11,7 @@ import (
 	"syscall"
 )
 
-var received = notify() //nolint:gochecknoglobals // it has to exist before main
+var received = notify() //nolint:gochecknoglobals // it must exist before main
 
 func notify() chan os.Signal {
 	c := make(chan os.Signal, 1)
@@ -20,13 +19,12 @@ func notify() chan os.Signal {
 	return c
 }
 
-// Signals returns the channel of the signals. One that nobody has received yet is kept.
+// Signals returns the channel of received signals. It holds one signal that was not yet received.
 func Signals() <-chan os.Signal { return received }
 
-// Default restores what SIGHUP does by default, for a program that does not use Signals: it ends the
-// process, unless it was ignored when the process started. A signal that was received already is
-// sent again.
-func Default() error {
+// Reset restores the default effect of SIGHUP, for a command that does not use Signals. A signal that has already
+// arrived is sent again.
+func Reset() error {
 	signal.Reset(syscall.SIGHUP)
 	select {
 	case <-received:

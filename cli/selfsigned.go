@@ -16,24 +16,24 @@ import (
 	"k8s-sidecar-injector/server"
 )
 
-// throwaway is a self-signed certificate for this machine, which lives as long as the process.
-type throwaway struct {
+const selfSignedLifetime = 30 * 24 * time.Hour
+
+// selfSigned is the source of a certificate for localhost, which is created at start and never renewed.
+type selfSigned struct {
 	certificate tls.Certificate
 }
 
-const throwawayLifetime = 30 * 24 * time.Hour
-
-func newThrowaway(metrics *server.Metrics) (*throwaway, error) {
+func newSelfSigned(metrics *server.Metrics) (*selfSigned, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make the throwaway certificate: %w", err)
+		return nil, fmt.Errorf("create a self-signed certificate: %w", err)
 	}
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
 		Subject:      pkix.Name{CommonName: programName + " --dev"},
 		NotBefore:    now.Add(-time.Hour),
-		NotAfter:     now.Add(throwawayLifetime),
+		NotAfter:     now.Add(selfSignedLifetime),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{"localhost"},
@@ -41,25 +41,25 @@ func newThrowaway(metrics *server.Metrics) (*throwaway, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("make the throwaway certificate: %w", err)
+		return nil, fmt.Errorf("create a self-signed certificate: %w", err)
 	}
 	metrics.CertificateLoaded(true, template.NotAfter)
-	return &throwaway{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
+	return &selfSigned{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
 }
 
-// GetCertificate gives the certificate.
-func (t *throwaway) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return &t.certificate, nil
+// GetCertificate returns the certificate.
+func (s *selfSigned) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return &s.certificate, nil
 }
 
-// Pending is empty: the certificate was made at start.
-func (t *throwaway) Pending() []string { return nil }
+// Pending returns nil.
+func (s *selfSigned) Pending() []string { return nil }
 
 // Reload does nothing.
-func (t *throwaway) Reload() {}
+func (s *selfSigned) Reload() {}
 
-// Run does nothing until the context ends.
-func (t *throwaway) Run(ctx context.Context) error {
+// Run waits until ctx ends.
+func (s *selfSigned) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
