@@ -3,7 +3,6 @@ package mutate
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s-sidecar-injector/conf"
@@ -56,17 +55,15 @@ func (p *plan) findConflicts() {
 // findMissingVolumes looks for added mounts and devices whose volume does not exist. It reports
 // each volume once.
 func (p *plan) findMissingVolumes() {
-	checked := make([]string, 0, 8)
+	reported := make(map[string]bool)
 	for _, c := range p.containers {
 		for used := range c.mountPoints {
 			by := cmp.Or(used.by, c.by)
-			if by == nil || slices.Contains(checked, used.volume) {
+			if by == nil || p.hasVolume(used.volume) || reported[used.volume] {
 				continue
 			}
-			checked = append(checked, used.volume)
-			if !p.hasVolume(used.volume) {
-				p.conflict("sidecar %s mounts volume %q, which %s", by.Ref, used.volume, missing)
-			}
+			reported[used.volume] = true
+			p.conflict("sidecar %s mounts volume %q, which %s", by.Ref, used.volume, missing)
 		}
 	}
 }

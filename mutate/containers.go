@@ -1,13 +1,9 @@
 package mutate
 
-import (
-	"slices"
-
-	"k8s-sidecar-injector/conf"
-)
+import "k8s-sidecar-injector/conf"
 
 // place is where an injected container goes.
-type place int
+type place uint8
 
 // The places, in the order of their containers in the plan.
 const (
@@ -16,7 +12,7 @@ const (
 	prependContainers
 	containers
 
-	places int = iota
+	places = iota
 )
 
 // field returns the field of the definition whose containers go to the place.
@@ -57,7 +53,7 @@ func (p *plan) inject(s *conf.Sidecar, at place, list []conf.Container) {
 
 func (p *plan) newInjected(s *conf.Sidecar, at place, c *conf.Container) container {
 	return container{
-		name: c.Name, list: at.list(), injected: c, by: s, devices: c.Devices, ports: c.Ports,
+		name: c.Name, list: at.list(), at: at, injected: c, by: s, devices: c.Devices, ports: c.Ports,
 		env: ownElements(p, c.Env), envFrom: ownElements(p, c.EnvFrom), mounts: ownElements(p, c.VolumeMounts),
 	}
 }
@@ -77,18 +73,17 @@ func ownElements[E any, P element[E]](p *plan, elements []E) []addition[P] {
 
 // checkContainer looks for a container that has the name already. A definition has no name twice.
 func (p *plan) checkContainer(s *conf.Sidecar, at place, c *conf.Container) omission {
-	i := slices.IndexFunc(p.containers, func(other *container) bool { return other.name == c.Name })
-	if i < 0 {
+	other := p.findContainer(c.Name)
+	if other == nil {
 		return omission{}
 	}
-	other := p.containers[i]
 	if other.received != nil {
 		p.conflict("the pod already has a container %q (%s[%d]): rename one of them", c.Name, other.list, other.index)
 		return omission{text: podHasContainer}
 	}
-	if otherPlace := p.placeOf(other); otherPlace != at {
+	if other.at != at {
 		p.conflict("sidecar %s has the container %q in %s, and sidecar %s has it in %s: rename one of them",
-			other.by.Ref, c.Name, otherPlace.field(), s.Ref, at.field())
+			other.by.Ref, c.Name, other.at.field(), s.Ref, at.field())
 	} else if path, differ := jsonDiff(containerJSON(other.injected), containerJSON(c)); differ {
 		p.conflict("sidecars %s and %s have different containers %q: they differ in %s; rename one of them",
 			other.by.Ref, s.Ref, c.Name, path)
@@ -98,9 +93,20 @@ func (p *plan) checkContainer(s *conf.Sidecar, at place, c *conf.Container) omis
 	return omission{text: sidecarAddsOther, by: other.by}
 }
 
-func (p *plan) placeOf(c *container) place {
-	at := slices.IndexFunc(p.injected[:], func(list []*container) bool { return slices.Contains(list, c) })
-	return place(at)
+// findContainer returns the first container with the name, or nil.
+func (p *plan) findContainer(name string) *container {
+	if x := indexOf[string](p, &p.allocated, len(p.allocated)); x != nil {
+		if i := x.find(name, len(p.allocated), func(i int) string { return p.allocated[i].name }); i >= 0 {
+			return &p.allocated[i]
+		}
+		return nil
+	}
+	for i := range p.allocated {
+		if p.allocated[i].name == name {
+			return &p.allocated[i]
+		}
+	}
+	return nil
 }
 
 // containerJSON returns the container as its sidecar defines it.

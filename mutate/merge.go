@@ -27,7 +27,8 @@ type plan struct {
 	tolerations                       []addition[*conf.Toleration]
 	hostAliases                       []addition[*conf.Text]
 
-	size      int // bytes of the added elements
+	size      int         // bytes of the added elements
+	indexes   map[any]any // of long lists, see indexOf
 	conflicts conflicts
 
 	explain bool
@@ -50,7 +51,8 @@ type container struct {
 	envFrom []addition[*conf.EnvFrom]
 	mounts  []addition[*conf.Mount]
 
-	removesToken bool // received mounts at tokenPath are removed
+	at           place // of an injected container
+	removesToken bool  // received mounts at tokenPath are removed
 }
 
 // addition is an element of a sidecar that is added to the pod or to a container.
@@ -137,6 +139,9 @@ func (p *plan) merge() {
 			rule(p, s)
 		}
 	}
+	for _, c := range p.containers {
+		c.sortEnvFrom()
+	}
 	p.removeTokenVolumes()
 	p.addOwnAnnotations()
 }
@@ -153,6 +158,9 @@ func add[E any, P element[E]](
 	p *plan, s *conf.Sidecar, c *container, field string, list *[]addition[P], elements []E, check func(P) omission,
 ) {
 	covered := c == nil || c.appliesTo(s)
+	if !covered && !p.explain {
+		return
+	}
 	for i := range elements {
 		next := P(&elements[i])
 		why := omission{text: notCovered}
@@ -168,12 +176,13 @@ func add[E any, P element[E]](
 	}
 }
 
-// addToContainers calls add for each container. The lists share one allocation, unless it is large.
+// addToContainers calls add for each container, unless the additions are too large already. The lists
+// share one allocation, unless it is large.
 func addToContainers[E any, P element[E]](
 	p *plan, s *conf.Sidecar, field string, list func(*container) *[]addition[P], elements []E,
-	check func(*container, P) omission,
+	check func(*plan, *container, P) omission,
 ) {
-	if len(elements) == 0 {
+	if len(elements) == 0 || p.size > maxAdded && !p.explain {
 		return
 	}
 	count := len(elements)
@@ -182,7 +191,7 @@ func addToContainers[E any, P element[E]](
 		if target := list(c); *target == nil && len(memory) >= count {
 			*target, memory = memory[:0:count], memory[count:]
 		}
-		add(p, s, c, field, list(c), elements, func(element P) omission { return check(c, element) })
+		add(p, s, c, field, list(c), elements, func(element P) omission { return check(p, c, element) })
 	}
 }
 
@@ -193,12 +202,19 @@ func (p *plan) fits(element encoded) bool {
 	return p.size <= maxAdded
 }
 
-// alreadyAdded returns the omission of an element if the list has the same one already.
-func alreadyAdded[P encoded](list []addition[P], same func(P) bool) omission {
-	for i := range list {
-		if same(list[i].element) {
-			return addedBy(list[i].by)
+// alreadyAdded returns the omission of an element if the list has one with its key already.
+func alreadyAdded[K comparable, P encoded](p *plan, list *[]addition[P], next P, keyOf func(P) K) omission {
+	if len(*list) > 0 {
+		if other := findAdded(p, list, keyOf(next), keyOf); other != nil {
+			return addedBy(other.by)
 		}
 	}
 	return omission{}
 }
+
+// The keys of elements.
+func elementKey(e *conf.Element) string               { return e.Name }
+func envFromKey(e *conf.EnvFrom) conf.EnvSource       { return e.EnvSource }
+func pairKey(e *conf.Pair) string                     { return e.Key }
+func tolerationKey(e *conf.Toleration) conf.Tolerated { return e.Tolerated }
+func textKey(e *conf.Text) string                     { return string(e.JSON) }

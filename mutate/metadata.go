@@ -24,7 +24,7 @@ func (p *plan) addPairs(
 		if _, found := received[next.Key]; found {
 			return omission{text: podHasIt}
 		}
-		return alreadyAdded(*list, func(other *conf.Pair) bool { return other.Key == next.Key })
+		return alreadyAdded(p, list, next, pairKey)
 	})
 }
 

@@ -10,26 +10,38 @@ import (
 // the path keeps what it has.
 func (p *plan) addMounts(s *conf.Sidecar) {
 	list := func(c *container) *[]addition[*conf.Mount] { return &c.mounts }
-	addToContainers(p, s, "volumeMounts", list, s.VolumeMounts, (*container).checkMount)
+	addToContainers(p, s, "volumeMounts", list, s.VolumeMounts, (*plan).checkMount)
 }
 
 // checkMount looks for the volume and the path of a mount in the container. The API server
 // rejects a container that has a path twice, or a volume both as a mount and as a block device.
-func (c *container) checkMount(m *conf.Mount) omission {
+func (p *plan) checkMount(c *container, m *conf.Mount) omission {
+	used, found := p.findMountPoint(c, m)
+	switch sameVolume := used.volume == m.Name; {
+	case !found:
+		return omission{}
+	case sameVolume && used.by == nil:
+		return omission{text: volumeIsMounted}
+	case sameVolume:
+		return omission{text: sidecarAddsIt, by: used.by}
+	case used.by == nil:
+		return omission{text: pathIsMounted}
+	}
+	return omission{text: sidecarMountsPath, by: used.by}
+}
+
+// findMountPoint returns the first mount point of the container with the volume or the path of m.
+func (p *plan) findMountPoint(c *container, m *conf.Mount) (mountPoint, bool) {
+	if x := p.mountIndex(c); x != nil {
+		return x.find(m)
+	}
+	path := cleanPath(m.Path)
 	for used := range c.mountPoints {
-		switch sameVolume := used.volume == m.Name; {
-		case sameVolume && used.by == nil:
-			return omission{text: volumeIsMounted}
-		case sameVolume:
-			return omission{text: sidecarAddsIt, by: used.by}
-		case !samePath(used.path, m.Path):
-		case used.by == nil:
-			return omission{text: pathIsMounted}
-		default:
-			return omission{text: sidecarMountsPath, by: used.by}
+		if used.volume == m.Name || cleanPath(used.path) == path {
+			return used, true
 		}
 	}
-	return omission{}
+	return mountPoint{}, false
 }
 
 // mountPoint is a path in a container at which a volume is mounted or is a block device.
@@ -60,7 +72,7 @@ func (c *container) mountPoints(yield func(mountPoint) bool) {
 	}
 }
 
-// samePath compares mount paths as container runtimes do: /data/ is /data.
-func samePath(a, b string) bool {
-	return a == b || strings.TrimRight(a, "/") == strings.TrimRight(b, "/")
+// cleanPath returns a mount path as container runtimes compare them: /data/ is /data.
+func cleanPath(path string) string {
+	return strings.TrimRight(path, "/")
 }

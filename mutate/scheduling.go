@@ -1,10 +1,6 @@
 package mutate
 
 import (
-	"bytes"
-	"cmp"
-	"slices"
-
 	"k8s-sidecar-injector/conf"
 )
 
@@ -17,8 +13,7 @@ func (p *plan) addScheduling(s *conf.Sidecar) {
 	add(p, s, nil, "tolerations", &p.tolerations, s.Tolerations, p.checkToleration)
 	add(p, s, nil, "imagePullSecrets", &p.pullSecrets, s.ImagePullSecrets, p.checkPullSecret)
 	add(p, s, nil, "hostAliases", &p.hostAliases, s.HostAliases, func(next *conf.Text) omission {
-		same := func(other *conf.Text) bool { return bytes.Equal(other.JSON, next.JSON) }
-		return alreadyAdded(p.hostAliases, same)
+		return alreadyAdded(p, &p.hostAliases, next, textKey)
 	})
 }
 
@@ -30,31 +25,32 @@ func (p *plan) checkNodeSelector(s *conf.Sidecar, next *conf.Pair) omission {
 	} else if found {
 		return omission{text: podHasIt}
 	}
-	for _, other := range p.nodeSelector {
-		if other.element.Key == next.Key && other.element.Value != next.Value {
-			p.conflict("sidecars %s and %s have different values for %s in nodeSelector", other.by.Ref, s.Ref, next.Key)
-			return omission{text: sidecarAddsOther, by: other.by}
-		} else if other.element.Key == next.Key {
-			return addedBy(other.by)
-		}
+	other := findAdded(p, &p.nodeSelector, next.Key, pairKey)
+	if other == nil {
+		return omission{}
 	}
-	return omission{}
+	if other.element.Value != next.Value {
+		p.conflict("sidecars %s and %s have different values for %s in nodeSelector", other.by.Ref, s.Ref, next.Key)
+		return omission{text: sidecarAddsOther, by: other.by}
+	}
+	return addedBy(other.by)
 }
 
 // checkToleration ignores tolerationSeconds: two tolerations that match the same taints are one.
 func (p *plan) checkToleration(next *conf.Toleration) omission {
-	for _, received := range p.spec.Tolerations {
-		received.Operator = cmp.Or(received.Operator, "Equal")
-		if received == next.Tolerated {
-			return omission{text: podHasIt}
-		}
+	short := next.Tolerated
+	if short.Operator == "Equal" { // the default
+		short.Operator = ""
 	}
-	return alreadyAdded(p.tolerations, func(other *conf.Toleration) bool { return other.Tolerated == next.Tolerated })
+	if contains(p, &p.spec.Tolerations, next.Tolerated) || contains(p, &p.spec.Tolerations, short) {
+		return omission{text: podHasIt}
+	}
+	return alreadyAdded(p, &p.tolerations, next, tolerationKey)
 }
 
 func (p *plan) checkPullSecret(next *conf.Element) omission {
-	if slices.Contains(p.spec.ImagePullSecrets, Named{Name: next.Name}) {
+	if contains(p, &p.spec.ImagePullSecrets, Named{Name: next.Name}) {
 		return omission{text: podHasIt}
 	}
-	return alreadyAdded(p.pullSecrets, func(other *conf.Element) bool { return other.Name == next.Name })
+	return alreadyAdded(p, &p.pullSecrets, next, elementKey)
 }

@@ -1,10 +1,6 @@
 package mutate
 
-import (
-	"slices"
-
-	"k8s-sidecar-injector/conf"
-)
+import "k8s-sidecar-injector/conf"
 
 // addVolumes adds the volumes whose name the pod does not have. Two sidecars may add a volume of
 // the same name only if the volumes are equal.
@@ -28,17 +24,12 @@ func (p *plan) addVolumes(s *conf.Sidecar) {
 
 // receivedVolume reports whether the pod as received has the volume.
 func (p *plan) receivedVolume(name string) bool {
-	return slices.Contains(p.spec.Volumes, Named{Name: name})
+	return contains(p, &p.spec.Volumes, Named{Name: name})
 }
 
 // addedVolume returns the volume of that name that a sidecar adds, or nil.
 func (p *plan) addedVolume(name string) *addition[*conf.Element] {
-	for i := range p.volumes {
-		if v := &p.volumes[i]; v.element.Name == name {
-			return v
-		}
-	}
-	return nil
+	return findAdded(p, &p.volumes, name, elementKey)
 }
 
 // hasVolume reports whether the resulting pod has the volume. Removed volumes count as well:
