@@ -1,9 +1,12 @@
 package mutate_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,7 +51,6 @@ func TestMergeIsLinear(t *testing.T) {
 			for range 10 {
 				fast, slow = min(fast, few()), min(slow, many())
 			}
-			t.Log(fast, slow, slow/fast)
 			if slow > 30*fast {
 				t.Errorf("%v instead of %v for ten times the elements", slow, fast)
 			}
@@ -85,4 +87,79 @@ func repeatElements(text string, n int) string {
 	return regexp.MustCompile("<[^>]*>").ReplaceAllStringFunc(text, func(element string) string {
 		return repeat(strings.Trim(element, "<>"), n)
 	})
+}
+
+// TestLongLists compares Pod with the oracle for generated pods and sidecars with long lists.
+func TestLongLists(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(60) {
+		g := &generator{bytes: randomBytes(t, seed, 200+8*int(seed))}
+		_, file := g.sidecars()
+		pod := lengthen(t, g.pod(), 35, "spec", "containers", "initContainers")
+		var definitions []*definition
+		var written []byte
+		for _, content := range bytes.Split(file, []byte("---\n"))[1:] {
+			content = lengthen(t, content, 40)
+			d := new(definition)
+			if err := json.Unmarshal(content, d); err != nil {
+				t.Fatal(err)
+			}
+			written = fmt.Appendf(written, "---\n%s\n", content)
+			definitions = append(definitions, d)
+		}
+		snapshot, _ := tryLoad(written)
+		digests := make(map[string]string)
+		for sidecar := range snapshot.Sidecars() {
+			digests[sidecar.Ref.String()] = sidecar.Digest[:12]
+		}
+		definitions = slices.DeleteFunc(definitions, func(d *definition) bool { return digests[d.Name] == "" })
+		c := &testCase{policy: defaultPolicy(), object: pod, request: createRequest()}
+		c.checkAgainstOracle(t, snapshot, definitions, digests)
+	}
+}
+
+// lengthen puts n elements in front of each list of an object and of the objects in its fields.
+func lengthen(t *testing.T, content []byte, n int, fields ...string) []byte {
+	t.Helper()
+	var o object
+	if err := json.Unmarshal(content, &o); err != nil {
+		t.Fatal(err)
+	}
+	lengthenObject(t, o, n, fields)
+	return encode(o)
+}
+
+func lengthenObject(t *testing.T, o object, n int, fields []string) {
+	t.Helper()
+	for field, element := range map[string]string{
+		"volumes":          `{"name":"f#","emptyDir":{}}`,
+		"volumeMounts":     `{"name":"f#","mountPath":"/f#"}`,
+		"env":              `{"name":"F#","value":"x"}`,
+		"envFrom":          `{"secretRef":{"name":"f#"}}`,
+		"tolerations":      `{"key":"f#","operator":"Exists"}`,
+		"imagePullSecrets": `{"name":"f#"}`,
+		"hostAliases":      `{"ip":"10.0.0.1","hostnames":["f#"]}`,
+	} {
+		list, found := o[field].([]any)
+		if !found {
+			continue
+		}
+		var front []any
+		if err := json.Unmarshal([]byte("["+repeat(element, n)+"]"), &front); err != nil {
+			t.Fatal(err)
+		}
+		o[field] = append(front, list...)
+	}
+	for _, field := range fields {
+		switch value := o[field].(type) {
+		case object:
+			lengthenObject(t, value, n, fields)
+		case []any:
+			for _, element := range value {
+				if element, found := element.(object); found {
+					lengthenObject(t, element, n, nil)
+				}
+			}
+		}
+	}
 }
