@@ -1,5 +1,5 @@
-# One static binary and nothing else. `make image` builds it; so do docker (with BuildKit), podman and buildah.
-# What is compiled is compiled on the machine that builds, whatever platform it is for.
+# One static binary. `make image` builds it with docker (BuildKit), podman or buildah.
+# Cross-compile on the build platform.
 FROM --platform=$BUILDPLATFORM docker.io/library/golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -10,7 +10,7 @@ ARG TARGETARCH
 ARG VERSION=devel
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath \
       -ldflags "-s -w -X k8s-sidecar-injector/cli.release=$VERSION" -o /out/bin/k8s-sidecar-injector .
-# The name that Deployments of tumblr/k8s-sidecar-injector start.
+# Deployments of tumblr/k8s-sidecar-injector run this name.
 RUN ln -s k8s-sidecar-injector /out/bin/entrypoint.sh
 
 FROM scratch

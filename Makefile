@@ -3,12 +3,12 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X k8s-sidecar-injector/cli.release=$(VERSION)
-# How long each fuzz target runs, and how often each benchmark.
+# Duration of each fuzz target, and number of runs of each benchmark.
 FUZZTIME ?= 20s
 BENCHCOUNT ?= 1
-# Which of the e2e or torture tests run, as a regular expression; all if it is empty.
+# Regular expression of the e2e or torture tests to run; empty: all.
 RUN ?=
-# Not empty: a shortened torture.
+# Not empty: run a shorter torture.
 SHORT ?=
 
 .PHONY: help
@@ -16,12 +16,12 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## serve on this machine with a throwaway certificate; prints what to try
+run: ## serve on this machine with a self-signed certificate; prints a command to try
 	@CGO_ENABLED=0 go build -o k8s-sidecar-injector .
 	@exec ./k8s-sidecar-injector --dev
 
 .PHONY: test
-test: ## run the tests; needs Go alone
+test: ## run the tests; needs only Go
 	CGO_ENABLED=0 go test ./...
 
 .PHONY: race
@@ -33,7 +33,7 @@ cover: ## run the tests and print the statement coverage of each package
 	CGO_ENABLED=0 go test -cover ./...
 
 .PHONY: lint
-lint: ## check style, imports and go.mod; builds golangci-lint from tools.mod the first time
+lint: ## check style, imports and go.mod; the first run builds golangci-lint from tools.mod
 	go mod tidy -diff
 	$(HELM) lint --strict deploy/chart
 	go tool -modfile=tools.mod golangci-lint run ./...
@@ -41,11 +41,11 @@ lint: ## check style, imports and go.mod; builds golangci-lint from tools.mod th
 	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./cluster ./cmd/cluster
 
 .PHONY: fmt
-fmt: ## format the code as lint wants it
+fmt: ## format the code
 	go tool -modfile=tools.mod golangci-lint fmt ./... e2e
 
-# Where its time ends while an input runs, go test may call that a failure. A finding
-# always has its input written, or tells of more than the deadline.
+# go test may report a failure if the time ends while an input runs. A real failure also prints the
+# failing input, or another error.
 FUZZ_OVER := ^    context deadline exceeded$$
 
 .PHONY: fuzz
@@ -61,10 +61,10 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: ## measure a review against a constant answer and against the usual way
+bench: ## compare a review with a constant response and with the usual implementation
 	CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./mutate ./server
 
-# The control plane of e2e, as built from its published modules.
+# The control plane for e2e, built from its published modules.
 KUBERNETES := v1.37.2
 CLUSTER_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
   -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
@@ -81,23 +81,23 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 	@CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o e2e/.bin/ .
 
 .PHONY: e2e
-e2e: cluster-bin ## run the tests against a real API server, or those named by RUN
+e2e: cluster-bin ## run the tests against a real API server, or only those that match RUN
 	cd e2e && CGO_ENABLED=0 go test -count=1 -parallel 4 -timeout 40m -run '$(RUN)' . ./cluster
 
 .PHONY: torture
-torture: ## attack the binary with hostile clients and documents, up to ten minutes; SHORT=1: up to three
+torture: ## attack the binary with hostile clients and documents, up to ten minutes; SHORT=1: three
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	  cd torture && TMPDIR="$$dir" CGO_ENABLED=0 go test -tags torture -count=1 -parallel 12 -timeout 20m $(if $(SHORT),-short) -run '$(RUN)'
 
 .PHONY: cluster
-cluster: cluster-bin ## run a cluster with the injector on this machine, to try it with kubectl
+cluster: cluster-bin ## run a cluster with the injector on this machine, for kubectl
 	@cd e2e && CGO_ENABLED=0 go build -o .bin/ ./cmd/cluster && exec .bin/cluster
 
 HELM := CGO_ENABLED=0 go tool -modfile=tools.mod helm
 
 .PHONY: manifests
 manifests: ## render deploy/install.yaml from the chart
-	@{ printf '# Made of deploy/chart by make manifests. To change it, change the chart.\n'; cat deploy/namespace.yaml; \
+	@{ printf '# Rendered from deploy/chart by make manifests. DO NOT EDIT.\n'; cat deploy/namespace.yaml; \
 	  $(HELM) template sidecar-injector deploy/chart --namespace sidecar-injector --set sample=true; } > deploy/install.yaml.new
 	@mv deploy/install.yaml.new deploy/install.yaml
 
@@ -105,7 +105,7 @@ manifests: ## render deploy/install.yaml from the chart
 build: ## build the static binary for this machine
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o k8s-sidecar-injector .
 
-# The image. BUILDER_FLAGS stand before the command build, BUILD_FLAGS after it.
+# The image. BUILDER_FLAGS are put before the command build, BUILD_FLAGS after it.
 IMAGE ?= k8s-sidecar-injector
 PLATFORM ?=
 BUILDER ?= $(shell docker info >/dev/null 2>&1 && echo docker || basename "$$(command -v podman || command -v buildah)")
@@ -113,13 +113,13 @@ BUILDER_FLAGS ?=
 BUILD_FLAGS ?=
 
 .PHONY: image
-image: ## build the container image with docker, podman or buildah, for this platform or PLATFORM=linux/arm64
+image: ## build the container image with docker, podman or buildah; PLATFORM=linux/arm64 cross-compiles
 	@set -eu; builder='$(BUILDER)'; version='$(or $(VERSION),devel)'; revision=$$(git rev-parse HEAD 2>/dev/null || true); \
-	  [ -n "$$builder" ] || { echo 'make image: there is neither a docker whose daemon answers, nor podman, nor buildah: install one' >&2; exit 1; }; \
+	  [ -n "$$builder" ] || { echo 'make image: no docker daemon answers, and neither podman nor buildah is installed' >&2; exit 1; }; \
 	  echo "building $(IMAGE):$$version with $$builder"; \
 	  DOCKER_BUILDKIT=1 $$builder $(BUILDER_FLAGS) build $(if $(PLATFORM),--platform $(PLATFORM)) --build-arg "VERSION=$$version" \
 	    $${revision:+--label "org.opencontainers.image.revision=$$revision"} $(BUILD_FLAGS) --tag "$(IMAGE):$$version" .
 
 .PHONY: image-test
-image-test: ## build the image for two platforms and try it; for CI: needs root, and apt-get where there is no buildah
+image-test: ## build and test the image for two platforms; needs root, and installs buildah with apt-get
 	bash .ci/image

@@ -129,7 +129,7 @@ func TestChartPolicies(t *testing.T) {
 	}
 }
 
-// Wrong values are refused, by name.
+// TestChartRefuses checks that errors about invalid values name them.
 func TestChartRefuses(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
@@ -137,9 +137,9 @@ func TestChartRefuses(t *testing.T) {
 		"webhook.failurePolicy=ignore":      "failurePolicy",
 		"webhook.timeoutSeconds=31":         "timeoutSeconds",
 		"namespaceDefaults.failurePolicy=x": "failurePolicy",
-		"namespaceDefaults.enabled=true,namespaceDefaults.namespaceSelector.matchLabels=null": "namespaceDefaults.namespaceSelector is empty",
+		"namespaceDefaults.enabled=true,namespaceDefaults.namespaceSelector.matchLabels=null": "namespaceDefaults.namespaceSelector must have labels or expressions",
 		"tls.mode=files":                    "mode",
-		"tls.mode=secret":                   "is needed with tls.mode secret",
+		"tls.mode=secret":                   "is required with tls.mode secret",
 		"tls.selfManaged.lifetime=90d":      "lifetime",
 		"log.level=loud":                    "level",
 		"events.enabled=on":                 "enabled",
@@ -150,7 +150,7 @@ func TestChartRefuses(t *testing.T) {
 		"ignoredNamespaces=null":            "ignoredNamespaces",
 		"networkPolicy.apiServerPorts=null": "apiServerPorts",
 		"privilegedSources[0]=pods":         "privilegedSources",
-		"drainDelay=60s":                    "terminationGracePeriodSeconds is 30: want drainDelay, 60s, and 15 more",
+		"drainDelay=60s":                    "terminationGracePeriodSeconds is 30: must be at least drainDelay, 60s, and 15 seconds",
 		"nameOverride=My_App":               "nameOverride",
 		"tls.selfManaged.secretName=a b":    "secretName",
 		"image.repository=a #b":             "repository",
@@ -162,7 +162,7 @@ func TestChartRefuses(t *testing.T) {
 	}
 }
 
-// deploy/install.yaml is what make manifests makes of the chart.
+// TestManifestsAreCurrent checks that deploy/install.yaml is rendered from the chart.
 func TestManifestsAreCurrent(t *testing.T) {
 	t.Parallel()
 	namespace, err := os.ReadFile("../deploy/namespace.yaml")
@@ -171,10 +171,10 @@ func TestManifestsAreCurrent(t *testing.T) {
 	must(t, err)
 	_, rest, found := strings.Cut(string(manifests), string(namespace))
 	if !found {
-		t.Fatal("install.yaml does not have namespace.yaml in it: run make manifests")
+		t.Fatal("install.yaml does not contain namespace.yaml: run make manifests")
 	}
 	if diff := cmp.Diff(render(t, "sample=true"), rest); diff != "" {
-		t.Errorf("install.yaml is not what the chart gives: run make manifests\n%s", diff)
+		t.Errorf("install.yaml is not rendered from the chart: run make manifests\n%s", diff)
 	}
 }
 

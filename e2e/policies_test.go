@@ -23,7 +23,7 @@ import (
 
 // The messages of the policies.
 const (
-	refusedConfiguration = "may change nothing of a webhook configuration but the caBundle"
+	refusedConfiguration = "may change only the caBundle"
 	refusedManagers      = "may not change the managedFields of others"
 	refusedSecret        = "may write only the data of Secrets of type Opaque"
 )

@@ -42,13 +42,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- join "," $pairs -}}
 {{- end -}}
 
-{{- /* The Secret that has the certificate, in every mode. */ -}}
+{{- /* The name of the Secret with the certificate, in every mode. */ -}}
 {{- define "tlsSecret" -}}
 {{- $own := printf "%s-tls" (include "fullname" .) -}}
 {{- if eq .Values.tls.mode "selfManaged" -}}
 {{- default $own .Values.tls.selfManaged.secretName -}}
 {{- else if eq .Values.tls.mode "secret" -}}
-{{- required "tls.secret.name is needed with tls.mode secret: the Secret that has tls.crt and tls.key" .Values.tls.secret.name -}}
+{{- required "tls.secret.name is required with tls.mode secret: the Secret with tls.crt and tls.key" .Values.tls.secret.name -}}
 {{- else -}}
 {{- printf "%s-cert" (include "fullname" .) -}}
 {{- end -}}
@@ -72,16 +72,16 @@ service:
   path: {{ .path }}
   port: {{ .root.Values.service.port }}
 {{- if eq .root.Values.tls.mode "secret" }}
-caBundle: {{ required "tls.secret.caBundle is needed with tls.mode secret: the CA, as PEM" .root.Values.tls.secret.caBundle | b64enc }}
+caBundle: {{ required "tls.secret.caBundle is required with tls.mode secret: the CA, as PEM" .root.Values.tls.secret.caBundle | b64enc }}
 {{- end }}
 {{- end -}}
 
-{{- /* The condition that a pod has the annotation. */ -}}
+{{- /* A CEL expression: the pod has the annotation request. */ -}}
 {{- define "requested" -}}
 has(object.metadata.annotations) && '{{ .Values.annotationNamespace }}/request' in object.metadata.annotations
 {{- end -}}
 
-{{- /* The namespaces that nobody is asked about, as expressions of a selector. */ -}}
+{{- /* Selector expressions that exclude ignored namespaces. */ -}}
 {{- define "excluded" -}}
 - key: kubernetes.io/metadata.name
   operator: NotIn
@@ -94,7 +94,7 @@ has(object.metadata.annotations) && '{{ .Values.annotationNamespace }}/request' 
 {{- end }}
 {{- end -}}
 
-{{- /* A CEL expression: two objects differ in no fields but those of a list. dyn() compares every field that the API server knows. */ -}}
+{{- /* A CEL expression: two objects differ only in the listed fields. dyn() compares every field that the API server knows. */ -}}
 {{- define "unchanged" -}}
 {{- $new := printf "dyn(%s)" (index . 0) -}}
 {{- $old := printf "dyn(%s)" (index . 1) -}}
