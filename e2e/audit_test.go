@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The API server's audit log has what was decided about a pod, below the webhook's name.
+// TestAuditLog checks the webhook's annotations in the API server's audit log.
 func TestAuditLog(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -30,8 +30,8 @@ func TestAuditLog(t *testing.T) {
 	}
 }
 
-// Several sidecars stand there in the order of the request, as the pod has them, and it shows when the
-// namespace asked.
+// TestAuditLogOfSeveral checks the annotations for several sidecars, in the order of the request, and
+// for the request of a namespace.
 func TestAuditLogOfSeveral(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -42,11 +42,11 @@ func TestAuditLogOfSeveral(t *testing.T) {
 		reason, sidecars string
 	}{
 		{pod("several", "two,one"), "injected", `^two:latest@[0-9a-f]{12},one:latest@[0-9a-f]{12}$`},
-		{silent("default"), "namespace_default", `^one:latest@[0-9a-f]{12}$`},
+		{withoutRequest("default"), "namespace_default", `^one:latest@[0-9a-f]{12}$`},
 	} {
 		injected := s.create(c.pod).Annotations["injector.tumblr.com/injected"]
 		if !regexp.MustCompile(c.sidecars).MatchString(injected) {
-			t.Errorf("what %s has is said to be %q", c.pod.Name, injected)
+			t.Errorf("the annotation injected of %s is %q", c.pod.Name, injected)
 		}
 		want := map[string]any{"outcome": "injected", "reason": c.reason, "sidecars": injected, "generation": "1"}
 		if diff := cmp.Diff(want, s.audited(c.pod.Name)); diff != "" {
@@ -55,7 +55,7 @@ func TestAuditLogOfSeveral(t *testing.T) {
 	}
 }
 
-// audited are the webhook's annotations of the entry about a pod's creation.
+// audited returns the webhook's annotations of the audit entry for the creation of a pod.
 func (s *scene) audited(pod string) map[string]any {
 	s.Helper()
 	var annotations map[string]any
@@ -71,7 +71,7 @@ func (s *scene) audited(pod string) map[string]any {
 				return nil
 			}
 		}
-		return errors.New("it has not")
+		return errors.New("not found")
 	})
 	ours := make(map[string]any)
 	for key, value := range annotations {

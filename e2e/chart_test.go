@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// render gives what the chart makes of these values.
+// render renders the chart with these values.
 func render(t *testing.T, values ...string) string {
 	t.Helper()
 	output, err := tryRender(t, values...)
@@ -34,7 +34,7 @@ func tryRender(t *testing.T, values ...string) (string, error) {
 	return string(output), err
 }
 
-// The API server takes every variant, with every field checked and without a warning.
+// TestChartVariants checks that the API server accepts every variant, with strict validation and no warnings.
 func TestChartVariants(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, startCluster(t))
@@ -69,8 +69,8 @@ func TestChartVariants(t *testing.T) {
 	}
 }
 
-// What depends on the resources of others, which this API server has not.
-func TestChartForOthers(t *testing.T) {
+// TestChartCustomResources checks objects of kinds that this API server does not have.
+func TestChartCustomResources(t *testing.T) {
 	t.Parallel()
 	for value, wants := range map[string][]string{
 		"tls.mode=certManager": {
@@ -83,16 +83,16 @@ func TestChartForOthers(t *testing.T) {
 		rendered := render(t, value)
 		for _, want := range wants {
 			if !strings.Contains(rendered, want) {
-				t.Errorf("%s: there is no %q in\n%s", value, want, rendered)
+				t.Errorf("%s: no %q in\n%s", value, want, rendered)
 			}
 		}
 	}
 	if rendered := render(t, "tls.mode=certManager"); strings.Contains(rendered, "kind: ClusterRole") || strings.Contains(rendered, "self-managed") {
-		t.Errorf("with cert-manager, rights to write are granted:\n%s", rendered)
+		t.Errorf("write rights are granted with cert-manager:\n%s", rendered)
 	}
 }
 
-// Whose definitions may need power is said in any case: an empty list is nobody's.
+// TestChartPrivilegedSources checks that the flag is always passed, also for an empty list.
 func TestChartPrivilegedSources(t *testing.T) {
 	t.Parallel()
 	for list, want := range map[string]string{"[]": "", "[files]": "files", "[files, configmaps]": "files,configmaps"} {
@@ -100,12 +100,13 @@ func TestChartPrivilegedSources(t *testing.T) {
 		must(t, os.WriteFile(values, []byte("privilegedSources: "+list+"\n"), 0o600))
 		output, err := exec.CommandContext(t.Context(), filepath.Join(bin, "helm"), "template", home, chart, "--values", values).CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "- --privileged-sources="+want+"\n") {
-			t.Errorf("%s: %v, there is no %q in\n%s", list, err, want, output)
+			t.Errorf("%s: %v, no %q in\n%s", list, err, want, output)
 		}
 	}
 }
 
-// The policies apply to the account of the release alone, and come with the rights that they limit.
+// TestChartPolicies checks that the policies apply only to the account of the release, and are rendered with
+// the rights that they restrict.
 func TestChartPolicies(t *testing.T) {
 	t.Parallel()
 	for values, account := range map[string]string{
@@ -178,7 +179,7 @@ func TestManifestsAreCurrent(t *testing.T) {
 	}
 }
 
-// An upgrade changes what it should, and not the caBundle, which is the program's.
+// TestHelmUpgrade checks that an upgrade changes the values and keeps the caBundle, which the program owns.
 func TestHelmUpgrade(t *testing.T) {
 	t.Parallel()
 	i := installChart(t, "sample=true")
@@ -193,22 +194,22 @@ func TestHelmUpgrade(t *testing.T) {
 	equal(t, "the number of replicas", *deployment.Spec.Replicas, 3)
 	equal(t, "the limit", container.Resources.Limits.Memory().String(), "768Mi")
 	if args := strings.Join(container.Args, " "); !strings.Contains(args, "--on-unknown=deny") {
-		t.Errorf("the arguments are %s", args)
+		t.Errorf("got arguments %s", args)
 	}
 	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), home, metav1.GetOptions{})
 	must(t, err)
 	equal(t, "the failure policy", *configuration.Webhooks[0].FailurePolicy, admissionregistrationv1.Fail)
 	equal(t, "the caBundle", string(i.bundle()), string(i.ca(t)))
 	if left := i.kubectl("get", "validatingwebhookconfiguration,configmap", "--namespace="+home, "-o", "name"); strings.Contains(left, "injector") {
-		t.Errorf("what was turned off is still there: %s", left)
+		t.Errorf("disabled objects still exist: %s", left)
 	}
 	i.helm("uninstall", home, "--namespace="+home)
 	if left := i.kubectl("get", "all,secret,configmap,role,rolebinding,networkpolicy,pdb,serviceaccount,mutatingwebhookconfiguration,clusterrole", "--namespace="+home, "-o", "name"); strings.Contains(left, "/sidecar-injector") {
-		t.Errorf("left after the uninstallation: %s", left)
+		t.Errorf("left after uninstalling: %s", left)
 	}
 }
 
-// ca is the cluster's own CA.
+// ca returns the CA of the cluster.
 func (s *scene) ca(t *testing.T) []byte {
 	t.Helper()
 	config, err := s.Config()

@@ -20,8 +20,8 @@ import (
 	"k8s-sidecar-injector/e2e/cluster"
 )
 
-// follow starts an injector that follows the ConfigMaps of the namespace, and has it asked about
-// its pods.
+// follow starts an injector that watches the ConfigMaps of the namespace, and registers it for its
+// pods.
 func (s *scene) follow(flags ...string) *cluster.Injector {
 	s.Helper()
 	i := s.start(append(s.configMapFlags(s.identity()), flags...)...)
@@ -30,7 +30,7 @@ func (s *scene) follow(flags ...string) *cluster.Injector {
 	return i
 }
 
-// sidecar is a definition with one container of that name.
+// sidecar returns a definition with one container of that name.
 func sidecar(ref, container string) string {
 	return fmt.Sprintf("name: %s\ncontainers: [{name: %s, image: i}]\n", ref, container)
 }
@@ -76,7 +76,7 @@ func TestConfigMapLifecycle(t *testing.T) {
 	s.awaitContainers("x", "app")
 }
 
-// What is wrong with one key disturbs no other, and is said once.
+// TestConfigMapBadKeys checks that an invalid key does not affect other keys, and is logged once.
 func TestConfigMapBadKeys(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -137,7 +137,7 @@ func TestNamespaceThatDoesNotExist(t *testing.T) {
 	s.awaitLine(i, "no ConfigMap in this namespace matches the label selector", "nowhere")
 }
 
-// TestValidate has the API server ask about each change of a ConfigMap.
+// TestValidate registers the validating webhook and tries valid and invalid changes.
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -145,7 +145,7 @@ func TestValidate(t *testing.T) {
 	i := s.follow()
 	s.registerValidating(i)
 	must(t, s.apply("base", sidecar("base", "one")))
-	must(t, s.apply("heir", "name: heir\ninherits: base\n")) // at once, before we may have seen its base
+	must(t, s.apply("heir", "name: heir\ninherits: base\n")) // at once, before the injector may have received the base
 
 	for definition, want := range map[string]string{
 		"name: [":                              "yaml",
@@ -158,22 +158,22 @@ func TestValidate(t *testing.T) {
 	} {
 		err := s.apply("aa", definition)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "configmap "+s.namespace+"/aa[sidecar.yaml]") {
-			t.Errorf("%q: the error is %v, want %q in it", definition, err, want)
+			t.Errorf("%q: got error %v, want %q in it", definition, err, want)
 		}
 	}
 	err := s.apply("aa", "name: x\nfoo: 1\nbar: 2\nenv: [{}]\n")
 	for _, want := range []string{"foo: Forbidden", "bar: Forbidden", "env[0].name"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("the error %v has no %q: all are reported together", err, want)
+			t.Errorf("the error %v has no %q; want all errors together", err, want)
 		}
 	}
 	must(t, s.edit("bad-before", func(c *corev1.ConfigMap) { c.Annotations = map[string]string{"a": "b"} }))
 	if err := s.edit("bad-before", func(c *corev1.ConfigMap) { c.Data["sidecar.yaml"] += "more: 1\n" }); err == nil {
-		t.Error("a rejected definition was changed to another")
+		t.Error("a rejected definition was replaced by another invalid one")
 	}
 }
 
-// warnings collects what the API server warns a client of.
+// warnings collects the warnings of the API server.
 type warnings struct {
 	mu   sync.Mutex
 	list []string
@@ -185,20 +185,20 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, t
 	w.list = append(w.list, text)
 }
 
-// expect waits for nothing: warnings come with the answer.
+// expect checks the warnings since the last call. It need not wait, because they come with the response.
 func (w *warnings) expect(t *testing.T, texts ...string) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, text := range texts {
 		if !slices.ContainsFunc(w.list, func(warning string) bool { return strings.Contains(warning, text) }) {
-			t.Errorf("no warning says %q: %q", text, w.list)
+			t.Errorf("no warning contains %q: %q", text, w.list)
 		}
 	}
 	w.list = nil
 }
 
-// warned gives a client whose warnings are collected.
+// warned returns a client and its warnings.
 func (s *scene) warned() (kubernetes.Interface, *warnings) {
 	s.Helper()
 	config, err := s.Config()
@@ -229,12 +229,12 @@ func TestValidateWarns(t *testing.T) {
 	w.expect(t, "breaks heir:latest")
 	must(t, configMaps.Delete(t.Context(), "base", metav1.DeleteOptions{}))
 	w.expect(t, "breaks heir:latest")
-	// The heir stays as it was.
+	// The last valid version of heir stays in service.
 	s.awaitContainers("base", "app")
 	s.awaitContainers("heir", "app,one,two")
 }
 
-// Kubectl shows the author where the fault is.
+// TestValidateWithKubectl checks that kubectl prints the field with the error.
 func TestValidateWithKubectl(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -252,15 +252,15 @@ data:
 	output, err := exec.CommandContext(t.Context(), filepath.Join(bin, "kubectl"),
 		"--kubeconfig="+s.Kubeconfig, "--namespace="+s.namespace, "apply", "-f", file).CombinedOutput()
 	if _, failed := errors.AsType[*exec.ExitError](err); !failed {
-		t.Errorf("kubectl ended with %v", err)
+		t.Errorf("kubectl exited with %v", err)
 	}
 	want := "configmap " + s.namespace + `/a[logger.yaml]:3: containers[0].imagePullPolicy: Unsupported value`
 	if !strings.Contains(string(output), want) {
-		t.Errorf("kubectl says %s, want %s in it", output, want)
+		t.Errorf("kubectl printed %s, want %s in it", output, want)
 	}
 }
 
-// A bad edit that nobody refused takes nothing out of service.
+// TestQuarantine checks that an invalid edit without the validating webhook keeps the last valid version in service.
 func TestQuarantine(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -278,7 +278,7 @@ func TestQuarantine(t *testing.T) {
 	s.awaitLine(i, "rejection cleared", s.namespace+"/a")
 }
 
-// many is how many ConfigMaps a large company has.
+// many is the number of ConfigMaps in TestManyConfigMaps.
 const many = 1000
 
 func TestManyConfigMaps(t *testing.T) {
@@ -301,9 +301,9 @@ func TestManyConfigMaps(t *testing.T) {
 	}
 	close(names)
 	group.Wait()
-	s.await("all to be served", func() error {
+	s.await("all sidecars to be served", func() error {
 		if got := s.metric(i, "sidecar_injector_snapshot_sidecars"); got != many {
-			return fmt.Errorf("%v are", got)
+			return fmt.Errorf("%v are served", got)
 		}
 		return nil
 	})
@@ -313,10 +313,10 @@ func TestManyConfigMaps(t *testing.T) {
 	s.measure(i, "map-8", "x-8")
 }
 
-// slow is far more than the half second that is promised on an idle machine: this one may be busy.
+// slow is far more than the documented half second, because the machine may be busy.
 const slow = 2500 * time.Millisecond
 
-// measure checks how long it takes from an edit to the snapshot that has it, and logs it.
+// measure logs and checks the time from an edit to the snapshot with it.
 func (s *scene) measure(i *cluster.Injector, name, ref string) {
 	s.Helper()
 	const edits = 20
@@ -335,7 +335,7 @@ func (s *scene) measure(i *cluster.Injector, name, ref string) {
 	}
 	slices.Sort(times)
 	median := times[edits/2]
-	s.Logf("from an edit to served, with %v sidecars: median %s, at most %s", s.metric(i, "sidecar_injector_snapshot_sidecars"), median, times[edits-1])
+	s.Logf("time from an edit to its snapshot, with %v sidecars: median %s, at most %s", s.metric(i, "sidecar_injector_snapshot_sidecars"), median, times[edits-1])
 	if median > slow {
 		s.Errorf("half of the edits took longer than %s: %v", slow, times)
 	}

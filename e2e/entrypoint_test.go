@@ -2,8 +2,8 @@ package e2e_test
 
 import "testing"
 
-// A Deployment of the original goes on with our image: entrypoint.sh, no arguments, and what it
-// sets in its environment. The label of the ConfigMaps is the original's default.
+// TestEntrypoint runs the program like the original's Deployment: as entrypoint.sh, without arguments,
+// with its environment, and with the original's default label of ConfigMaps.
 func TestEntrypoint(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)

@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// The ReplicaSet whose pods are denied says why, in few events however many there are, and a dry run
-// leaves none.
+// TestEvents checks that a ReplicaSet has the reason why its pods are denied, in few events for many
+// denials, and none for a dry run.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -29,13 +29,13 @@ func TestEvents(t *testing.T) {
 	tried := pod("tried", "nobody:v1")
 	tried.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "tried", UID: "tried", Controller: new(true)}}
 	if _, err := pods.Create(t.Context(), tried, dryRun()); err == nil || !strings.Contains(err.Error(), `there is no sidecar "nobody:v1"`) {
-		t.Errorf("a dry run gives %v", err)
+		t.Errorf("got %v from a dry run", err)
 	}
 
 	must(t, s.deploy("nobody:v1"))
 	s.awaitDescription(s.namespace)
 
-	// As many as a busy controller would make, with texts that differ.
+	// Many denials with different messages.
 	owner := s.replicaSet()
 	for n := range 100 {
 		p := pod("", fmt.Sprintf("nobody-%d", n%50))
@@ -44,21 +44,21 @@ func TestEvents(t *testing.T) {
 			t.Fatal("a pod was not denied")
 		}
 	}
-	must(t, i.Stop()) // it writes what waits
+	must(t, i.Stop()) // it writes queued events
 	events := s.ourEvents()
 	if len(events) < 2 || len(events) > 12 {
-		t.Errorf("there are %d events", len(events))
+		t.Errorf("got %d events", len(events))
 	}
 	for _, e := range events {
-		equal(t, "what an event is about", fmt.Sprint(e.InvolvedObject.Kind, " ", e.InvolvedObject.Name, " ", e.InvolvedObject.UID), fmt.Sprint("ReplicaSet ", owner.Name, " ", owner.UID))
+		equal(t, "the object of an event", fmt.Sprint(e.InvolvedObject.Kind, " ", e.InvolvedObject.Name, " ", e.InvolvedObject.UID), fmt.Sprint("ReplicaSet ", owner.Name, " ", owner.UID))
 		equal(t, "the reporter", e.ReportingController, "k8s-sidecar-injector")
 	}
 	if lost := countLines(t, i, "events could not be recorded", ""); lost != 0 {
-		t.Errorf("%d lines tell of lost events", lost)
+		t.Errorf("%d log lines report lost events", lost)
 	}
 }
 
-// Who owns a pod that did not get what it asked for is told, whether the pod was denied or admitted.
+// TestEventsOfPolicies checks the events on owners of pods that were denied or admitted without their sidecar.
 func TestEventsOfPolicies(t *testing.T) {
 	t.Parallel()
 	const (
@@ -67,7 +67,7 @@ func TestEventsOfPolicies(t *testing.T) {
 	)
 	for _, c := range []struct {
 		policy string
-		want   map[string]string // by owner: the event's reason, and how its message begins
+		want   map[string]string // by owner: the event's reason, and the beginning of its message
 	}{
 		{"admit", map[string]string{"unknown": "SidecarNotInjected " + unknown, "parameter": "SidecarNotInjected " + wrong}},
 		{"deny", map[string]string{"unknown": "PodDenied " + unknown, "parameter": "PodDenied " + wrong}},
@@ -88,22 +88,22 @@ func TestEventsOfPolicies(t *testing.T) {
 					must(t, err)
 					equal(t, "the list of containers of "+p.Name, containers(stored), "app")
 				case !apierrors.IsForbidden(err):
-					t.Errorf("the error of %s is %v", p.Name, err)
+					t.Errorf("%s: got error %v", p.Name, err)
 				}
 			}
-			must(t, i.Stop()) // it writes what waits
+			must(t, i.Stop()) // it writes queued events
 			s.checkEvents(c.want)
 		})
 	}
 }
 
-// levelled is a sidecar that pods give a parameter.
+// levelled is a sidecar with a parameter.
 const levelled = `name: logger:v1
 parameters: {level: {default: info, enum: [debug, info]}}
 containers: [{name: logger, image: 'logger:1', args: ['${level}']}]
 `
 
-// owned is a pod with a level and with a controller of its own name.
+// owned returns a pod with the parameter level and a controller of the same name.
 func owned(name, asks, level string) *corev1.Pod {
 	p := pod(name, asks)
 	p.Annotations["injector.tumblr.com/param.level"] = level
@@ -111,7 +111,7 @@ func owned(name, asks, level string) *corev1.Pod {
 	return p
 }
 
-// checkEvents checks that these owners have an event each, and no other has one.
+// checkEvents checks that exactly these owners have an event.
 func (s *scene) checkEvents(want map[string]string) {
 	s.Helper()
 	events := s.ourEvents()
@@ -119,19 +119,19 @@ func (s *scene) checkEvents(want map[string]string) {
 	for _, e := range events {
 		text, begin := e.Reason+" "+e.Message, want[e.InvolvedObject.Name]
 		if begin == "" || !strings.HasPrefix(text, begin) {
-			s.Errorf("the event of %s is %q, want it to begin with %q", e.InvolvedObject.Name, text, begin)
+			s.Errorf("the event of %s is %q, want prefix %q", e.InvolvedObject.Name, text, begin)
 		}
 		equal(s.T, "the type of the event", e.Type, corev1.EventTypeWarning)
 	}
 }
 
-// The chart grants what events take, in every namespace, and says that there are side effects.
+// TestEventsOfChart checks that the chart grants the rights for events in every namespace, and sets sideEffects.
 func TestEventsOfChart(t *testing.T) {
 	t.Parallel()
 	i := installChart(t, "events.enabled=true", "onUnknown=deny", "sample=true")
 	for _, namespace := range []string{home, i.namespace} {
 		if granted := strings.Join(i.granted(namespace), "\n"); strings.Count(granted, "create,patch events. ") != 1 || strings.Count(granted, "events") != 1 {
-			t.Errorf("the rights in %s are\n%s", namespace, granted)
+			t.Errorf("got rights in %s\n%s", namespace, granted)
 		}
 	}
 	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), home, metav1.GetOptions{})
@@ -143,7 +143,7 @@ func TestEventsOfChart(t *testing.T) {
 	i.awaitDescription(i.namespace)
 }
 
-// deploy makes a Deployment whose pods ask for a sidecar.
+// deploy creates a Deployment whose pods request a sidecar.
 func (s *scene) deploy(asks string) error {
 	labels := map[string]string{"app": "w"}
 	_, err := s.client().AppsV1().Deployments(s.namespace).Create(s.Context(), &appsv1.Deployment{
@@ -160,8 +160,7 @@ func (s *scene) deploy(asks string) error {
 	return err
 }
 
-// awaitDescription waits until kubectl describe says of the namespace's ReplicaSet what became of its
-// pods.
+// awaitDescription waits until kubectl describe prints the event of the namespace's ReplicaSet.
 func (s *scene) awaitDescription(namespace string) {
 	s.Helper()
 	s.await("the description of the ReplicaSet", func() error {
@@ -172,11 +171,11 @@ func (s *scene) awaitDescription(namespace string) {
 				return nil
 			}
 		}
-		return fmt.Errorf("it is\n%s", text)
+		return fmt.Errorf("got\n%s", text)
 	})
 }
 
-// replicaSet is the one of the namespace.
+// replicaSet returns the only ReplicaSet of the namespace.
 func (s *scene) replicaSet() *appsv1.ReplicaSet {
 	s.Helper()
 	list, err := s.client().AppsV1().ReplicaSets(s.namespace).List(s.Context(), metav1.ListOptions{})
@@ -185,7 +184,7 @@ func (s *scene) replicaSet() *appsv1.ReplicaSet {
 	return &list.Items[0]
 }
 
-// ourEvents are the events of the namespace that the injector recorded.
+// ourEvents returns the events of the namespace that the injector recorded.
 func (s *scene) ourEvents() []corev1.Event {
 	s.Helper()
 	list, err := s.client().CoreV1().Events(s.namespace).List(s.Context(), metav1.ListOptions{FieldSelector: "source=k8s-sidecar-injector"})

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// explain runs the command explain on a pod, and gives what it prints and says.
+// explain runs the command explain on a pod, and returns standard output and standard error.
 func (s *scene) explain(pod string, flags ...string) (output, report string, ok bool) {
 	s.Helper()
 	command := exec.CommandContext(s.Context(), filepath.Join(bin, "k8s-sidecar-injector"), append([]string{"explain", "-f", "-", "-n", s.namespace}, flags...)...)
@@ -24,8 +24,8 @@ func (s *scene) explain(pod string, flags ...string) (output, report string, ok 
 	return stdout.String(), stderr.String(), err == nil
 }
 
-// explain reads the definitions in ConfigMaps and the defaults of namespaces, with the rights of the
-// injector and no more.
+// TestExplain checks that explain reads definitions from ConfigMaps and defaults of namespaces, with
+// exactly the rights of the injector.
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	const plain = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "app", "image": "i"}]}}`
@@ -37,9 +37,9 @@ func TestExplain(t *testing.T) {
 	flags := append(s.configMapFlags(id), "--namespace-defaults", "--config-directory="+s.directory(sidecar("file", "two")))
 
 	output, report, ok := s.explain(plain, flags...)
-	equal(t, "the decision before the namespace asks", output, fmt.Sprintf("Pod %s/p: skipped, no_annotation\n", s.namespace))
+	equal(t, "the decision without a request of the namespace", output, fmt.Sprintf("Pod %s/p: skipped, no_annotation\n", s.namespace))
 	if !ok || !strings.HasPrefix(report, "rejected: configmap "+s.namespace+"/b[sidecar.yaml]:2: ") {
-		t.Errorf("it reports %s", report)
+		t.Errorf("got %s on standard error", report)
 	}
 
 	s.annotate(new("x,file"))
@@ -69,7 +69,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// fileOf is the file of s.directory in the last flag.
+// fileOf returns the file of s.directory in the last flag.
 func fileOf(flags []string) string {
 	return filepath.Join(strings.TrimPrefix(flags[len(flags)-1], "--config-directory="), "sidecars.yaml")
 }

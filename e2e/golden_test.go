@@ -22,19 +22,19 @@ import (
 // cases are the golden cases of package mutate.
 const cases = "../mutate/testdata/cases"
 
-// mostLeftOut is how many cases are about reviews that no creation of a pod makes, or about
-// namespaces that ask for something.
+// mostLeftOut is the number of cases that need other reviews than the creation of a pod, or a
+// namespace with a request.
 const mostLeftOut = 30
 
-// goldenCase is one of these cases, and what it needs of a cluster.
+// goldenCase is one of these cases.
 type goldenCase struct {
 	directory string
 	pod       map[string]any
 	flags     []string
 }
 
-// TestGolden puts every case through the command inject, through the API server with the webhook,
-// and compares both with each other and with the golden file.
+// TestGolden runs every case through the command inject and through the API server with the webhook,
+// and compares both results with each other and with the golden file.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	plain := newScene(t, shared)
@@ -53,12 +53,12 @@ func TestGolden(t *testing.T) {
 		})
 	}
 	if done := len(entries) - leftOut; leftOut > mostLeftOut || done < 200 {
-		t.Errorf("%d cases were run and %d left out", done, leftOut)
+		t.Errorf("%d cases ran and %d were left out", done, leftOut)
 	}
 }
 
-// readCase reads a case. It is not ok if the case is about another review than one of a pod's
-// creation in a namespace of its own.
+// readCase reads a case. It is not ok if the case needs another review than the creation of a pod in
+// its own namespace.
 func readCase(t *testing.T, directory string) (c goldenCase, ok bool) {
 	t.Helper()
 	c.directory = directory
@@ -77,7 +77,7 @@ func readCase(t *testing.T, directory string) (c goldenCase, ok bool) {
 			c.flags = append(c.flags, "--"+flag+"="+value)
 		}
 	}
-	// No flag takes an annotation namespace with a tilde.
+	// The flag does not accept an annotation namespace with a tilde.
 	return c, policy.Request == nil && !strings.Contains(policy.AnnotationNamespace, "~")
 }
 
@@ -93,7 +93,7 @@ func exists(file string) bool {
 	return err == nil
 }
 
-// run makes the pod in a namespace with the webhook, and what inject makes of it in one without.
+// run creates the pod in a namespace with the webhook, and the output of inject in one without.
 func (c goldenCase) run(hooked, plain *scene) {
 	c.complete()
 	definitions, err := os.ReadFile(filepath.Join(c.directory, "sidecars.yaml"))
@@ -113,7 +113,7 @@ func (c goldenCase) run(hooked, plain *scene) {
 	stored, err := hooked.createRaw(original)
 	for _, message := range denied {
 		if err == nil || !strings.Contains(err.Error(), message) {
-			hooked.Errorf("inject fails with %q, the API server returns %v", message, err)
+			hooked.Errorf("inject fails with %q, and the API server with %v", message, err)
 		}
 	}
 	if denied != nil {
@@ -125,15 +125,15 @@ func (c goldenCase) run(hooked, plain *scene) {
 		return
 	}
 	if err != nil {
-		hooked.Fatalf("the API server takes what inject makes, but not the pod itself: %v", err)
+		hooked.Fatalf("the API server accepts the output of inject, but not the pod itself: %v", err)
 	}
 	if diff := cmp.Diff(normal(hooked.T, want), normal(hooked.T, stored)); diff != "" {
-		hooked.Errorf("what inject makes (-) is not what the webhook makes (+):\n%s", diff)
+		hooked.Errorf("the pod of inject (-) and the pod of the webhook (+) differ:\n%s", diff)
 	}
 	c.compareGolden(hooked.T, bytes.ReplaceAll(injected, []byte(hooked.namespace), []byte("default")))
 }
 
-// complete adds what any pod needs to be one, and leaves its namespace to the test.
+// complete adds the required fields of a pod, and removes its namespace.
 func (c goldenCase) complete() {
 	c.pod["apiVersion"], c.pod["kind"] = "v1", "Pod"
 	metadata, _ := c.pod["metadata"].(map[string]any)
@@ -147,19 +147,19 @@ func (c goldenCase) complete() {
 	}
 }
 
-// refused is for pods that the API server refuses with their sidecar: then it must refuse them
-// without any, too.
+// refused checks a pod that the API server rejects with its sidecar: it must also reject the pod
+// without the sidecar.
 func (c goldenCase) refused(plain *scene, original []byte, wantErr, err error) {
 	if err == nil {
-		plain.Errorf("the API server refuses what inject makes, with %v, but not what the webhook makes", wantErr)
+		plain.Errorf("the API server rejects the output of inject with %v, but not the pod of the webhook", wantErr)
 	}
 	if _, err := plain.createRaw(original); err == nil {
-		plain.Errorf("the API server takes the pod, but not with its sidecar: %v", wantErr)
+		plain.Errorf("the API server accepts the pod, but not with its sidecar: %v", wantErr)
 	}
 }
 
-// compareGolden compares with the file that package mutate has of it, which is about the pod as
-// it was before complete.
+// compareGolden compares the result with the golden file of package mutate, which has the pod before
+// complete.
 func (c goldenCase) compareGolden(t *testing.T, injected []byte) {
 	t.Helper()
 	file := filepath.Join(c.directory, "injected.yaml")
@@ -198,7 +198,7 @@ func (s *scene) injectOffline(pod []byte, directory string, flags []string) (inj
 	return injected, nil
 }
 
-// reasons takes them from what inject prints.
+// reasons returns the reasons in the output of inject.
 func (s *scene) reasons(stderr string) []string {
 	s.Helper()
 	if _, why, found := strings.Cut(stderr, "denied, "); found {
@@ -219,7 +219,7 @@ func (s *scene) reasons(stderr string) []string {
 	return fields
 }
 
-// createRaw makes a pod of any bytes, in a dry run.
+// createRaw creates a pod from bytes, in a dry run.
 func (s *scene) createRaw(pod []byte) (*corev1.Pod, error) {
 	stored := new(corev1.Pod)
 	err := s.client().CoreV1().RESTClient().Post().Namespace(s.namespace).Resource("pods").Param("dryRun", "All").
@@ -227,16 +227,16 @@ func (s *scene) createRaw(pod []byte) (*corev1.Pod, error) {
 	return stored, err
 }
 
-// accountOf is the service account that a pod names.
+// accountOf returns the service account of a pod.
 func accountOf(pod []byte) string {
 	var view struct {
-		Spec struct{ ServiceAccountName, ServiceAccount string } // the second is an old name for the first
+		Spec struct{ ServiceAccountName, ServiceAccount string } // the second is a deprecated alias
 	}
 	_ = json.Unmarshal(pod, &view)
 	return stdcmp.Or(view.Spec.ServiceAccountName, view.Spec.ServiceAccount)
 }
 
-// ensureAccount makes a service account unless there is one, as pods need.
+// ensureAccount creates a service account unless it exists. Pods need it.
 func (s *scene) ensureAccount(name string) {
 	s.Helper()
 	if name == "" {
@@ -247,8 +247,8 @@ func (s *scene) ensureAccount(name string) {
 	}
 }
 
-// normal leaves out what differs between two creations of the same pod: names that are made up,
-// and the order in which the API server adds the token and its own tolerations.
+// normal removes what differs between two creations of the same pod: generated names, and the order
+// in which the API server adds the token and tolerations.
 func normal(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	content, err := json.Marshal(pod)

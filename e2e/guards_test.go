@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// bounded are a sidecar for other namespaces than those of tests, and one for these but not for pods with
-// hostNetwork.
+// bounded has a sidecar that is not allowed in the namespaces of tests, and one that is allowed there but
+// skips pods with hostNetwork.
 const bounded = `name: away
 allowedNamespaces: ['team-*']
 containers: [{name: away, image: i}]
@@ -21,7 +21,7 @@ skipHostNetworkPods: true
 containers: [{name: here, image: i}]
 `
 
-// Definitions say who may have them. The policy decides about the namespace, and not about hostNetwork.
+// TestGuards checks allowedNamespaces, with --on-unknown, and skipHostNetworkPods.
 func TestGuards(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{"admit", "deny"} {
@@ -31,39 +31,39 @@ func TestGuards(t *testing.T) {
 			s.inject(bounded, "--on-unknown="+policy)
 
 			stored, warnings := s.createWarned(pod("allowed", "here"))
-			equal(t, "the list of containers of one that may", containers(stored), "app,here")
-			equal(t, "what it is warned of", warnings, "")
+			equal(t, "the containers of an allowed pod", containers(stored), "app,here")
+			equal(t, "the warning", warnings, "")
 
 			onHost := pod("host", "here")
 			onHost.Spec.HostNetwork = true
 			stored, warnings = s.createWarned(onHost)
-			equal(t, "the list of containers of one with hostNetwork", containers(stored), "app")
-			equal(t, "what it is warned of", warnings,
+			equal(t, "the containers of a pod with hostNetwork", containers(stored), "app")
+			equal(t, "the warning", warnings,
 				"sidecar injector: the pod is admitted without sidecars: host_network: sidecar here:latest skips pods with hostNetwork")
 
-			s.checkElsewhere(policy)
+			s.checkNotAllowed(policy)
 		})
 	}
 }
 
-// checkElsewhere checks what becomes of a pod that asks for the sidecar of other namespaces, also
-// beside one that it may have.
-func (s *scene) checkElsewhere(policy string) {
+// checkNotAllowed checks the decision about a pod that requests a sidecar which is not allowed in its
+// namespace, also together with one that is.
+func (s *scene) checkNotAllowed(policy string) {
 	s.Helper()
 	why := `not_allowed: sidecar away:latest is not allowed in namespace "` + s.namespace + `": allowedNamespaces does not include it`
 	if policy == "deny" {
 		_, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), pod("elsewhere", "here,away"), metav1.CreateOptions{})
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "denied the request: "+why) {
-			s.Errorf("the error is %v", err)
+			s.Errorf("got error %v", err)
 		}
 		return
 	}
 	stored, warnings := s.createWarned(pod("elsewhere", "here,away"))
-	equal(s.T, "the list of containers of one elsewhere", containers(stored), "app")
-	equal(s.T, "what it is warned of", warnings, "sidecar injector: the pod is admitted without sidecars: "+why)
+	equal(s.T, "the containers of a pod that is not allowed", containers(stored), "app")
+	equal(s.T, "the warning", warnings, "sidecar injector: the pod is admitted without sidecars: "+why)
 }
 
-// createWarned makes a pod and gives it as it was stored, with the API server's warnings, a line each.
+// createWarned creates a pod and returns it as stored, with the API server's warnings, one a line.
 func (s *scene) createWarned(p *corev1.Pod) (stored *corev1.Pod, texts string) {
 	s.Helper()
 	client, w := s.warned()

@@ -16,31 +16,31 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// What the docs say to do works, and is done twice without harm. The API server checks every field,
-// and the namespace enforces Pod Security restricted.
+// TestInstall follows the docs, twice. The API server validates strictly, and the namespace enforces Pod
+// Security restricted.
 func TestInstall(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
 	again := i.kubectl("apply", "--validate=strict", "-f", "../deploy/install.yaml")
 	if strings.Contains(again, "created") {
-		t.Errorf("the second time makes something:\n%s", again)
+		t.Errorf("the second apply created objects:\n%s", again)
 	}
 	i.start(i.pods(2))
 	i.awaitInjection()
 
-	// Every function works with the rights of the manifests.
+	// Every feature works with the rights of the manifests.
 	must(t, i.define("good", sidecar("x", "one")))
 	i.awaitContainers("x", "app,one")
 	if err := i.define("bad", "name: bad\nnonsense: 1\n"); err == nil || !strings.Contains(err.Error(), "nonsense: Forbidden") {
-		t.Errorf("a bad definition is refused with %v", err)
+		t.Errorf("got error %v for an invalid definition", err)
 	}
 	i.setBundle(nil)
 	i.awaitInjection()
 	must(t, i.client().CoreV1().Secrets(home).Delete(t.Context(), home+"-tls", metav1.DeleteOptions{}))
-	i.await("the Secret to be made again", func() error {
+	i.await("the Secret to be created again", func() error {
 		secret, err := i.client().CoreV1().Secrets(home).Get(t.Context(), home+"-tls", metav1.GetOptions{})
 		if err == nil && len(secret.Data["tls.key"]) == 0 {
-			err = fmt.Errorf("it is empty")
+			err = fmt.Errorf("the Secret is empty")
 		}
 		return err
 	})
@@ -48,23 +48,23 @@ func TestInstall(t *testing.T) {
 
 	// The sample of the docs.
 	i.kubectl("apply", "--namespace="+i.namespace, "-f", "../deploy/sample.yaml")
-	equal(t, "the list of the sample's containers", containers(i.awaitPod()), "web,greeter")
+	equal(t, "the sample's containers", containers(i.awaitPod()), "web,greeter")
 
-	// Nothing is left of what was installed.
+	// Uninstalling leaves nothing.
 	i.kubectl("delete", "--namespace="+i.namespace, "-f", "../deploy/sample.yaml")
 	i.kubectl("delete", "--wait=false", "-f", "../deploy/install.yaml")
 	if left := i.kubectl("get", "clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration,validatingadmissionpolicy,validatingadmissionpolicybinding", "-o", "name"); strings.Contains(left, home) {
-		t.Errorf("left after the uninstallation:\n%s", left)
+		t.Errorf("left after uninstalling:\n%s", left)
 	}
 }
 
-// define makes a ConfigMap in the namespace of the installation.
+// define creates a ConfigMap in the namespace of the installation.
 func (i *installation) define(name, definition string) error {
 	there := &scene{T: i.T, Cluster: i.Cluster, namespace: home}
 	return there.apply(name, definition)
 }
 
-// setBundle overwrites the caBundle of the webhook about pods.
+// setBundle overwrites the caBundle of the webhook for pods.
 func (i *installation) setBundle(bundle []byte) {
 	i.Helper()
 	configurations := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
@@ -75,7 +75,7 @@ func (i *installation) setBundle(bundle []byte) {
 	must(i.T, err)
 }
 
-// bundle is the caBundle of the webhook about pods.
+// bundle returns the caBundle of the webhook for pods.
 func (i *installation) bundle() []byte {
 	i.Helper()
 	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(i.Context(), home, metav1.GetOptions{})
@@ -83,9 +83,9 @@ func (i *installation) bundle() []byte {
 	return bytes.Clone(configuration.Webhooks[0].ClientConfig.CABundle)
 }
 
-// The manifests grant these rights, beyond those of every service account. The right to the Secret is
-// limited to its data: with more, the token could have the Secret deleted, and create one that gets the
-// token of another service account.
+// TestRights checks the rights that the manifests grant, in addition to those of every service account.
+// The right to the Secret is restricted to its data. Otherwise the token could have the Secret deleted, and
+// create one that gets the token of another service account.
 func TestRights(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
@@ -102,7 +102,7 @@ func TestRights(t *testing.T) {
 	i.checkSecret()
 }
 
-// checkRights wants these rights by namespace, beyond those that every service account has.
+// checkRights checks the rights by namespace, in addition to those of every service account.
 func (i *installation) checkRights(wanted map[string][]string) {
 	i.Helper()
 	t := i.T
@@ -114,7 +114,7 @@ func (i *installation) checkRights(wanted map[string][]string) {
 	}
 }
 
-// granted are the rights of the injector in a namespace, beyond those of every service account.
+// granted returns the rights of the injector in a namespace, in addition to those of every service account.
 func (i *installation) granted(namespace string) []string {
 	i.Helper()
 	must(i.T, ignoreExisting(i.AddAccount(i.Context(), namespace, "nobody")))
@@ -127,7 +127,7 @@ func (i *installation) granted(namespace string) []string {
 	return granted
 }
 
-// rights are what an identity may do in a namespace, as the API server says it.
+// rights returns the rights of an identity in a namespace, as reported by the API server.
 func (i *installation) rights(kubeconfig, namespace string) []string {
 	i.Helper()
 	review, err := i.clientOf(kubeconfig).AuthorizationV1().SelfSubjectRulesReviews().Create(i.Context(), &authorizationv1.SelfSubjectRulesReview{
@@ -147,7 +147,7 @@ func (i *installation) rights(kubeconfig, namespace string) []string {
 	return slices.Compact(rules)
 }
 
-// clientOf is the client of an identity.
+// clientOf returns a client of an identity.
 func (i *installation) clientOf(kubeconfig string) kubernetes.Interface {
 	i.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
@@ -165,7 +165,7 @@ func ignoreExisting(err error) error {
 	return err
 }
 
-// What is refused: no other Secret and no other configuration can be written, and none made.
+// TestRightsRefused checks that no other Secret or configuration can be written or created.
 func TestRightsRefused(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
@@ -206,7 +206,7 @@ func TestRightsRefused(t *testing.T) {
 		},
 	} {
 		if err := try(); err == nil || !strings.Contains(err.Error(), "forbidden") {
-			t.Errorf("to %s gives %v", what, err)
+			t.Errorf("%s: got %v, want forbidden", what, err)
 		}
 	}
 }

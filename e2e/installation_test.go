@@ -22,12 +22,12 @@ import (
 )
 
 const (
-	// home is the namespace, and the release, that the docs install to.
+	// home is the namespace and the release in the docs.
 	home  = "sidecar-injector"
 	chart = "../deploy/chart"
 )
 
-// installation is what deploy/ makes of a cluster of its own, with processes for its pods.
+// installation is an installation of deploy/ in its own cluster, with processes for its pods.
 type installation struct {
 	*scene
 	identity *cluster.Identity
@@ -35,7 +35,7 @@ type installation struct {
 	balancer *cluster.Balancer
 }
 
-// kubectl runs kubectl as the administrator, and gives what it says. Any warning is an error.
+// kubectl runs kubectl as the administrator, and returns its output. Warnings are errors.
 func (s *scene) kubectl(args ...string) string {
 	s.Helper()
 	return s.run("kubectl", append([]string{"--kubeconfig=" + s.Kubeconfig, "--warnings-as-errors"}, args...)...)
@@ -59,7 +59,7 @@ func (s *scene) run(program string, args ...string) string {
 	return string(output)
 }
 
-// installManifests does what the docs say, in a cluster of its own.
+// installManifests installs the manifests in a new cluster.
 func installManifests(t *testing.T) *installation {
 	t.Helper()
 	s := newScene(t, startCluster(t))
@@ -67,7 +67,7 @@ func installManifests(t *testing.T) *installation {
 	return s.installed()
 }
 
-// installChart installs the chart with these values, in a cluster of its own.
+// installChart installs the chart with these values in a new cluster.
 func installChart(t *testing.T, values ...string) *installation {
 	t.Helper()
 	s := newScene(t, startCluster(t))
@@ -80,7 +80,7 @@ func installChart(t *testing.T, values ...string) *installation {
 	return s.installed()
 }
 
-// installed gives the installation in the cluster, with no replica yet.
+// installed returns the installation in the cluster, without replicas.
 func (s *scene) installed() *installation {
 	s.Helper()
 	id, err := s.Identity(s.Context(), home, home)
@@ -88,8 +88,7 @@ func (s *scene) installed() *installation {
 	return &installation{scene: s, identity: id}
 }
 
-// pods waits until the Deployment has made its pods, which the namespace's Pod Security has then
-// let in.
+// pods waits until the Deployment has created its pods, which the namespace's Pod Security must admit.
 func (i *installation) pods(want int) []corev1.Pod {
 	i.Helper()
 	var pods []corev1.Pod
@@ -99,15 +98,15 @@ func (i *installation) pods(want int) []corev1.Pod {
 			return err
 		}
 		if pods = list.Items; len(pods) != want {
-			return fmt.Errorf("there are %d", len(pods))
+			return fmt.Errorf("got %d", len(pods))
 		}
 		return nil
 	})
 	return pods
 }
 
-// start starts a process for each pod, at once, with the identity that the manifests give it, and
-// has the Service lead to them.
+// start starts a process for each pod concurrently, with the identity of the manifests, and balances
+// the Service between them.
 func (i *installation) start(pods []corev1.Pod, flags ...string) {
 	i.Helper()
 	i.replicas = make([]*cluster.Injector, len(pods))
@@ -142,7 +141,7 @@ func (i *installation) kill() {
 	}
 }
 
-// balance stands in for kube-proxy.
+// balance replaces kube-proxy.
 func (i *installation) balance() {
 	i.Helper()
 	service, err := i.client().CoreV1().Services(home).Get(i.Context(), home, metav1.GetOptions{})
@@ -159,7 +158,7 @@ func (i *installation) awaitInjection() {
 	i.awaitContainers("greeter:v1", "app,greeter")
 }
 
-// creations are pods that are created all the time.
+// creations creates pods continuously.
 type creations struct {
 	*scene
 	stop   context.CancelFunc
@@ -168,8 +167,8 @@ type creations struct {
 	failed chan error
 }
 
-// createPods begins to create pods that ask for the sample, without a pause, and counts those that
-// fail or lack it.
+// createPods starts to create pods that request the sample, without a pause, and records pods that fail
+// or do not have it.
 func (s *scene) createPods() *creations {
 	ctx, stop := context.WithCancel(s.Context())
 	c := &creations{scene: s, stop: stop, failed: make(chan error, 1000)}
@@ -208,7 +207,7 @@ func (c *creations) end() {
 	c.group.Wait()
 }
 
-// check ends it, and wants that not one has failed.
+// check stops the creations, and fails the test if one has failed.
 func (c *creations) check() {
 	c.Helper()
 	c.end()
@@ -216,7 +215,7 @@ func (c *creations) check() {
 	count := 0
 	for err := range c.failed {
 		if count++; count <= 5 {
-			c.Errorf("a creation failed %v", err)
+			c.Errorf("creating a pod failed %v", err)
 		}
 	}
 	c.Logf("%d pods were created, and %d creations failed", c.made.Load(), count)

@@ -16,7 +16,7 @@ import (
 	"k8s-sidecar-injector/e2e/cluster"
 )
 
-// group is the label of the namespaces of one test, with the name of its first namespace.
+// group is the label of all namespaces of a test. Its value is the name of the first one.
 const group = "e2e/group"
 
 // annotate sets the request of the namespace; nil removes it.
@@ -39,28 +39,28 @@ func (s *scene) patchNamespace(metadata map[string]any) {
 	must(s.T, err)
 }
 
-// silent is a pod that does not ask.
-func silent(name string) *corev1.Pod {
+// withoutRequest returns a pod without a request.
+func withoutRequest(name string) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: podSpec()}
 }
 
-// awaitSilent makes dry-run pods that do not ask until one has these containers.
-func (s *scene) awaitSilent(want string) {
+// awaitWithoutRequest creates dry-run pods without a request until one has these containers.
+func (s *scene) awaitWithoutRequest(want string) {
 	s.Helper()
-	s.await("a pod that does not ask to have "+want, func() error {
-		stored, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), silent("try"), dryRun())
+	s.await("a pod without a request to have "+want, func() error {
+		stored, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), withoutRequest("try"), dryRun())
 		if err != nil {
 			return err
 		}
 		if got := containers(stored); got != want {
-			return fmt.Errorf("it has %s", got)
+			return fmt.Errorf("got %s", got)
 		}
 		return nil
 	})
 }
 
-// startDefaults starts an injector that minds defaults, with these rights to namespaces, and has it
-// asked about the pods of all namespaces of the group.
+// startDefaults starts an injector with --namespace-defaults and these rights to namespaces, and
+// registers it for the pods of all namespaces of the group.
 func (s *scene) startDefaults(verbs ...string) *cluster.Injector {
 	s.Helper()
 	id := s.identity()
@@ -92,25 +92,25 @@ func TestNamespaceDefaults(t *testing.T) {
 		},
 	}, metav1.CreateOptions{})
 	must(t, err)
-	equal(t, "the list of the Deployment's containers", containers(s.awaitPod()), "app,one")
+	equal(t, "the containers of the Deployment's pod", containers(s.awaitPod()), "app,one")
 	s.awaitLine(i, "review", "reason:namespace_default request:one requested_by:namespace")
 
-	equal(t, "the list of one that asks", containers(s.create(pod("own", "two"))), "app,two")
+	equal(t, "the containers of a pod with a request", containers(s.create(pod("own", "two"))), "app,two")
 	s.awaitLine(i, "review", "reason:injected request:two requested_by:pod")
-	equal(t, "the list of one that opts out", containers(s.create(pod("none", "none"))), "app")
-	equal(t, "the list of one that asks for nothing", containers(s.create(pod("empty", ""))), "app")
+	equal(t, "the containers of a pod that opts out", containers(s.create(pod("none", "none"))), "app")
+	equal(t, "the containers of a pod with an empty request", containers(s.create(pod("empty", ""))), "app")
 
 	for _, step := range []struct {
 		request *string
 		want    string
 	}{{new("two"), "app,two"}, {new("none"), "app"}, {new("one"), "app,one"}, {nil, "app"}, {new("two"), "app,two"}, {new(""), "app"}} {
 		s.annotate(step.request)
-		s.awaitSilent(step.want)
+		s.awaitWithoutRequest(step.want)
 	}
-	equal(t, "the number of namespaces that were not available", countLines(t, i, "review", "namespace_unavailable"), 0)
+	equal(t, "the number of reviews with namespace_unavailable", countLines(t, i, "review", "namespace_unavailable"), 0)
 }
 
-// The first pod of a namespace may come before the injector has heard of the namespace.
+// TestNamespaceCreatedWithItsFirstPod creates a pod before the injector may have received its namespace.
 func TestNamespaceCreatedWithItsFirstPod(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -126,16 +126,16 @@ func TestNamespaceCreatedWithItsFirstPod(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations, Labels: map[string]string{group: s.namespace}},
 		}, metav1.CreateOptions{})
 		must(t, err)
-		// Without it, no pod is let in. A controller makes it too.
+		// Pods need the account. A controller creates it too.
 		if err := s.AddAccount(t.Context(), name, "default"); err != nil && !apierrors.IsAlreadyExists(err) {
 			t.Fatal(err)
 		}
 		there := &scene{T: t, Cluster: s.Cluster, namespace: name}
-		equal(t, "the list of containers in namespace "+name, containers(there.create(silent("first"))), want)
+		equal(t, "the containers in namespace "+name, containers(there.create(withoutRequest("first"))), want)
 	}
 }
 
-// Without the right to the namespaces, pods are admitted as they are, and told so.
+// TestNamespacesForbidden checks that pods are admitted unchanged, with a warning, without the rights to namespaces.
 func TestNamespacesForbidden(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -143,28 +143,28 @@ func TestNamespacesForbidden(t *testing.T) {
 	i := s.startDefaults()
 	s.awaitLine(i, "cannot watch namespaces; known annotations stay in use", "grant it with a ClusterRole that has the verbs get, list and watch")
 	client, warned := s.warned()
-	stored, err := client.CoreV1().Pods(s.namespace).Create(t.Context(), silent("p"), metav1.CreateOptions{})
+	stored, err := client.CoreV1().Pods(s.namespace).Create(t.Context(), withoutRequest("p"), metav1.CreateOptions{})
 	must(t, err)
-	equal(t, "the list of its containers", containers(stored), "app")
+	equal(t, "the containers", containers(stored), "app")
 	warned.expect(t, `the lookup of namespace "`+s.namespace+`" failed`)
-	equal(t, "the list of one that asks", containers(s.create(pod("own", "two"))), "app,two")
+	equal(t, "the containers of a pod with a request", containers(s.create(pod("own", "two"))), "app,two")
 
 	must(t, s.GrantNamespaces(t.Context(), s.namespace, "injector", "get", "list", "watch"))
 	must(t, i.AwaitReady(t.Context()))
-	s.awaitSilent("app,one")
+	s.awaitWithoutRequest("app,one")
 }
 
-// Who may get namespaces and not list them is told of each by its own.
-func TestNamespacesAskedFor(t *testing.T) {
+// TestNamespacesFetched checks that namespaces are fetched one by one if they cannot be listed.
+func TestNamespacesFetched(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
 	s.annotate(new("one"))
 	s.startDefaults("get")
-	s.awaitSilent("app,one")
+	s.awaitWithoutRequest("app,one")
 }
 
-// With the chart, silent pods are sent to us from labelled namespaces only, by a webhook of their own,
-// whose caBundle is kept and guarded like that of the first.
+// TestNamespaceDefaultsInstalled checks that the chart registers a second webhook, which receives pods
+// without a request from labelled namespaces only. Its caBundle is kept current and protected too.
 func TestNamespaceDefaultsInstalled(t *testing.T) {
 	t.Parallel()
 	i := installChart(t, "sample=true", "namespaceDefaults.enabled=true")
@@ -179,8 +179,8 @@ func TestNamespaceDefaultsInstalled(t *testing.T) {
 	i.awaitInjection()
 	i.annotate(new("greeter:v1"))
 	i.label("sidecar-injector/defaults", "enabled")
-	i.awaitSilent("app,greeter")
-	equal(t, "the list of one that opts out", containers(i.create(pod("none", "none"))), "app")
+	i.awaitWithoutRequest("app,greeter")
+	equal(t, "the containers of a pod that opts out", containers(i.create(pod("none", "none"))), "app")
 
 	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), home, metav1.GetOptions{})
 	must(t, err)
@@ -189,32 +189,32 @@ func TestNamespaceDefaultsInstalled(t *testing.T) {
 		bundles[n] = string(configuration.Webhooks[n].ClientConfig.CABundle)
 	}
 	if len(bundles) != 2 || bundles[0] != bundles[1] || !strings.Contains(bundles[0], "BEGIN CERTIFICATE") {
-		t.Errorf("the caBundles are %q", bundles)
+		t.Errorf("got caBundles %q", bundles)
 	}
 
-	// Elsewhere nobody waits for us, even while we are away.
+	// Pods in other namespaces do not wait for the injector, even while it is down.
 	_, err = i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), home, types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/webhooks/1/failurePolicy","value":"Fail"}]`), metav1.PatchOptions{})
 	must(t, err)
 	elsewhere := newScene(t, i.Cluster)
 	elsewhere.annotate(new("greeter:v1"))
 	before := i.reviews()
-	equal(t, "the list of one elsewhere", containers(elsewhere.create(silent("p"))), "app")
+	equal(t, "the containers of a pod elsewhere", containers(elsewhere.create(withoutRequest("p"))), "app")
 	equal(t, "the number of reviews", i.reviews(), before)
 	for _, replica := range i.replicas {
 		replica.Kill()
 	}
-	equal(t, "the list of one elsewhere, while nobody answers", containers(elsewhere.create(silent("q"))), "app")
-	i.await("the labelled namespace to wait for an answer", func() error {
-		_, err := i.client().CoreV1().Pods(i.namespace).Create(t.Context(), silent("q"), dryRun())
+	equal(t, "the containers of a pod elsewhere, while no replica answers", containers(elsewhere.create(withoutRequest("q"))), "app")
+	i.await("creations in the labelled namespace to fail", func() error {
+		_, err := i.client().CoreV1().Pods(i.namespace).Create(t.Context(), withoutRequest("q"), dryRun())
 		if err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
-			return fmt.Errorf("a creation gives %v", err) //nolint:errorlint // it may be nil
+			return fmt.Errorf("got %v", err) //nolint:errorlint // it may be nil
 		}
 		return nil
 	})
 }
 
-// reviews is how many the replicas have answered.
+// reviews returns the number of reviews that the replicas have answered.
 func (i *installation) reviews() (sum float64) {
 	i.Helper()
 	for _, replica := range i.replicas {

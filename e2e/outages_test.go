@@ -21,14 +21,14 @@ import (
 	"k8s-sidecar-injector/e2e/cluster"
 )
 
-// The lines of the log about a source.
+// Log messages about a source.
 const (
-	troubled = "source cannot be read; its last documents stay in service"
-	mended   = "source can be read"
+	sourceFailed    = "source cannot be read: what it held before, if anything, stays in service until this is mended"
+	sourceRecovered = "source can be read"
 )
 
-// outage begins a test that breaks its cluster: an injector serves the sidecar x of a ConfigMap
-// and the sidecar file of its directory.
+// outage starts a cluster that the test may break, with an injector that serves the sidecar x of a
+// ConfigMap and the sidecar file of its directory.
 func outage(t *testing.T) (*scene, *cluster.Injector, *cluster.Identity) {
 	t.Helper()
 	s := newScene(t, startCluster(t))
@@ -39,7 +39,7 @@ func outage(t *testing.T) (*scene, *cluster.Injector, *cluster.Identity) {
 	return s, i, id
 }
 
-// ask posts the review of a pod to the injector itself, and gives its answer.
+// ask posts the review of a pod to the injector directly, and returns the response.
 func (s *scene) ask(i *cluster.Injector, asks string) (string, error) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(i.CA)
@@ -57,7 +57,7 @@ func (s *scene) ask(i *cluster.Injector, asks string) (string, error) {
 	return string(body), err
 }
 
-// injects tells whether a sidecar is injected with this container, which shows its version.
+// injects returns an error unless the sidecar is injected with this container, which identifies its version.
 func (s *scene) injects(i *cluster.Injector, ref, container string) error {
 	answer, err := s.ask(i, ref)
 	if err != nil {
@@ -68,12 +68,12 @@ func (s *scene) injects(i *cluster.Injector, ref, container string) error {
 		return err
 	}
 	if review.Response == nil || !strings.Contains(string(review.Response.Patch), `"name":"`+container+`"`) {
-		return fmt.Errorf("no container %s comes with %s: %s", container, ref, answer)
+		return fmt.Errorf("no container %s in the patch of %s: %s", container, ref, answer)
 	}
 	return nil
 }
 
-// served checks that this version of a sidecar is injected, whatever becomes of the API server.
+// served checks that this version of a sidecar is injected, without the API server.
 func (s *scene) served(i *cluster.Injector, ref, container string) {
 	s.Helper()
 	if err := s.injects(i, ref, container); err != nil {
@@ -81,13 +81,13 @@ func (s *scene) served(i *cluster.Injector, ref, container string) {
 	}
 }
 
-// patience is for an informer that may be about to wait for a minute, twice.
-const patience = 3 * time.Minute
+// longDeadline bounds waits for an informer that may back off for a minute, twice.
+const longDeadline = 3 * time.Minute
 
 // awaitServed waits for this version of a sidecar to be injected.
 func (s *scene) awaitServed(i *cluster.Injector, ref, container string) {
 	s.Helper()
-	s.awaitFor(patience, container+" to be served", func() error { return s.injects(i, ref, container) })
+	s.awaitFor(longDeadline, container+" to be served", func() error { return s.injects(i, ref, container) })
 }
 
 // restartAPIServer ends all watches.
@@ -101,18 +101,18 @@ func TestAPIServerKilled(t *testing.T) {
 	t.Parallel()
 	s, i, _ := outage(t)
 	s.APIServer.Kill()
-	s.awaitLine(i, troubled, "connection refused")
+	s.awaitLine(i, sourceFailed, "connection refused")
 	s.served(i, "x", "one")
 	s.served(i, "file", "f")
 	ready, reasons, err := i.Ready(t.Context())
 	must(t, err)
 	if !ready {
-		t.Errorf("not ready any more: %s", reasons)
+		t.Errorf("no longer ready: %s", reasons)
 	}
 	must(t, s.StartAPIServer(t.Context()))
 	must(t, s.apply("a", sidecar("x", "two")))
 	s.awaitServed(i, "x", "two")
-	s.awaitLine(i, mended, "configmaps "+s.namespace)
+	s.awaitLine(i, sourceRecovered, "configmaps "+s.namespace)
 }
 
 func TestAPIServerAwayAtStart(t *testing.T) {
@@ -122,17 +122,17 @@ func TestAPIServerAwayAtStart(t *testing.T) {
 	id := s.identity()
 	s.APIServer.Kill()
 	i := s.start(append(s.configMapFlags(id), "--config-directory="+s.directory(sidecar("file", "f")))...)
-	s.awaitLine(i, troubled, "connection refused")
+	s.awaitLine(i, sourceFailed, "connection refused")
 	ready, reasons, err := i.Ready(t.Context())
 	must(t, err)
 	if want := "configmaps " + s.namespace + " (app=k8s-sidecar-injector) has not been read yet: cannot list configmaps in namespace " + s.namespace; ready || !strings.Contains(reasons, want) {
-		t.Errorf("/readyz says %q, want %q", reasons, want)
+		t.Errorf("/readyz returns %q, want %q", reasons, want)
 	}
 	s.served(i, "file", "f")
 	must(t, s.StartAPIServer(t.Context()))
 	must(t, i.AwaitReady(t.Context()))
 	s.served(i, "x", "one")
-	equal(t, "the number of lines about the trouble", countLines(t, i, troubled, "connection refused"), 1)
+	equal(t, "the number of log lines about the error", countLines(t, i, sourceFailed, "connection refused"), 1)
 }
 
 func TestEtcdRestarted(t *testing.T) {
@@ -141,11 +141,11 @@ func TestEtcdRestarted(t *testing.T) {
 	s.KillEtcd()
 	s.served(i, "x", "one")
 	must(t, s.StartEtcd(t.Context()))
-	s.await("the edit to be taken", func() error { return s.apply("a", sidecar("x", "two")) })
+	s.await("the edit to be accepted", func() error { return s.apply("a", sidecar("x", "two")) })
 	s.awaitServed(i, "x", "two")
 }
 
-// The injector sleeps while everything that it could have caught up with is forgotten.
+// TestWatchExpired stops the injector while etcd compacts all revisions that it could resume from.
 func TestWatchExpired(t *testing.T) {
 	t.Parallel()
 	s, i, _ := outage(t)
@@ -161,12 +161,12 @@ func TestWatchExpired(t *testing.T) {
 	must(t, s.Compact(t.Context()))
 	s.restartAPIServer()
 	if err := s.watchError(list.ResourceVersion); !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-		t.Fatalf("a watch from where the injector is gives %v, want that it has expired", err)
+		t.Fatalf("got %v from a watch at the injector's revision, want expired", err)
 	}
 	must(t, i.Signal(syscall.SIGCONT))
 
 	s.awaitServed(i, "x", "two")
-	s.await("what was removed meanwhile to be gone", func() error {
+	s.await("the removed sidecar to be gone", func() error {
 		answer, err := s.ask(i, "gone")
 		if err == nil && !strings.Contains(answer, "unknown_sidecar") {
 			err = errors.New(answer)
@@ -175,7 +175,7 @@ func TestWatchExpired(t *testing.T) {
 	})
 }
 
-// watchError is the error that a watch from this version ends with.
+// watchError returns the error that ends a watch from this version.
 func (s *scene) watchError(resourceVersion string) error {
 	w, err := s.client().CoreV1().ConfigMaps(s.namespace).Watch(s.Context(), metav1.ListOptions{ResourceVersion: resourceVersion})
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *scene) watchError(resourceVersion string) error {
 		if event.Type == watch.Error {
 			return apierrors.FromObject(event.Object)
 		}
-		return fmt.Errorf("an event %s", event.Type)
+		return fmt.Errorf("got event %s", event.Type)
 	case <-time.After(deadline):
 		return errors.New("nothing at all")
 	}
@@ -197,19 +197,18 @@ func TestAPIServerHangs(t *testing.T) {
 	t.Parallel()
 	s, i, _ := outage(t)
 	must(t, s.APIServer.Signal(syscall.SIGSTOP))
-	s.awaitTrouble(i, "namespace "+s.namespace)
+	s.awaitSourceError(i, "namespace "+s.namespace)
 	s.served(i, "x", "one")
 	must(t, s.APIServer.Signal(syscall.SIGCONT))
-	s.await("the edit to be taken", func() error { return s.apply("a", sidecar("x", "two")) })
+	s.await("the edit to be accepted", func() error { return s.apply("a", sidecar("x", "two")) })
 	s.awaitServed(i, "x", "two")
 }
 
-// awaitTrouble waits for as long as it takes to find out that nobody answers: pings on the
-// connection do, after 45 seconds.
-func (s *scene) awaitTrouble(i *cluster.Injector, text string) {
+// awaitSourceError waits for a log line about the source. Pings detect a dead connection after 45 seconds.
+func (s *scene) awaitSourceError(i *cluster.Injector, text string) {
 	s.Helper()
-	s.awaitFor(patience, "the log to say "+text, func() error {
-		if countLines(s.T, i, troubled, text) == 0 {
+	s.awaitFor(longDeadline, "a log line with "+text, func() error {
+		if countLines(s.T, i, sourceFailed, text) == 0 {
 			return errors.New("not said")
 		}
 		return nil
@@ -225,22 +224,22 @@ func TestRightsMissing(t *testing.T) {
 	must(t, err)
 	i := s.start(s.configMapFlags(id)...)
 	want := `cannot list resource "configmaps" in API group "" in the namespace "` + s.namespace + `"`
-	s.awaitLine(i, troubled, want)
+	s.awaitLine(i, sourceFailed, want)
 	ready, reasons, err := i.Ready(t.Context())
 	must(t, err)
 	if ready || !strings.Contains(reasons, want) {
-		t.Errorf("/readyz says %q, want %q", reasons, want)
+		t.Errorf("/readyz returns %q, want %q", reasons, want)
 	}
 	s.grant()
 	must(t, i.AwaitReady(t.Context()))
 	s.served(i, "x", "one")
 
-	// A watch that is open goes on without the right, so it has to be opened again.
+	// An open watch continues without the right, so it must be opened again.
 	must(t, s.client().RbacV1().RoleBindings(s.namespace).Delete(t.Context(), "injector", metav1.DeleteOptions{}))
 	must(t, s.client().RbacV1().Roles(s.namespace).Delete(t.Context(), "injector", metav1.DeleteOptions{}))
 	s.restartAPIServer()
-	s.await("the log to say so again", func() error {
-		if countLines(t, i, troubled, "is forbidden") < 2 {
+	s.await("a second log line", func() error {
+		if countLines(t, i, sourceFailed, "is forbidden") < 2 {
 			return errors.New("not said")
 		}
 		return nil
@@ -257,7 +256,7 @@ func TestTokenRevoked(t *testing.T) {
 	accounts := s.client().CoreV1().ServiceAccounts(s.namespace)
 	must(t, accounts.Delete(t.Context(), "injector", metav1.DeleteOptions{}))
 	s.restartAPIServer()
-	s.awaitTrouble(i, "Unauthorized")
+	s.awaitSourceError(i, "Unauthorized")
 	s.served(i, "x", "one")
 	must(t, s.account("injector"))
 	must(t, s.RenewToken(t.Context(), id))

@@ -11,8 +11,8 @@ import (
 	"k8s-sidecar-injector/e2e/cluster"
 )
 
-// A new ConfigMap takes no ref from its owner, whatever its name: not while the owner's document is broken,
-// not on a replica that starts then, and not past the validating webhook.
+// TestRefOwnership checks that a new ConfigMap cannot take a ref from its owner, whatever its name: not while
+// the owner's document is invalid, not on a new replica, and not with the validating webhook.
 func TestRefOwnership(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -33,17 +33,17 @@ func TestRefOwnership(t *testing.T) {
 	fresh := s.start(s.configMapFlags(s.again())...)
 	must(t, fresh.AwaitReady(t.Context()))
 	s.awaitLine(fresh, rejected, thief+":1: "+first+owner)
-	equal(t, "the number of sidecars of a replica that starts", s.metric(fresh, "sidecar_injector_snapshot_sidecars"), 0)
+	equal(t, "the number of sidecars of a new replica", s.metric(fresh, "sidecar_injector_snapshot_sidecars"), 0)
 
 	s.registerValidating(fresh)
 	for _, name := range []string{"b-thief", "zz-thief"} {
 		if err := s.apply(name, sidecar("x", "thief")); err == nil || !strings.Contains(err.Error(), first+owner) {
-			t.Errorf("%s is answered with %v, want %s in it", name, err, first+owner)
+			t.Errorf("%s: got error %v, want %s in it", name, err, first+owner)
 		}
 	}
 
-	must(t, s.apply("z-owner", sidecar("x", "mended")))
-	s.awaitContainers("x", "app,mended")
+	must(t, s.apply("z-owner", sidecar("x", "fixed")))
+	s.awaitContainers("x", "app,fixed")
 	s.await("the replicas to agree", func() error {
 		if one, other := s.digest(old), s.digest(fresh); one == "" || one != other {
 			return errors.New(one + " and " + other)
@@ -52,7 +52,7 @@ func TestRefOwnership(t *testing.T) {
 	})
 }
 
-// again is the identity of a scene that has one already.
+// again returns the existing identity of a scene.
 func (s *scene) again() *cluster.Identity {
 	s.Helper()
 	id, err := s.Identity(s.Context(), s.namespace, "injector")
@@ -60,7 +60,7 @@ func (s *scene) again() *cluster.Identity {
 	return id
 }
 
-// awaitYounger waits until what is created is younger than a ConfigMap: the API server counts whole seconds.
+// awaitYounger waits until new objects are younger than a ConfigMap: timestamps have whole seconds.
 func (s *scene) awaitYounger(name string) {
 	s.Helper()
 	configMaps := s.client().CoreV1().ConfigMaps(s.namespace)
@@ -76,7 +76,7 @@ func (s *scene) awaitYounger(name string) {
 	})
 }
 
-// digest is that of the snapshot which an injector published last.
+// digest returns the digest of the snapshot that an injector published last.
 func (s *scene) digest(i *cluster.Injector) (digest string) {
 	s.Helper()
 	lines, err := i.Lines()

@@ -34,10 +34,10 @@ hostAliases: [{ip: 127.0.0.1, hostnames: [logs.local]}]
 // tokenPath is where the API server mounts the token of the service account.
 const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-// checkLogger checks that a stored pod has the sidecar logger, in every part of it.
+// checkLogger checks every field that the sidecar logger adds to a pod.
 func checkLogger(t *testing.T, p *corev1.Pod) {
 	t.Helper()
-	equal(t, "the list of containers", containers(p), "app,logger")
+	equal(t, "the containers", containers(p), "app,logger")
 	equal(t, "the number of init containers", len(p.Spec.InitContainers), 1)
 	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
 		for _, c := range list {
@@ -48,11 +48,11 @@ func checkLogger(t *testing.T, p *corev1.Pod) {
 	equal(t, "the aliases", fmt.Sprint(p.Spec.HostAliases), "[{127.0.0.1 [logs.local]}]")
 	equal(t, "the status", p.Annotations["injector.tumblr.com/status"], "injected")
 	if injected := p.Annotations["injector.tumblr.com/injected"]; !regexp.MustCompile(`^logger:v1@[0-9a-f]{12}$`).MatchString(injected) {
-		t.Errorf("what was injected is said to be %q", injected)
+		t.Errorf("the annotation injected is %q", injected)
 	}
 }
 
-// checkToken checks that every container has one token, of one volume.
+// checkToken checks that every container mounts one token, of the same volume.
 func checkToken(t *testing.T, p *corev1.Pod) {
 	t.Helper()
 	volumes := 0
@@ -78,7 +78,7 @@ func TestBarePod(t *testing.T) {
 	checkToken(t, stored)
 }
 
-// The original made a patch that the API server refuses for such a pod.
+// TestPodWithoutVolumes tests a pod for which the original returned an invalid patch.
 func TestPodWithoutVolumes(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -90,7 +90,7 @@ func TestPodWithoutVolumes(t *testing.T) {
 	equal(t, "the number of volumes", len(stored.Spec.Volumes), 1)
 }
 
-// The API server asks in the version of the list that it knows.
+// TestReviewVersions checks that the API server can use each version of AdmissionReview.
 func TestReviewVersions(t *testing.T) {
 	t.Parallel()
 	for _, versions := range [][]string{{"v1"}, {"v1beta1"}} {
@@ -102,8 +102,8 @@ func TestReviewVersions(t *testing.T) {
 	}
 }
 
-// The account of the sidecar replaces the default one, and the API server mounts its token, to
-// the sidecar too.
+// TestServiceAccount checks that the sidecar's account replaces the default one, and that the API server
+// mounts its token, also in the sidecar.
 func TestServiceAccount(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -124,7 +124,7 @@ func TestDryRun(t *testing.T) {
 	must(t, err)
 	checkLogger(t, answer)
 	if _, err := pods.Get(t.Context(), "p", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("looking for the pod of a dry run gives %v", err)
+		t.Errorf("got %v for the pod of a dry run, want not found", err)
 	}
 }
 
@@ -137,14 +137,14 @@ func TestWarnings(t *testing.T) {
 
 	stored, err := pods.Create(t.Context(), pod("unknown", "nobody"), metav1.CreateOptions{})
 	must(t, err)
-	equal(t, "the list of containers", containers(stored), "app")
+	equal(t, "the containers", containers(stored), "app")
 	w.expect(t, `there is no sidecar "nobody:latest"`)
 
 	conflicting := pod("conflict", "logger:v1")
 	conflicting.Spec.Containers[0].Name = "logger"
 	_, err = pods.Create(t.Context(), conflicting, metav1.CreateOptions{})
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "logger") {
-		t.Errorf("a pod with a container of that name is refused with %v", err)
+		t.Errorf("got error %v for a pod with a container of that name", err)
 	}
 	w.expect(t, "sidecar injector: ")
 }
@@ -155,32 +155,33 @@ func TestDenyUnknown(t *testing.T) {
 	s.inject(logger, "--on-unknown=deny")
 	_, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), pod("p", "nobody"), metav1.CreateOptions{})
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `there is no sidecar "nobody:latest"`) {
-		t.Errorf("the error is %v", err)
+		t.Errorf("got error %v", err)
 	}
 }
 
-// reviews is the series of an outcome.
+// reviews returns the series of an outcome and a reason.
 func reviews(outcome, reason string) string {
 	return fmt.Sprintf("sidecar_injector_reviews_total{outcome=%q,reason=%q}", outcome, reason)
 }
 
-// awaitCount waits for a review to be counted, which comes after its answer.
+// awaitCount waits until a review is counted, which happens after the response.
 func (s *scene) awaitCount(i *cluster.Injector, outcome, reason string, least float64) {
 	s.Helper()
 	s.await("the count of "+reason, func() error {
 		if got := s.metric(i, reviews(outcome, reason)); got < least {
-			return fmt.Errorf("it is %v, want %v", got, least)
+			return fmt.Errorf("got %v, want %v", got, least)
 		}
 		return nil
 	})
 }
 
-// asks adds the condition of the docs.
+// asks adds the match condition of the docs.
 func asks(w *admissionregistrationv1.MutatingWebhook) {
 	w.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "asks", Expression: cluster.Asks}}
 }
 
-// Pods that do not ask never wait for us, not even while we are down and must be asked.
+// TestMatchConditions checks that pods without a request never wait for the injector, even while it is down with
+// failurePolicy Fail.
 func TestMatchConditions(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -194,7 +195,7 @@ func TestMatchConditions(t *testing.T) {
 	}
 	s.create(pod("asks", "logger:v1"))
 	s.awaitCount(i, "injected", "injected", 1)
-	equal(t, "the number of reviews of pods that do not ask", s.metric(i, reviews("skipped", "no_annotation")), 0)
+	equal(t, "the number of reviews of pods without a request", s.metric(i, reviews("skipped", "no_annotation")), 0)
 
 	i.Kill()
 	p := pod("silent", "")
@@ -202,11 +203,11 @@ func TestMatchConditions(t *testing.T) {
 	s.create(p)
 	_, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), pod("asks-too", "logger:v1"), metav1.CreateOptions{})
 	if !apierrors.IsInternalError(err) {
-		t.Errorf("with failurePolicy Fail and nobody to ask, the error is %v", err)
+		t.Errorf("with failurePolicy Fail and no injector, got error %v", err)
 	}
 }
 
-// Another webhook changes the pod after ours, so that ours is asked again.
+// TestReinvocation registers another webhook that changes the pod, so that the injector is invoked again.
 func TestReinvocation(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -218,7 +219,7 @@ func TestReinvocation(t *testing.T) {
 	t.Cleanup(stop)
 	s.register(i, func(w *admissionregistrationv1.MutatingWebhook) { w.Name = "a.example.com" })
 	s.registerOther(url)
-	s.await("both to be asked", func() error {
+	s.await("both webhooks to be invoked", func() error {
 		_, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), pod("probe", "logger:v1"), dryRun())
 		if err == nil && changed.Load() == 0 {
 			err = errors.New("the other is not")
@@ -227,11 +228,11 @@ func TestReinvocation(t *testing.T) {
 	})
 	before := s.askedAgain(i)
 	stored := s.create(pod("p", "logger:v1"))
-	equal(t, "the list of containers", containers(stored), "app,logger,other")
-	equal(t, "the number of times that ours was asked again", s.askedAgain(i), before+1)
+	equal(t, "the containers", containers(stored), "app,logger,other")
+	equal(t, "the number of reinvocations", s.askedAgain(i), before+1)
 }
 
-// askedAgain returns how many reviews had an injected pod, when no review is in flight any more.
+// askedAgain waits until no review is in flight, and returns the number of reviews of injected pods.
 func (s *scene) askedAgain(i *cluster.Injector) float64 {
 	s.Helper()
 	s.await("all reviews to be counted", func() error {
@@ -243,7 +244,7 @@ func (s *scene) askedAgain(i *cluster.Injector) float64 {
 	return s.metric(i, reviews("skipped", "already_injected"))
 }
 
-// registerOther registers another webhook, which comes behind ours.
+// registerOther registers another webhook, which is invoked after the injector.
 func (s *scene) registerOther(url string) {
 	s.Helper()
 	webhooks := s.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
@@ -257,8 +258,7 @@ func (s *scene) registerOther(url string) {
 	must(s.T, err)
 }
 
-// other is a webhook that adds the container other to pods without one. It counts these pods, and
-// not how often it is asked about them.
+// other returns a webhook that adds the container other to pods without one, and counts these pods.
 func other() (handler http.Handler, changed *atomic.Int32) {
 	changed = new(atomic.Int32)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -21,24 +21,24 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// The messages of the policies.
+// Messages of the policies.
 const (
 	refusedConfiguration = "may change only the caBundle"
 	refusedManagers      = "may not change the managedFields of others"
 	refusedSecret        = "may write only the data of Secrets of type Opaque"
 )
 
-// fieldManager is the injector's.
+// fieldManager is the injector's field manager.
 const fieldManager = "k8s-sidecar-injector"
 
 // maxBundle is the largest caBundle, in bytes of PEM.
 const maxBundle = 64 << 10
 
-// madeUp is an owner that does not exist: the garbage collector deletes what belongs to it.
+// madeUp is an owner that does not exist. The garbage collector deletes its dependents.
 const madeUp = `[{"apiVersion":"v1","kind":"Namespace","name":"x","uid":"11111111-2222-3333-4444-555555555555"}]`
 
-// metadataPatches are values of the fields of metadata. An empty one stands for a field that the API
-// server itself keeps.
+// metadataPatches returns values for the fields of metadata. An empty value means that the API server
+// itself rejects or ignores changes of the field.
 func metadataPatches() map[string]string {
 	return map[string]string{
 		"name": `"other"`, "namespace": `"default"`, "generateName": `"other-"`, "selfLink": `"/other"`,
@@ -49,18 +49,18 @@ func metadataPatches() map[string]string {
 	}
 }
 
-// webhookPatches are other valid values of the fields of webhooks than those of the chart.
+// webhookPatches returns valid values for the fields of webhooks that differ from those of the chart.
 func webhookPatches() map[string]string {
 	return map[string]string{
 		"name":                               `"other.example.com"`,
 		"clientConfig":                       `{"url":"https://attacker.example.com/"}`,
-		"clientConfig.url":                   "", // not beside a service, so see clientConfig
+		"clientConfig.url":                   "", // excludes service: see clientConfig
 		"clientConfig.service":               `{"namespace":"default","name":"other","path":"/","port":443}`,
 		"clientConfig.service.namespace":     `"default"`,
 		"clientConfig.service.name":          `"other"`,
 		"clientConfig.service.path":          `"/other"`,
 		"clientConfig.service.port":          `444`,
-		"clientConfig.caBundle":              "", // the one field that may change
+		"clientConfig.caBundle":              "", // may change
 		"rules":                              `[{"apiGroups":["*"],"apiVersions":["*"],"resources":["secrets"],"operations":["*"]}]`,
 		"failurePolicy":                      `"Fail"`,
 		"matchPolicy":                        `"Exact"`,
@@ -78,16 +78,16 @@ func webhookPatches() map[string]string {
 	}
 }
 
-// secretPatches are values of the fields of a Secret beside its metadata.
+// secretPatches returns values for the fields of a Secret other than metadata.
 func secretPatches() map[string]string {
 	return map[string]string{
 		"kind": "", "apiVersion": "", "metadata": "",
 		"immutable": `true`, "type": `"kubernetes.io/service-account-token"`,
-		"data": "", "stringData": "", // what the injector may write
+		"data": "", "stringData": "", // may change
 	}
 }
 
-// fieldsOf returns the paths of all fields of a type, and of the structs in it. Lists are not entered.
+// fieldsOf returns the paths of all fields of a type and its structs. It does not descend into lists.
 func fieldsOf(t reflect.Type, prefix string) (paths []string) {
 	for field := range t.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
@@ -115,7 +115,7 @@ func patchesOf(t *testing.T, typ reflect.Type, values map[string]string, pointer
 	for _, path := range fieldsOf(typ, "") {
 		value, known := values[path]
 		if !known {
-			t.Errorf("the field %s of %s is new: add a value that a test can patch it with", path, typ)
+			t.Errorf("the field %s of %s is new: add a value for its patch", path, typ)
 		}
 		if value != "" {
 			patches[path] = fmt.Sprintf(`[{"op":"add","path":"%s/%s","value":%s}]`, pointer, strings.ReplaceAll(path, ".", "/"), value)
@@ -124,21 +124,21 @@ func patchesOf(t *testing.T, typ reflect.Type, values map[string]string, pointer
 	return patches
 }
 
-// kept are fields of metadata that the API server itself sets to what they were.
+// kept returns the fields of metadata that the API server itself resets.
 func kept() []string {
 	return []string{
 		"name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
 	}
 }
 
-// guarded is an object as a token of the injector can reach it.
+// guarded is an object that the injector's token may write.
 type guarded struct {
 	*installation
 	rest     rest.Interface // with that token
 	admin    rest.Interface
 	resource string
 	name     string
-	where    string // its namespace, empty if there is none
+	where    string // its namespace, or empty
 	refusals []string
 }
 
@@ -172,7 +172,7 @@ func (g *guarded) patch(kind types.PatchType, patch string, parameters ...string
 	return request.Do(g.Context()).Error()
 }
 
-// stored returns the object without what each write changes.
+// stored returns the object without the fields that every write changes.
 func (g *guarded) stored() string {
 	g.Helper()
 	raw, err := g.admin.Get().NamespaceIfScoped(g.where, g.where != "").Resource(g.resource).Name(g.name).Do(g.Context()).Raw()
@@ -187,11 +187,11 @@ func (g *guarded) stored() string {
 	return string(normal)
 }
 
-// refused wants that a write is refused by the policy, and not by an error in it.
+// refused checks that the policy denied a write, without an error in the policy.
 func (g *guarded) refused(what string, err error) {
 	g.Helper()
 	if !g.isRefusal(err) {
-		g.Errorf("%s: %s gives %v, want the refusal of the policy", g.resource, what, err)
+		g.Errorf("%s: %s: got %v, want a denial by the policy", g.resource, what, err)
 	}
 }
 
@@ -199,37 +199,37 @@ func (g *guarded) isRefusal(err error) bool {
 	return err != nil && slices.ContainsFunc(g.refusals, func(refusal string) bool { return strings.Contains(err.Error(), refusal) })
 }
 
-// awaitPolicy waits until the API server has learnt of the policy.
+// awaitPolicy waits until the API server enforces the policy.
 func (g *guarded) awaitPolicy() {
 	g.Helper()
-	g.await("the policy of "+g.resource+" to hold", func() error {
+	g.await("the policy of "+g.resource, func() error {
 		err := g.patch(types.MergePatchType, `{"metadata":{"labels":{"a":"b"}}}`, "dryRun=All")
 		if !g.isRefusal(err) {
-			return fmt.Errorf("a patch gives %v", err) //nolint:errorlint // it may be nil
+			return fmt.Errorf("got %v from a patch", err) //nolint:errorlint // it may be nil
 		}
 		return nil
 	})
 }
 
-// checkFields patches every field, in a dry run too.
+// checkFields patches every field, also in a dry run.
 func (g *guarded) checkFields(patches map[string]string) {
 	g.Helper()
 	before := g.stored()
 	for path, patch := range patches {
 		for _, parameters := range [][]string{{"dryRun=All"}, nil} {
 			err := g.patch(types.JSONPatchType, patch, parameters...)
-			// The API server refuses these itself, or ignores them.
+			// The API server itself rejects or ignores these.
 			if !slices.Contains(kept(), path) {
 				g.refused("a patch of "+path, err)
 			}
 		}
 		if after := g.stored(); after != before {
-			g.Fatalf("%s: a patch of %s has changed\n%s\ninto\n%s", g.resource, path, before, after)
+			g.Fatalf("%s: a patch of %s changed\n%s\nto\n%s", g.resource, path, before, after)
 		}
 	}
 }
 
-// checkKinds tries a change that is refused in every format of a patch.
+// checkKinds tries a denied change in every patch format.
 func (g *guarded) checkKinds(apiVersion, kind, change string) {
 	g.Helper()
 	g.refused("a merge patch", g.patch(types.MergePatchType, `{`+change+`}`))
@@ -238,8 +238,8 @@ func (g *guarded) checkKinds(apiVersion, kind, change string) {
 	g.refused("an applied patch", g.patch(types.ApplyPatchType, fmt.Sprintf(`{"apiVersion":%q,"kind":%q,%s}`, apiVersion, kind, change)))
 }
 
-// The right to patch the webhook configurations is one to patch their caBundle. The token of the injector
-// cannot have the API server send it anything else, or send it elsewhere, or delete the configuration.
+// TestPatchesRefused checks that only the caBundle of webhook configurations can be patched. The injector's
+// token cannot redirect other objects, or any objects elsewhere, or delete the configuration.
 func TestPatchesRefused(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
@@ -247,8 +247,8 @@ func TestPatchesRefused(t *testing.T) {
 	i.checkTypes(home+"-configurations", home+"-secret")
 }
 
-// checkGuard wants that nothing but the caBundle of so many webhooks about pods can be patched, and of the
-// one about definitions.
+// checkGuard checks that only the caBundle can be patched, of this number of webhooks for pods and of the
+// webhook for definitions.
 func (i *installation) checkGuard(webhooks int) {
 	i.Helper()
 	mutating := i.guardedConfiguration("mutatingwebhookconfigurations")
@@ -289,14 +289,14 @@ func (g *guarded) checkConfiguration(kind string, webhook reflect.Type, webhooks
 	}
 }
 
-// bundlePatch writes a caBundle of so many bytes: the cluster's CA and a comment.
+// bundlePatch returns a patch with a caBundle of that size: the cluster's CA and a comment.
 func (g *guarded) bundlePatch(webhook, size int) string {
 	bundle := g.ca(g.T)
 	bundle = append(bundle, bytes.Repeat([]byte("\n"), size-len(bundle))...)
 	return fmt.Sprintf(`[{"op":"add","path":"/webhooks/%d/clientConfig/caBundle","value":%q}]`, webhook, base64.StdEncoding.EncodeToString(bundle))
 }
 
-// checkTypes wants that the API server finds nothing to warn of in policies.
+// checkTypes checks that the API server has no type warnings about policies.
 func (i *installation) checkTypes(names ...string) {
 	i.Helper()
 	for _, name := range names {
@@ -314,8 +314,8 @@ func (i *installation) checkTypes(names ...string) {
 	}
 }
 
-// checkSecret wants that nothing but the data of the Secret can be written, whether it is the one of the
-// manifests or was created by the injector, and that it can be created with nothing else.
+// checkSecret checks that only the data of the Secret can be written and created, for the Secret of the
+// manifests and for one that the injector creates.
 func (i *installation) checkSecret() {
 	i.Helper()
 	g := i.guardedSecret()
@@ -324,18 +324,18 @@ func (i *installation) checkSecret() {
 	must(i.T, i.client().CoreV1().Secrets(home).Delete(i.Context(), g.name, metav1.DeleteOptions{}))
 	g.checkCreation()
 	patches := metadataPatches()
-	patches["managedFields"] = "" // nobody else has written it
+	patches["managedFields"] = "" // it has no other manager
 	g.checkSecretFields(patches)
 	g.checkSecretKept()
 }
 
-// apply applies the Secret with more in its metadata, and more beside it.
+// apply applies the Secret with additional metadata and fields.
 func (g *guarded) apply(metadata, fields string, parameters ...string) error {
 	body := fmt.Sprintf(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":%q%s}%s}`, g.name, metadata, fields)
 	return g.patch(types.ApplyPatchType, body, parameters...)
 }
 
-// checkCreation wants that the Secret can be created, but with no other type than Opaque and no metadata.
+// checkCreation checks that the Secret can be created only with the type Opaque and without metadata.
 func (g *guarded) checkCreation() {
 	g.Helper()
 	for _, parameters := range [][]string{{"dryRun=All"}, nil} {
@@ -352,7 +352,7 @@ func (g *guarded) checkCreation() {
 	}
 	_, err := g.client().CoreV1().Secrets(home).Get(g.Context(), g.name, metav1.GetOptions{})
 	if !apierrors.IsNotFound(err) {
-		g.Fatalf("the Secret is created all the same: %v", err)
+		g.Fatalf("the Secret cannot be created: %v", err)
 	}
 	must(g.T, g.apply("", ""))
 }
@@ -362,17 +362,17 @@ func (g *guarded) checkSecretFields(metadata map[string]string) {
 	must(g.T, g.patch(types.MergePatchType, `{"data":{"tls.crt":"eA=="}}`))
 	g.checkFields(patchesOf(g.T, reflect.TypeFor[metav1.ObjectMeta](), metadata, "/metadata"))
 	patches := patchesOf(g.T, reflect.TypeFor[corev1.Secret](), secretPatches(), "")
-	delete(patches, "type") // the API server itself refuses it
+	delete(patches, "type") // the API server itself rejects it
 	g.checkFields(patches)
 	g.checkKinds("v1", "Secret", `"metadata":{"ownerReferences":`+madeUp+`}`)
 	for _, more := range []string{`,"type":"kubernetes.io/service-account-token"`, `,"immutable":true`} {
 		if err := g.apply("", more); err == nil {
-			g.Errorf("the Secret is changed to %s", more)
+			g.Errorf("the Secret was changed to %s", more)
 		}
 	}
 }
 
-// checkSecretKept wants that the Secret cannot be deleted, or written beside its data by an update.
+// checkSecretKept checks that the Secret cannot be deleted, and that an update can change only its data.
 func (g *guarded) checkSecretKept() {
 	g.Helper()
 	secrets := g.clientOf(g.identity.Kubeconfig).CoreV1().Secrets(home)
@@ -382,7 +382,7 @@ func (g *guarded) checkSecretKept() {
 	secret := list.Items[0].DeepCopy()
 	secret.Data["tls.key"] = []byte("x")
 	if secret, err = secrets.Update(g.Context(), secret, metav1.UpdateOptions{}); err != nil {
-		g.Fatalf("the data cannot be updated: %v", err)
+		g.Fatalf("cannot update the data: %v", err)
 	}
 	secret.Finalizers = []string{"example.com/keep"}
 	_, err = secrets.Update(g.Context(), secret, metav1.UpdateOptions{})
@@ -394,7 +394,7 @@ func (g *guarded) checkSecretKept() {
 		"replace by create": createSecret(g.Context(), g.clientOf(g.identity.Kubeconfig), g.name),
 	} {
 		if !apierrors.IsForbidden(err) {
-			g.Errorf("to %s the Secret gives %v", what, err)
+			g.Errorf("%s the Secret: got %v", what, err)
 		}
 	}
 	equal(g.T, "the Secret", g.stored(), before)

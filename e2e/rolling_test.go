@@ -4,11 +4,11 @@ import (
 	"testing"
 )
 
-// restarts is how many times all replicas are restarted, one after the other.
+// restarts is the number of rolling restarts of all replicas.
 const restarts = 20
 
-// Two replicas are restarted over and over, as a rollout does it, and with failurePolicy Fail not
-// one creation of a pod fails.
+// TestRollingRestarts restarts two replicas repeatedly, like a rollout. With failurePolicy Fail, no
+// creation of a pod may fail.
 func TestRollingRestarts(t *testing.T) {
 	t.Parallel()
 	i := installChart(t, "sample=true", "webhook.failurePolicy=Fail")

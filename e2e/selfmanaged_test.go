@@ -21,32 +21,32 @@ import (
 	"k8s-sidecar-injector/e2e/cluster"
 )
 
-// Lifetimes of seconds: a CA is renewed after 72 seconds, a certificate after 24. API servers have 2.4
-// seconds to learn of a new CA, on a machine that may be busy.
+// Short lifetimes: a CA is renewed after 72 seconds, a certificate after 24. API servers have 2.4 seconds
+// to receive a new CA, on a machine that may be busy.
 const (
 	shortLife   = "tls.selfManaged.lifetime=36s"
 	shortCALife = "tls.selfManaged.caLifetime=108s"
 )
 
-// Three replicas that start at once agree. Under constant creation of pods, with failurePolicy Fail,
-// certificates and CAs are rotated, the caBundle is overwritten, and the Secret is deleted, emptied
-// and filled with rubbish: no creation fails.
+// TestSelfManagedTLS starts three replicas at the same time, and creates pods continuously with
+// failurePolicy Fail. Certificates and CAs are rotated, the caBundle is overwritten, and the Secret is
+// deleted, emptied and corrupted. No creation may fail.
 func TestSelfManagedTLS(t *testing.T) {
 	t.Parallel()
 	i := installChart(t, "replicas=3", "sample=true", "webhook.failurePolicy=Fail", shortLife, shortCALife)
 	i.start(i.pods(3))
 	i.awaitInjection()
 	for _, replica := range i.replicas {
-		equal(t, "the number of certificates that a replica took up at first", countLines(t, replica, "certificate loaded", ""), 1)
+		equal(t, "the number of certificates that a new replica loaded", countLines(t, replica, "certificate loaded", ""), 1)
 	}
 	constant, handshakes := i.createPods(), i.shakeHands()
 	i.awaitCAs(1)
-	i.spoil("deleted", func(*corev1.Secret) *corev1.Secret { return nil })
-	i.spoil("emptied", func(s *corev1.Secret) *corev1.Secret {
+	i.corruptSecret("deleted", func(*corev1.Secret) *corev1.Secret { return nil })
+	i.corruptSecret("emptied", func(s *corev1.Secret) *corev1.Secret {
 		s.Data = nil
 		return s
 	})
-	i.spoil("filled with rubbish", func(s *corev1.Secret) *corev1.Secret {
+	i.corruptSecret("filled with rubbish", func(s *corev1.Secret) *corev1.Secret {
 		for key := range s.Data {
 			s.Data[key] = []byte("rubbish")
 		}
@@ -55,19 +55,19 @@ func TestSelfManagedTLS(t *testing.T) {
 	constant.check()
 	handshakes()
 
-	// Who overwrites the caBundle breaks the webhook until it is repaired.
+	// The webhook fails from here until the caBundle is repaired.
 	i.setBundle([]byte("-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n"))
 	i.await("the caBundle to be repaired", func() error {
 		if newestCA(i.bundle()) == "" {
-			return fmt.Errorf("it is not")
+			return errors.New("not repaired")
 		}
 		return nil
 	})
 	i.awaitInjection()
 }
 
-// A Secret that cannot be written, with a certificate that is due for renewal: replicas that start serve
-// the certificate and repair the caBundle. Once the Secret is deleted, they make a new one.
+// TestSecretImmutable starts replicas with an immutable Secret whose certificate is due for renewal. They
+// serve the certificate and repair the caBundle. After the Secret is deleted, they create a new one.
 func TestSecretImmutable(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
@@ -84,7 +84,7 @@ func TestSecretImmutable(t *testing.T) {
 	for _, replica := range i.replicas {
 		i.awaitLine(replica, "cannot update certificates; the certificate in service stays", "field is immutable")
 		if failures := i.metric(replica, `sidecar_injector_certificate_reloads_total{result="error"}`); failures < 1 {
-			t.Errorf("%v failures are counted", failures)
+			t.Errorf("got %v counted failures", failures)
 		}
 	}
 	must(t, secrets.Delete(t.Context(), home+"-tls", metav1.DeleteOptions{}))
@@ -98,7 +98,7 @@ func TestSecretImmutable(t *testing.T) {
 	i.awaitInjection()
 }
 
-// dueForRenewal returns the content of a Secret with a certificate of 90 days, issued 80 days ago.
+// dueForRenewal returns the data of a Secret with a certificate of 90 days, issued 80 days ago.
 func dueForRenewal(t *testing.T) map[string][]byte {
 	t.Helper()
 	const day = 24 * time.Hour
@@ -136,10 +136,9 @@ func encodePEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// shakeHands connects to every replica all the time, trusting what the webhook configuration said
-// half a second before, as an API server does that hears of it late: it keeps its own connections
-// for so long that it would miss most certificates. The function ends it, and wants that not one
-// handshake has failed.
+// shakeHands connects to every replica continuously. It trusts the caBundle of half a second ago, like an
+// API server that is late. The API server itself keeps connections open for so long that it would miss most
+// certificates. check stops it, and fails the test if a handshake has failed.
 func (i *installation) shakeHands() (check func()) {
 	over := make(chan struct{})
 	stop := sync.OnceFunc(func() { close(over) })
@@ -174,7 +173,7 @@ func (i *installation) shakeHands() (check func()) {
 		group.Wait()
 		i.Logf("%d handshakes, and these errors: %v", made, failed)
 		if made < 300 || len(failed) > 0 {
-			i.Error("handshakes failed, or were too few")
+			i.Error("handshakes failed, or there were too few")
 		}
 	}
 }
@@ -189,23 +188,23 @@ func handshake(replica *cluster.Injector, bundle []byte) error {
 	return connection.Close()
 }
 
-// awaitCAs waits until so many more CAs have signed what is served.
+// awaitCAs waits until certificates of count more CAs have been served.
 func (i *installation) awaitCAs(count int) {
 	i.Helper()
 	seen := map[string]bool{newestCA(i.bundle()): true}
-	i.awaitFor(patience, "the CA to be rotated", func() error {
+	i.awaitFor(longDeadline, "the CA to be rotated", func() error {
 		bundle := i.bundle()
 		if block, rest := pem.Decode(bundle); block != nil && len(rest) == 0 {
-			seen[newestCA(bundle)] = true // the only one: the rotation is over
+			seen[newestCA(bundle)] = true // the only CA: the rotation is finished
 		}
 		if len(seen) <= count {
-			return fmt.Errorf("there were %d", len(seen))
+			return fmt.Errorf("got %d", len(seen))
 		}
 		return nil
 	})
 }
 
-// newestCA is the name of the first CA in a bundle, empty if there is none.
+// newestCA returns the name of the first CA in a bundle, or an empty string.
 func newestCA(bundle []byte) string {
 	if ca := decodeCertificate(bundle); ca != nil {
 		return ca.Subject.CommonName
@@ -213,7 +212,7 @@ func newestCA(bundle []byte) string {
 	return ""
 }
 
-// decodeCertificate gives the first certificate of a PEM, nil if there is none.
+// decodeCertificate returns the first certificate of a PEM, or nil.
 func decodeCertificate(content []byte) *x509.Certificate {
 	block, _ := pem.Decode(content)
 	if block == nil {
@@ -226,13 +225,12 @@ func decodeCertificate(content []byte) *x509.Certificate {
 	return certificate
 }
 
-// spoil does something to the Secret, and waits until another CA than before is the only one that
-// is trusted.
-func (i *installation) spoil(what string, change func(*corev1.Secret) *corev1.Secret) {
+// corruptSecret changes the Secret, and waits until a new CA is the only one that is trusted.
+func (i *installation) corruptSecret(what string, change func(*corev1.Secret) *corev1.Secret) {
 	i.Helper()
 	secrets := i.client().CoreV1().Secrets(home)
-	before := newestCA(i.bundle())                   // names have the second in which a CA was made
-	i.await("the Secret to be "+what, func() error { // somebody may write at the same time
+	before := newestCA(i.bundle())                   // names have the second of creation
+	i.await("the Secret to be "+what, func() error { // a replica may write at the same time
 		secret, err := secrets.Get(i.Context(), home+"-tls", metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -243,14 +241,14 @@ func (i *installation) spoil(what string, change func(*corev1.Secret) *corev1.Se
 		_, err = secrets.Update(i.Context(), secret, metav1.UpdateOptions{})
 		return err
 	})
-	i.awaitFor(patience, "a Secret that was "+what+" to be made anew, and its CA to sign", func() error {
+	i.awaitFor(longDeadline, "a Secret that was "+what+" to be created again, and its CA to sign", func() error {
 		secret, err := secrets.Get(i.Context(), home+"-tls", metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		ca, leaf := decodeCertificate(secret.Data["ca.crt"]), decodeCertificate(secret.Data["tls.crt"])
 		if ca == nil || leaf == nil || ca.Subject.CommonName == before || leaf.Issuer.CommonName != ca.Subject.CommonName {
-			return fmt.Errorf("before it was %q, now %v", before, ca)
+			return fmt.Errorf("before %q, now %v", before, ca)
 		}
 		return nil
 	})

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestServiceReference shows that a webhook may be registered by its Service, as in a cluster with
-// a network: the API server asks at the Service's address and port, by its DNS name and path.
+// TestServiceReference registers a webhook by its Service. The API server connects to the Service's
+// address and port, with its DNS name and path.
 func TestServiceReference(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -23,7 +23,7 @@ func TestServiceReference(t *testing.T) {
 	service, err := s.client().CoreV1().Services(s.namespace).Get(t.Context(), "webhook", metav1.GetOptions{})
 	must(t, err)
 	if !strings.HasPrefix(service.Spec.ClusterIP, "127.") {
-		t.Errorf("the address of the Service is %s, want one of loopback", service.Spec.ClusterIP)
+		t.Errorf("got address %s of the Service, want loopback", service.Spec.ClusterIP)
 	}
 
 	s.inject(logger)
@@ -31,7 +31,7 @@ func TestServiceReference(t *testing.T) {
 	s.awaitContainers("logger:v1", "app,other")
 }
 
-// change changes the webhook of the namespace after it was registered.
+// change updates the registered webhook of the namespace.
 func (s *scene) change(how func(*admissionregistrationv1.MutatingWebhook)) {
 	s.Helper()
 	webhooks := s.client().AdmissionregistrationV1().MutatingWebhookConfigurations()

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,16 +19,16 @@ import (
 	"k8s-sidecar-injector/e2e/cluster"
 )
 
-// bin has the programs that make cluster-bin builds.
+// bin is the directory of the programs that make cluster-bin builds.
 const bin = ".bin"
 
-// deadline is for what should take a second; this machine may be busy.
+// deadline bounds waits that usually take a second. The machine may be busy.
 const deadline = 90 * time.Second
 
-// request is the annotation by which a pod asks.
+// request is the annotation that requests sidecars.
 const request = "injector.tumblr.com/request"
 
-// shared is the cluster of all tests that break nothing.
+// shared is the cluster of all tests that do not break it.
 var shared *cluster.Cluster
 
 func TestMain(m *testing.M) {
@@ -65,14 +66,14 @@ func startCluster(t *testing.T) *cluster.Cluster {
 	return c
 }
 
-// scene is a namespace of a test, in a cluster, in which it does what it likes.
+// scene is the namespace of a test in a cluster.
 type scene struct {
 	*testing.T
 	*cluster.Cluster
 	namespace string
 }
 
-// newScene makes a namespace in which pods can be made.
+// newScene creates a namespace, and waits until pods can be created in it.
 func newScene(t *testing.T, c *cluster.Cluster) *scene {
 	t.Helper()
 	namespace, err := c.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
@@ -83,11 +84,11 @@ func newScene(t *testing.T, c *cluster.Cluster) *scene {
 	return &scene{T: t, Cluster: c, namespace: namespace.Name}
 }
 
-// client is the administrator's.
+// client returns the administrator's client.
 func (s *scene) client() kubernetes.Interface { return s.Client }
 
-// inject starts an injector that serves these definitions from a directory, and has it asked
-// about the pods of the namespace.
+// inject starts an injector that serves these definitions from a directory, and registers it for
+// the pods of the namespace.
 func (s *scene) inject(sidecars string, flags ...string) *cluster.Injector {
 	s.Helper()
 	i := s.start(append([]string{"--config-directory=" + s.directory(sidecars)}, flags...)...)
@@ -104,7 +105,7 @@ func (s *scene) directory(sidecars string) string {
 	return dir
 }
 
-// start starts an injector, which ends with the test. Its log is shown when the test fails.
+// start starts an injector until the test ends. If the test fails, the log is printed.
 func (s *scene) start(flags ...string) *cluster.Injector {
 	s.Helper()
 	i, err := s.StartInjector(s.Context(), flags...)
@@ -118,7 +119,7 @@ func (s *scene) start(flags ...string) *cluster.Injector {
 	return i
 }
 
-// withoutSkips is a log without the reviews of pods that are made over and over until they are
+// withoutSkips returns a log without skipped reviews: tests create pods repeatedly until one is
 // injected.
 func withoutSkips(file string) string {
 	log, err := os.ReadFile(file)
@@ -129,7 +130,7 @@ func withoutSkips(file string) string {
 	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"outcome":"skipped"`) }), "")
 }
 
-// register has the injector asked about the pods of the namespace.
+// register registers the injector for the pods of the namespace.
 func (s *scene) register(i *cluster.Injector, change func(*admissionregistrationv1.MutatingWebhook)) {
 	s.Helper()
 	must(s.T, s.Register(s.Context(), i, s.namespace, change))
@@ -138,7 +139,7 @@ func (s *scene) register(i *cluster.Injector, change func(*admissionregistration
 	})
 }
 
-// registerValidating has the injector asked about the labelled ConfigMaps of the namespace.
+// registerValidating registers the injector for the labelled ConfigMaps of the namespace.
 func (s *scene) registerValidating(i *cluster.Injector) {
 	s.Helper()
 	must(s.T, s.RegisterValidating(s.Context(), i, s.namespace, labelled()))
@@ -147,10 +148,10 @@ func (s *scene) registerValidating(i *cluster.Injector) {
 	})
 }
 
-// labelled are the labels that configMapFlags select.
+// labelled returns the labels that configMapFlags select.
 func labelled() map[string]string { return map[string]string{"app": "k8s-sidecar-injector"} }
 
-// identity makes a service account in the namespace that may do no more than the injector has to.
+// identity creates a service account in the namespace with exactly the rights that the injector needs.
 func (s *scene) identity() *cluster.Identity {
 	s.Helper()
 	must(s.T, s.account("injector"))
@@ -160,18 +161,18 @@ func (s *scene) identity() *cluster.Identity {
 	return id
 }
 
-// account makes a service account.
+// account creates a service account.
 func (s *scene) account(name string) error {
 	return s.AddAccount(s.Context(), s.namespace, name)
 }
 
-// grant gives the service account injector the right to follow the ConfigMaps.
+// grant grants the service account injector the right to list and watch ConfigMaps.
 func (s *scene) grant() {
 	s.Helper()
 	must(s.T, s.Grant(s.Context(), s.namespace, s.namespace, "injector"))
 }
 
-// configMapFlags have an injector read the labelled ConfigMaps of the namespace.
+// configMapFlags returns flags to read the labelled ConfigMaps of the namespace.
 func (s *scene) configMapFlags(id *cluster.Identity) []string {
 	return []string{"--configmap-labels=app=k8s-sidecar-injector", "--configmap-namespace=" + s.namespace, "--kubeconfig=" + id.Kubeconfig}
 }
@@ -191,7 +192,7 @@ func (s *scene) apply(name, definition string) error {
 	return err
 }
 
-// pod is one that asks for a sidecar.
+// pod returns a pod that requests a sidecar.
 func pod(name, asks string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{request: asks}},
@@ -203,7 +204,7 @@ func podSpec() corev1.PodSpec {
 	return corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example.com/app:1"}}}
 }
 
-// create makes a pod and gives it as it was stored.
+// create creates a pod and returns it as stored.
 func (s *scene) create(p *corev1.Pod) *corev1.Pod {
 	s.Helper()
 	stored, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), p, metav1.CreateOptions{})
@@ -211,7 +212,7 @@ func (s *scene) create(p *corev1.Pod) *corev1.Pod {
 	return stored
 }
 
-// containers are the names of a pod's containers.
+// containers returns the names of a pod's containers.
 func containers(p *corev1.Pod) string {
 	var names []string
 	for _, c := range p.Spec.Containers {
@@ -220,10 +221,10 @@ func containers(p *corev1.Pod) string {
 	return strings.Join(names, ",")
 }
 
-// awaitContainers makes dry-run pods that ask for a sidecar until one has these containers.
+// awaitContainers creates dry-run pods that request a sidecar until one has these containers.
 func (s *scene) awaitContainers(asks, want string) {
 	s.Helper()
-	s.await("a pod that asks for "+asks+" to have "+want, func() error {
+	s.await("a pod that requests "+asks+" to have "+want, func() error {
 		p := pod("", asks)
 		p.GenerateName = "try-"
 		stored, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), p, dryRun())
@@ -231,19 +232,19 @@ func (s *scene) awaitContainers(asks, want string) {
 			return err
 		}
 		if got := containers(stored); got != want {
-			return fmt.Errorf("it has %s", got)
+			return fmt.Errorf("got %s", got)
 		}
 		return nil
 	})
 }
 
-// await polls until the function gives nil.
+// await polls until the function returns nil.
 func (s *scene) await(what string, try func() error) {
 	s.Helper()
 	s.awaitFor(deadline, what, try)
 }
 
-// awaitFor polls for longer.
+// awaitFor is await with a timeout.
 func (s *scene) awaitFor(most time.Duration, what string, try func() error) {
 	s.Helper()
 	limit := time.After(most)
@@ -256,24 +257,24 @@ func (s *scene) awaitFor(most time.Duration, what string, try func() error) {
 		}
 		select {
 		case <-limit:
-			s.Fatalf("waited for %s: %v", what, err)
+			s.Fatalf("timed out waiting for %s: %v", what, err)
 		case <-tick.C:
 		}
 	}
 }
 
-// awaitLine waits for a line of the log that has this message and whose JSON has the text.
+// awaitLine waits for a log line with this message and with the text in its fields.
 func (s *scene) awaitLine(i *cluster.Injector, message, text string) {
 	s.Helper()
-	s.await(fmt.Sprintf("the log to say %q with %q", message, text), func() error {
+	s.await(fmt.Sprintf("a log line %q with %q", message, text), func() error {
 		if countLines(s.T, i, message, text) == 0 {
-			return fmt.Errorf("not said")
+			return errors.New("not logged")
 		}
 		return nil
 	})
 }
 
-// countLines counts the lines of the log with this message in which some field has the text.
+// countLines counts the log lines with this message and with the text in their fields.
 func countLines(t *testing.T, i *cluster.Injector, message, text string) int {
 	t.Helper()
 	lines, err := i.Lines()
@@ -287,7 +288,7 @@ func countLines(t *testing.T, i *cluster.Injector, message, text string) int {
 	return count
 }
 
-// metric is the value of a series of the injector's.
+// metric returns the value of a series of the injector.
 func (s *scene) metric(i *cluster.Injector, series string) float64 {
 	s.Helper()
 	value, err := i.Metric(s.Context(), series)
@@ -313,7 +314,7 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// has tells whether a container has a mount at the path.
+// has reports whether a container has a mount at the path.
 func has(c *corev1.Container, path string) bool {
 	return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path })
 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// TestWorkloads has each controller make a pod of a template that asks.
+// TestWorkloads checks pods of each controller whose template has a request.
 func TestWorkloads(t *testing.T) {
 	t.Parallel()
 	labels := map[string]string{"app": "w"}
@@ -63,17 +63,17 @@ func TestWorkloads(t *testing.T) {
 			checkLogger(t, made)
 			checkToken(t, made)
 			if len(made.OwnerReferences) != 1 {
-				t.Errorf("its owners are %v, want one controller", made.OwnerReferences)
+				t.Errorf("got owners %v, want one controller", made.OwnerReferences)
 			}
 		})
 	}
 }
 
-// awaitPod waits for the first pod of the namespace. A CronJob takes up to a minute and a half.
+// awaitPod waits for the first pod of the namespace. A CronJob needs up to a minute and a half.
 func (s *scene) awaitPod() *corev1.Pod {
 	s.Helper()
 	var made *corev1.Pod
-	s.awaitFor(patience, "a pod", func() error {
+	s.awaitFor(longDeadline, "a pod", func() error {
 		pods, err := s.client().CoreV1().Pods(s.namespace).List(s.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err

@@ -4,7 +4,7 @@ import (
 	"os"
 )
 
-// auditPolicy has the API server log who created which pod, and what webhooks say of it.
+// auditPolicy logs the creation of pods, with the annotations of webhooks.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -15,13 +15,13 @@ rules:
 - level: None
 `
 
-// auditFlags are those of the API server.
+// auditFlags returns the audit flags of the API server.
 func (c *Cluster) auditFlags() ([]string, error) {
 	policy := c.file("audit-policy.yaml")
 	return []string{"--audit-policy-file=" + policy, "--audit-log-path=" + c.file("audit.log")}, os.WriteFile(policy, []byte(auditPolicy), 0o600)
 }
 
-// AuditLog gives the lines of the API server's audit log: the creations of pods.
+// AuditLog returns the lines of the API server's audit log: the creations of pods.
 func (c *Cluster) AuditLog() ([]map[string]any, error) {
 	content, err := os.ReadFile(c.file("audit.log"))
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Balancer stands in for kube-proxy: it listens at the address of a Service, and hands each new
-// connection to a replica that is ready, in turn, or where there is none to one that still serves
-// while it ends (KEP-1669). Connections that are open go on. It is safe for concurrent use.
+// Balancer replaces kube-proxy. It listens at the address of a Service, and forwards each new
+// connection to a ready replica, round-robin. If none is ready, it uses a terminating replica that still
+// serves (KEP-1669). Open connections continue. It is safe for concurrent use.
 type Balancer struct {
 	listener net.Listener
 	stop     context.CancelFunc
@@ -22,15 +22,15 @@ type Balancer struct {
 	next     atomic.Uint64
 }
 
-// backend is a replica as the balancer knows it.
+// backend is a replica with its readiness.
 type backend struct {
 	replica *Injector
 	ready   atomic.Bool
 	serves  atomic.Bool
 }
 
-// Balance starts to balance. It needs the right to listen at that address: below port 1024 that is
-// root's, unless the kernel says otherwise.
+// Balance starts a balancer. It must be allowed to listen at that address. Ports below 1024 need root,
+// unless a sysctl allows them.
 func Balance(ctx context.Context, address string, replicas ...*Injector) (*Balancer, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -47,15 +47,15 @@ func Balance(ctx context.Context, address string, replicas ...*Injector) (*Balan
 	return b, nil
 }
 
-// Stop ends it, but not the connections that are open.
+// Stop stops the balancer. Open connections continue.
 func (b *Balancer) Stop() {
 	b.stop()
 	_ = b.listener.Close()
 	b.done.Wait()
 }
 
-// follow asks for the readiness of a replica over and over: more often than a kubelet does, because
-// here nobody says that a replica is about to be stopped.
+// follow polls the readiness of a replica, more often than a kubelet, because nothing announces that a
+// replica terminates.
 func (e *backend) follow(ctx context.Context) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -81,7 +81,7 @@ func (b *Balancer) accept() {
 	}
 }
 
-// serve joins a client with a replica until both have said all that they had to say.
+// serve copies between a client and a replica until both have closed.
 func (b *Balancer) serve(client net.Conn) {
 	defer client.Close()
 	replica := b.pick()
@@ -105,7 +105,7 @@ func (b *Balancer) serve(client net.Conn) {
 	both.Wait()
 }
 
-// pick gives the next replica that is ready, else one that serves, nil if none does.
+// pick returns the next ready replica, else one that serves, else nil.
 func (b *Balancer) pick() (serves *Injector) {
 	for range b.backends {
 		one := b.backends[b.next.Add(1)%uint64(len(b.backends))]
@@ -119,7 +119,7 @@ func (b *Balancer) pick() (serves *Injector) {
 	return serves
 }
 
-// AwaitReady waits until new connections may be handed to a replica.
+// AwaitReady waits until the balancer may use a replica.
 func (b *Balancer) AwaitReady(ctx context.Context, replica *Injector) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -129,6 +129,6 @@ func (b *Balancer) AwaitReady(ctx context.Context, replica *Injector) error {
 				return nil
 			}
 		}
-		return errors.New("it does not")
+		return errors.New("not ready")
 	})
 }

@@ -24,16 +24,16 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// startTimeout is how long each part of the cluster may take until it is ready.
+// startTimeout bounds the start of each part of the cluster.
 const startTimeout = 2 * time.Minute
 
 // Cluster is a control plane. Its methods are not safe for concurrent use, but Client is.
 type Cluster struct {
 	// Kubeconfig is the path of the kubeconfig of an administrator.
 	Kubeconfig string
-	// Client is the administrator's.
+	// Client is the administrator's client.
 	Client *kubernetes.Clientset
-	// APIServer is the process that runs now.
+	// APIServer is the running process.
 	APIServer *Process
 
 	bin, dir    string
@@ -45,9 +45,8 @@ type Cluster struct {
 	port        int
 }
 
-// Start starts a cluster from the programs in one directory, with its files below another, and
-// returns when the API server is ready and the default namespace has its service account. The
-// programs are what make cluster-bin builds.
+// Start starts a cluster with the programs of make cluster-bin in directory bin, and its files in
+// directory dir. It returns when the API server is ready and the default namespace has its service account.
 func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
 	c := &Cluster{bin: bin, dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig")}
 	if err := c.start(ctx); err != nil {
@@ -74,10 +73,10 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.AwaitNamespace(ctx, metav1.NamespaceDefault)
 }
 
-// URL is that of the API server.
+// URL returns the URL of the API server.
 func (c *Cluster) URL() string { return fmt.Sprintf("https://127.0.0.1:%d", c.port) }
 
-// Config is the administrator's, to change at will.
+// Config returns a new copy of the administrator's config.
 func (c *Cluster) Config() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err == nil {
@@ -86,21 +85,20 @@ func (c *Cluster) Config() (*rest.Config, error) {
 	return config, err
 }
 
-// Processes are those that run now, in the order in which they are to be stopped. The injectors
-// are not among them.
+// Processes returns the running processes, without injectors, in the order in which they must stop.
 func (c *Cluster) Processes() []*Process {
 	all := []*Process{c.controllers, c.APIServer, c.etcd}
 	return slices.DeleteFunc(all, func(p *Process) bool { return p == nil })
 }
 
-// Stop ends everything, and waits for it.
+// Stop stops all processes and waits for them.
 func (c *Cluster) Stop() {
 	for _, p := range c.Processes() {
-		p.Kill() // nothing of it is kept
+		p.Kill() // its data is not kept
 	}
 }
 
-// credentials makes all keys, certificates and tokens, and the client.
+// credentials creates all keys, certificates and tokens, and the client.
 func (c *Cluster) credentials() (err error) {
 	if c.authority, err = newAuthority(); err != nil {
 		return err
@@ -129,12 +127,12 @@ func (c *Cluster) credentials() (err error) {
 	if err != nil {
 		return err
 	}
-	config.WarningHandler = rest.NoWarnings{} // the probes of Register cause some
+	config.WarningHandler = rest.NoWarnings{} // for the probes of Register
 	c.Client, err = kubernetes.NewForConfig(config)
 	return err
 }
 
-// StartEtcd starts etcd, with the data it had before if it ran already.
+// StartEtcd starts etcd, with its existing data if it ran before.
 func (c *Cluster) StartEtcd(ctx context.Context) (err error) {
 	client, peer := fmt.Sprintf("http://127.0.0.1:%d", c.etcdPort), fmt.Sprintf("http://127.0.0.1:%d", c.peerPort)
 	c.etcd, err = start(c.file("etcd.log"), c.program("etcd"),
@@ -152,10 +150,10 @@ func (c *Cluster) StartEtcd(ctx context.Context) (err error) {
 	})
 }
 
-// KillEtcd ends etcd at once.
+// KillEtcd kills etcd.
 func (c *Cluster) KillEtcd() { c.etcd.Kill() }
 
-// StartAPIServer starts the API server, on the port it had before if it ran already.
+// StartAPIServer starts the API server, on the same port if it ran before.
 func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
 	flags, err := c.auditFlags()
 	if err != nil {
@@ -179,14 +177,14 @@ func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
 	})
 }
 
-// serviceRange is where Services have their addresses: on loopback, where this process and the API
-// server reach them without a kube-proxy, and apart from those of any other cluster on this machine.
+// serviceRange returns the address range of Services. It is on loopback, so that no kube-proxy is needed,
+// and differs between clusters on this machine.
 func (c *Cluster) serviceRange() string {
 	return fmt.Sprintf("127.%d.%d.0/24", c.port>>8, c.port&0xff)
 }
 
-// startControllers starts those that make pods and service accounts. The one that would evict
-// pods from a node without a kubelet is left out.
+// startControllers starts the controllers that create pods and service accounts, without the one that
+// would evict pods from a node without a kubelet.
 func (c *Cluster) startControllers(context.Context) (err error) {
 	ports, err := FreePorts(1)
 	if err != nil {
@@ -200,8 +198,8 @@ func (c *Cluster) startControllers(context.Context) (err error) {
 	return err
 }
 
-// addNode makes a node that is said to be ready, which DaemonSets need. The API server marks every
-// new node as not ready, and it is the controller we left out that would take the mark away.
+// addNode creates a ready node, which DaemonSets need. The API server taints every new node as not ready,
+// and the controller that removes the taint does not run.
 func (c *Cluster) addNode(ctx context.Context) error {
 	nodes := c.Client.CoreV1().Nodes()
 	node, err := nodes.Create(ctx, &corev1.Node{
@@ -219,7 +217,7 @@ func (c *Cluster) addNode(ctx context.Context) error {
 	return err
 }
 
-// AwaitNamespace waits until pods can be made in a namespace: until it has its service account.
+// AwaitNamespace waits until a namespace has its service account, which pods need.
 func (c *Cluster) AwaitNamespace(ctx context.Context, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -233,7 +231,7 @@ func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
 
 func (c *Cluster) program(name string) string { return filepath.Join(c.bin, name) }
 
-// CheckPrograms tells which programs a directory lacks.
+// CheckPrograms returns an error that names the missing programs of a directory.
 func CheckPrograms(bin string) error {
 	var missing []string
 	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "k8s-sidecar-injector"} {
@@ -247,8 +245,8 @@ func CheckPrograms(bin string) error {
 	return nil
 }
 
-// FreePorts returns ports on which nothing listens. They are below the range from which Linux takes ports for
-// connections (ip_local_port_range), and random so that two callers hardly ever get the same.
+// FreePorts returns unused ports. They are below the ephemeral range of Linux (ip_local_port_range), and
+// random, so that two callers hardly ever get the same port.
 func FreePorts(count int) ([]int, error) {
 	const first, last, attempts = 10_000, 32_000, 100
 	var ports []int
@@ -260,7 +258,7 @@ func FreePorts(count int) ([]int, error) {
 			err = listenErr
 			continue
 		}
-		defer listener.Close() // all of them stay open until each is known
+		defer listener.Close() // keep all ports open until each is chosen
 		if ports = append(ports, port); len(ports) == count {
 			return ports, nil
 		}

@@ -17,7 +17,7 @@ func (c *Cluster) Compact(ctx context.Context) error {
 	return c.askEtcd(ctx, "/v3/kv/compaction", map[string]any{"revision": revision, "physical": true}, nil)
 }
 
-// revision is the current one of etcd.
+// revision returns the current revision of etcd.
 func (c *Cluster) revision(ctx context.Context) (string, error) {
 	var answer struct {
 		Header struct {
@@ -28,7 +28,7 @@ func (c *Cluster) revision(ctx context.Context) (string, error) {
 	return answer.Header.Revision, err
 }
 
-// askEtcd uses etcd's JSON gateway.
+// askEtcd sends a request to etcd's JSON gateway.
 func (c *Cluster) askEtcd(ctx context.Context, path string, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {

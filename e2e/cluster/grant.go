@@ -8,25 +8,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// AddAccount makes a service account.
+// AddAccount creates a service account.
 func (c *Cluster) AddAccount(ctx context.Context, namespace, name string) error {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	_, err := c.Client.CoreV1().ServiceAccounts(namespace).Create(ctx, account, metav1.CreateOptions{})
 	return err
 }
 
-// Grant gives a service account what the injector needs in the namespace of its ConfigMaps: a
-// Role and a RoleBinding of the account's name.
+// Grant grants a service account the injector's rights in the namespace of its ConfigMaps, by a Role and
+// a RoleBinding with the account's name.
 func (c *Cluster) Grant(ctx context.Context, namespace, accountNamespace, account string) error {
 	return c.grant(ctx, namespace, accountNamespace, account, account, "configmaps", "list", "watch")
 }
 
-// GrantEvents gives a service account what the injector needs to record events in a namespace.
+// GrantEvents grants a service account the right to record events in a namespace.
 func (c *Cluster) GrantEvents(ctx context.Context, namespace, accountNamespace, account string) error {
 	return c.grant(ctx, namespace, accountNamespace, account, account+"-events", "events", "create", "patch")
 }
 
-// grant makes a Role and a RoleBinding of a name.
+// grant creates a Role and a RoleBinding with this name.
 func (c *Cluster) grant(ctx context.Context, namespace, accountNamespace, account, name, resource string, verbs ...string) error {
 	meta := metav1.ObjectMeta{Name: name}
 	_, err := c.Client.RbacV1().Roles(namespace).Create(ctx, &rbacv1.Role{
@@ -44,8 +44,8 @@ func (c *Cluster) grant(ctx context.Context, namespace, accountNamespace, accoun
 	return err
 }
 
-// GrantNamespaces gives a service account these rights to all namespaces: a ClusterRole and a
-// ClusterRoleBinding of the names of both.
+// GrantNamespaces grants a service account these rights to all namespaces, by a ClusterRole and a
+// ClusterRoleBinding.
 func (c *Cluster) GrantNamespaces(ctx context.Context, accountNamespace, account string, verbs ...string) error {
 	meta := metav1.ObjectMeta{Name: accountNamespace + "-" + account}
 	_, err := c.Client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{

@@ -15,23 +15,22 @@ import (
 	"syscall"
 )
 
-// Injector is our program as a process of its own, with a serving certificate that the cluster's
-// CA signed.
+// Injector is a process of the injector, with a serving certificate of the cluster's CA.
 type Injector struct {
-	// Process is the one that runs now.
+	// Process is the running process.
 	*Process
-	// CA signed the certificate.
+	// CA is the CA of the certificate.
 	CA []byte
-	// TLSPort and LifecyclePort stay the same when it is started again.
+	// TLSPort and LifecyclePort do not change when it is restarted.
 	TLSPort, LifecyclePort int
 
 	program string
 	args    []string
-	offset  int64 // of the log, when it was started
+	offset  int64 // of the log at the last start
 }
 
-// StartInjector starts the injector with more flags, and waits until it listens, not until it
-// is ready.
+// StartInjector starts the injector with additional flags, and waits until it listens. It may not be
+// ready.
 func (c *Cluster) StartInjector(ctx context.Context, flags ...string) (*Injector, error) {
 	ports, err := FreePorts(2)
 	if err != nil {
@@ -52,7 +51,7 @@ func (c *Cluster) StartInjector(ctx context.Context, flags ...string) (*Injector
 	return i, i.Start(ctx)
 }
 
-// Start starts the injector again after it ended, with the same flags, ports and certificate.
+// Start restarts the injector with the same flags, ports and certificate.
 func (i *Injector) Start(ctx context.Context) error {
 	if info, err := os.Stat(i.Log); err == nil {
 		i.offset = info.Size()
@@ -70,7 +69,7 @@ func (i *Injector) Start(ctx context.Context) error {
 	})
 }
 
-// AwaitReady waits until /readyz answers with 200.
+// AwaitReady waits until /readyz returns 200.
 func (i *Injector) AwaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -83,13 +82,13 @@ func (i *Injector) AwaitReady(ctx context.Context) error {
 	})
 }
 
-// Ready asks /readyz, which says why not.
+// Ready gets /readyz, and the reasons if it fails.
 func (i *Injector) Ready(ctx context.Context) (ready bool, reasons string, err error) {
 	code, body, err := i.get(ctx, "/readyz")
 	return code == http.StatusOK, string(body), err
 }
 
-// URL is that of a path of the TLS port.
+// URL returns the URL of a path on the TLS port.
 func (i *Injector) URL(path string) string {
 	return fmt.Sprintf("https://127.0.0.1:%d%s", i.TLSPort, path)
 }
@@ -97,7 +96,7 @@ func (i *Injector) URL(path string) string {
 // Reload sends SIGHUP.
 func (i *Injector) Reload() error { return i.Signal(syscall.SIGHUP) }
 
-// Lines are the log's, since it was started last, but for one that is being written.
+// Lines returns the complete lines of the log since the last start.
 func (i *Injector) Lines() ([]map[string]any, error) {
 	file, err := os.Open(i.Log)
 	if err != nil {
@@ -114,7 +113,7 @@ func (i *Injector) Lines() ([]map[string]any, error) {
 	return parseLines(content)
 }
 
-// parseLines reads whole lines of JSON, however long they are.
+// parseLines parses complete lines of JSON of any length.
 func parseLines(content []byte) ([]map[string]any, error) {
 	var lines []map[string]any
 	for text := range bytes.Lines(content) {
@@ -123,15 +122,14 @@ func parseLines(content []byte) ([]map[string]any, error) {
 		}
 		var line map[string]any
 		if err := json.Unmarshal(text, &line); err != nil {
-			return nil, fmt.Errorf("a line of the log is not JSON: %q", text)
+			return nil, fmt.Errorf("log line is not JSON: %q", text)
 		}
 		lines = append(lines, line)
 	}
 	return lines, nil
 }
 
-// Metric is the value of a series, written as /metrics has it, with its labels. It is 0 if
-// there is no such series.
+// Metric returns the value of a series, named as in /metrics with its labels, or 0 if it does not exist.
 func (i *Injector) Metric(ctx context.Context, series string) (float64, error) {
 	_, body, err := i.get(ctx, "/metrics")
 	if err != nil {
@@ -145,7 +143,7 @@ func (i *Injector) Metric(ctx context.Context, series string) (float64, error) {
 	return 0, nil
 }
 
-// get asks the lifecycle port.
+// get sends a request to the lifecycle port.
 func (i *Injector) get(ctx context.Context, path string) (code int, body []byte, err error) {
 	url := fmt.Sprintf("http://127.0.0.1:%d%s", i.LifecyclePort, path)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

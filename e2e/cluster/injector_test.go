@@ -9,8 +9,7 @@ import (
 	"k8s-sidecar-injector/e2e/cluster"
 )
 
-// The log of a ConfigMap of a thousand mistakes has long lines, and it may be read while one of
-// them is written.
+// TestLines reads a log with a long line and an incomplete line.
 func TestLines(t *testing.T) {
 	t.Parallel()
 	log := filepath.Join(t.TempDir(), "log")
@@ -22,7 +21,7 @@ func TestLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(lines) != 2 || lines[0]["message"] != long || lines[1]["message"] != "last" {
-		t.Errorf("there are %d lines, want the long one and the last", len(lines))
+		t.Errorf("got %d lines, want the long one and the last", len(lines))
 	}
 
 	write(t, log, "panic: oh\n")

@@ -23,15 +23,15 @@ func (c *Cluster) kubeconfig(file string, user *clientcmdapi.AuthInfo) error {
 
 // Identity is a service account with a kubeconfig.
 type Identity struct {
-	// Kubeconfig is the path of the kubeconfig, which has the token from TokenFile.
+	// Kubeconfig is the path of the kubeconfig, which uses TokenFile.
 	Kubeconfig string
-	// TokenFile may be rewritten while somebody uses the kubeconfig.
+	// TokenFile may be rewritten while the kubeconfig is in use.
 	TokenFile string
 
 	namespace, name string
 }
 
-// Identity makes a kubeconfig for a service account that exists.
+// Identity creates a kubeconfig for an existing service account.
 func (c *Cluster) Identity(ctx context.Context, namespace, name string) (*Identity, error) {
 	base := filepath.Join(c.dir, namespace+"-"+name)
 	id := &Identity{Kubeconfig: base + ".kubeconfig", TokenFile: base + ".token", namespace: namespace, name: name}
@@ -41,8 +41,8 @@ func (c *Cluster) Identity(ctx context.Context, namespace, name string) (*Identi
 	return id, c.kubeconfig(id.Kubeconfig, &clientcmdapi.AuthInfo{TokenFile: id.TokenFile})
 }
 
-// RenewToken writes a new token into the token file. Nobody has to renew it in the life of a
-// cluster: unasked, the API server would give one for an hour.
+// RenewToken writes a new token into the token file. It requests a lifetime longer than the cluster's,
+// because the default is an hour.
 func (c *Cluster) RenewToken(ctx context.Context, id *Identity) error {
 	accounts := c.Client.CoreV1().ServiceAccounts(id.namespace)
 	request, err := accounts.CreateToken(ctx, id.name, &authenticationv1.TokenRequest{

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// lifetime is that of certificates and tokens: longer than anybody keeps a cluster.
+// lifetime is the lifetime of certificates and tokens, longer than that of a cluster.
 const lifetime = 30 * 24 * time.Hour
 
 // authority signs the serving certificates of one cluster.
@@ -56,8 +56,8 @@ func newTemplate(name string) *x509.Certificate {
 	}
 }
 
-// issue writes NAME.crt and NAME.key for a server on loopback, also under more DNS names, and
-// gives their paths.
+// issue writes NAME.crt and NAME.key for a server on loopback and for additional DNS names, and returns
+// their paths.
 func (a *authority) issue(dir, name string, dnsNames ...string) (certFile, keyFile string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

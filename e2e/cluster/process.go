@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a process may take to end after SIGTERM before it is killed.
+// stopTimeout bounds the exit of a process after SIGTERM. Then it is killed.
 const stopTimeout = 40 * time.Second
 
-// Process is a program that runs in the background, with its output in a file.
+// Process is a background process with its output in a file.
 type Process struct {
-	// Log is the file that has the output.
+	// Log is the file with the output.
 	Log string
 
 	name string
 	cmd  *exec.Cmd
 	done chan struct{}
-	err  error // how it ended; valid after done
+	err  error // exit status; valid after done
 }
 
-// start runs a program. Its output is added to the file.
+// start runs a program and appends its output to the file.
 func start(log, program string, args ...string) (*Process, error) {
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -39,7 +39,7 @@ func start(log, program string, args ...string) (*Process, error) {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error)
 	go func() {
-		// The kernel takes the end of the thread that started the process for the end of its parent.
+		// For the kernel, the parent ends when the thread that started the process ends.
 		runtime.LockOSThread()
 		err := p.cmd.Start()
 		started <- err
@@ -59,14 +59,13 @@ func (p *Process) Signal(signal os.Signal) error {
 	return p.cmd.Process.Signal(signal)
 }
 
-// Kill ends the process at once, and waits until it is gone.
+// Kill kills the process and waits for it.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
 
-// Stop ends the process with SIGTERM and waits for it. The error is nil if it ended with
-// exit code 0.
+// Stop sends SIGTERM and waits. The error is nil if the process exits with 0.
 func (p *Process) Stop() error {
 	_ = p.Signal(syscall.SIGTERM)
 	select {
@@ -74,18 +73,17 @@ func (p *Process) Stop() error {
 		return p.err
 	case <-time.After(stopTimeout):
 		p.Kill()
-		return fmt.Errorf("%s did not end in %s\n%s", p.name, stopTimeout, p.tail())
+		return fmt.Errorf("%s did not exit within %s\n%s", p.name, stopTimeout, p.tail())
 	}
 }
 
-// Wait waits until the process ends by itself, and says how. That is an error even with exit
-// code 0.
+// Wait waits until the process exits by itself. That is an error, even with exit code 0.
 func (p *Process) Wait() error {
 	<-p.done
-	return fmt.Errorf("%s ended by itself: %s\n%s", p.name, p.cmd.ProcessState, p.tail())
+	return fmt.Errorf("%s exited unexpectedly: %s\n%s", p.name, p.cmd.ProcessState, p.tail())
 }
 
-// await polls until the function gives nil, the process ends, or ctx does.
+// await polls until the function returns nil, the process exits, or ctx ends.
 func (p *Process) await(ctx context.Context, what string, ready func(context.Context) error) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -95,7 +93,7 @@ func (p *Process) await(ctx context.Context, what string, ready func(context.Con
 		case <-p.done:
 			return p.Wait()
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w, last: %w\n%s", what, context.Cause(ctx), err, p.tail())
+			return fmt.Errorf("waiting for %s: %w; last error: %w\n%s", what, context.Cause(ctx), err, p.tail())
 		case <-ticker.C:
 		}
 		if err = ready(ctx); err == nil {
@@ -104,7 +102,7 @@ func (p *Process) await(ctx context.Context, what string, ready func(context.Con
 	}
 }
 
-// tail gives the last lines of the output.
+// tail returns the last lines of the output.
 func (p *Process) tail() string {
 	const most = 15
 	content, err := os.ReadFile(p.Log)

@@ -9,11 +9,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Asks is the matchCondition that keeps pods without a request from us.
+// Asks is a match condition that excludes pods without a request.
 const Asks = "has(object.metadata.annotations) && 'injector.tumblr.com/request' in object.metadata.annotations"
 
-// Register has the API server ask the injector about the pods of one namespace, and returns
-// when it does. The webhook may be changed before it is registered.
+// Register registers the injector for the pods of one namespace, and returns when the API server
+// invokes it. change may modify the webhook before it is registered.
 func (c *Cluster) Register(ctx context.Context, i *Injector, namespace string, change func(*admissionregistrationv1.MutatingWebhook)) error {
 	webhook := admissionregistrationv1.MutatingWebhook{
 		Name:                    "injector.example.com",
@@ -45,8 +45,8 @@ func (c *Cluster) Register(ctx context.Context, i *Injector, namespace string, c
 	})
 }
 
-// RegisterValidating has the API server ask the injector about the ConfigMaps of one namespace
-// that have a label, and returns when it does.
+// RegisterValidating registers the injector for the labelled ConfigMaps of one namespace, and returns when
+// the API server invokes it.
 func (c *Cluster) RegisterValidating(ctx context.Context, i *Injector, namespace string, labels map[string]string) error {
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
@@ -71,7 +71,7 @@ func (c *Cluster) RegisterValidating(ctx context.Context, i *Injector, namespace
 	})
 }
 
-// awaitReviews probes until the probe is counted.
+// awaitReviews probes until the injector counts a probe.
 func (c *Cluster) awaitReviews(ctx context.Context, i *Injector, series string, probe func(context.Context)) error {
 	before, err := i.Metric(ctx, series)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *Cluster) awaitReviews(ctx context.Context, i *Injector, series string, 
 		probe(ctx)
 		now, err := i.Metric(ctx, series)
 		if err == nil && now == before {
-			err = errors.New("not asked yet")
+			err = errors.New("not invoked yet")
 		}
 		return err
 	})
@@ -100,7 +100,7 @@ func rules(resource string, operations ...admissionregistrationv1.OperationType)
 	}}
 }
 
-// only selects one namespace by the label that the API server gives each.
+// only returns a selector of one namespace, by the label that the API server sets.
 func only(namespace string) *metav1.LabelSelector {
 	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}
 }

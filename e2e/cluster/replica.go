@@ -11,9 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// StartReplica runs the injector as a kubelet would run the container of a pod, with the pod's
-// arguments, apart from what this machine needs: other ports, a kubeconfig in place of a mounted
-// token, and more flags. It waits until it listens, not until it is ready.
+// StartReplica runs the injector like a kubelet, with the pod's arguments. Only the ports differ, a
+// kubeconfig replaces the mounted token, and flags are added. It waits until the injector listens, which may
+// not be ready.
 func (c *Cluster) StartReplica(ctx context.Context, pod *corev1.Pod, id *Identity, flags ...string) (*Injector, error) {
 	ports, err := FreePorts(2)
 	if err != nil {
@@ -32,9 +32,9 @@ func (c *Cluster) StartReplica(ctx context.Context, pod *corev1.Pod, id *Identit
 	return i, i.Start(ctx)
 }
 
-// StartEntrypoint runs the injector as the original's Deployment does: under the name entrypoint.sh,
-// without arguments, with these variables, and those that say where its certificate and ports are.
-// It waits until it listens, not until it is ready.
+// StartEntrypoint runs the injector like the original's Deployment: as entrypoint.sh, without arguments,
+// with these variables and those of its certificate and ports. It waits until the injector listens, which
+// may not be ready.
 func (c *Cluster) StartEntrypoint(ctx context.Context, variables ...string) (*Injector, error) {
 	ports, err := FreePorts(2)
 	if err != nil {

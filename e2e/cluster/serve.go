@@ -12,15 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Serve serves a handler on loopback with a certificate that the cluster's CA signed, until
-// stop is called.
+// Serve serves a handler on loopback, with a certificate of the cluster's CA, until stop is called.
 func (c *Cluster) Serve(handler http.Handler) (url string, stop func(), err error) {
 	address, stop, err := c.serve("127.0.0.1:0", nil, handler)
 	return "https://" + address, stop, err
 }
 
-// ServeService makes a Service and serves a handler at its address, with a certificate for its
-// DNS name, until stop is called. It gives how to register it as a webhook.
+// ServeService creates a Service and serves a handler at its address, with a certificate for its DNS name,
+// until stop is called. It returns the client config of its webhook.
 func (c *Cluster) ServeService(ctx context.Context, namespace, name string, handler http.Handler) (config admissionregistrationv1.WebhookClientConfig, stop func(), err error) {
 	ports, err := FreePorts(1)
 	if err != nil {
@@ -40,8 +39,8 @@ func (c *Cluster) ServeService(ctx context.Context, namespace, name string, hand
 	}, stop, err
 }
 
-// AddService makes a Service with one port. Its cluster IP is an address of loopback, so that
-// whoever listens there, or on all addresses, is reached without a kube-proxy.
+// AddService creates a Service with one port. Its cluster IP is a loopback address, so that a listener on
+// that address, or on all addresses, needs no kube-proxy.
 func (c *Cluster) AddService(ctx context.Context, namespace, name string, port int) (*corev1.Service, error) {
 	return c.Client.CoreV1().Services(namespace).Create(ctx, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -49,7 +48,7 @@ func (c *Cluster) AddService(ctx context.Context, namespace, name string, port i
 	}, metav1.CreateOptions{})
 }
 
-// serve gives the address at which it serves.
+// serve starts the server and returns its address.
 func (c *Cluster) serve(address string, names []string, handler http.Handler) (served string, stop func(), err error) {
 	cert, key, err := c.authority.issue(c.dir, "serve-"+rand.Text()[:6], names...)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Cluster runs a Kubernetes control plane with the injector attached, until it is interrupted.
-// It is run in the directory e2e, by make cluster.
+// make cluster runs it in the directory e2e.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// home is the namespace of the injector's account, and definitions that of its ConfigMaps.
+	// home is the namespace of the injector's account, and definitions is the namespace of its ConfigMaps.
 	home        = "sidecar-injector"
 	definitions = "sidecars"
 )
@@ -33,8 +33,8 @@ func main() {
 	}
 }
 
-// ends are the signals after which everything is removed: also those of a terminal that closes
-// and of a pipe that nobody reads. Under nohup the cluster outlives its terminal.
+// ends returns the signals that stop the cluster, including those of a closed terminal and a broken pipe.
+// Under nohup the cluster outlives its terminal.
 func ends() []os.Signal {
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -43,7 +43,7 @@ func ends() []os.Signal {
 	return signals
 }
 
-// run keeps everything below one directory, which it removes in the end.
+// run runs the cluster with all files in one directory, which it removes at the end.
 func run(ctx context.Context) error {
 	if err := cluster.CheckPrograms(".bin"); err != nil {
 		return err
@@ -67,14 +67,14 @@ func run(ctx context.Context) error {
 	hint(c, injector)
 	select {
 	case <-ctx.Done():
-		fmt.Println("\nStopping; everything is removed.")
+		fmt.Println("\nStopping and removing all files.")
 		return nil
 	case err := <-watchdog(append(c.Processes(), injector.Process)):
 		return err
 	}
 }
 
-// watchdog tells when one of them ends by itself.
+// watchdog returns a channel with the error of the first process that exits unexpectedly.
 func watchdog(processes []*cluster.Process) <-chan error {
 	ended := make(chan error, len(processes))
 	for _, p := range processes {
@@ -83,7 +83,7 @@ func watchdog(processes []*cluster.Process) <-chan error {
 	return ended
 }
 
-// attach starts the injector with the rights that it needs and no more, and registers it.
+// attach starts the injector with exactly the rights that it needs, and registers it.
 func attach(ctx context.Context, c *cluster.Cluster) (*cluster.Injector, error) {
 	for _, name := range []string{home, definitions} {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -126,7 +126,7 @@ func register(ctx context.Context, c *cluster.Cluster, injector *cluster.Injecto
 	return c.RegisterValidating(ctx, injector, definitions, map[string]string{"app": "k8s-sidecar-injector"})
 }
 
-// addSample makes the ConfigMap with a first sidecar.
+// addSample creates a ConfigMap with a first sidecar.
 func addSample(ctx context.Context, c *cluster.Cluster) error {
 	content, err := os.ReadFile("sample/greeter.yaml")
 	if err != nil {
@@ -140,7 +140,7 @@ func addSample(ctx context.Context, c *cluster.Cluster) error {
 	return err
 }
 
-// hint tells what to try.
+// hint prints commands to try.
 func hint(c *cluster.Cluster, injector *cluster.Injector) {
 	programs, err := filepath.Abs(".bin")
 	if err != nil {
@@ -150,20 +150,20 @@ func hint(c *cluster.Cluster, injector *cluster.Injector) {
   The cluster is up. In another window, in the root of the repository:
 
     export KUBECONFIG=%[1]s
-    export PATH=$PATH:%[2]s        # has a kubectl, in case you have none
+    export PATH=$PATH:%[2]s        # for kubectl
 
-  A Deployment that asks for a sidecar, and its pods (stored, as there is no kubelet to run them):
+  Create a Deployment that requests a sidecar, and list its pods. They do not run, because there is no kubelet:
 
     kubectl apply -f e2e/sample/web.yaml
     kubectl get pods -o custom-columns='POD:.metadata.name,CONTAINERS:.spec.containers[*].name,IMAGES:.spec.containers[*].image'
 
-  Change the sidecar, by its image for instance, and make new pods; a mistake is refused with its reason:
+  Change the sidecar, for example its image, and create new pods. Invalid changes are denied with the reason:
 
     kubectl -n %[3]s edit configmap greeter
     kubectl delete pods --all
 
-  The injector's log: %[4]s
-  Ctrl-C stops and removes everything.
+  Log of the injector: %[4]s
+  Ctrl-C stops the cluster and removes all files.
 
 `, c.Kubeconfig, programs, definitions, injector.Log)
 }

@@ -1,4 +1,4 @@
-// Kube-controller-manager makes the pods of workloads and the service accounts of namespaces.
+// Kube-controller-manager creates the pods of workloads and the service accounts of namespaces.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Kubectl is for machines that have none.
+// Kubectl is kubectl, built from its published module.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	_, _ = logs.GlogSetter(cmd.GetLogVerbosity(os.Args)) // before the command is made, which logs already
+	_, _ = logs.GlogSetter(cmd.GetLogVerbosity(os.Args)) // before NewDefaultKubectlCommand, which logs
 	if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
 		util.CheckErr(err) // prints it and exits
 	}
