@@ -23,7 +23,7 @@ import (
 
 // Log messages about a source.
 const (
-	sourceFailed    = "source cannot be read: what it held before, if anything, stays in service until this is mended"
+	sourceFailed    = "source cannot be read; its last documents stay in service"
 	sourceRecovered = "source can be read"
 )
 
