@@ -1,7 +1,6 @@
 package server
 
 import (
-	stdjson "encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -43,7 +42,7 @@ type change struct {
 
 // decodeChange reads a review. What is not about a ConfigMap has neither object. With an error, the
 // change has what could be read of its version and uid, which is enough to answer, or is nil.
-func decodeChange(body []byte) (*change, error) {
+func decodeChange(body []byte, selects func(*corev1.ConfigMap) bool) (*change, error) {
 	var r struct {
 		Kind       string  `json:"kind"`
 		APIVersion string  `json:"apiVersion"`
@@ -62,7 +61,7 @@ func decodeChange(body []byte) (*change, error) {
 		return nil, err
 	}
 	r.Request.version = r.APIVersion
-	return r.Request, r.Request.decode()
+	return r.Request, r.Request.decode(selects)
 }
 
 // forget drops the content of the objects, of which only the name is logged.
@@ -71,38 +70,28 @@ func (c *change) forget() {
 	c.object, c.old = nil, nil
 }
 
-// decode reads the objects.
-func (c *change) decode() (err error) {
+// decode decodes the metadata of both objects, and the data of the new one if it is selected.
+func (c *change) decode(selects func(*corev1.ConfigMap) bool) (err error) {
+	object, old := c.Object, c.OldObject
+	c.Object, c.OldObject = nil, nil
 	if c.Resource != (mutate.Resource{Version: "v1", Resource: "configmaps"}) {
 		return nil
 	}
-	if c.object, err = configMap(c.Object, c.Namespace); err != nil {
-		return fmt.Errorf("request.object: %w", err)
-	}
-	if c.old, err = configMap(c.OldObject, c.Namespace); err != nil {
+	if c.old, err = decodeMetadata(old, c.Namespace); err != nil {
 		return fmt.Errorf("request.oldObject: %w", err)
+	}
+	if c.object, err = decodeMetadata(object, c.Namespace); err != nil {
+		return fmt.Errorf("request.object: %w", err)
 	}
 	if c.object != nil {
 		c.object.CreationTimestamp = c.created()
 	}
-	c.Object, c.OldObject = nil, nil
+	if c.after(selects) {
+		if err = decodeData(object, c.object); err != nil {
+			return fmt.Errorf("request.object: %w", err)
+		}
+	}
 	return nil
-}
-
-// configMap decodes an object that may be absent or null.
-func configMap(object jsontext.Value, namespace string) (*corev1.ConfigMap, error) {
-	if len(object) == 0 || object.Kind() == 'n' {
-		return nil, nil //nolint:nilnil // there is none
-	}
-	decoded := new(corev1.ConfigMap)
-	if err := stdjson.Unmarshal(object, decoded); err != nil {
-		return nil, fmt.Errorf("not a ConfigMap: %w", err)
-	}
-	decoded.Namespace = namespace // which is the one that counts
-	if decoded.Name == "" {
-		decoded.Name = decoded.GenerateName + "*" // which is not made yet
-	}
-	return decoded, nil
 }
 
 // created is the creationTimestamp that decides who owns a ref. The API server sets that of a new ConfigMap

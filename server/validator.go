@@ -95,7 +95,7 @@ func (v *Validator) decode(ctx context.Context, x *exchange) (*change, error) {
 		return nil, err
 	}
 	defer x.release()
-	question, err := decodeChange(x.buffer.Bytes())
+	question, err := decodeChange(x.buffer.Bytes(), v.definitions.Selects)
 	v.dropBuffer(x)
 	x.buffer = new(bytes.Buffer)
 	return question, err

@@ -291,19 +291,43 @@ func TestValidatorRejects(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"an array":       changing("CREATE", "new", "null", "[1]"),
-		"data as a list": changing("CREATE", "new", "null", `{"data":[1]}`),
-		"no base64":      changing("CREATE", "new", "null", `{"binaryData":{"k":"%%%"}}`),
+		"data as a list": changing("CREATE", "new", "null", `{"metadata":{"labels":{"app":"injector"}},"data":[1]}`),
+		"no base64":      changing("CREATE", "new", "null", `{"metadata":{"labels":{"app":"injector"}},"binaryData":{"k":"%%%"}}`),
+		"wrong time":     changing("CREATE", "new", "null", `{"metadata":{"creationTimestamp":"s3cr3t"}}`),
+		"many labels":    changing("CREATE", "new", "null", `{"metadata":{"labels":{`+manyKeys()+`}}}`),
+		"many keys":      changing("CREATE", "new", "null", `{"metadata":{"labels":{"app":"injector"}},"data":{`+manyKeys()+`}}`),
 		"old as a text":  changing("UPDATE", "new", `"x"`, labelled("new", "injector", "name: new\n")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := newValidator(t)
 			response := verdictOf(t, review(t, v, body))
-			if response.Allowed || response.Result.Code != http.StatusBadRequest || !strings.Contains(response.Result.Message, "not a ConfigMap") {
+			if response.Allowed || response.Result.Code != http.StatusBadRequest || !strings.Contains(response.Result.Message, "not a ConfigMap") ||
+				strings.Contains(response.Result.Message, "s3cr3t") {
 				t.Errorf("the answer is %v %+v", response.Allowed, response.Result)
 			}
 			v.checkRefused(t)
 		})
+	}
+}
+
+// manyKeys returns 10,001 members of an object.
+func manyKeys() string {
+	var members strings.Builder
+	for n := range 10_001 {
+		fmt.Fprintf(&members, `"k%d":"",`, n)
+	}
+	return strings.TrimSuffix(members.String(), ",")
+}
+
+// A ConfigMap that is not selected is allowed, and its data is not decoded.
+func TestValidatorIgnoresDataOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{`[1]`, `{` + manyKeys() + `}`} {
+		object := `{"metadata":{"labels":{"app":"other"}},"data":` + data + `}`
+		if response := verdictOf(t, review(t, newValidator(t), changing("CREATE", "new", "null", object))); !response.Allowed {
+			t.Errorf("denied: %v", response.Result)
+		}
 	}
 }
 
