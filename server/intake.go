@@ -24,13 +24,14 @@ type intake struct {
 	refused  func() // counts requests that are no review
 	log      zerolog.Logger
 	refusals *throttle // logs what any client can cause
+	reviews  *throttle // logs reviews that were answered
 	buffers  *sync.Pool
 	lanes    *Lanes
 }
 
 func newIntake(lanes *Lanes, refused func(), log zerolog.Logger) intake {
 	return intake{
-		refused: refused, log: log, refusals: newThrottle(log), lanes: lanes,
+		refused: refused, log: log, refusals: newThrottle(log), reviews: newReviewThrottle(log), lanes: lanes,
 		buffers: &sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
 }

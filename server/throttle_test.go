@@ -27,7 +27,7 @@ func TestRefusalsAreThrottled(t *testing.T) {
 					review(t, i, body)
 				}
 				time.Sleep(2 * time.Second)
-				expectThrottled(t, i.log, requests)
+				expectThrottled(t, i.log, requests, 20)
 				got := counts(map[mutate.Verdict]int{{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview}: requests})
 				expectMetrics(t, i.registry, got, "sidecar_injector_reviews_total")
 			})
@@ -47,7 +47,7 @@ func TestErrorLogIsThrottled(t *testing.T) {
 			_, _ = w.Write([]byte("http: TLS handshake error from 127.0.0.1:1: EOF\n")) // at debug level
 		}
 		time.Sleep(2 * time.Second)
-		expectThrottled(t, log, lines)
+		expectThrottled(t, log, lines, 20)
 		_, _ = w.Write([]byte("http: panic serving 127.0.0.1:1: boom\n"))
 		if !strings.Contains(log.String(), "boom") {
 			t.Error("a panic was suppressed")
@@ -55,12 +55,43 @@ func TestErrorLogIsThrottled(t *testing.T) {
 	})
 }
 
+// The lines about reviews that were answered are limited as well, at a higher rate. The metrics count all.
+func TestReviewLinesAreThrottled(t *testing.T) {
+	t.Parallel()
+	const requests = 3000
+	t.Run("pods", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			i := newInjector(t, policy())
+			for range requests {
+				review(t, i, create(asking("unknown:v1", "app")))
+			}
+			time.Sleep(2 * time.Second)
+			expectThrottled(t, i.log, requests, 1500)
+			got := counts(map[mutate.Verdict]int{{Outcome: mutate.Skipped, Reason: mutate.ReasonUnknownSidecar}: requests})
+			expectMetrics(t, i.registry, got, "sidecar_injector_reviews_total")
+		})
+	})
+	t.Run("definitions", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			v := newValidator(t)
+			wrong := labelled("wrong", "injector", "name: wrong\nx: 1\n") // is allowed, with a warning
+			for range requests {
+				review(t, v, changing("UPDATE", "wrong", wrong, wrong))
+			}
+			time.Sleep(2 * time.Second)
+			expectThrottled(t, v.log, requests, 1500)
+		})
+	})
+}
+
 // expectThrottled wants some lines, and then one that counts the rest.
-func expectThrottled(t *testing.T, log *lines, all int) {
+func expectThrottled(t *testing.T, log *lines, all, most int) {
 	t.Helper()
 	events := log.events(t)
 	last := events[len(events)-1]
-	if want := float64(all - len(events) + 1); len(events) > 20 || last["suppressed"] != want || last["level"] != "warn" {
+	if want := float64(all - len(events) + 1); len(events) > most || last["suppressed"] != want || last["level"] != "warn" {
 		t.Errorf("of %d lines, %d were logged, and then %v", all, len(events)-1, last)
 	}
 }

@@ -237,7 +237,7 @@ func (v *Validator) record(c *change, d *verdict, duration time.Duration) {
 	if len(d.faults)+len(d.broken) > 0 {
 		level = zerolog.InfoLevel
 	}
-	v.log.WithLevel(level).AnErr("trouble", d.trouble).Str("uid", clipped(c.UID, maxLogged)).
+	v.reviews.event(level).AnErr("trouble", d.trouble).Str("uid", clipped(c.UID, maxLogged)).
 		Str("namespace", clipped(c.Namespace, maxLogged)).
 		Str("name", clipped(c.name(), maxLogged)).
 		Str("operation", clipped(c.Operation, maxLogged)).

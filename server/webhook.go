@@ -97,16 +97,17 @@ func (h *Webhook) answer(ctx context.Context, x *exchange) (reviewed, error) {
 	return done, err
 }
 
-// record counts and logs a review that was answered in its own terms, and records its Event. What any
-// client can send is logged at a limited rate.
+// record counts and logs a review that was answered in its own terms, and records its Event. Lines
+// are logged at a limited rate, that of bad reviews at a lower one.
 func (h *Webhook) record(r *reviewed, duration time.Duration) {
 	request, d := r.request, &r.decision
 	h.metrics.decided(r, duration)
 	h.tell(request, d)
-	event := h.log.WithLevel(levelOf(d))
+	lines := h.reviews
 	if d.Reason == mutate.ReasonBadReview {
-		event = h.refusals.event(levelOf(d))
+		lines = h.refusals
 	}
+	event := lines.event(levelOf(d))
 	if !event.Enabled() {
 		return
 	}
