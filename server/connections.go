@@ -41,8 +41,9 @@ const (
 
 // connections is a listener that limits the connections of its port. A connection over the limit
 // displaces the connection of the same peer that has been idle for longest, or else stalled. Only if
-// there is none, the new one is closed. Thus hoards of connections lose, and an API server whose
-// reviews are answered keeps its connection.
+// there is none, the new one is closed. If the port is full, the peer with most connections loses one to
+// a peer that has fewer, even if all of them are busy. Thus hoards of connections lose, and an API server
+// whose reviews are answered keeps its connection.
 type connections struct {
 	net.Listener
 	port    string
@@ -156,7 +157,11 @@ func (c *connections) findRoom(from *peer) (victim *connection, room bool) {
 		victim = longestWithout(own, now)
 		return victim, victim != nil
 	case c.total >= maxConnections:
-		victim = longestWithout(c.largestPeer(), now)
+		largest := c.largestPeer()
+		victim = longestWithout(largest, now)
+		if victim == nil && len(largest) >= len(own)+2 {
+			victim = leastRecent(largest)
+		}
 		return victim, victim != nil
 	case len(own) >= maxPeerConnections/2:
 		victim = longestWithout(own, now)
@@ -184,6 +189,16 @@ func longestWithout(open map[*connection]struct{}, now time.Time) *connection {
 		return busy
 	}
 	return idle
+}
+
+// leastRecent returns the connection whose last answer is the oldest, busy or not.
+func leastRecent(open map[*connection]struct{}) (oldest *connection) {
+	for one := range open {
+		if oldest == nil || one.since.Load() < oldest.since.Load() {
+			oldest = one
+		}
+	}
+	return oldest
 }
 
 func (c *connections) largestPeer() (largest map[*connection]struct{}) {

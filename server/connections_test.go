@@ -179,6 +179,36 @@ func TestConnectionsInTotal(t *testing.T) {
 	})
 }
 
+// If the port is full of busy connections that are answered, the peer with most of them loses its least
+// recent one to a peer with fewer, until both have as many.
+func TestBusyConnectionsInTotal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPort(t)
+		var first *peer
+		for n := range server.MaxConnections {
+			one, accepted := p.connect(t, fmt.Sprintf("10.0.%d.1", n%9))
+			p.ConnState(accepted, http.StateActive)
+			if n == 0 {
+				first = one // its address has one connection more than most of the others
+			}
+		}
+		const others = server.MaxConnections / 10
+		for range others {
+			honest, accepted := p.connect(t, "10.1.0.1")
+			if honest.closed {
+				t.Fatal("a connection was refused")
+			}
+			p.ConnState(accepted, http.StateActive)
+		}
+		if !first.closed {
+			t.Error("another connection than the least recent one of the largest peer was displaced")
+		}
+		p.count(t, server.MaxConnections, others, 0)
+		p.refused(t, "10.1.0.1", "10.1.0.2")
+	})
+}
+
 // While a peer has many connections, those that are idle for long are closed.
 func TestExcessIdleConnections(t *testing.T) {
 	t.Parallel()
