@@ -94,6 +94,30 @@ func (c *change) decode(selects func(*corev1.ConfigMap) bool) (err error) {
 	return nil
 }
 
+// keyCost is charged for each label and each key of data, beside its bytes.
+const keyCost = 64
+
+// size returns about the bytes that the decoded change takes.
+func (c *change) size() int64 {
+	size := len(c.version) + len(c.UID) + len(c.Name) + len(c.Namespace) + len(c.Operation) + len(c.User.Name)
+	for _, object := range []*corev1.ConfigMap{c.object, c.old} {
+		if object == nil {
+			continue
+		}
+		size += len(object.Name)
+		for key, value := range object.Labels {
+			size += keyCost + len(key) + len(value)
+		}
+		for key, value := range object.Data {
+			size += keyCost + len(key) + len(value)
+		}
+		for key, value := range object.BinaryData {
+			size += keyCost + len(key) + len(value)
+		}
+	}
+	return int64(size)
+}
+
 // created is the creationTimestamp that decides who owns a ref. The API server sets that of a new ConfigMap
 // before it asks. It is left out here: a new ConfigMap is younger than one of the same second.
 func (c *change) created() metav1.Time {

@@ -25,13 +25,16 @@ func NewErrorLog(log zerolog.Logger) io.Writer {
 
 // HoldTurn lets no change be tried until the function is called.
 func (v *Validator) HoldTurn() (release func()) {
-	v.turn <- struct{}{}
-	return func() { <-v.turn }
+	x := &exchange{lanes: v.lanes, control: http.NewResponseController(nil), start: time.Now()}
+	if x.enter(&v.lanes.trials, 0) != nil || x.acquire(context.Background()) != nil {
+		panic("no turn")
+	}
+	return x.leave
 }
 
 // Used returns the bytes that are charged to the lanes.
 func (l *Lanes) Used() int64 {
-	return l.small.used + l.large.used
+	return l.small.used + l.large.used + l.trials.used
 }
 
 // The limits of connections.
@@ -69,6 +72,23 @@ func (l *Lanes) Compute(ctx context.Context, client *Client, compute func()) err
 	x := exchange{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
 	defer x.leave()
 	if err := x.enter(&l.small, requestCost); err != nil {
+		return err
+	}
+	if err := x.acquire(ctx); err != nil {
+		return err
+	}
+	compute()
+	return nil
+}
+
+// MostTrials is how many trials of one address may wait.
+const MostTrials = mostTrials
+
+// Try calls a function in the turn of a trial that is charged for that many bytes.
+func (l *Lanes) Try(ctx context.Context, client *Client, size int64, compute func()) error {
+	x := exchange{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
+	defer x.leave()
+	if err := x.enterTrial(size); err != nil {
 		return err
 	}
 	if err := x.acquire(ctx); err != nil {

@@ -16,12 +16,15 @@ import (
 const (
 	smallBudget = 32 << 20
 	largeBudget = 20 << 20
+	trialBudget = 8 << 20
 	// mostSmall is the largest body of the small lane. A usual review has 5 to 20 KiB.
 	mostSmall = 256 << 10
 	// requestCost is charged for the goroutine, the header and the buffers of a request, and headerCost
 	// for each byte of a header that is longer than usual.
 	requestCost = 12 << 10
 	headerCost  = 3
+	// mostTrials is how many trials of one address may wait. An API server has few reviews of ConfigMaps at once.
+	mostTrials = 16
 	// mostSlots bounds the slots of the small lane on machines with many CPUs.
 	mostSlots = 8
 	// muchMemory is the most that a request takes before all that were cut off have left. Usual requests take
@@ -32,17 +35,17 @@ const (
 )
 
 // Lanes bound the memory that all requests together take. Requests with small bodies have a lane of
-// their own, so that large bodies never keep a usual review from being answered. Lanes are safe for
-// concurrent use.
+// their own, so that large bodies never keep a usual review from being answered. So have changes of
+// ConfigMaps once they are decoded. Lanes are safe for concurrent use.
 type Lanes struct {
-	small, large lane
+	small, large, trials lane
 }
 
 // NewLanes returns lanes that no request has entered.
 func NewLanes() *Lanes {
 	lanes := new(Lanes)
-	lanes.small.budget, lanes.large.budget = smallBudget, largeBudget
-	lanes.small.free, lanes.large.free = min(2*runtime.GOMAXPROCS(0), mostSlots), 1
+	lanes.small.budget, lanes.large.budget, lanes.trials.budget = smallBudget, largeBudget, trialBudget
+	lanes.small.free, lanes.large.free, lanes.trials.free = min(2*runtime.GOMAXPROCS(0), mostSlots), 1, 1
 	return lanes
 }
 
@@ -154,16 +157,21 @@ func (l *lane) makeRoom() bool {
 		if victim == nil {
 			break
 		}
-		victim.stopWaiting()
-		victim.cut = true
-		victim.cutting.Add(1)
-		l.leaving += victim.cost
-		l.wake()
-		l.mutex.Unlock()
-		victim.cutOff()
-		l.mutex.Lock()
+		l.evict(victim)
 	}
 	return l.leaving > 0
+}
+
+// evict cuts off a waiting exchange. The mutex is held when it is called and when it returns.
+func (l *lane) evict(victim *exchange) {
+	victim.stopWaiting()
+	victim.cut = true
+	victim.cutting.Add(1)
+	l.leaving += victim.cost
+	l.wake()
+	l.mutex.Unlock()
+	victim.cutOff()
+	l.mutex.Lock()
 }
 
 // awaitRoom waits until the lane is within its budget or the exchange is cut off, for cutTimeout at
@@ -310,11 +318,49 @@ func (l *lane) next() (next *exchange) {
 	return next
 }
 
-// precedes reports whether the exchange gets a slot before another one.
+// precedes reports whether the exchange gets a slot before another one. The time of a trial grows with its
+// size, and ranges from a millisecond to a second. So the small ones of an address go first, but no large
+// one waits forever.
 func (x *exchange) precedes(other *exchange) bool {
 	peer, own := x.client.turns()
 	otherPeer, otherOwn := other.client.turns()
-	return cmp.Or(cmp.Compare(peer, otherPeer), cmp.Compare(own, otherOwn), x.start.Compare(other.start)) < 0
+	order := cmp.Compare(peer, otherPeer)
+	if x.lane == &x.lanes.trials {
+		order = cmp.Or(order, cmp.Compare(other.urgency(), x.urgency()))
+	}
+	return cmp.Or(order, cmp.Compare(own, otherOwn), x.start.Compare(other.start)) < 0
+}
+
+// urgency is the time since the beginning of the exchange for each byte that it is charged for.
+func (x *exchange) urgency() float64 {
+	return time.Since(x.start).Seconds() / float64(x.cost)
+}
+
+// enterTrial moves the exchange to the lane of trials. If too many of its address wait there, the largest
+// of them is cut off.
+func (x *exchange) enterTrial(cost int64) error {
+	l := &x.lanes.trials
+	if err := x.enter(l, cost); err != nil || x.client == nil {
+		return err
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	count, largest := 0, x
+	for _, one := range l.waiting {
+		if one.client != nil && one.client.peer == x.client.peer {
+			count++
+			if one.cost > largest.cost {
+				largest = one
+			}
+		}
+	}
+	if count > mostTrials && !largest.cut {
+		l.evict(largest)
+	}
+	if x.cut {
+		return errBusy
+	}
+	return nil
 }
 
 // grant gives a slot to the exchange. The mutex is held.
@@ -337,6 +383,7 @@ func (x *exchange) waitContext(ctx context.Context) (context.Context, context.Ca
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	x.lane.mutex.Lock()
+	outer := x.cancel
 	x.cancel = cancel
 	if x.cut {
 		cancel()
@@ -344,7 +391,7 @@ func (x *exchange) waitContext(ctx context.Context) (context.Context, context.Ca
 	x.lane.mutex.Unlock()
 	return ctx, func() {
 		x.lane.mutex.Lock()
-		x.cancel = nil
+		x.cancel = outer
 		x.lane.mutex.Unlock()
 		cancel()
 		cancelTimer()

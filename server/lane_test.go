@@ -138,3 +138,67 @@ func TestHoardsAreCutOff(t *testing.T) {
 		}
 	})
 }
+
+// addTrials makes trials of a client wait. Each takes half a second.
+func (q *queue) addTrials(name string, client *server.Client, size int64, trials int) {
+	for range trials {
+		go func() {
+			err := q.lanes.Try(q.t.Context(), client, size, func() {
+				q.note(&q.served, name)
+				<-time.After(time.Second / 2)
+			})
+			if err != nil {
+				q.note(&q.cut, name)
+			}
+		}()
+	}
+	q.settle()
+}
+
+// Large trials of an address delay neither the small ones of the address nor those of other addresses. They
+// are refused at once if many wait.
+func TestTrialsTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const refused = 24
+		q := &queue{t: t, lanes: server.NewLanes()}
+		hoard := server.NewClient(nil)
+		other := server.NewClient(nil)
+		q.addTrials("hoard", hoard, 125<<10, 1)
+		for range server.MostTrials + refused {
+			q.addTrials("hoard", server.NewClient(hoard), 125<<10, 1)
+		}
+		if len(q.cut) != refused {
+			t.Errorf("%d trials were refused, want %d", len(q.cut), refused)
+		}
+		q.addTrials("small", server.NewClient(hoard), 300, 1)
+		q.addTrials("other", other, 125<<10, 1)
+		if len(q.cut) != refused+1 || slices.Contains(q.cut, "small") {
+			t.Errorf("the trials of %q were refused", q.cut[refused:])
+		}
+		<-time.After(time.Minute)
+		want := append([]string{"hoard", "other", "small"}, slices.Repeat([]string{"hoard"}, server.MostTrials-1)...)
+		if !slices.Equal(q.served, want) {
+			t.Errorf("the order is %q, want %q", q.served, want)
+		}
+	})
+}
+
+// A large trial does not wait forever for small ones of its address.
+func TestLargeTrialsTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{t: t, lanes: server.NewLanes()}
+		client := server.NewClient(nil)
+		q.addTrials("first", client, 300, 1)
+		q.addTrials("large", server.NewClient(client), 3000, 1)
+		for range 100 {
+			q.addTrials("small", server.NewClient(client), 300, 1)
+			<-time.After(time.Second / 2)
+		}
+		<-time.After(time.Minute)
+		if at := slices.Index(q.served, "large"); at < 1 || at > 50 {
+			t.Errorf("the large trial was served at %d", at)
+		}
+	})
+}

@@ -20,8 +20,9 @@ const (
 	// patience is how long what was applied just before may take to get into a snapshot: it is
 	// watched, settles, and is loaded. Somebody may apply a base and what inherits from it at once.
 	patience = time.Second
-	// maxTrial bounds a trial also for a client that waits longer, or does not say how long it waits.
-	maxTrial = 10 * time.Second
+	// maxTrial bounds a trial and the wait for its turn, whatever the client says. It is shorter than the
+	// timeoutSeconds of the chart, so that the author gets the answer.
+	maxTrial = 4 * time.Second
 	// glance is how often a new snapshot is looked for meanwhile.
 	glance = 20 * time.Millisecond
 )
@@ -43,10 +44,7 @@ type Validator struct {
 	intake
 	snapshots   Snapshots
 	definitions Definitions
-	// turn is taken by who tries a change. Each trial loads everything: one at a time is enough for
-	// people, and bounds what a flood of changes can cost the reviews of pods.
-	turn    chan struct{}
-	metrics *Metrics
+	metrics     *Metrics
 }
 
 // NewValidator returns the handler. Nothing may be nil.
@@ -55,7 +53,6 @@ func NewValidator(lanes *Lanes, snapshots Snapshots, definitions Definitions, me
 	return &Validator{
 		intake:    newIntake(lanes, refused, log),
 		snapshots: snapshots, definitions: definitions,
-		turn:    make(chan struct{}, 1),
 		metrics: metrics,
 	}
 }
@@ -88,17 +85,23 @@ func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.record(question, &verdict, time.Since(start))
 }
 
-// decode reads the review in a slot of the lane, and drops the body. What is decoded takes about as
-// much, so the exchange stays charged for it.
+// decode decodes the review in a slot of its lane, drops the body, and moves the exchange to the lane of
+// trials. There, it is charged for what was decoded.
 func (v *Validator) decode(ctx context.Context, x *exchange) (*change, error) {
 	if err := x.acquire(ctx); err != nil {
 		return nil, err
 	}
-	defer x.release()
 	question, err := decodeChange(x.buffer.Bytes(), v.definitions.Selects)
 	v.dropBuffer(x)
 	x.buffer = new(bytes.Buffer)
-	return question, err
+	if err != nil {
+		x.release()
+		return question, err
+	}
+	if err := x.enterTrial(x.base + question.size()); err != nil {
+		return nil, err
+	}
+	return question, nil
 }
 
 // reject answers a review that cannot be decided: in its own terms if its uid is known.
@@ -135,7 +138,7 @@ func (v *Validator) judge(ctx context.Context, c *change, x *exchange) (verdict,
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, maxTrial)
 	defer cancel()
-	try := v.trial(c, after)
+	try := v.trial(c, x, after)
 	result, err := try(ctx, v.snapshots.Current())
 	if err != nil {
 		return verdict{}, v.failed(x, err)
@@ -172,15 +175,14 @@ func (v *Validator) logPanic(err error) bool {
 // trial tries a change on a snapshot. It fails if ctx ends before it is done.
 type trial func(context.Context, *store.Snapshot) (verdict, error)
 
-// trial gives the trial of a change.
-func (v *Validator) trial(c *change, after bool) trial {
+// trial returns the trial of a change. It takes the only slot of the lane of trials: each trial loads all
+// definitions. One at a time is enough for authors, and bounds what changes cost the reviews of pods.
+func (v *Validator) trial(c *change, x *exchange, after bool) trial {
 	return func(ctx context.Context, snapshot *store.Snapshot) (verdict, error) {
-		select {
-		case v.turn <- struct{}{}:
-			defer func() { <-v.turn }()
-		case <-ctx.Done():
-			return verdict{}, ctx.Err()
+		if err := x.acquire(ctx); err != nil {
+			return verdict{}, err
 		}
+		defer x.release()
 		var documents []conf.Document
 		if after {
 			documents = conf.OfConfigMap(c.object)

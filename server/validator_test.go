@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -541,4 +543,19 @@ func TestValidatorIsCancelled(t *testing.T) {
 	if w.Code != http.StatusServiceUnavailable || opened != 1 {
 		t.Errorf("%d %s, after %d files", w.Code, w.Body, opened)
 	}
+}
+
+// A client that waits for long is answered before the timeout of the chart, 5 seconds.
+func TestValidatorBoundsTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := newValidator(t)
+		done := v.HoldTurn()
+		defer done()
+		start := time.Now()
+		w := review(t, v, changing("CREATE", "new", "null", labelled("new", "injector", "name: new\n")))
+		if w.Code != http.StatusServiceUnavailable || time.Since(start) >= 5*time.Second {
+			t.Errorf("the answer is %d %s after %s", w.Code, w.Body, time.Since(start))
+		}
+	})
 }
