@@ -26,8 +26,17 @@ const (
 	stallTimeout = 5 * time.Second
 	// resetRate and resetBurst are how many requests a second a connection may cancel. API servers cancel
 	// reviews that time out, at most maxStreams at once.
-	resetRate  = 100
+	resetRate  = 20
 	resetBurst = 300
+	// peerResetRate and peerResetBurst are the same for all connections of an address. An API server that
+	// cancels all reviews of all of its connections stays within them.
+	peerResetRate  = 500
+	peerResetBurst = maxPeerConnections * maxStreams
+	// reopenRate is how many connections a second an address may open after it has canceled half of
+	// peerResetBurst, until its limiter has recovered, which takes two seconds.
+	reopenRate = 5
+	// maxRemembered is how many addresses without connections a port remembers because they canceled requests.
+	maxRemembered = 4 * maxConnections
 )
 
 // The ports and causes in metrics.
@@ -60,6 +69,23 @@ type peer struct {
 	share
 	address string
 	open    map[*connection]struct{}
+	resets  *rate.Limiter
+	reopens *rate.Limiter
+}
+
+// newPeer returns a peer without connections.
+func newPeer(address string) *peer {
+	p := &peer{
+		address: address, open: make(map[*connection]struct{}),
+		resets: rate.NewLimiter(peerResetRate, peerResetBurst), reopens: rate.NewLimiter(reopenRate, reopenRate),
+	}
+	p.turn.Store(time.Now().UnixNano())
+	return p
+}
+
+// resetting reports whether the peer has canceled many requests lately.
+func (p *peer) resetting() bool {
+	return p.resets.Tokens() < peerResetBurst/2
 }
 
 // share is what the requests of a connection or of an address have of the lanes.
@@ -111,7 +137,12 @@ func (c *connections) admit(accepted net.Conn) *connection {
 	}
 	c.mutex.Lock()
 	next := newConnection(accepted, c, c.peerAt(address))
-	victim, room := c.findRoom(next.peer)
+	var victim *connection
+	room, cause := false, causeResets
+	if !next.peer.resetting() || next.peer.reopens.Allow() {
+		victim, room = c.findRoom(next.peer)
+		cause = causeRefused
+	}
 	if victim != nil {
 		c.remove(victim)
 	}
@@ -123,7 +154,7 @@ func (c *connections) admit(accepted net.Conn) *connection {
 		victim.closeFor(causeDisplaced)
 	}
 	if !room {
-		next.closeFor(causeRefused)
+		next.closeFor(cause)
 		return nil
 	}
 	return next
@@ -142,9 +173,7 @@ func (c *connections) peerAt(address string) *peer {
 	if known := c.peers[address]; known != nil {
 		return known
 	}
-	unknown := &peer{address: address, open: make(map[*connection]struct{})}
-	unknown.turn.Store(time.Now().UnixNano())
-	return unknown
+	return newPeer(address)
 }
 
 // findRoom reports whether there is room for a connection of the peer, if the victim is closed. The
@@ -225,10 +254,27 @@ func (c *connections) remove(one *connection) {
 	}
 	delete(open, one)
 	if len(open) == 0 {
-		delete(c.peers, one.peer.address)
+		c.forget(one.peer)
 	}
 	c.total--
 	c.metrics.connections.WithLabelValues(c.port).Set(float64(c.total))
+}
+
+// forget removes a peer without connections. One that has canceled requests lately is remembered, so that they
+// count when it connects again. The mutex is held.
+func (c *connections) forget(from *peer) {
+	if from.resets.Tokens() >= peerResetBurst {
+		delete(c.peers, from.address)
+		return
+	}
+	if len(c.peers) < maxConnections+maxRemembered {
+		return
+	}
+	for address, one := range c.peers {
+		if len(one.open) == 0 {
+			delete(c.peers, address)
+		}
+	}
 }
 
 // Close implements net.Conn.
@@ -299,9 +345,12 @@ func (c *connection) answered(cancelled bool) {
 	}
 }
 
-// reset counts a cancelled request. A client that cancels faster than any API server is disconnected.
+// reset counts a cancelled request. A connection that cancels faster than any API server is closed. If its
+// address does, so is each connection that takes part, but not one that cancels a few requests.
 func (c *connection) reset() {
-	if !c.resets.Allow() {
+	few := c.resets.Tokens() > resetBurst-2*maxStreams
+	own, all := c.resets.Allow(), c.peer.resets.Allow()
+	if !own || !all && !few {
 		c.closeFor(causeResets)
 	}
 }
@@ -339,11 +388,17 @@ func (c *connections) limit(server *http.Server) {
 	next := server.Handler
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		one := r.Context().Value(connectionKey{}).(*connection)
-		defer func() { one.answered(r.Context().Err() != nil) }()
+		defer func() { one.answered(r.Context().Err() != nil || isReset(w, r)) }()
 		if r.Context().Err() == nil {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// isReset reports whether the stream of a request has ended without its response. The context of a request
+// does not end if the server resets the stream itself, because the client broke the protocol.
+func isReset(w http.ResponseWriter, r *http.Request) bool {
+	return r.ProtoMajor == 2 && http.NewResponseController(w).Flush() != nil
 }
 
 // connectionOf returns the connection below TLS.

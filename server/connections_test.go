@@ -279,6 +279,54 @@ func gauge(t *testing.T, registry *prometheus.Registry, name string) (sum float6
 	return sum
 }
 
+// A client that cancels many requests opens few new connections, also after it has closed all of them. Its
+// connections that cancel few requests, and those of other clients, stay open.
+func TestResetsOutliveConnections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPort(t)
+		cancels := func(one net.Conn, requests int) {
+			for range requests {
+				p.ConnState(one, http.StateActive)
+				p.ConnState(one, http.StateIdle)
+			}
+		}
+		honest, sent := p.connect(t, "10.0.0.1")
+		for range server.PeerResetBurst / 2 / 100 {
+			one, accepted := p.connect(t, "10.0.0.2")
+			cancels(accepted, 100)
+			if one.closed {
+				t.Fatal("a connection with 100 canceled requests was closed")
+			}
+			_ = accepted.Close()
+		}
+		established, kept := p.connect(t, "10.0.0.2")
+		another, many := p.connect(t, "10.0.0.2")
+		cancels(kept, 10)
+		cancels(many, 200)
+		for range server.ReopenRate {
+			_, accepted := p.connect(t, "10.0.0.2")
+			cancels(accepted, server.PeerResetBurst/4)
+		}
+		cancels(many, 50)
+		cancels(kept, 10)
+		cancels(sent, 10)
+		p.refused(t, "10.0.0.2", "10.0.0.3")
+		if established.closed || honest.closed {
+			t.Error("a connection that canceled few requests was closed")
+		}
+		if !another.closed {
+			t.Error("a connection that canceled many requests stays open")
+		}
+		time.Sleep(server.PeerResetBurst * time.Second / server.PeerResetRate)
+		for range 2 * server.ReopenRate {
+			if one, _ := p.connect(t, "10.0.0.2"); one.closed {
+				t.Error("a connection was refused after the address had recovered")
+			}
+		}
+	})
+}
+
 // A client that cancels requests faster than any API server is disconnected. One that cancels a few,
 // as when reviews time out, is not.
 func TestRapidReset(t *testing.T) {
@@ -287,11 +335,16 @@ func TestRapidReset(t *testing.T) {
 		name         string
 		count        int
 		open         bool // whether another request stays open, so that the connection is never idle
+		end          func(frames *http2.Framer, stream uint32) error
 		disconnected bool
 	}{
-		{"few", 32, false, false},
-		{"many", 20_000, false, true},
-		{"many beside an open request", 20_000, true, true},
+		{"few", 32, false, cancel, false},
+		{"many", 20_000, false, cancel, true},
+		{"many beside an open request", 20_000, true, cancel, true},
+		{"few breaches", 32, false, breach, false},
+		{"many breaches", 20_000, false, breach, true},
+		{"many breaches beside an open request", 20_000, true, breach, true},
+		{"many overlong bodies", 20_000, false, overrun, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -304,7 +357,7 @@ func TestRapidReset(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer connection.Close()
-			go func() { _ = reset(connection, c.count, c.open) }()
+			go func() { _ = reset(connection, c.count, c.open, c.end) }()
 			_ = connection.SetReadDeadline(time.Now().Add(20 * time.Second))
 			frames := http2.NewFramer(io.Discard, connection)
 			for {
@@ -331,22 +384,39 @@ func TestRapidReset(t *testing.T) {
 	}
 }
 
-// reset sends requests and cancels each at once, and then a ping.
-func reset(w io.Writer, count int, open bool) error {
+// cancel ends a request. breach and overrun make the server end it.
+func cancel(frames *http2.Framer, stream uint32) error {
+	return frames.WriteRSTStream(stream, http2.ErrCodeCancel)
+}
+
+func breach(frames *http2.Framer, stream uint32) error {
+	return frames.WriteWindowUpdate(stream, 0)
+}
+
+func overrun(frames *http2.Framer, stream uint32) error {
+	return frames.WriteData(stream, true, []byte("more than was announced"))
+}
+
+// reset sends requests and ends each at once, and then a ping.
+func reset(w io.Writer, count int, open bool, end func(*http2.Framer, uint32) error) error {
 	var out, header bytes.Buffer
 	out.WriteString(http2.ClientPreface)
 	frames := http2.NewFramer(&out, nil)
+	frames.AllowIllegalWrites = true
 	encoder := hpack.NewEncoder(&header)
 	_ = frames.WriteSettings()
 	for n := range count {
 		header.Reset()
-		for name, value := range map[string]string{":method": "POST", ":scheme": "https", ":path": "/mutate", ":authority": "x"} {
-			_ = encoder.WriteField(hpack.HeaderField{Name: name, Value: value})
+		for _, field := range [][2]string{
+			{":method", "POST"}, {":scheme", "https"}, {":path", "/mutate"}, {":authority", "x"},
+			{"content-type", "application/json"}, {"content-length", "9"},
+		} {
+			_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
 		}
 		id := uint32(2*n + 1)
 		_ = frames.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: header.Bytes(), EndHeaders: true})
 		if n > 0 || !open {
-			_ = frames.WriteRSTStream(id, http2.ErrCodeCancel)
+			_ = end(frames, id)
 		}
 		if out.Len() > 1000 {
 			if _, err := out.WriteTo(w); err != nil {

@@ -43,6 +43,9 @@ const (
 	MaxPeerConnections = maxPeerConnections
 	StallTimeout       = stallTimeout
 	ExcessIdleTimeout  = excessIdleTimeout
+	PeerResetBurst     = peerResetBurst
+	PeerResetRate      = peerResetRate
+	ReopenRate         = reopenRate
 )
 
 // Limit returns the listener that a server gets, and makes the server use its limits.
@@ -55,7 +58,7 @@ type Client = connection
 
 // NewClient returns a connection from the address of another one, or from a new address if that is nil.
 func NewClient(other *Client) *Client {
-	from := new(peer)
+	from := newPeer("")
 	if other != nil {
 		from = other.peer
 	}
