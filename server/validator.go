@@ -20,9 +20,11 @@ const (
 	// patience is how long what was applied just before may take to get into a snapshot: it is
 	// watched, settles, and is loaded. Somebody may apply a base and what inherits from it at once.
 	patience = time.Second
-	// maxTrial bounds a trial and the wait for its turn, whatever the client says. It is shorter than the
-	// timeoutSeconds of the chart, so that the author gets the answer.
-	maxTrial = 4 * time.Second
+	// maxVerdict bounds the trials of a change and the wait for their turns, whatever the client says. It is
+	// shorter than the timeoutSeconds of the chart, so that the author gets the answer.
+	maxVerdict = 4 * time.Second
+	// maxTrial bounds one trial, so that a slow one leaves time for those that wait.
+	maxTrial = 2 * time.Second
 	// glance is how often a new snapshot is looked for meanwhile.
 	glance = 20 * time.Millisecond
 )
@@ -136,7 +138,7 @@ func (v *Validator) judge(ctx context.Context, c *change, x *exchange) (verdict,
 	}
 	ctx, stop := x.waitContext(ctx)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, maxTrial)
+	ctx, cancel := context.WithTimeout(ctx, maxVerdict)
 	defer cancel()
 	try := v.trial(c, x, after)
 	result, err := try(ctx, v.snapshots.Current())
@@ -183,6 +185,8 @@ func (v *Validator) trial(c *change, x *exchange, after bool) trial {
 			return verdict{}, err
 		}
 		defer x.release()
+		ctx, cancel := context.WithTimeout(ctx, maxTrial)
+		defer cancel()
 		var documents []conf.Document
 		if after {
 			documents = conf.OfConfigMap(c.object)
