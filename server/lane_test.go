@@ -164,6 +164,7 @@ func TestTrialsTakeTurns(t *testing.T) {
 		q := &queue{t: t, lanes: server.NewLanes()}
 		hoard := server.NewClient(nil)
 		other := server.NewClient(nil)
+		q.settle()
 		q.addTrials("hoard", hoard, 125<<10, 1)
 		for range server.MostTrials + refused {
 			q.addTrials("hoard", server.NewClient(hoard), 125<<10, 1)
