@@ -72,6 +72,106 @@ func TestEmptyObjects(t *testing.T) {
 	})
 }
 
+// The same in the metadata of ConfigMaps, which no definition uses.
+func TestEmptyMetadata(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		size, concurrent int
+	}{{"largest", 7<<20 - 2000, 4}, {"small lane", 256<<10 - 2000, 60}} {
+		t.Run(c.name, func(t *testing.T) {
+			i := start(t, options{flags: newAPIServer(t).flags(t)})
+			client, review := i.hostile(t, true), configMapReview(t, "hostile", definition("hostile:v1", "hostile:1"))
+			var bodies []string
+			for _, field := range []string{"managedFields", "ownerReferences", "unknown"} {
+				bodies = append(bodies, strings.Replace(review, `"metadata":{`, fmt.Sprintf(`"metadata":{%q:%s,`, field, empties(c.size/3)), 1))
+			}
+			finalizers := strings.TrimSuffix(strings.Repeat(`"",`, c.size/3), ",")
+			bodies = append(bodies, strings.Replace(review, `"metadata":{`, `"metadata":{"finalizers":[`+finalizers+"],", 1))
+			i.underFor(t, sized(6*time.Second, 3*time.Second), func(ctx context.Context) int {
+				var next atomic.Int64
+				return repeat(ctx, c.concurrent, func(ctx context.Context) {
+					_, _, _ = i.post(ctx, client, "/validate?timeout=30s", bodies[int(next.Add(1))%len(bodies)])
+				})
+			})
+		})
+	}
+}
+
+// busy opens connections from 9 addresses to a port, which are always busy and often answered, and probes the
+// lifecycle port from an address that has no connection.
+func (i *injector) busy(ctx context.Context, t *testing.T, open func(ctx context.Context) (*connection, error)) int {
+	t.Helper()
+	const count = 1024
+	var sent atomic.Int64
+	full := make(chan struct{})
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		parallel(count, func(int) {
+			for ctx.Err() == nil {
+				c, err := open(ctx)
+				if err != nil {
+					continue
+				}
+				for c.send(ctx, "GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n") == nil {
+					if sent.Add(1) == count {
+						close(full)
+					}
+					select {
+					case <-ctx.Done():
+					case <-time.After(2 * time.Second):
+					}
+					if c.send(ctx, "x") != nil || ctx.Err() != nil {
+						break
+					}
+				}
+				_ = c.Close()
+			}
+		})
+	}()
+	select {
+	case <-full:
+	case <-ctx.Done():
+		t.Error("the port was never full")
+	}
+	failed, probes := 0, 0
+	for ctx.Err() == nil {
+		probes++
+		if !i.ready() {
+			failed++
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if failed > 0 {
+		t.Errorf("%d of %d probes failed", failed, probes)
+	}
+	<-finished
+	return int(sent.Load())
+}
+
+// As many busy connections as a port has, which are answered in time.
+func TestBusyConnections(t *testing.T) {
+	for name, open := range map[string]func(i *injector) func(ctx context.Context) (*connection, error){
+		"webhook": func(i *injector) func(ctx context.Context) (*connection, error) {
+			return func(ctx context.Context) (*connection, error) { return i.dial(ctx, "http/1.1") }
+		},
+		"lifecycle": func(i *injector) func(ctx context.Context) (*connection, error) {
+			return func(ctx context.Context) (*connection, error) { return i.dialPlain(ctx, i.lifecycle) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := start(t, options{})
+			i.hostileHosts = 9
+			i.underFor(t, sized(15*time.Second, 10*time.Second), func(ctx context.Context) int {
+				return i.busy(ctx, t, open(i))
+			})
+		})
+	}
+}
+
 // amplified is a review of 1 KB whose response has 430 KB.
 func amplified() string {
 	return podReview(refLogger, "", `"containers":`+empties(249))
@@ -493,27 +593,36 @@ func TestSlowScrapes(t *testing.T) {
 
 // The cost of many annotations is in proportion to their size.
 func TestManyParameters(t *testing.T) {
-	var parameters, annotations strings.Builder
-	for n := range 10_000 {
-		fmt.Fprintf(&parameters, "  p%d: {default: x}\n", n)
-		fmt.Fprintf(&annotations, `,"injector.tumblr.com/param.p%d":"x"`, n)
+	const sidecars, each = 90, 100 // the most parameters that a definition may have
+	var names, parameters []string
+	var content, annotations strings.Builder
+	for n := range each {
+		parameters = append(parameters, fmt.Sprintf("p%d: {default: x}", n))
+	}
+	for n := range sidecars {
+		name := fmt.Sprintf("s%d:v1", n)
+		names = append(names, name)
+		fmt.Fprintf(&content, "---\nname: %s\nparameters: {%s}\n", name, strings.Join(parameters, ", "))
+		for k := range each {
+			fmt.Fprintf(&annotations, `,"injector.tumblr.com/param.s%d.p%d":"v"`, n, k)
+		}
 	}
 	i := start(t, options{files: map[string]string{
-		"logger.yaml": definition(refLogger, "logger:1"),
-		"p.yaml":      "name: p:v1\nparameters:\n" + parameters.String() + "containers: [{name: p, image: \"p:${p0}\"}]\n",
+		"logger.yaml": definition(refLogger, "logger:1"), "p.yaml": content.String(),
 	}})
 	client := i.hostile(t, true)
-	body := podReview("p:v1", annotations.String(), honestPod)
+	body := podReview(strings.Join(names, ","), annotations.String(), honestPod)
 	i.under(t, func(ctx context.Context) int {
 		const count = 20
 		begin := i.cpu()
 		for range count {
-			if code, _, err := i.post(ctx, client, "/mutate?timeout=10s", body); err != nil {
-				t.Errorf("status %d, %v", code, err)
+			code, response, err := i.post(ctx, client, "/mutate?timeout=10s", body)
+			if err != nil || !strings.Contains(string(response), `"outcome":"injected"`) {
+				t.Errorf("status %d, %v: %.200s", code, err, response)
 			}
 		}
-		if each := (i.cpu() - begin) / count; each > 100*time.Millisecond {
-			t.Errorf("a review with 10,000 parameters costs %s of CPU", each)
+		if cost := (i.cpu() - begin) / count; cost > 100*time.Millisecond {
+			t.Errorf("a review with %d parameters costs %s of CPU", sidecars*each, cost)
 		}
 		return count
 	})
