@@ -408,8 +408,12 @@ func reset(w io.Writer, count int, open bool, end func(*http2.Framer, uint32) er
 	for n := range count {
 		header.Reset()
 		for _, field := range [][2]string{
-			{":method", "POST"}, {":scheme", "https"}, {":path", "/mutate"}, {":authority", "x"},
-			{"content-type", "application/json"}, {"content-length", "9"},
+			{":method", "POST"},
+			{":scheme", "https"},
+			{":path", "/mutate"},
+			{":authority", "x"},
+			{"content-type", "application/json"},
+			{"content-length", "9"},
 		} {
 			_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
 		}

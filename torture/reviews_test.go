@@ -77,7 +77,7 @@ func TestEmptyMetadata(t *testing.T) {
 	for _, c := range []struct {
 		name             string
 		size, concurrent int
-	}{{"largest", 7<<20 - 2000, 4}, {"small lane", 256<<10 - 2000, 60}} {
+	}{{"largest alone", 7<<20 - 2000, 1}, {"largest", 7<<20 - 2000, 4}, {"small lane", 256<<10 - 2000, 60}} {
 		t.Run(c.name, func(t *testing.T) {
 			i := start(t, options{flags: newAPIServer(t).flags(t)})
 			client, review := i.hostile(t, true), configMapReview(t, "hostile", definition("hostile:v1", "hostile:1"))
