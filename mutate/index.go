@@ -26,7 +26,7 @@ func contains[L ~[]E, E comparable](p *plan, list *L, e E) bool {
 
 // findAdded returns the first addition with the key, or nil.
 func findAdded[K comparable, P encoded](p *plan, list *[]addition[P], key K, keyOf func(P) K) *addition[P] {
-	i := -1
+	var i int
 	if x := indexOf[K](p, list, len(*list)); x != nil {
 		i = x.find(key, len(*list), func(i int) K { return keyOf((*list)[i].element) })
 	} else {
