@@ -65,6 +65,25 @@ func TestFirstStart(t *testing.T) {
 	})
 }
 
+// An explicit reload always logs the certificate.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI(t)
+		var log strings.Builder
+		controller, stop := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log) })
+		defer stop()
+		advance(time.Minute)
+		controller.Reload()
+		synctest.Wait()
+		loaded := strings.Count(log.String(), `"message":"certificate loaded"`)
+		reloaded := strings.Count(log.String(), `"message":"certificate reloaded, no changes"`)
+		if loaded != 1 || reloaded != 1 {
+			t.Errorf("logged:\n%s", log.String())
+		}
+	})
+}
+
 // Replicas that start at the same time serve the same certificate.
 func TestReplicasStartTogether(t *testing.T) {
 	t.Parallel()

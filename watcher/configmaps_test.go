@@ -315,6 +315,17 @@ func TestConfigMapsCannotBeWatched(t *testing.T) {
 	}
 }
 
+func TestConfigMapsEmpty(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, log := new(fakeConfigMaps), new(logBuffer)
+		client.set()
+		newTestReloader(t, newConfigMaps(t, client, log)).run(t)
+		advance(time.Hour)
+		log.wantLines(t, "no ConfigMap in this namespace matches the label selector", 1)
+	})
+}
+
 func TestConfigMapsSelects(t *testing.T) {
 	t.Parallel()
 	source := newConfigMaps(t, new(fakeConfigMaps), new(logBuffer))
