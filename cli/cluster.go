@@ -44,9 +44,11 @@ func (o *clusterOptions) Validate(requiredBy map[string]bool) error {
 	if len(requiredBy) == 0 {
 		return nil
 	}
-	if err := o.validateMasterURL(); err != nil {
-		return err
-	}
+	return aggregate(o.validateMasterURL(), o.validateConfig(slices.Sorted(maps.Keys(requiredBy))))
+}
+
+// validateConfig returns an error for each of the flags if there is no API server.
+func (o *clusterOptions) validateConfig(requiredBy []string) error {
 	config, err := o.newConfig()
 	if err == nil {
 		_, err = rest.HTTPClientFor(config) // reads the certificates
@@ -56,7 +58,7 @@ func (o *clusterOptions) Validate(requiredBy map[string]bool) error {
 		return nil
 	case o.inCluster():
 		var errs []error
-		for _, name := range slices.Sorted(maps.Keys(requiredBy)) {
+		for _, name := range requiredBy {
 			errs = append(errs, fmt.Errorf("--%s needs --kubeconfig outside a cluster: %w", name, err))
 		}
 		return aggregate(errs...)

@@ -55,6 +55,10 @@ func TestClusterValidate(t *testing.T) {
 		},
 		"invalid URL": {args: invalidURL, requiredBy: map[string]bool{"a": true}, want: "^--master-url: [^\n]*$"},
 		"valid URL":   {args: []string{"--master-url=http://x"}, requiredBy: map[string]bool{"a": true}},
+		"all errors": {
+			args: append(invalidURL, "--kubeconfig=missing"), requiredBy: map[string]bool{"a": true, "b": true},
+			want: "^--master-url: .*\n  --kubeconfig: stat missing[^\n]*$",
+		},
 		"missing CA": {
 			args: []string{"--kubeconfig", file}, requiredBy: map[string]bool{"a": true},
 			want: "^--kubeconfig: .*missing",
