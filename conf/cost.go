@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"go.yaml.in/yaml/v3"
+
+	"k8s-sidecar-injector/conf/params"
 )
 
 // The documents of one file or ConfigMap may cost maxCost in all. The cost is known before the work
@@ -74,8 +76,8 @@ func (l *loading) affordTry(p *parsed, size int) bool {
 
 // affordParameters charges for patterns before they are compiled. Heirs compile them again, so they
 // count as inherited too.
-func (l *loading) affordParameters(p *parsed, d *definition) error {
-	cost := parametersCost(d.Parameters)
+func (l *loading) affordParameters(p *parsed, declared map[string]params.Declaration) error {
+	cost := parametersCost(declared)
 	p.size += cost
 	return l.charge(p, cost)
 }
@@ -156,25 +158,15 @@ func (m *measuring) of(node *yaml.Node) (extent, error) {
 	return e, nil
 }
 
-// parametersCost is the cost of patterns, and of matching what the definition itself has for them.
-// What is wrong with a parameter is for validate to find.
-func parametersCost(parameters map[string]parameter) int {
-	if len(parameters) > mostParameters {
+// parametersCost returns the cost of patterns, and of matching the defaults and enum values. Validation
+// reports invalid parameters.
+func parametersCost(parameters map[string]params.Declaration) int {
+	if len(parameters) > maxParameters {
 		return 0
 	}
 	cost := 0
 	for _, p := range parameters {
-		if p.Pattern == "" || len(p.Enum) > maxEnum {
-			continue
-		}
-		instructions, err := patternInstructions(p.Pattern)
-		if err != nil {
-			continue
-		}
-		matched := 0
-		for _, value := range p.ownValues() {
-			matched += len(value) + 1
-		}
+		instructions, matched := p.Work()
 		cost += instructions * (instructionCost + matched*stepCost)
 	}
 	return cost

@@ -3,6 +3,7 @@ package conf
 import (
 	corev1 "k8s.io/api/core/v1"
 
+	"k8s-sidecar-injector/conf/params"
 	"k8s-sidecar-injector/conf/podrules"
 )
 
@@ -11,12 +12,12 @@ import (
 type definition struct {
 	podrules.Definition
 
-	Name                string               `json:"name"`
-	Inherits            string               `json:"inherits,omitempty"`
-	AppliesTo           *AppliesTo           `json:"appliesTo,omitempty"`
-	AllowedNamespaces   []string             `json:"allowedNamespaces,omitempty"`
-	SkipHostNetworkPods bool                 `json:"skipHostNetworkPods,omitempty"`
-	Parameters          map[string]parameter `json:"parameters,omitempty"`
+	Name                string                        `json:"name"`
+	Inherits            string                        `json:"inherits,omitempty"`
+	AppliesTo           *AppliesTo                    `json:"appliesTo,omitempty"`
+	AllowedNamespaces   []string                      `json:"allowedNamespaces,omitempty"`
+	SkipHostNetworkPods bool                          `json:"skipHostNetworkPods,omitempty"`
+	Parameters          map[string]params.Declaration `json:"parameters,omitempty"`
 }
 
 // containerList is one of the four lists of containers of a definition.

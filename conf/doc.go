@@ -5,8 +5,8 @@
 // [Set] of [Sidecar] values, which hold every element as the JSON that a patch needs. An invalid
 // document becomes a [Rejection]; the last valid version of it stays in service.
 //
-// A sidecar may have parameters. Then its JSON has holes, cut when it is loaded, which
-// [Sidecar.Fill] fills for one pod.
+// A sidecar with parameters keeps its decoded definition. [Sidecar.Render] substitutes the values for
+// one pod in it (package params), and validates and encodes the result as Load does.
 //
 // Kubernetes calls an init container with restartPolicy Always a sidecar too. Here a
 // sidecar is our unit of injection, and the other is a "native sidecar".

@@ -8,147 +8,137 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// encode makes the sidecar of a flattened definition. The elements' JSON comes from what the
-// author wrote, not from Go types, so nothing is defaulted, reformatted or lost.
+// encode returns the sidecar of a flattened definition.
 func encode(p *parsed, flat tree) (*Sidecar, error) {
-	e := encoder{flat: flat}
-	d, err := e.begin()
+	digest, err := digestOf(p.ref, flat)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sidecar{
-		Ref:                   p.ref,
-		Origin:                p.document.Origin,
-		Digest:                e.digest(p.ref, flat),
-		PrependInitContainers: e.containers("prependInitContainers", d.PrependInitContainers),
-		InitContainers:        e.containers("initContainers", d.InitContainers),
-		PrependContainers:     e.containers("prependContainers", d.PrependContainers),
-		Containers:            e.containers("containers", d.Containers),
-		Volumes:               e.elements(".volumes", elements(flat, "volumes")),
-		VolumeMounts:          e.mounts(".volumeMounts", elements(flat, "volumeMounts"), d.VolumeMounts),
-		Env:                   e.elements(".env", elements(flat, "env")),
-		EnvFrom:               e.envFrom(".envFrom", elements(flat, "envFrom"), d.EnvFrom),
-		AppliesTo:             d.AppliesTo,
-		Labels:                e.pairs("labels", d.Labels),
-		Annotations:           e.pairs("annotations", d.Annotations),
-		NodeSelector:          e.pairs("nodeSelector", d.NodeSelector),
-		ImagePullSecrets:      e.elements(".imagePullSecrets", elements(flat, "imagePullSecrets")),
-		Tolerations:           e.tolerations(d.Tolerations),
-		HostAliases:           e.texts(".hostAliases", elements(flat, "hostAliases")),
-		HostNetwork:           d.HostNetwork,
-		HostPID:               d.HostPID,
-		HostIPC:               d.HostIPC,
-		ShareProcessNamespace: d.ShareProcessNamespace,
-		ServiceAccountName:    d.ServiceAccountName,
-		AllowedNamespaces:     d.AllowedNamespaces,
-		SkipHostNetworkPods:   d.SkipHostNetworkPods,
+	s := &Sidecar{Ref: p.ref, Origin: p.document.Origin, Digest: digest}
+	if mayHaveParameters(flat) {
+		return s, s.encodeWithParameters(decodeDefinition(flat))
 	}
-	if e.sample.holds() {
-		s.Parameters, s.PodFields, s.uses = e.sample.needs.parameters, e.sample.needs.fields, e.sample.needs.uses
-		for i := range s.Parameters {
-			s.Parameters[i].compile(nil) // it has been validated
+	d, err := typed(flat)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.encode(flat, d)
+}
+
+// encodeWithParameters encodes a valid definition with the defaults of its parameters, and with sample
+// values where there is no default.
+func (s *Sidecar) encodeWithParameters(source *decoded) error {
+	samples := source.scope.Samples(0)
+	filled, d, _, err := source.substitute(samples)
+	if err != nil {
+		return err
+	}
+	s.Parameters, s.PodFields = source.scope.Parameters, source.scope.PodFields
+	if len(s.Parameters)+len(s.PodFields) > 0 {
+		s.source = source
+	}
+	if source.scope.HasDefaults() {
+		s.rendered = samples
+	}
+	for i := range s.Parameters {
+		if err := s.Parameters[i].Compile(); err != nil {
+			return err
 		}
 	}
-	return s, e.err
+	return s.encode(filled, d)
 }
 
-// encoder keeps the first error, so that what uses it reads straight.
+// encode sets the fields that come from the definition. The JSON of elements comes from the tree, not
+// from Go types, so that nothing is defaulted, reformatted or lost.
+func (s *Sidecar) encode(from tree, d *definition) error {
+	e := encoder{from: from}
+	s.PrependInitContainers = e.containers("prependInitContainers", d.PrependInitContainers)
+	s.InitContainers = e.containers("initContainers", d.InitContainers)
+	s.PrependContainers = e.containers("prependContainers", d.PrependContainers)
+	s.Containers = e.containers("containers", d.Containers)
+	s.Volumes = e.elements(elements(from, "volumes"))
+	s.VolumeMounts = e.mounts(elements(from, "volumeMounts"), d.VolumeMounts)
+	s.Env = e.elements(elements(from, "env"))
+	s.EnvFrom = e.envFrom(elements(from, "envFrom"), d.EnvFrom)
+	s.AppliesTo = d.AppliesTo
+	s.Labels = e.pairs("labels", d.Labels)
+	s.Annotations = e.pairs("annotations", d.Annotations)
+	s.NodeSelector = e.pairs("nodeSelector", d.NodeSelector)
+	s.ImagePullSecrets = e.elements(elements(from, "imagePullSecrets"))
+	s.Tolerations = e.tolerations(d.Tolerations)
+	s.HostAliases = e.texts(elements(from, "hostAliases"))
+	s.HostNetwork, s.HostPID, s.HostIPC = d.HostNetwork, d.HostPID, d.HostIPC
+	s.ShareProcessNamespace = d.ShareProcessNamespace
+	s.ServiceAccountName = d.ServiceAccountName
+	s.AllowedNamespaces = d.AllowedNamespaces
+	s.SkipHostNetworkPods = d.SkipHostNetworkPods
+	return e.err
+}
+
+// encoder keeps its first error.
 type encoder struct {
-	flat   tree
-	sample *sample
-	stands []string // what stands in the holes
-	err    error
+	from tree
+	err  error
 }
 
-// begin decodes the definition, with something in its holes.
-func (e *encoder) begin() (*definition, error) {
-	e.sample = newSample(e.flat)
-	if !e.sample.holds() {
-		return typed(e.flat)
+func (e *encoder) text(value any) Text {
+	text, err := compactJSON(value)
+	if err != nil && e.err == nil {
+		e.err = err
 	}
-	kept, _ := e.sample.shape()
-	needs := e.sample.needs
-	for i := range needs.uses {
-		value, _ := needs.stand(i)
-		e.stands = append(e.stands, value)
-	}
-	return typed(kept)
+	return Text{JSON: text}
 }
 
-// text encodes what stands at a path.
-func (e *encoder) text(path string, value any) Text {
-	if e.stands == nil {
-		return Text{JSON: e.json(value)}
-	}
-	w := templateWriter{encoder: e, needs: e.sample.needs, bare: e.sample.bare}
-	w.write(path, value)
-	made := w.done()
-	if made == nil {
-		return Text{JSON: w.text}
-	}
-	return Text{JSON: made.fill(e.stands), template: made}
-}
-
-// json gives compact JSON with sorted keys and without HTML escapes.
-func (e *encoder) json(value any) []byte {
+// compactJSON returns JSON with sorted keys and without HTML escapes.
+func compactJSON(value any) ([]byte, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil && e.err == nil {
-		e.err = err
-	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
+	err := encoder.Encode(value)
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), err
 }
 
-func (e *encoder) digest(ref Ref, flat tree) string {
+func digestOf(ref Ref, flat tree) (string, error) {
 	content := maps.Clone(flat)
 	content["name"] = ref.String()
 	delete(content, "inherits")
-	sum := sha256.Sum256(e.json(content))
-	return hex.EncodeToString(sum[:])
+	text, err := compactJSON(content)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), err
 }
 
-func (e *encoder) texts(path string, list []any) []Text {
+func (e *encoder) texts(list []any) []Text {
 	encoded := make([]Text, len(list))
 	for i, element := range list {
-		encoded[i] = e.text(indexed(path, i), element)
+		encoded[i] = e.text(element)
 	}
 	return encoded
 }
 
-func indexed(path string, i int) string {
-	return path + "." + strconv.Itoa(i)
-}
-
-func (e *encoder) elements(path string, list []any) []Element {
+func (e *encoder) elements(list []any) []Element {
 	encoded := make([]Element, len(list))
-	for i, text := range e.texts(path, list) {
+	for i, text := range e.texts(list) {
 		encoded[i] = Element{Name: nameOf(list[i]), Text: text}
 	}
 	return encoded
 }
 
-// mounts, like the functions below, takes a list as it was written and the same one decoded.
-func (e *encoder) mounts(path string, list []any, decoded []corev1.VolumeMount) []Mount {
+// mounts takes a list and the same list as Go types, as do the methods below.
+func (e *encoder) mounts(list []any, decoded []corev1.VolumeMount) []Mount {
 	encoded := make([]Mount, len(list))
-	for i, element := range e.elements(path, list) {
+	for i, element := range e.elements(list) {
 		encoded[i] = Mount{Element: element, Path: decoded[i].MountPath}
-		if element.holed() {
-			written, _ := list[i].(tree)["mountPath"].(string)
-			encoded[i].path = e.text(indexed(path, i)+".mountPath", written).template
-		}
 	}
 	return encoded
 }
 
-func (e *encoder) envFrom(path string, list []any, decoded []corev1.EnvFromSource) []EnvFrom {
+func (e *encoder) envFrom(list []any, decoded []corev1.EnvFromSource) []EnvFrom {
 	encoded := make([]EnvFrom, len(list))
-	for i, text := range e.texts(path, list) {
+	for i, text := range e.texts(list) {
 		encoded[i] = EnvFrom{EnvSource: sourceOf(&decoded[i]), Text: text}
 	}
 	return encoded
@@ -167,7 +157,7 @@ func sourceOf(from *corev1.EnvFromSource) EnvSource {
 
 func (e *encoder) tolerations(decoded []corev1.Toleration) []Toleration {
 	encoded := make([]Toleration, len(decoded))
-	for i, text := range e.texts(".tolerations", elements(e.flat, "tolerations")) {
+	for i, text := range e.texts(elements(e.from, "tolerations")) {
 		encoded[i] = Toleration{Tolerated: toleratedBy(&decoded[i]), Text: text}
 	}
 	return encoded
@@ -175,26 +165,31 @@ func (e *encoder) tolerations(decoded []corev1.Toleration) []Toleration {
 
 func toleratedBy(t *corev1.Toleration) Tolerated {
 	return Tolerated{
-		Key: t.Key, Operator: cmp.Or(string(t.Operator), string(corev1.TolerationOpEqual)), Value: t.Value, Effect: string(t.Effect),
+		Key:      t.Key,
+		Operator: cmp.Or(string(t.Operator), string(corev1.TolerationOpEqual)),
+		Value:    t.Value,
+		Effect:   string(t.Effect),
 	}
 }
 
-// pairs gives the members of a map in the order of their keys.
+// pairs returns the members of a map, sorted by key.
 func (e *encoder) pairs(name string, decoded map[string]string) []Pair {
-	written, _ := e.flat[name].(tree)
+	written, _ := e.from[name].(tree)
 	list := make([]Pair, 0, len(decoded))
 	for _, key := range slices.Sorted(maps.Keys(decoded)) {
-		list = append(list, Pair{Key: key, Value: decoded[key], Text: e.text("."+name+step(key), written[key])})
+		list = append(list, Pair{Key: key, Value: decoded[key], Text: e.text(written[key])})
 	}
 	return list
 }
 
 func (e *encoder) containers(list string, decoded []corev1.Container) []Container {
 	encoded := make([]Container, len(decoded))
-	for i, element := range elements(e.flat, list) {
+	for i, element := range elements(e.from, list) {
 		written, _ := element.(tree)
-		encoded[i] = e.container(indexed("."+list, i), written, &decoded[i])
-		encoded[i].derive(&decoded[i], isInit(list))
+		encoded[i] = e.container(written, &decoded[i])
+		if !isInit(list) || native(&decoded[i]) {
+			encoded[i].Ports = ports(&decoded[i])
+		}
 	}
 	return encoded
 }
@@ -203,24 +198,17 @@ func isInit(list string) bool {
 	return list == "initContainers" || list == "prependInitContainers"
 }
 
-func (e *encoder) container(path string, written tree, decoded *corev1.Container) Container {
+func (e *encoder) container(written tree, decoded *corev1.Container) Container {
 	rest := maps.Clone(written)
 	for _, list := range addedTo() {
 		delete(rest, list)
 	}
 	return Container{
-		Element:      Element{Name: decoded.Name, Text: e.text(path, rest)},
-		Env:          e.elements(path+".env", elements(written, "env")),
-		EnvFrom:      e.envFrom(path+".envFrom", elements(written, "envFrom"), decoded.EnvFrom),
-		VolumeMounts: e.mounts(path+".volumeMounts", elements(written, "volumeMounts"), decoded.VolumeMounts),
-	}
-}
-
-// derive sets the fields that merging compares.
-func (c *Container) derive(decoded *corev1.Container, init bool) {
-	c.Devices, c.Ports = devices(decoded.VolumeDevices), nil
-	if !init || native(decoded) {
-		c.Ports = ports(decoded)
+		Element:      Element{Name: decoded.Name, Text: e.text(rest)},
+		Env:          e.elements(elements(written, "env")),
+		EnvFrom:      e.envFrom(elements(written, "envFrom"), decoded.EnvFrom),
+		VolumeMounts: e.mounts(elements(written, "volumeMounts"), decoded.VolumeMounts),
+		Devices:      devices(decoded.VolumeDevices),
 	}
 }
 

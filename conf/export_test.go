@@ -21,8 +21,3 @@ func Trees(s *Set) map[Origin]uintptr {
 	}
 	return trees
 }
-
-// PatternInstructions is the bound of what an expression compiles to.
-func PatternInstructions(text string) (int, error) {
-	return patternInstructions(text)
-}

@@ -142,22 +142,17 @@ func (l *loading) checkMerged(p *parsed, merged tree, size int) (*definition, *E
 }
 
 func mergedFaults(merged tree, affordable func() bool) (*definition, field.ErrorList, error) {
-	s := newSample(merged)
-	if !s.holds() {
+	if !mayHaveParameters(merged) {
 		d, err := typed(merged)
 		if err != nil {
 			return nil, nil, err
 		}
 		return d, validate(d), nil
 	}
-	kept, check := s.shape()
-	faults := append(unlessBelow(s.faults, check.faults.first), s.faults...)
-	d, err := typed(kept)
-	if err != nil {
-		return nil, nil, err
-	}
-	faults = append(faults, unlessBelow(faults, s.known(validate(d)))...)
-	return d, append(faults, unlessBelow(faults, s.hopeless(affordable))...), nil
+	decoded := decodeDefinition(merged)
+	faults := decoded.faults.first
+	d, found, err := decoded.validate(faults, affordable)
+	return d, append(faults, found...), err
 }
 
 // base finds the document that inherits names.

@@ -161,22 +161,21 @@ func (p *parsed) inspect(value any, lines outline, l *loading) {
 		p.reject(lines.line("kind"), errors.New("a Kubernetes object is not a sidecar definition, which begins with its name"))
 		return
 	}
-	s := newSample(object)
-	kept, check := s.shape()
-	p.readNames(object, kept, check)
+	decoded := decodeDefinition(object)
+	p.readNames(object, decoded)
 	faults := lines.duplicates()
-	faults.add(s.faults...)
-	faults.add(unlessBelow(s.faults, check.faults.first)...)
-	faults.more += check.faults.more
-	d, err := typed(kept)
+	faults.add(decoded.faults.first...)
+	faults.more += decoded.faults.more
+	var d *definition
+	err := l.affordParameters(p, decoded.declared)
 	if err == nil {
-		err = l.affordParameters(p, d)
+		var found field.ErrorList
+		d, found, err = decoded.validate(faults.first, func() bool { return l.affordTry(p, p.size) })
+		faults.add(found...)
 	}
 	if err != nil {
 		p.reject(p.document.Line, err)
 	} else {
-		faults.add(unlessBelow(faults.first, s.known(validate(d)))...)
-		faults.add(unlessBelow(faults.first, s.hopeless(func() bool { return l.affordTry(p, p.size) }))...)
 		faults.add(l.ownKeys(d)...)
 	}
 	p.rejectAll(faults, lines)
@@ -196,29 +195,30 @@ func (p *parsed) rejectAll(faults findings, lines outline) {
 }
 
 // readNames reads the two fields by which documents refer to each other. A name of the
-// wrong type was reported by the shape already.
-func (p *parsed) readNames(written, kept tree, check *shape) {
+// wrong type is a fault already.
+func (p *parsed) readNames(written tree, d *decoded) {
+	kept := d.tree
 	inherits, _ := kept["inherits"].(string)
 	p.inherits = strings.TrimSpace(inherits)
 	name, named := kept["name"].(string)
 	if !named {
 		if written["name"] == nil {
-			check.fault(field.Required(field.NewPath("name"), "a sidecar needs a name, such as logger:v1"))
+			d.faults.add(field.Required(field.NewPath("name"), "a sidecar needs a name, such as logger:v1"))
 		}
 		return
 	}
 	ref, err := ParseRef(name)
 	if err != nil {
-		check.fault(field.Invalid(field.NewPath("name"), name, err.Error()))
+		d.faults.add(field.Invalid(field.NewPath("name"), name, err.Error()))
 		return
 	}
 	if ref.Name == OptOut {
-		check.fault(field.Invalid(field.NewPath("name"), name, "that is what a pod says that wants no sidecar"))
+		d.faults.add(field.Invalid(field.NewPath("name"), name, "that is what a pod says that wants no sidecar"))
 	}
 	p.ref = ref
 }
 
-// typed decodes a value that has passed shape.check.
+// typed decodes a definition that was checked by the strict decoder.
 func typed(kept tree) (*definition, error) {
 	text, err := json.Marshal(kept)
 	if err != nil {

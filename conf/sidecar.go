@@ -1,37 +1,39 @@
 package conf
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"k8s-sidecar-injector/conf/params"
 	"k8s-sidecar-injector/conf/podrules"
 )
 
-// Sidecar is one definition with all that it inherits, encoded once so that a review only
-// copies bytes. It is immutable and safe for concurrent use.
+// Sidecar is a definition with all that it inherits, encoded once so that a review only copies bytes.
+// It is immutable and safe for concurrent use.
 type Sidecar struct {
 	Ref    Ref
 	Origin Origin
 	// Digest is the SHA-256 of the definition's content in lower-case hex. It does not
 	// depend on the origin, on key order or on formatting.
 	Digest string
-	// Stale tells that the origin has changed since to something that was rejected.
+	// Stale is set if the origin has a later version, which was rejected.
 	Stale bool
 	// Level is the strictest level of the Pod Security Standards that the definition meets.
 	Level podrules.Level
 
-	// PrependInitContainers and PrependContainers come before the pod's own, the other two
-	// behind them.
+	// PrependInitContainers and PrependContainers come before the containers of the pod, the other two
+	// after them.
 	PrependInitContainers, InitContainers []Container
 	PrependContainers, Containers         []Container
 
 	Volumes []Element
-	// VolumeMounts, Env and EnvFrom go into every container that AppliesTo covers.
+	// VolumeMounts, Env and EnvFrom are added to every container that AppliesTo covers.
 	VolumeMounts []Mount
 	Env          []Element
 	EnvFrom      []EnvFrom
-	AppliesTo    *AppliesTo // nil: every container
+	AppliesTo    *AppliesTo // nil covers every container
 
 	Labels, Annotations, NodeSelector []Pair // by key
 
@@ -44,30 +46,42 @@ type Sidecar struct {
 	ShareProcessNamespace bool
 	ServiceAccountName    string // empty: the pod keeps its own
 
-	// AllowedNamespaces are patterns of the namespaces that may have the sidecar; nil means all.
+	// AllowedNamespaces are patterns of namespaces that may use the sidecar. Nil allows all.
 	AllowedNamespaces []string
-	// SkipHostNetworkPods tells that pods with hostNetwork are not to get it.
+	// SkipHostNetworkPods is set if pods with hostNetwork do not get the sidecar.
 	SkipHostNetworkPods bool
 
-	// Parameters and PodFields are the values that Fill wants, in this order.
-	Parameters []Parameter
-	PodFields  []PodField
+	// Parameters and PodFields have the values that Render needs, in this order.
+	Parameters []params.Parameter
+	PodFields  []params.PodField
 
-	uses []int // how many holes there are for each of them
+	source   *decoded // nil if Parameters and PodFields are empty
+	rendered []string // the values in the JSON; nil if some of them are samples
 }
 
-// Unused are the parameters that stand nowhere in the definition.
+// Unused returns the names of parameters without a placeholder.
 func (s *Sidecar) Unused() []string {
 	var names []string
 	for i := range s.Parameters {
-		if s.uses[i] == 0 {
+		used := slices.ContainsFunc(s.source.texts, func(t *params.Text) bool { return slices.Contains(t.Numbers(), i) })
+		if !used {
 			names = append(names, s.Parameters[i].Name)
 		}
 	}
 	return names
 }
 
-// Element is one named element of a list with its JSON.
+// Text is JSON.
+type Text struct {
+	JSON []byte
+}
+
+// Bytes returns the JSON.
+func (t *Text) Bytes() []byte {
+	return t.JSON
+}
+
+// Element is a named element of a list with its JSON.
 type Element struct {
 	Name string
 	Text
@@ -79,14 +93,14 @@ type EnvFrom struct {
 	Text
 }
 
-// EnvSource is what tells one source of variables from another. It is comparable.
+// EnvSource identifies a source of variables. It is comparable.
 type EnvSource struct {
 	Prefix    string
 	ConfigMap string
 	Secret    string
 }
 
-// String gives `configMapRef settings` or `secretRef db, prefix DB_`.
+// String returns a text such as `configMapRef settings` or `secretRef db, prefix DB_`.
 func (e EnvSource) String() string {
 	text := "configMapRef " + e.ConfigMap
 	if e.Secret != "" {
@@ -98,7 +112,7 @@ func (e EnvSource) String() string {
 	return text
 }
 
-// Pair is a member of a map of strings. The text is that of its value.
+// Pair is a member of a map of strings with the JSON of its value.
 type Pair struct {
 	Key   string
 	Value string
@@ -111,16 +125,16 @@ type Toleration struct {
 	Text
 }
 
-// Tolerated is what a toleration matches. Two that match the same are one toleration, however
-// long they do so. It is comparable.
+// Tolerated is what a toleration matches. Two tolerations that match the same taints are one, whatever
+// their tolerationSeconds. It is comparable.
 type Tolerated struct {
 	Key      string `json:"key"`
-	Operator string `json:"operator"` // Equal where the author gave none
+	Operator string `json:"operator"` // Equal by default
 	Value    string `json:"value"`
 	Effect   string `json:"effect"`
 }
 
-// String gives it as kubectl describe does: `dedicated=gpu:NoSchedule` or
+// String returns the format of kubectl describe: `dedicated=gpu:NoSchedule` or
 // `dedicated:NoSchedule op=Exists`.
 func (t Tolerated) String() string {
 	text := t.Key
@@ -140,12 +154,10 @@ func (t Tolerated) String() string {
 type Mount struct {
 	Element
 	Path string
-
-	path *template // of the path as JSON; nil: there are no holes
 }
 
-// Container is a container apart from what merging adds to: JSON is the object without
-// env, envFrom and volumeMounts, which stand beside it. The object is never empty.
+// Container is a container. Its JSON is an object without env, envFrom and volumeMounts, which merging
+// adds to. The object is never empty.
 type Container struct {
 	Element
 	Env          []Element
@@ -155,15 +167,15 @@ type Container struct {
 	Ports        []Port
 }
 
-// Device is a block device of a container: its volume and devicePath. No mount of the same
-// container may have either.
+// Device is a block device of a container: its volume and devicePath. A mount of the same container
+// may have neither.
 type Device struct {
 	Name string `json:"name"`
 	Path string `json:"devicePath"`
 }
 
-// Port is a container port as far as it can collide on the node. HostPort is 0 and Protocol
-// is empty where the author gave none.
+// Port has the fields of a container port that may conflict on the node. HostPort is 0 if the author
+// set none.
 type Port struct {
 	ContainerPort int32  `json:"containerPort"`
 	HostPort      int32  `json:"hostPort"`

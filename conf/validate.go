@@ -16,7 +16,6 @@ func validate(d *definition) field.ErrorList {
 		faults = append(faults, field.Forbidden(at, "must not be set together with hostNetwork"))
 	}
 	faults = append(faults, validateAnnotations(field.NewPath("annotations"), d.Annotations)...)
-	faults = append(faults, validateParameters(field.NewPath("parameters"), d.Parameters)...)
 	faults = append(faults, validateAppliesTo(field.NewPath("appliesTo"), d.AppliesTo)...)
 	faults = append(faults, validatePatterns(field.NewPath("allowedNamespaces"), d.AllowedNamespaces)...)
 	library := d.Faults()

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/conf/params"
 )
 
 // parameterKey begins the names of the annotations that set parameters: param.NAME for all
@@ -172,11 +173,11 @@ func (f *parameterSource) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 	if faults != nil {
 		return nil, errors.New(strings.Join(faults, "; "))
 	}
-	if f.size += s.FilledSize(values); f.size > maxAdded {
+	if f.size += s.RenderedSize(values); f.size > maxAdded {
 		return nil, fmt.Errorf("the values of parameters would add %d bytes, more than an API server accepts", f.size)
 	}
-	filled, err := s.Fill(values)
-	if invalid, ok := errors.AsType[*conf.FillError](err); ok {
+	filled, err := s.Render(values)
+	if invalid, ok := errors.AsType[*conf.RenderError](err); ok {
 		return nil, f.explain(s, invalid)
 	}
 	return filled, err
@@ -184,7 +185,7 @@ func (f *parameterSource) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 
 // parameter returns the value of a parameter, and its fault if it has one. A default was checked when
 // it was loaded.
-func (f *parameterSource) parameter(s *conf.Sidecar, p *conf.Parameter) (value, fault string) {
+func (f *parameterSource) parameter(s *conf.Sidecar, p *params.Parameter) (value, fault string) {
 	value, found := f.valueOf(s, p)
 	switch {
 	case !found && p.Default != nil:
@@ -203,7 +204,7 @@ func (f *parameterSource) parameter(s *conf.Sidecar, p *conf.Parameter) (value, 
 }
 
 // explain adds the sources of invalid values to an error.
-func (f *parameterSource) explain(s *conf.Sidecar, invalid *conf.FillError) error {
+func (f *parameterSource) explain(s *conf.Sidecar, invalid *conf.RenderError) error {
 	var sources []string
 	for _, number := range invalid.Values {
 		if declared := len(s.Parameters); number >= declared {
@@ -216,27 +217,27 @@ func (f *parameterSource) explain(s *conf.Sidecar, invalid *conf.FillError) erro
 }
 
 // fromHint describes the field of the pod that a parameter comes from.
-func fromHint(p *conf.Parameter) string {
-	if p.From == (conf.PodField{}) {
+func fromHint(p *params.Parameter) string {
+	if p.From == (params.PodField{}) {
 		return ""
 	}
 	return fmt.Sprintf(", or set %s in the pod%s", p.From, nameHint(p.From))
 }
 
 // nameHint explains why a pod may have no name.
-func nameHint(f conf.PodField) string {
-	if f.Kind == conf.PodName {
+func nameHint(f params.PodField) string {
+	if f.Kind == params.PodName {
 		return "; the API server names pods of controllers after admission, so use env with fieldRef metadata.name"
 	}
 	return ""
 }
 
 // valueOf returns the value that the pod sets. An annotation takes precedence over other fields.
-func (f *parameterSource) valueOf(s *conf.Sidecar, p *conf.Parameter) (value string, found bool) {
+func (f *parameterSource) valueOf(s *conf.Sidecar, p *params.Parameter) (value string, found bool) {
 	if set := f.setting(s, p); set != nil {
 		return set.value, true
 	}
-	if p.From == (conf.PodField{}) {
+	if p.From == (params.PodField{}) {
 		return "", false
 	}
 	return f.podField(p.From)
@@ -244,7 +245,7 @@ func (f *parameterSource) valueOf(s *conf.Sidecar, p *conf.Parameter) (value str
 
 // setting returns the annotation that sets a parameter, or nil. An annotation for the sidecar takes
 // precedence over one for all sidecars.
-func (f *parameterSource) setting(s *conf.Sidecar, p *conf.Parameter) *setting {
+func (f *parameterSource) setting(s *conf.Sidecar, p *params.Parameter) *setting {
 	if set := f.settings[settable{s.Ref.Name, p.Name}]; set != nil {
 		return set
 	}
@@ -252,7 +253,7 @@ func (f *parameterSource) setting(s *conf.Sidecar, p *conf.Parameter) *setting {
 }
 
 // source returns the source of a value, for messages.
-func (f *parameterSource) source(s *conf.Sidecar, p *conf.Parameter) string {
+func (f *parameterSource) source(s *conf.Sidecar, p *params.Parameter) string {
 	if set := f.setting(s, p); set != nil {
 		return "annotation " + set.key(f.policy)
 	}
@@ -263,20 +264,20 @@ func (f *parameterSource) source(s *conf.Sidecar, p *conf.Parameter) string {
 }
 
 // podField returns a field of the pod. The service account is that of the resulting pod.
-func (f *parameterSource) podField(field conf.PodField) (string, bool) {
+func (f *parameterSource) podField(field params.PodField) (string, bool) {
 	metadata := f.request.Object.metadata()
 	switch field.Kind {
-	case conf.PodName:
+	case params.PodName:
 		return metadata.Name, metadata.Name != ""
-	case conf.PodNamespace:
+	case params.PodNamespace:
 		return f.request.Namespace, f.request.Namespace != ""
-	case conf.PodLabel:
+	case params.PodLabel:
 		value, found := metadata.Labels[field.Key]
 		return value, found
-	case conf.PodAnnotation:
+	case params.PodAnnotation:
 		value, found := metadata.Annotations[field.Key]
 		return value, found
-	case conf.PodServiceAccount:
+	case params.PodServiceAccount:
 		return f.request.account(f.sidecars), true
 	}
 	return "", false

@@ -1,4 +1,4 @@
-package conf
+package params
 
 import (
 	"errors"
@@ -7,17 +7,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// PodField is something of a pod that a definition may put into its texts. It is comparable.
+// PodField is a field of the pod that a placeholder may refer to. It is comparable.
 type PodField struct {
 	Kind PodFieldKind
 	Key  string // of a label or annotation
 }
 
-// PodFieldKind tells what of the pod it is, as it is written behind `pod.`.
+// PodFieldKind is the kind of a field, as it is written after `pod.`.
 type PodFieldKind string
 
-// The kinds. PodName is absent while the API server has not made a name yet, which is when a
-// controller creates the pod.
+// The kinds of fields. The name is absent when a controller creates the pod, because the API server
+// generates it after admission.
 const (
 	PodName           PodFieldKind = "name"
 	PodNamespace      PodFieldKind = "namespace"
@@ -28,7 +28,10 @@ const (
 
 const podPrefix = "pod."
 
-// String gives `pod.labels.team`.
+var errPodField = errors.New("want pod.name, pod.namespace, pod.serviceAccountName, pod.labels.KEY or " +
+	"pod.annotations.KEY")
+
+// String returns a text such as `pod.labels.team`.
 func (f PodField) String() string {
 	if f.Key == "" {
 		return podPrefix + string(f.Kind)
@@ -36,7 +39,7 @@ func (f PodField) String() string {
 	return podPrefix + string(f.Kind) + "." + f.Key
 }
 
-// parsePodField reads `pod.name`, `pod.labels.KEY` and so on.
+// parsePodField parses `pod.name`, `pod.labels.KEY` and so on.
 func parsePodField(text string) (PodField, error) {
 	rest, found := strings.CutPrefix(text, podPrefix)
 	kind, key, keyed := strings.Cut(rest, ".")
@@ -50,7 +53,7 @@ func parsePodField(text string) (PodField, error) {
 		found = false
 	}
 	if !found {
-		return PodField{}, errors.New("want pod.name, pod.namespace, pod.serviceAccountName, pod.labels.KEY or pod.annotations.KEY")
+		return PodField{}, errPodField
 	}
 	return f, nil
 }

@@ -1,4 +1,4 @@
-package conf
+package params
 
 import (
 	"errors"
@@ -17,7 +17,8 @@ const (
 	rangesAsOne     = 16      // ranges of a character class that count as an instruction
 )
 
-var errTooComplex = fmt.Errorf("takes more than %d instructions: repeat less, or use simpler character classes", maxInstructions)
+var errTooComplex = fmt.Errorf("takes more than %d instructions: repeat less, or use simpler character classes",
+	maxInstructions)
 
 // pattern is the regular expression of a parameter. No other code compiles or matches the regular
 // expression of an author.
@@ -86,7 +87,7 @@ func beyondASCII(text string) bool {
 	return strings.Contains(text, `\x{`) || strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
-// instructionsOf returns an upper bound. It stops to count soon after maxInstructions.
+// instructionsOf returns an upper bound. It stops counting soon after maxInstructions.
 func instructionsOf(re *syntax.Regexp) int {
 	own := 0
 	switch re.Op {
@@ -120,7 +121,7 @@ func repeated(re *syntax.Regexp) int {
 	return maxInstructions + 1
 }
 
-// patternError says what is wrong with an expression without quoting it.
+// patternError returns an error that does not quote the expression.
 func patternError(err error) error {
 	if e, ok := errors.AsType[*syntax.Error](err); ok {
 		return errors.New("is not a regular expression: " + e.Code.String())

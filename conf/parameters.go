@@ -1,0 +1,200 @@
+package conf
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"k8s-sidecar-injector/conf/params"
+)
+
+// maxParameters is how many parameters a definition may have.
+const maxParameters = 100
+
+// decoded is a definition after strict decoding.
+type decoded struct {
+	// tree has neither the parameters nor faulty parts. Strings with placeholders are *params.Text.
+	tree     tree
+	declared map[string]params.Declaration
+	scope    *params.Scope
+	texts    []*params.Text
+	faults   findings
+}
+
+// mayHaveParameters reports whether a definition has parameters, or strings that may have placeholders.
+func mayHaveParameters(definition tree) bool {
+	return definition["parameters"] != nil || mayHavePlaceholders(definition)
+}
+
+func mayHavePlaceholders(value any) bool {
+	switch value := value.(type) {
+	case tree:
+		for _, member := range value {
+			if mayHavePlaceholders(member) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(value, mayHavePlaceholders)
+	case string:
+		return params.HasPlaceholders(value)
+	}
+	return false
+}
+
+// decodeDefinition decodes a definition, which is not changed. Parameters with faults are in scope too.
+func decodeDefinition(written tree) *decoded {
+	rest := maps.Clone(written)
+	delete(rest, "parameters")
+	var d decoder
+	format := reflect.TypeFor[map[string]params.Declaration]()
+	declared := d.decode(field.NewPath("parameters"), format, written["parameters"])
+	var parameters map[string]params.Declaration
+	if own, err := typed(tree{"parameters": declared}); err == nil {
+		parameters = own.Parameters
+	}
+	d.scope = params.NewScope(parameters)
+	kept, _ := d.decode(nil, reflect.TypeFor[definition](), rest).(tree)
+	return &decoded{tree: kept, declared: parameters, scope: d.scope, texts: d.texts, faults: d.faults}
+}
+
+// validate returns the definition with the defaults of its parameters, and its faults that do not
+// follow from the known ones. Where a parameter has no default, only faults that every value causes
+// count: the others are found when a pod has a value. The same holds if the validation of more values
+// is not affordable.
+func (d *decoded) validate(known field.ErrorList, affordable func() bool) (*definition, field.ErrorList, error) {
+	faults := unlessBelow(known, validateParameters(d.declared))
+	_, filled, found, err := d.fill(d.scope.Samples(0))
+	if err != nil {
+		return nil, nil, err
+	}
+	found = unlessBelow(slices.Concat(known, faults), found)
+	certain, doubtful := d.doubt(found)
+	for round := 1; len(doubtful) > 0 && round < d.scope.Rounds(); round++ {
+		if !affordable() {
+			doubtful = nil
+			break
+		}
+		_, _, others, err := d.fill(d.scope.Samples(round))
+		if err != nil {
+			return nil, nil, err
+		}
+		fields := make(map[string]bool, len(others))
+		for _, fault := range others {
+			fields[fault.Field] = true
+		}
+		doubtful = slices.DeleteFunc(doubtful, func(fault *field.Error) bool { return !fields[fault.Field] })
+	}
+	return filled, slices.Concat(faults, certain, doubtful), nil
+}
+
+func validateParameters(declared map[string]params.Declaration) field.ErrorList {
+	path := field.NewPath("parameters")
+	if len(declared) > maxParameters {
+		return field.ErrorList{field.TooMany(path, len(declared), maxParameters)}
+	}
+	var faults field.ErrorList
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		p := declared[name]
+		faults = append(faults, p.Validate(member(path, name), name)...)
+	}
+	return faults
+}
+
+// fill returns the definition with the values, as a tree and as Go types, and its faults.
+func (d *decoded) fill(values []string) (tree, *definition, field.ErrorList, error) {
+	if params.Size(d.texts, values) > params.MaxSize {
+		detail := fmt.Sprintf("the defaults of parameters take more than %d KiB in all places", params.MaxSize>>10)
+		return nil, new(definition), field.ErrorList{field.Forbidden(field.NewPath("parameters"), detail)}, nil
+	}
+	filled, result, faults, err := d.substitute(values)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, text := range d.texts {
+		if text.Required && text.Fill(values) == "" {
+			faults = append(faults, field.Required(text.Path, "must not be empty"))
+		}
+	}
+	return filled, result, append(faults, unlessBelow(faults, validate(result))...), nil
+}
+
+// substitute returns the definition with the values, as a tree and as Go types, without those that do
+// not have the type of their field. They are faults.
+func (d *decoded) substitute(values []string) (tree, *definition, field.ErrorList, error) {
+	filled, _ := params.Substitute(d.tree, values).(tree)
+	result, err := typed(filled)
+	if err == nil {
+		return filled, result, nil, nil
+	}
+	var check decoder // unlike encoding/json, it reports the field
+	filled, _ = check.decode(nil, reflect.TypeFor[definition](), filled).(tree)
+	result, err = typed(filled)
+	return filled, result, check.faults.first, err
+}
+
+// doubt separates the faults that other values of parameters without a default may avoid. It drops
+// those for which samples cannot prove that there is no such value.
+func (d *decoded) doubt(faults field.ErrorList) (certain, doubtful field.ErrorList) {
+	if len(faults) == 0 {
+		return nil, nil
+	}
+	unknown, undecidable := make(map[string]bool), make(map[string]bool)
+	for _, text := range d.texts {
+		if len(d.scope.Unknown(text)) == 0 {
+			continue
+		}
+		path := text.Path.String()
+		undecidable[path] = d.scope.Undecidable(text)
+		for at := withoutIndexes(path); at != "" && !unknown[at]; at = parent(at) {
+			unknown[at] = true
+		}
+	}
+	for _, fault := range faults {
+		switch {
+		case fault.Type == field.ErrorTypeForbidden: // not because of a value
+			certain = append(certain, fault)
+		case undecidable[fault.Field]:
+		case unknown[withoutIndexes(fault.Field)]:
+			doubtful = append(doubtful, fault)
+		default:
+			certain = append(certain, fault)
+		}
+	}
+	return certain, doubtful
+}
+
+var indexes = regexp.MustCompile(`\[\d+\]`)
+
+// withoutIndexes returns a field path without what validation may report at another element: it omits
+// indexes of lists, and compares resource requests with limits.
+func withoutIndexes(path string) string {
+	return strings.Replace(indexes.ReplaceAllString(path, ""), ".resources.requests[", ".resources.limits[", 1)
+}
+
+// parent returns the path of the field that contains the field.
+func parent(path string) string {
+	return path[:max(0, strings.LastIndexAny(path, ".["))]
+}
+
+// numbersIn returns the numbers of the values in the field. If there are none, it returns those in the
+// nearest field around it.
+func (d *decoded) numbersIn(path string) []int {
+	for ; ; path = parent(path) {
+		var numbers []int
+		for _, text := range d.texts {
+			if path == "" || below(field.ErrorList{{Field: path}}, text.Path.String()) {
+				numbers = append(numbers, text.Numbers()...)
+			}
+		}
+		if numbers != nil || path == "" {
+			slices.Sort(numbers)
+			return slices.Compact(numbers)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package conf
+
+import (
+	"cmp"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"k8s-sidecar-injector/conf/params"
+)
+
+// RenderedSize returns how many bytes of JSON the values take in the rendered sidecar. Callers check it
+// before Render if the values are not trusted.
+func (s *Sidecar) RenderedSize(values []string) int {
+	if s.source == nil {
+		return 0
+	}
+	return params.Size(s.source.texts, values)
+}
+
+// Render returns the sidecar with values in the place of its placeholders. They are those of
+// Parameters, which have passed their Check, and then of PodFields. It substitutes them in the decoded
+// definition, which it validates and encodes as Load does. The sidecar itself is not changed, and is
+// returned if it has the values already. The error is a *RenderError.
+func (s *Sidecar) Render(values []string) (*Sidecar, error) {
+	if s.source == nil || slices.Equal(s.rendered, values) {
+		return s, nil
+	}
+	filled, d, faults, err := s.source.fill(values)
+	if err != nil {
+		faults = field.ErrorList{field.InternalError(nil, err)}
+	}
+	if len(faults) > 0 {
+		return nil, s.source.renderError(faults[0])
+	}
+	made := *s
+	made.rendered = values
+	return &made, made.encode(filled, d)
+}
+
+// RenderError is the error about values that make a field invalid.
+type RenderError struct {
+	// Values are the numbers of the values in the field or, for a rule about several fields, near it.
+	// There is at least one.
+	Values []int
+	// Field is the path of the field.
+	Field string
+	// Detail is what is wrong, without the values.
+	Detail string
+}
+
+func (d *decoded) renderError(fault *field.Error) *RenderError {
+	return &RenderError{
+		Values: d.numbersIn(fault.Field),
+		Field:  shownPath(fault.Field),
+		Detail: cmp.Or(fault.Detail, fault.Type.String()),
+	}
+}
+
+// Error implements error.
+func (e *RenderError) Error() string {
+	return e.Field + ": " + e.Detail
+}

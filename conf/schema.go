@@ -1,0 +1,66 @@
+package conf
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// unknown returns the fault of an unknown field. It suggests the field that differs only in letter
+// case, the most common mistake.
+func unknown(path *field.Path, name string, known map[string]reflect.Type) *field.Error {
+	for candidate := range known {
+		if strings.EqualFold(candidate, name) {
+			return field.Forbidden(path, fmt.Sprintf("unknown field: did you mean %q?", candidate))
+		}
+	}
+	return field.Forbidden(path, "unknown field")
+}
+
+// jsonFields returns the types of the fields of a struct by JSON name. Like encoding/json, it inlines
+// embedded structs without a name.
+func jsonFields(t reflect.Type) map[string]reflect.Type {
+	fields := make(map[string]reflect.Type)
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "":
+			maps.Copy(fields, jsonFields(f.Type))
+		case name != "" && name != "-":
+			fields[name] = f.Type
+		}
+	}
+	return fields
+}
+
+func kindOf(value any) string {
+	switch value.(type) {
+	case string:
+		return article(reflect.String)
+	case bool:
+		return article(reflect.Bool)
+	case json.Number:
+		return "a number"
+	case []any:
+		return "a list"
+	case nil:
+		return "null"
+	default:
+		return "an object"
+	}
+}
+
+func article(kind reflect.Kind) string {
+	switch kind {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	default:
+		return "a number"
+	}
+}

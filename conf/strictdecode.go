@@ -1,0 +1,236 @@
+package conf
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"k8s-sidecar-injector/conf/params"
+)
+
+// decoder checks a value that came from YAML against Go types. It collects every fault, where
+// encoding/json would stop at the first one.
+type decoder struct {
+	faults findings
+	// scope resolves placeholders. Nil means that the value has none.
+	scope *params.Scope
+	// texts are the strings with placeholders.
+	texts []*params.Text
+	// steps are the keys and indexes on the way to the current value.
+	steps []string
+}
+
+// decode returns the value without its faulty parts, so that encoding/json can decode it, and with a
+// *params.Text in the place of each string that has placeholders. It returns nil if the value itself
+// is faulty.
+func (d *decoder) decode(path *field.Path, want reflect.Type, value any) any {
+	if value == nil {
+		return nil
+	}
+	for want.Kind() == reflect.Pointer {
+		want = want.Elem()
+	}
+	if text, ok := value.(string); ok && d.scope != nil && params.HasPlaceholders(text) {
+		return d.decodePlaceholders(path, want, text)
+	}
+	return d.decodeAs(path, want, value)
+}
+
+func (d *decoder) decodeAs(path *field.Path, want reflect.Type, value any) any {
+	if reflect.PointerTo(want).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		return d.decodeUnmarshaler(path, want, value)
+	}
+	switch want.Kind() {
+	case reflect.Struct:
+		return d.decodeStruct(path, want, value)
+	case reflect.Slice:
+		return d.decodeList(path, want, value)
+	case reflect.Map:
+		return d.decodeMap(path, want, value)
+	default:
+		return d.decodeScalar(path, want, value)
+	}
+}
+
+// descend decodes a member or an element.
+func (d *decoder) descend(step string, path *field.Path, want reflect.Type, value any) any {
+	d.steps = append(d.steps, step)
+	decoded := d.decode(path, want, value)
+	d.steps = d.steps[:len(d.steps)-1]
+	return decoded
+}
+
+// decodeUnmarshaler covers the types that decode themselves, such as quantities.
+func (d *decoder) decodeUnmarshaler(path *field.Path, want reflect.Type, value any) any {
+	if want == reflect.TypeFor[intstr.IntOrString]() {
+		return d.decodeIntOrString(path, value)
+	}
+	text, err := json.Marshal(value)
+	if err == nil && want == reflect.TypeFor[resource.Quantity]() {
+		_, err = params.ParseQuantity(strings.Trim(string(text), `"`))
+	}
+	if err == nil {
+		err = reflect.New(want).Interface().(json.Unmarshaler).UnmarshalJSON(text)
+	}
+	if err != nil {
+		return d.fault(field.Invalid(path, field.OmitValueType{}, "not a valid "+strings.ToLower(want.Name())+example(want)))
+	}
+	return value
+}
+
+// example returns an example of a type whose own error has only a pattern.
+func example(want reflect.Type) string {
+	if want == reflect.TypeFor[resource.Quantity]() {
+		return " such as 100m or 64Mi"
+	}
+	return ""
+}
+
+func (d *decoder) decodeIntOrString(path *field.Path, value any) any {
+	switch got := value.(type) {
+	case string:
+		return got
+	case json.Number:
+		return d.decodeNumber(path, reflect.TypeFor[int32](), got)
+	default:
+		return d.mistyped(path, "a number or a string", value)
+	}
+}
+
+func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, value any) any {
+	object, ok := value.(tree)
+	if !ok {
+		return d.mistyped(path, "an object", value)
+	}
+	known := jsonFields(want)
+	kept := make(tree, len(object))
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		member, ok := known[key]
+		if !ok {
+			d.fault(unknown(keyPath(path, key, object[key] == nil || !looksLikeField(key)), key, known))
+			continue
+		}
+		if v := d.descend(key, child(path, key), member, object[key]); v != nil || object[key] == nil {
+			kept[key] = v
+		}
+	}
+	_, isText := kept["value"].(*params.Text)
+	if isText && kept["valueFrom"] != nil && want == reflect.TypeFor[corev1.EnvVar]() {
+		d.fault(field.Forbidden(path.Child("value"), "may not have placeholders together with valueFrom"))
+	}
+	return kept
+}
+
+func (d *decoder) decodeList(path *field.Path, want reflect.Type, value any) any {
+	list, ok := value.([]any)
+	if !ok {
+		return d.mistyped(path, "a list", value)
+	}
+	kept := make([]any, len(list))
+	for i, element := range list {
+		if element == nil {
+			d.fault(field.Required(path.Index(i), "the element is null"))
+			continue
+		}
+		kept[i] = d.descend(strconv.Itoa(i), path.Index(i), want.Elem(), element)
+	}
+	return kept
+}
+
+func (d *decoder) decodeMap(path *field.Path, want reflect.Type, value any) any {
+	object, ok := value.(tree)
+	if !ok {
+		return d.mistyped(path, "an object", value)
+	}
+	kept := make(tree, len(object))
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		if want.Key() == reflect.TypeFor[corev1.ResourceName]() && !validResourceName(key) {
+			d.fault(field.Invalid(member(path, key), field.OmitValueType{}, "must be the name of a resource"))
+			continue
+		}
+		value := object[key]
+		if value == nil && want.Elem().Kind() == reflect.String {
+			value = "" // as Kubernetes decodes null in a map of strings: the key is there
+		}
+		if v := d.descend(key, member(path, key), want.Elem(), value); v != nil {
+			kept[key] = v
+		}
+	}
+	return kept
+}
+
+// validResourceName reports whether Kubernetes' validation can calculate with the name of a resource.
+// Huge pages have their size in it. It divides by the size, and takes minutes to parse 1e-10000000.
+func validResourceName(name string) bool {
+	size, huge := strings.CutPrefix(name, corev1.ResourceHugePagesPrefix)
+	quantity, err := params.ParseQuantity(size)
+	return looksLikeName(name) && (!huge || err == nil && quantity.Value() > 0)
+}
+
+func (d *decoder) decodeScalar(path *field.Path, want reflect.Type, value any) any {
+	switch got := value.(type) {
+	case string:
+		if want.Kind() != reflect.String {
+			break
+		}
+		return got
+	case bool:
+		if want.Kind() == reflect.Bool {
+			return got
+		}
+	case json.Number:
+		if want.Kind() != reflect.String && want.Kind() != reflect.Bool {
+			return d.decodeNumber(path, want, got)
+		}
+	}
+	return d.mistyped(path, article(want.Kind()), value)
+}
+
+func (d *decoder) decodeNumber(path *field.Path, want reflect.Type, number json.Number) any {
+	if want.Kind() == reflect.Float64 || want.Kind() == reflect.Float32 {
+		return number
+	}
+	whole, err := strconv.ParseInt(string(number), 10, 64)
+	if err != nil {
+		if errors.Is(err, strconv.ErrRange) {
+			return d.fault(field.Invalid(path, number, "out of range"))
+		}
+		// In YAML, 1e3 and 8080.0 are whole numbers too, but the API server rejects them.
+		return d.fault(field.TypeInvalid(path, number, "must be a whole number"))
+	}
+	if reflect.Zero(want).OverflowInt(whole) {
+		return d.fault(field.Invalid(path, number, "out of range"))
+	}
+	return number
+}
+
+// mistyped adds a fault that names the types and not the value, which may be that of an env variable.
+func (d *decoder) mistyped(path *field.Path, want string, value any) any {
+	detail := fmt.Sprintf("must be %s, not %s", want, kindOf(value))
+	if want == article(reflect.String) {
+		switch value.(type) {
+		case bool, json.Number:
+			detail += ": put it in quotes"
+		}
+	}
+	if text, ok := value.(string); ok && strings.HasPrefix(text, "${") {
+		detail += ": there is no parameter of that name"
+	}
+	return d.fault(field.TypeInvalid(path, field.OmitValueType{}, detail))
+}
+
+// fault adds the fault and returns nil, the value that is left.
+func (d *decoder) fault(err *field.Error) any {
+	d.faults.add(err)
+	return nil
+}
