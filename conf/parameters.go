@@ -116,11 +116,6 @@ func (d *decoded) fill(values []string) (tree, *definition, field.ErrorList, err
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	for _, text := range d.texts {
-		if text.Required && text.Fill(values) == "" {
-			faults = append(faults, field.Required(text.Path, "must not be empty"))
-		}
-	}
 	return filled, result, append(faults, unlessBelow(faults, validate(result))...), nil
 }
 
@@ -185,10 +180,14 @@ func parent(path string) string {
 // numbersIn returns the numbers of the values in the field. If there are none, it returns those in the
 // nearest field around it.
 func (d *decoded) numbersIn(path string) []int {
+	paths := make([]string, len(d.texts))
+	for i, text := range d.texts {
+		paths[i] = text.Path.String()
+	}
 	for ; ; path = parent(path) {
 		var numbers []int
-		for _, text := range d.texts {
-			if path == "" || below(field.ErrorList{{Field: path}}, text.Path.String()) {
+		for i, text := range d.texts {
+			if path == "" || below(field.ErrorList{{Field: path}}, paths[i]) {
 				numbers = append(numbers, text.Numbers()...)
 			}
 		}

@@ -26,6 +26,9 @@ func (s *Sidecar) Render(values []string) (*Sidecar, error) {
 	if s.source == nil || slices.Equal(s.rendered, values) {
 		return s, nil
 	}
+	if text := s.source.emptied(values); text != nil {
+		return nil, s.source.renderError(field.Required(text.Path, "must not be empty"))
+	}
 	filled, d, faults, err := s.source.fill(values)
 	if err != nil {
 		faults = field.ErrorList{field.InternalError(nil, err)}
@@ -36,6 +39,16 @@ func (s *Sidecar) Render(values []string) (*Sidecar, error) {
 	made := *s
 	made.rendered = values
 	return &made, made.encode(filled, d)
+}
+
+// emptied returns the first text that the values make empty although it must not be, or nil.
+func (d *decoded) emptied(values []string) *params.Text {
+	for _, text := range d.texts {
+		if text.Required && text.Fill(values) == "" {
+			return text
+		}
+	}
+	return nil
 }
 
 // RenderError is the error about values that make a field invalid.

@@ -60,7 +60,7 @@ type Text struct {
 	Path *field.Path
 	// As is the type of the value that takes the place of the text. The default is a string.
 	As Type
-	// Required is set if the text must not become empty.
+	// Required is set if the values of a pod must not make the text empty. A default may.
 	Required bool
 
 	parts []part
