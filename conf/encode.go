@@ -85,12 +85,12 @@ type encoder struct {
 	err  error
 }
 
-func (e *encoder) text(value any) Text {
+func (e *encoder) text(value any) RawJSON {
 	text, err := compactJSON(value)
 	if err != nil && e.err == nil {
 		e.err = err
 	}
-	return Text{JSON: text}
+	return RawJSON{JSON: text}
 }
 
 // compactJSON returns JSON with sorted keys and without HTML escapes.
@@ -111,8 +111,8 @@ func digestOf(ref Ref, flat tree) (string, error) {
 	return hex.EncodeToString(sum[:]), err
 }
 
-func (e *encoder) texts(list []any) []Text {
-	encoded := make([]Text, len(list))
+func (e *encoder) texts(list []any) []RawJSON {
+	encoded := make([]RawJSON, len(list))
 	for i, element := range list {
 		encoded[i] = e.text(element)
 	}
@@ -122,7 +122,7 @@ func (e *encoder) texts(list []any) []Text {
 func (e *encoder) elements(list []any) []Element {
 	encoded := make([]Element, len(list))
 	for i, text := range e.texts(list) {
-		encoded[i] = Element{Name: nameOf(list[i]), Text: text}
+		encoded[i] = Element{Name: nameOf(list[i]), RawJSON: text}
 	}
 	return encoded
 }
@@ -139,7 +139,7 @@ func (e *encoder) mounts(list []any, decoded []corev1.VolumeMount) []Mount {
 func (e *encoder) envFrom(list []any, decoded []corev1.EnvFromSource) []EnvFrom {
 	encoded := make([]EnvFrom, len(list))
 	for i, text := range e.texts(list) {
-		encoded[i] = EnvFrom{EnvSource: sourceOf(&decoded[i]), Text: text}
+		encoded[i] = EnvFrom{EnvSource: sourceOf(&decoded[i]), RawJSON: text}
 	}
 	return encoded
 }
@@ -158,7 +158,7 @@ func sourceOf(from *corev1.EnvFromSource) EnvSource {
 func (e *encoder) tolerations(decoded []corev1.Toleration) []Toleration {
 	encoded := make([]Toleration, len(decoded))
 	for i, text := range e.texts(elements(e.from, "tolerations")) {
-		encoded[i] = Toleration{Tolerated: toleratedBy(&decoded[i]), Text: text}
+		encoded[i] = Toleration{Tolerated: toleratedBy(&decoded[i]), RawJSON: text}
 	}
 	return encoded
 }
@@ -177,7 +177,7 @@ func (e *encoder) pairs(name string, decoded map[string]string) []Pair {
 	written, _ := e.from[name].(tree)
 	list := make([]Pair, 0, len(decoded))
 	for _, key := range slices.Sorted(maps.Keys(decoded)) {
-		list = append(list, Pair{Key: key, Value: decoded[key], Text: e.text(written[key])})
+		list = append(list, Pair{Key: key, Value: decoded[key], RawJSON: e.text(written[key])})
 	}
 	return list
 }
@@ -204,7 +204,7 @@ func (e *encoder) container(written tree, decoded *corev1.Container) Container {
 		delete(rest, list)
 	}
 	return Container{
-		Element:      Element{Name: decoded.Name, Text: e.text(rest)},
+		Element:      Element{Name: decoded.Name, RawJSON: e.text(rest)},
 		Env:          e.elements(elements(written, "env")),
 		EnvFrom:      e.envFrom(elements(written, "envFrom"), decoded.EnvFrom),
 		VolumeMounts: e.mounts(elements(written, "volumeMounts"), decoded.VolumeMounts),

@@ -39,7 +39,7 @@ type Sidecar struct {
 
 	ImagePullSecrets      []Element
 	Tolerations           []Toleration
-	HostAliases           []Text
+	HostAliases           []RawJSON
 	HostNetwork           bool
 	HostPID               bool
 	HostIPC               bool
@@ -71,26 +71,26 @@ func (s *Sidecar) Unused() []string {
 	return names
 }
 
-// Text is JSON.
-type Text struct {
+// RawJSON is an encoded value.
+type RawJSON struct {
 	JSON []byte
 }
 
 // Bytes returns the JSON.
-func (t *Text) Bytes() []byte {
-	return t.JSON
+func (j *RawJSON) Bytes() []byte {
+	return j.JSON
 }
 
 // Element is a named element of a list with its JSON.
 type Element struct {
 	Name string
-	Text
+	RawJSON
 }
 
 // EnvFrom is a source of variables with its JSON. One of ConfigMap and Secret is set.
 type EnvFrom struct {
 	EnvSource
-	Text
+	RawJSON
 }
 
 // EnvSource identifies a source of variables. It is comparable.
@@ -116,13 +116,13 @@ func (e EnvSource) String() string {
 type Pair struct {
 	Key   string
 	Value string
-	Text
+	RawJSON
 }
 
 // Toleration is a toleration with its JSON.
 type Toleration struct {
 	Tolerated
-	Text
+	RawJSON
 }
 
 // Tolerated is what a toleration matches. Two tolerations that match the same taints are one, whatever

@@ -119,7 +119,7 @@ func elementName(element any) string {
 		return e.Key
 	case *conf.Toleration:
 		return e.String()
-	case *conf.Text:
+	case *conf.RawJSON:
 		return string(e.JSON)
 	}
 	return ""

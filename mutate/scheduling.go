@@ -12,7 +12,7 @@ func (p *plan) addScheduling(s *conf.Sidecar) {
 	})
 	add(p, s, nil, "tolerations", &p.tolerations, s.Tolerations, p.checkToleration)
 	add(p, s, nil, "imagePullSecrets", &p.pullSecrets, s.ImagePullSecrets, p.checkPullSecret)
-	add(p, s, nil, "hostAliases", &p.hostAliases, s.HostAliases, func(next *conf.Text) omission {
+	add(p, s, nil, "hostAliases", &p.hostAliases, s.HostAliases, func(next *conf.RawJSON) omission {
 		return alreadyAdded(p, &p.hostAliases, next, textKey)
 	})
 }
