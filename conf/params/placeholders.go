@@ -30,15 +30,16 @@ func NewScope(declared map[string]Declaration) *Scope {
 	return s
 }
 
-// lookup returns the number of the value of a name. The error is for a name that begins with `pod.`
-// and is no field of a pod.
-func (s *Scope) lookup(name string) (number int, found bool, err error) {
+// lookup returns the number of the value of a name. If a field of the pod is not numbered yet, it is
+// found but gets a number only if it is used. The error is for a name that begins with `pod.` and is
+// no field of a pod.
+func (s *Scope) lookup(name string, used bool) (number int, found bool, err error) {
 	if number, found = s.numbers[name]; found || !strings.HasPrefix(name, podPrefix) {
 		return number, found, nil
 	}
 	f, err := parsePodField(name)
-	if err != nil {
-		return 0, false, err
+	if err != nil || !used {
+		return 0, err == nil, err
 	}
 	number = len(s.Parameters) + len(s.PodFields)
 	s.PodFields = append(s.PodFields, f)
@@ -93,11 +94,11 @@ func (s *Scope) Parse(path *field.Path, text string) (*Text, error) {
 			break
 		}
 		name, _, closed := strings.Cut(after[:min(len(after), maxPlaceholder+1)], "}")
+		unescaped, escaped := strings.CutSuffix(before, "$")
 		number, known, err := 0, false, error(nil)
 		if closed {
-			number, known, err = s.lookup(name)
+			number, known, err = s.lookup(name, !escaped)
 		}
-		unescaped, escaped := strings.CutSuffix(before, "$")
 		switch {
 		case err != nil && !escaped:
 			return nil, err

@@ -77,8 +77,8 @@ func (p *Parameter) usable(values ...string) []string {
 // words returns strings of the kinds that fields of a pod want, and parts of words that they want.
 func words(first string) []string {
 	return []string{
-		first, "1", "1.1", "1.1.1", "10.0.0.1", "::1", "/x", "['x']", "metadata.name", "metadata", "name", "nodeName", "hostIP",
-		"limits", "cpu", "2Mi", "",
+		first, "1", "1.1", "1.1.1", "10.0.0.1", "::1", "/x", "['x']", "metadata.name", "metadata", "name", "nodeName",
+		"hostIP", "limits", "cpu", "2Mi", "",
 	}
 }
 
