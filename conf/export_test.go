@@ -1,6 +1,12 @@
 package conf
 
-import "reflect"
+import (
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
 
 // Format is the Go type of a sidecar definition.
 func Format() reflect.Type {
@@ -20,4 +26,52 @@ func Trees(s *Set) map[Origin]uintptr {
 		trees[origin] = reflect.ValueOf(p.tree).Pointer()
 	}
 	return trees
+}
+
+// PlaceholderFields returns the paths of all fields of the format that may have placeholders.
+func PlaceholderFields() []string {
+	everything, _ := withPlaceholders(Format()).(tree)
+	for _, list := range []string{"prependInitContainers", "initContainers", "prependContainers"} {
+		delete(everything, list) // as containers
+	}
+	everything["parameters"] = tree{
+		"s": tree{"enum": []any{"s"}}, "i": tree{"type": "int"}, "b": tree{"type": "bool"}, "q": tree{"type": "quantity"},
+	}
+	var paths []string
+	for _, text := range decodeDefinition(everything).texts {
+		paths = append(paths, text.Path.String())
+	}
+	return paths
+}
+
+// withPlaceholders returns a value in which each string, number and boolean of the type is a placeholder.
+func withPlaceholders(t reflect.Type) any {
+	switch t {
+	case reflect.TypeFor[resource.Quantity]():
+		return "${q}"
+	case reflect.TypeFor[intstr.IntOrString]():
+		return "${i}"
+	case reflect.TypeFor[metav1.Time]():
+		return "${s}"
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return withPlaceholders(t.Elem())
+	case reflect.Struct:
+		object := make(tree)
+		for name, member := range jsonFields(t) {
+			object[name] = withPlaceholders(member)
+		}
+		return object
+	case reflect.Slice:
+		return []any{withPlaceholders(t.Elem())}
+	case reflect.Map:
+		return tree{"cpu": withPlaceholders(t.Elem())}
+	case reflect.String:
+		return "${s}"
+	case reflect.Bool:
+		return "${b}"
+	default:
+		return "${i}"
+	}
 }

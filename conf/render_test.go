@@ -2,6 +2,7 @@ package conf_test
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -33,52 +34,62 @@ func TestRenderErrors(t *testing.T) {
 		"one of several": {
 			containers + "image: i\n  args: ['${b}']\n  ports: [{containerPort: '${num}'}]",
 			[]string{"s3cr3t", "s3cr3t", "c", "70000", "1"},
-			[]int{3}, "containers[0].ports[0].containerPort: must be between 1 and 65535, inclusive",
+			[]int{3},
+			"containers[0].ports[0].containerPort: must be between 1 and 65535, inclusive",
 		},
 		"out of the range of the type": {
 			containers + "image: '${a}'\n  ports: [{containerPort: '${num}'}]",
 			[]string{"s3cr3t", "", "c", "9999999999", "1"},
-			[]int{3}, "containers[0].ports[0].containerPort: out of range",
+			[]int{3},
+			"containers[0].ports[0].containerPort: out of range",
 		},
 		"several in one field": {
 			containers + "image: '${a}${c}${b}'",
 			[]string{" s3cr3t", "s3cr3t", "c", "1", "1"},
-			[]int{0, 1, 2}, "containers[0].image: must not have leading or trailing whitespace",
+			[]int{0, 1, 2},
+			"containers[0].image: must not have leading or trailing whitespace",
 		},
 		"a field without an index": {
 			containers + "image: '${a}'\n  volumeMounts: [{name: v, mountPath: /a, subPath: '${b}'}]",
 			[]string{"s3cr3t", "../s3cr3t", "c", "1", "1"},
-			[]int{1}, "containers[0].volumeMounts.subPath: must not contain '..'",
+			[]int{1},
+			"containers[0].volumeMounts.subPath: must not contain '..'",
 		},
 		"a limit": {
 			containers + "image: '${a}'\n  resources: {limits: {cpu: '${q}'}, requests: {cpu: 2}}",
 			[]string{"s3cr3t", "", "c", "1", "1"},
-			[]int{4}, "containers[0].resources.requests[cpu]: must be less than or equal to the limit",
+			[]int{4},
+			"containers[0].resources.requests[cpu]: must be less than or equal to the limit",
 		},
 		"two mounts": {
 			containers + "image: '${a}'\n  volumeMounts: [{name: v, mountPath: '/${b}'}, {name: w, mountPath: '/${c}'}]",
 			[]string{"s3cr3t", "c", "c", "1", "1"},
-			[]int{2}, "containers[0].volumeMounts[1].mountPath: Duplicate value",
+			[]int{2},
+			"containers[0].volumeMounts[1].mountPath: Duplicate value",
 		},
 		"a mount with the path of another": {
 			containers + "image: '${a}'\n  volumeMounts: [{name: v, mountPath: '/${b}'}, {name: w, mountPath: /c}]",
 			[]string{"s3cr3t", "c", "c", "1", "1"},
-			[]int{1}, "containers[0].volumeMounts[1].mountPath: Duplicate value",
+			[]int{1},
+			"containers[0].volumeMounts[1].mountPath: Duplicate value",
 		},
 		"an empty subPath": {
 			"parameters: {a: {}}\nvolumeMounts: [{name: v, mountPath: /a, subPath: '${a}'}]",
 			[]string{""},
-			[]int{0}, "volumeMounts[0].subPath: must not be empty",
+			[]int{0},
+			"volumeMounts[0].subPath: must not be empty",
 		},
 		"a label": {
 			"parameters: {a: {}, b: {}}\nlabels: {example.com/a: '${b}', a: '${a}'}",
 			[]string{"s3cr3t", "s3cr3t!"},
-			[]int{1}, "labels[example.com/a]: a valid label must",
+			[]int{1},
+			"labels[example.com/a]: a valid label must",
 		},
 		"a field of the pod": {
 			"parameters: {a: {}}\nlabels: {a: '${a}', b: '${pod.labels.b}'}",
 			[]string{"s3cr3t", "s3cr3t!"},
-			[]int{1}, "labels[b]: a valid label must",
+			[]int{1},
+			"labels[b]: a valid label must",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,4 +227,11 @@ func TestEscapedPlaceholders(t *testing.T) {
 	if len(s.Parameters)+len(s.PodFields) > 0 {
 		t.Errorf("got %v %v, want no parameters", s.Parameters, s.PodFields)
 	}
+}
+
+// A new field of the Kubernetes API changes the golden file. Placeholders must not be allowed where a
+// field identifies an element or controls access to the node.
+func TestPlaceholderFields(t *testing.T) {
+	t.Parallel()
+	compareGolden(t, filepath.Join("testdata", "placeholders.txt"), strings.Join(conf.PlaceholderFields(), "\n")+"\n")
 }

@@ -40,7 +40,7 @@ func TestParse(t *testing.T) {
 		"${a${b}":                      "${a${a}",
 		"${pod.name}":                  "N",
 		"$${pod.name}":                 "${pod.name}",
-		"$${pod.nmae}":                 "${pod.nmae}",
+		"$${pod.nam}":                  "${pod.nam}",
 		"${pod.labels.example.com/x}!": "L!",
 		"${pod.name":                   nil,
 	} {
@@ -59,9 +59,9 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"${pod.nmae}", "${pod.}", "${pod.name.x}", "${pod.labels.}", "${pod.labels.a b}", "${pod.uid}",
+		"${pod.nam}", "${pod.}", "${pod.name.x}", "${pod.labels.}", "${pod.labels.a b}", "${pod.uid}",
 	} {
-		if parsed, err := params.NewScope(declared).Parse(nil, text); err == nil || strings.Contains(err.Error(), "nmae") {
+		if parsed, err := params.NewScope(declared).Parse(nil, text); err == nil || strings.Contains(err.Error(), "pod.nam}") {
 			t.Errorf("%s: got %v, %v; want an error without the text", text, parsed, err)
 		}
 	}
