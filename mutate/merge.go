@@ -217,4 +217,4 @@ func elementKey(e *conf.Element) string               { return e.Name }
 func envFromKey(e *conf.EnvFrom) conf.EnvSource       { return e.EnvSource }
 func pairKey(e *conf.Pair) string                     { return e.Key }
 func tolerationKey(e *conf.Toleration) conf.Tolerated { return e.Tolerated }
-func textKey(e *conf.RawJSON) string                     { return string(e.JSON) }
+func textKey(e *conf.RawJSON) string                  { return string(e.JSON) }
