@@ -135,9 +135,9 @@ func readDirectory(ctx context.Context, kind conf.Kind, path string) (*configDir
 		return nil, err
 	}
 	if kind == conf.ConfigMap {
+		documents = slices.DeleteFunc(documents, func(d conf.Document) bool { return d.BaseOnly })
 		for i := range documents {
 			documents[i].Origin.Kind = conf.ConfigMap
-			documents[i].Files = nil
 		}
 	}
 	return &configDirectory{path: path, documents: documents, selected: make(map[conf.Origin]bool)}, nil
@@ -146,7 +146,7 @@ func readDirectory(ctx context.Context, kind conf.Kind, path string) (*configDir
 // selectFile selects the documents of a file, or all if it is empty. It reports whether there are any.
 func (d *configDirectory) selectFile(file string) (found bool) {
 	for _, document := range d.documents {
-		if file == "" || document.Origin.Name == file {
+		if !document.BaseOnly && (file == "" || document.Origin.Name == file) {
 			d.selected[document.Origin] = true
 			found = true
 		}
@@ -198,8 +198,10 @@ func (d *configDirectory) printValid(set *conf.Set, out io.Writer) {
 	}
 }
 
-// isBase reports whether a document is in a subdirectory. Such a document is only loaded if another inherits from it,
+// isBase reports whether a document is not served itself. Such a document is only loaded if another inherits from it,
 // so its errors explain the rejection of the other.
 func (d *configDirectory) isBase(origin conf.Origin) bool {
-	return !slices.ContainsFunc(d.documents, func(document conf.Document) bool { return document.Origin == origin })
+	return slices.ContainsFunc(d.documents, func(document conf.Document) bool {
+		return document.BaseOnly && document.Origin == origin
+	})
 }

@@ -8,16 +8,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// AppliesTo says which of the pod's own containers get env, envFrom and volumeMounts, by
-// patterns of their names in which `*` stands for any text. A list that is absent or null
-// covers all containers of its kind, an empty one none.
+// AppliesTo selects the containers of the pod that get env, envFrom and volumeMounts, by patterns of their names
+// in which `*` matches any text. A nil list matches all containers of its kind, and an empty list none.
 type AppliesTo struct {
 	Containers     []string `json:"containers,omitempty"`
 	InitContainers []string `json:"initContainers,omitempty"`
 }
 
-// Covers tells whether a received container of that name gets them. A nil AppliesTo covers
-// every container.
+// Covers reports whether a container of the pod is selected. A nil AppliesTo selects all containers.
 func (a *AppliesTo) Covers(init bool, name string) bool {
 	if a == nil {
 		return true
@@ -29,22 +27,20 @@ func (a *AppliesTo) Covers(init bool, name string) bool {
 	return patterns == nil || matchesAny(patterns, name)
 }
 
-// Allows tells whether pods of the namespace may have the sidecar.
+// Allows reports whether the sidecar may be injected into pods of the namespace.
 func (s *Sidecar) Allows(namespace string) bool {
 	return s.AllowedNamespaces == nil || matchesAny(s.AllowedNamespaces, namespace)
 }
 
-// The limits of a list of patterns, since a review matches all of them, and of a pattern and what it
-// matches, which are names of Kubernetes objects.
 const (
-	maxPatterns = 250
-	maxName     = 253
+	maxPatterns = 250 // of a list; a review matches all of them
+	maxName     = 253 // bytes of a pattern, and of the name of a Kubernetes object
 )
 
 func matchesAny(patterns []string, name string) bool {
 	return len(name) <= maxName && slices.ContainsFunc(patterns, func(pattern string) bool {
 		matched, err := path.Match(pattern, name)
-		return err == nil && matched // load takes no pattern with an error
+		return err == nil && matched // patterns with an error were rejected
 	})
 }
 
@@ -56,18 +52,17 @@ func validateAppliesTo(at *field.Path, a *AppliesTo) field.ErrorList {
 	return append(faults, validatePatterns(at.Child("initContainers"), a.InitContainers)...)
 }
 
-// validatePatterns wants names of Kubernetes objects in which some text may be a `*`.
+// validatePatterns requires names of Kubernetes objects that may have `*` in place of any text.
 func validatePatterns(at *field.Path, patterns []string) field.ErrorList {
 	if len(patterns) > maxPatterns {
 		return field.ErrorList{field.TooMany(at, len(patterns), maxPatterns)}
 	}
 	var faults field.ErrorList
 	for i, pattern := range patterns {
-		odd := strings.ContainsFunc(pattern, func(r rune) bool {
-			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-*", r)
-		})
-		if pattern == "" || len(pattern) > maxName || odd {
-			faults = append(faults, field.Invalid(at.Index(i), pattern, "want a name, of lower-case letters, digits and '-', in which '*' stands for any text"))
+		valid := pattern != "" && len(pattern) <= maxName && strings.Trim(pattern, "abcdefghijklmnopqrstuvwxyz0123456789-*") == ""
+		if !valid {
+			faults = append(faults, field.Invalid(at.Index(i), pattern,
+				"must be 1 to 253 lower-case letters, digits, '-' and '*', which matches any text"))
 		}
 	}
 	return faults

@@ -6,16 +6,15 @@ import (
 	"time"
 )
 
-// maxTime is how long the work on one document may take. The other limits keep it far below; this
-// one keeps the documents of others loading where they do not.
+// maxTime bounds the work on one document. The other limits keep the time far below. If they fail, other
+// documents are still loaded.
 const maxTime = 5 * time.Second
 
 var errSlow = fmt.Errorf("takes longer than %v to load", maxTime)
 
-// PanicError is a bug that a document met. The message does not have what the panic was about, since
-// it may quote the document.
+// PanicError is a panic of the code that loads documents. It does not have the value of the panic, which may
+// quote a document.
 type PanicError struct {
-	// Stack is that of the goroutine that panicked.
 	Stack []byte
 }
 
@@ -24,7 +23,7 @@ func (e *PanicError) Error() string {
 	return "internal error: the code that loads it panicked"
 }
 
-// recovered calls work, and returns its error or a *PanicError.
+// recovered calls work and returns its error, or a *PanicError if it panics.
 func recovered(work func() error) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -34,23 +33,23 @@ func recovered(work func() error) (err error) {
 	return work()
 }
 
-// bounded does the work on one document. Neither a panic nor a slow document disturbs the others. Work
-// on a base may be a part of the work on its heir.
-func (l *loading) bounded(work func() error) error {
-	outer := l.begun
-	defer func() { l.begun = outer }()
-	l.begun = time.Now()
+// bounded calls work on one document. It returns an error if the work panics or takes too long. Work on a base
+// may be nested in work on its heir.
+func (l *loader) bounded(work func() error) error {
+	outer := l.started
+	defer func() { l.started = outer }()
+	l.started = time.Now()
 	if err := recovered(work); err != nil {
 		return err
 	}
 	return l.late()
 }
 
-// late returns an error once the current document has taken too long, or the context has ended. Work
-// that depends on the size of the document looks here between its steps.
-func (l *loading) late() error {
-	if time.Since(l.begun) > maxTime {
+// late returns an error if the work on the current document has taken too long, or if the context has ended.
+// Work whose time depends on the size of the document calls it between its steps.
+func (l *loader) late() error {
+	if time.Since(l.started) > maxTime {
 		return errSlow
 	}
-	return l.ended()
+	return l.ctxErr()
 }

@@ -3,60 +3,79 @@ package conf_test
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"testing/synctest"
 	"time"
 
 	"k8s-sidecar-injector/conf"
 )
 
-// opening is a file system that calls a function before it opens a file.
-type opening struct {
-	fs.FS
-	before func(name string)
+// hookedContext calls a function each time that a load checks whether its context has ended.
+type hookedContext struct {
+	context.Context //nolint:containedctx // it is a context itself
+	check           func()
 }
 
-func (o opening) Open(name string) (fs.File, error) {
-	o.before(name)
-	return o.FS.Open(name)
+func (c hookedContext) Err() error {
+	c.check()
+	return c.Context.Err()
 }
 
-// heirs are two files with an heir each, whose bases are in two other files.
-func heirsOf(before func(name string)) []conf.Document {
-	files := opening{fstest.MapFS{"sub/a.yaml": {Data: []byte("name: ba\n")}, "sub/b.yaml": {Data: []byte("name: bb\n")}}, before}
-	return slices.Concat(
-		conf.Split(file("a.yaml", 0), []byte("name: a\ninherits: sub/a.yaml\n"), files),
-		conf.Split(file("b.yaml", 0), []byte("name: b\ninherits: sub/b.yaml\n"), files),
+// loadHooked loads a.yaml and b.yaml. While a load works on the first document, it calls the hook.
+func loadHooked(t *testing.T, previous *conf.Set, mark string, hook func()) (*conf.Set, error) {
+	t.Helper()
+	documents := slices.Concat(
+		documents("a.yaml", "name: a\nserviceAccountName: "+mark+"\n"),
+		documents("b.yaml", "name: b\nserviceAccountName: "+mark+"\n"),
 	)
+	checks := 0
+	return conf.Rules{}.Load(hookedContext{t.Context(), func() {
+		if checks++; checks == 1 {
+			hook()
+		}
+	}}, documents, previous)
 }
 
-// A document that panics is rejected. What it served stays, and others load.
+// A document that panics is rejected. Its last valid version stays in service, and other documents are loaded.
 func TestPanicOfOneDocument(t *testing.T) {
 	t.Parallel()
-	broken := false
-	documents := heirsOf(func(name string) {
-		if broken && name == "sub/a.yaml" {
-			panic("s3cr3t")
-		}
-	})
-	before := conf.Load(documents, nil)
-	broken = true
-	after := conf.Load(documents, before)
-	if got := show(after); !strings.Contains(got, "a:latest from file conf/a.yaml, stale\n") || !strings.Contains(got, "b:latest from file conf/b.yaml\n") ||
-		strings.Contains(got, "s3cr3t") {
-		t.Errorf("got %s", got)
+	before, err := loadHooked(t, nil, "first", func() {})
+	if err != nil {
+		t.Fatal(err)
 	}
+	after, err := loadHooked(t, before, "second", func() { panic("s3cr3t") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := accounts(after), "a=first stale,b=second"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	expect(t, "panic", after.Rejections, []string{"file conf/a.yaml: internal error: the code that loads it panicked"})
 	panicked, ok := errors.AsType[*conf.PanicError](after.Rejections[0].Errors)
 	if !ok || !strings.Contains(string(panicked.Stack), "bounded_test.go") {
 		t.Errorf("got %v", after.Rejections[0].Errors)
 	}
-	broken = false
-	if mended := conf.Load(documents, after); !mended.Equal(before) {
-		t.Errorf("mended: %s", show(mended))
+	if fixed, err := loadHooked(t, after, "second", func() {}); accounts(fixed) != "a=second,b=second" {
+		t.Errorf("fixed: %s, %v", show(fixed), err)
+	}
+}
+
+// A panic outside of the work on a document is an error of the load.
+func TestPanicOfALoad(t *testing.T) {
+	t.Parallel()
+	set, err := conf.Rules{}.Load(hookedContext{t.Context(), func() { panic("s3cr3t") }}, nil, nil)
+	if set == nil || err != nil {
+		t.Fatalf("without documents, there is nothing to check: %v, %v", set, err)
+	}
+	set, err = conf.Rules{}.Load(
+		hookedContext{t.Context(), func() { panic("s3cr3t") }},
+		documents("a.yaml", "name: a\n"),
+		nil,
+	)
+	if _, ok := errors.AsType[*conf.PanicError](err); !ok || set != nil {
+		t.Errorf("got %v, %v", set, err)
 	}
 }
 
@@ -64,39 +83,34 @@ func TestPanicOfOneDocument(t *testing.T) {
 func TestSlowDocument(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		slow := time.Duration(0)
-		documents := heirsOf(func(name string) {
-			if name == "sub/a.yaml" {
-				time.Sleep(slow)
-			}
-		})
-		before := conf.Load(documents, nil)
-		slow = time.Minute
-		after := conf.Load(documents, before)
+		before, _ := loadHooked(t, nil, "first", func() {})
+		after, err := loadHooked(t, before, "second", func() { time.Sleep(time.Minute) })
+		if err != nil {
+			t.Fatal(err)
+		}
 		expect(t, "slow", after.Rejections, []string{"file conf/a.yaml: takes longer than 5s to load"})
 		checkServed(t, before, after)
-		slow = 0
-		if mended := conf.Load(documents, after); !mended.Equal(before) {
-			t.Errorf("mended: %s", show(mended))
+		if fixed, err := loadHooked(t, after, "second", func() {}); accounts(fixed) != "a=second,b=second" {
+			t.Errorf("fixed: %s, %v", show(fixed), err)
 		}
 	})
 }
 
-// A load ends with its context, after the document that it is at.
+// A load ends with its context, after the current document.
 func TestLoadIsCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	var opened []string
-	documents := heirsOf(func(name string) {
-		opened = append(opened, name)
-		cancel()
-	})
-	set, err := conf.Rules{}.Load(ctx, documents, nil)
+	checks := 0
+	var list []conf.Document
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		list = append(list, documents(name+".yaml", "name: "+name+"\n")...)
+	}
+	set, err := conf.Rules{}.Load(hookedContext{ctx, func() { checks++; cancel() }}, list, nil)
 	if set != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, %v", set, err)
 	}
-	if !slices.Equal(opened, []string{"sub/a.yaml"}) {
-		t.Errorf("it opened %v", opened)
+	if checks > 5 {
+		t.Errorf("the load went on for %d checks", checks)
 	}
 	if _, err := new(conf.Set).Try(ctx, "sidecars", "m", inMap("m", "name: m\n")); !errors.Is(err, context.Canceled) {
 		t.Errorf("the trial got %v", err)

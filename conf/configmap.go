@@ -10,12 +10,12 @@ import (
 
 var errBinary = errors.New("is binaryData, which is not read as a definition: put it under data, as UTF-8 text")
 
-// OfConfigMap gives the documents of a ConfigMap, by key. Every key is read as a file would be,
-// whatever its name; one of binaryData is a document that says why it is not read. The result is
-// empty if there is no key. If there are more than 1000 documents, or more than an API server
-// stores, it is one for the ConfigMap as a whole, which says so.
+// OfConfigMap returns the documents of a ConfigMap, by key. Each key of data is read, whatever its name. A key of
+// binaryData is a document with an error. If the ConfigMap has more than 1000 documents, or is larger than an API
+// server accepts, the result is one document with an error for the ConfigMap as a whole. The result is empty if
+// there are no keys.
 func OfConfigMap(configMap *corev1.ConfigMap) []Document {
-	whole := Origin{Kind: ConfigMap, Place: placeOf(configMap.Namespace, configMap.Name)}
+	whole := Origin{Kind: ConfigMap, Root: configMapRoot(configMap.Namespace, configMap.Name)}
 	documents := ofKeys(whole, configMap)
 	switch {
 	case len(documents) > maxDocuments:
@@ -34,20 +34,20 @@ func OfConfigMap(configMap *corev1.ConfigMap) []Document {
 	return documents
 }
 
-// ofKeys stops soon after there are too many documents. It reads the keys in order, so that it always
-// stops at the same one.
+// ofKeys returns the documents of all keys, but stops soon after there are too many. It reads the keys in order,
+// so that it always stops at the same one.
 func ofKeys(origin Origin, configMap *corev1.ConfigMap) []Document {
 	var documents []Document
 	for _, key := range slices.Sorted(maps.Keys(configMap.Data)) {
 		origin.Name = key
-		documents = append(documents, Split(origin, []byte(configMap.Data[key]), nil)...)
+		documents = append(documents, Split(origin, []byte(configMap.Data[key]))...)
 		if len(documents) > maxDocuments {
 			return documents
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(configMap.BinaryData)) {
 		origin.Name = key
-		documents = append(documents, refuse(origin, cut(origin, configMap.BinaryData[key], nil, maxDocuments), errBinary))
+		documents = append(documents, refuse(origin, cut(origin, configMap.BinaryData[key], maxDocuments), errBinary))
 		if len(documents) > maxDocuments {
 			return documents
 		}
@@ -55,7 +55,7 @@ func ofKeys(origin Origin, configMap *corev1.ConfigMap) []Document {
 	return documents
 }
 
-// sizeOf returns the bytes in the keys of data. Those of binaryData are never parsed.
+// sizeOf returns the size of data in bytes. Keys of binaryData are not parsed.
 func sizeOf(configMap *corev1.ConfigMap) int {
 	size := 0
 	for _, value := range configMap.Data {
@@ -64,7 +64,7 @@ func sizeOf(configMap *corev1.ConfigMap) int {
 	return size
 }
 
-// placeOf is the Place in the origins of a ConfigMap.
-func placeOf(namespace, name string) string {
+// configMapRoot returns the root of the origins of a ConfigMap.
+func configMapRoot(namespace, name string) string {
 	return namespace + "/" + name
 }

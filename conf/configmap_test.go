@@ -31,7 +31,8 @@ func TestOfConfigMap(t *testing.T) {
 		t.Fatalf("%d documents, want %d: %v", len(documents), len(want), documents)
 	}
 	for i, d := range documents {
-		if d.Origin.String() != want[i].origin || string(d.Content) != want[i].content || (d.Err != nil) != want[i].bad || d.Files != nil {
+		if d.Origin.String() != want[i].origin || string(d.Content) != want[i].content || (d.Err != nil) != want[i].bad ||
+			d.BaseOnly {
 			t.Errorf("document %d is %s %q, %v; want %+v", i, d.Origin, d.Content, d.Err, want[i])
 		}
 	}

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"k8s-sidecar-injector/conf"
 )
 
-// bombs are documents that are small and expand to a lot, by the error that they are rejected with.
+// bombs returns small documents that expand to large ones, with the expected errors.
 func bombs() map[string]string {
 	list := func(n int, element string) string { return "[" + strings.Repeat(element+",", n) + "]" }
 	power := "name: x\nx0: &a0 [1]\n"
@@ -40,7 +39,7 @@ func bombs() map[string]string {
 	}
 }
 
-// Aliases are counted before they are expanded, in documents of all origins and in manifests.
+// The cost of aliases is known before they are expanded, in documents of all origins and in manifests.
 //
 //nolint:paralleltest // it measures the memory of the whole process
 func TestCostIsKnownBefore(t *testing.T) {
@@ -49,8 +48,8 @@ func TestCostIsKnownBefore(t *testing.T) {
 			"file":      func() string { return show(conf.Load(documents("a.yaml", content), nil)) },
 			"ConfigMap": func() string { return show(conf.Load(inMap("m", content), nil)) },
 			"base": func() string {
-				files := fstest.MapFS{"sub/base.yaml": {Data: []byte(content)}}
-				return show(conf.Load(conf.Split(file("a.yaml", 0), []byte("name: a\ninherits: sub/base.yaml\n"), files), nil))
+				heir := documents("a.yaml", "name: a\ninherits: sub/base.yaml\n")
+				return show(conf.Load(append(heir, baseOnly("sub/base.yaml", content)...), nil))
 			},
 			"trial": func() string {
 				trial := try(t, conf.Load(inMap("other", "name: other\n"), nil), "sidecars", "m", inMap("m", content))
@@ -58,7 +57,7 @@ func TestCostIsKnownBefore(t *testing.T) {
 			},
 			"manifest": func() string {
 				if !strings.Contains(content, "&") {
-					return want // it may be of any size
+					return want // manifests may have any size
 				}
 				_, err := conf.SplitManifests(conf.Origin{Name: "a"}, []byte(content))[0].JSON()
 				return strings.ReplaceAll(fmt.Sprint(err), "its aliases would add more than 8 MiB", "may cost 8 MiB in all")
@@ -76,7 +75,7 @@ func TestCostIsKnownBefore(t *testing.T) {
 	}
 }
 
-// Defaults of parameters are counted before they are written into all their places.
+// The size of defaults is known before they are filled in.
 //
 //nolint:paralleltest // it measures the memory of the whole process
 func TestDefaultsInManyPlaces(t *testing.T) {
@@ -84,7 +83,11 @@ func TestDefaultsInManyPlaces(t *testing.T) {
 		"one text":   `args: ["` + strings.Repeat("${a}", 50_000) + `"]`,
 		"many texts": `args: [` + strings.Repeat(`"${a}",`, 20_000) + `]`,
 	} {
-		content = fmt.Sprintf("name: x\nparameters: {a: {default: %s}}\ncontainers: [{name: c, image: i, %s}]\n", strings.Repeat("v", 16<<10), content)
+		content = fmt.Sprintf(
+			"name: x\nparameters: {a: {default: %s}}\ncontainers: [{name: c, image: i, %s}]\n",
+			strings.Repeat("v", 16<<10),
+			content,
+		)
 		before := allocated()
 		got := show(conf.Load(inMap("m", content), nil))
 		if took := allocated() - before; took > 300<<20 {
@@ -96,7 +99,7 @@ func TestDefaultsInManyPlaces(t *testing.T) {
 	}
 }
 
-// Aliases as people use them cost what they stand for.
+// Aliases as people use them are within the limits.
 func TestUsualAliases(t *testing.T) {
 	t.Parallel()
 	text := "name: x\nenv: &env\n- {name: A, value: b}\ncontainers:\n"
@@ -106,12 +109,16 @@ func TestUsualAliases(t *testing.T) {
 	expect(t, "aliases", conf.Load(documents("a.yaml", text), nil).Rejections, nil)
 }
 
-// The documents of one file share a budget. One that is over it keeps what it served, does not
-// disturb other files, and is loaded as soon as there is room.
+// The documents of one file share a limit. A document that exceeds it is rejected without effect on other files, and
+// is loaded once it is within the limit.
 func TestCostIsShared(t *testing.T) {
 	t.Parallel()
 	document := func(name string, size int) string {
-		return fmt.Sprintf("name: %s\nenv: [{name: A, value: &v %s}, {name: B, value: *v}]\n", name, strings.Repeat("v", size))
+		return fmt.Sprintf(
+			"name: %s\nenv: [{name: A, value: &v %s}, {name: B, value: *v}]\n",
+			name,
+			strings.Repeat("v", size),
+		)
 	}
 	small := document("one", 10) + "---\n" + document("two", 250_000)
 	other := documents("b.yaml", document("other", 100_000))
@@ -119,11 +126,14 @@ func TestCostIsShared(t *testing.T) {
 	expect(t, "before", before.Rejections, nil)
 	heavy := strings.Replace(small, "*v}]", "*v}, "+strings.Repeat("{name: C, value: *v},", 40)+"]", 2)
 	over := conf.Load(append(documents("a.yaml", heavy), other...), before)
-	if got := show(over); !strings.Contains(got, "file conf/a.yaml document 2: the documents of one file or ConfigMap may cost 8 MiB") ||
-		!strings.Contains(got, "stale two:latest") || strings.Contains(got, "b.yaml:") {
+	if got := show(
+		over,
+	); !strings.Contains(got, "file conf/a.yaml document 2: the documents of one file or ConfigMap may cost 8 MiB") ||
+		!strings.Contains(got, "stale two:latest") ||
+		strings.Contains(got, "b.yaml:") {
 		t.Errorf("got %.600s", got)
 	}
-	if mended := conf.Load(append(documents("a.yaml", small), other...), over); !mended.Equal(before) {
-		t.Errorf("mended: %.300s", show(mended))
+	if fixed := conf.Load(append(documents("a.yaml", small), other...), over); !fixed.Equal(before) {
+		t.Errorf("fixed: %.300s", show(fixed))
 	}
 }

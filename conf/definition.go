@@ -7,8 +7,8 @@ import (
 	"k8s-sidecar-injector/conf/podrules"
 )
 
-// definition is the sidecar format as Go types. It serves to check documents only: what is injected
-// is encoded from the document itself, so that nothing is defaulted or lost.
+// definition is the sidecar format as Go types. It is used for validation only. Elements are encoded from the
+// document itself, so that nothing is defaulted or lost.
 type definition struct {
 	podrules.Definition
 
@@ -27,7 +27,7 @@ type containerList struct {
 	init       bool
 }
 
-// containerLists are the four, in the order of the resulting pod.
+// containerLists returns the four lists, in the order of the resulting pod.
 func (d *definition) containerLists() []containerList {
 	return []containerList{
 		{"prependInitContainers", d.PrependInitContainers, true},
@@ -37,11 +37,10 @@ func (d *definition) containerLists() []containerList {
 	}
 }
 
-// tree is a definition, or a part of one, as it was written: JSON values with numbers kept
-// as json.Number. It is never changed once it is parsed.
+// tree is a decoded definition or a part of one, with numbers as json.Number. It is not changed after parsing.
 type tree = map[string]any
 
-// namedLists are the lists whose elements a child replaces by name.
+// namedLists returns the lists whose elements are merged by name.
 func namedLists() []string {
 	return []string{
 		"prependInitContainers", "initContainers", "prependContainers", "containers",
@@ -49,12 +48,12 @@ func namedLists() []string {
 	}
 }
 
-// appendedLists are the lists whose elements have no name: a child's come behind its base's.
+// appendedLists returns the lists that are concatenated, because their elements have no name.
 func appendedLists() []string {
 	return []string{"envFrom", "tolerations", "hostAliases"}
 }
 
-// maps are the objects that a child overlays key by key.
+// overlaidMaps returns the objects that are merged by key.
 func overlaidMaps() []string {
 	return []string{"labels", "annotations", "nodeSelector", "parameters"}
 }

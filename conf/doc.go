@@ -1,17 +1,21 @@
-// Package conf is the sidecar format: how bytes become sidecars.
+// Package conf loads sidecars from their definitions in YAML.
 //
-// A [Document] is one piece of YAML with its [Origin]. [Load] parses documents, resolves what they
-// inherit, validates them with Kubernetes' own code (package podrules), and encodes valid ones into a
-// [Set] of [Sidecar] values, which hold every element as the JSON that a patch needs. An invalid
-// document becomes a [Rejection]; the last valid version of it stays in service.
+// A [Document] is one YAML document with its [Origin]. [Load] makes a [Set] of [Sidecar] values in these steps:
 //
-// A sidecar with parameters keeps its decoded definition. [Sidecar.Render] substitutes the values for
-// one pod in it (package params), and validates and encodes the result as Load does.
+//  1. Parse and validate each document (parse.go). Kubernetes' own code validates the fields of a pod (package
+//     podrules).
+//  2. Assign each ref to its owner (ownership.go).
+//  3. Merge each document with its bases, and validate the result (inherit.go).
+//  4. Encode the elements of valid sidecars as the JSON that a patch needs (encode.go).
+//  5. Reject invalid documents. Their last valid version stays in service (fallback.go).
 //
-// Kubernetes calls an init container with restartPolicy Always a sidecar too. Here a
-// sidecar is our unit of injection, and the other is a "native sidecar".
+// A sidecar with parameters keeps its decoded definition. [Sidecar.Render] substitutes the values for one pod in
+// it (package params), and validates and encodes the result as Load does.
 //
-// The YAML files beside the code are the sample sidecars, see [Samples].
+// Kubernetes also calls an init container with restartPolicy Always a sidecar. Here, a sidecar is our unit of
+// injection, and the other is a "native sidecar".
 //
-// Nothing here watches, serves or looks at pods.
+// The YAML files in this directory are the samples, see [Samples].
+//
+// This package does not watch files, serve requests or process pods.
 package conf

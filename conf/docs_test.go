@@ -8,9 +8,8 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// TestDocs wants every field of the format on its page: those of a definition at the beginning of
-// a line of YAML, those of a parameter in the table about them. That what the page shows is true,
-// the tests of mutate see to.
+// TestDocs requires that the page documents each field: those of a definition at the beginning of a line of YAML,
+// those of a parameter in a table. The tests of package mutate run the examples on the page.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	page := string(readFile(t, "../docs/sidecar-format.md"))

@@ -4,59 +4,71 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"time"
 )
 
-// Document is one piece of YAML with its origin, as a source yields it.
+// Document is one YAML document of a source.
 type Document struct {
 	Origin Origin
-	// Created is the creationTimestamp of the ConfigMap. It is zero for files, and for a ConfigMap that
-	// does not exist yet, which is the youngest.
+	// Created is the creationTimestamp of the ConfigMap. It is zero for files, and for a ConfigMap that does not
+	// exist yet, which counts as the youngest.
 	Created time.Time
-	// Content is the YAML. Nobody changes it after it was handed to Load.
+	// Content is the YAML. It must not be changed after a load.
 	Content []byte
 	// Line is the line of the file or key at which Content begins, from 1.
 	Line int
-	// Err is why the whole file or key could not be read; Content is then empty.
+	// Err is set if the file or key could not be read. Then Content is empty.
 	Err error
-	// Files is where a path in inherits is looked up. Nil means that this origin cannot
-	// inherit by path.
-	Files fs.FS
+	// BaseOnly is true for a document that others can inherit from by the path of its file, but that
+	// is not served. It is loaded only if another document inherits from it.
+	BaseOnly bool
 
-	// names are the refs in content that was rejected unread, as far as they could be found.
+	// names are the refs found in a file or key that was rejected as a whole.
 	names []Ref
 }
 
-// errNoDocument keeps a truncated write from unloading what the file held.
-var errNoDocument = errors.New("holds no document: remove the file or key to remove its sidecars")
+// unchanged reports whether the document has the same origin and content as an earlier one, so that its result
+// can be reused. It is false for a document that could not be read.
+func (d Document) unchanged(earlier Document) bool {
+	return d.Err == nil && d.Origin == earlier.Origin && d.Line == earlier.Line && d.BaseOnly == earlier.BaseOnly &&
+		d.Created.Equal(earlier.Created) && d.sameContent(earlier)
+}
 
-// maxDocuments is how many documents one file or ConfigMap may hold. Somebody's mistake must not
-// cost everybody's reload.
+// sameContent reports whether two documents have the same bytes, or could not be read for the same reason.
+func (d Document) sameContent(other Document) bool {
+	if d.Err != nil && other.Err != nil {
+		return d.Err.Error() == other.Err.Error()
+	}
+	return d.Err == nil && other.Err == nil && bytes.Equal(d.Content, other.Content)
+}
+
+// errNoDocument keeps a truncated write from unloading what the file held.
+var errNoDocument = errors.New("has no document; remove the file or key to remove its sidecars")
+
+// maxDocuments bounds the cost of one file or ConfigMap.
 const maxDocuments = 1000
 
-var errManyDocuments = fmt.Errorf("holds more than %d documents: use several files or ConfigMaps", maxDocuments)
+var errManyDocuments = fmt.Errorf("has more than %d documents; use several files or ConfigMaps", maxDocuments)
 
-// Split cuts the content of one file or key at its `---` and `...` lines. Documents that
-// hold only white space, comments or directives are passed over. When none is left, or when there
-// are more than 1000, the one document returned carries an error. The result is never empty and
-// shares memory with content.
-func Split(origin Origin, content []byte, files fs.FS) []Document {
-	documents := cut(origin, content, files, maxDocuments)
+// Split splits the content of one file or key at its `---` and `...` lines. Documents that have only white space,
+// comments and directives are ignored. If there is no document, or if there are more than 1000, the result is one
+// document with an error. The result is never empty. It shares memory with content.
+func Split(origin Origin, content []byte) []Document {
+	documents := cut(origin, content, maxDocuments)
 	if len(documents) > maxDocuments {
 		return []Document{refuse(origin, documents, errManyDocuments)}
 	}
 	return documents
 }
 
-// SplitManifests is Split for manifests that are no definitions, of which there may be any number.
+// SplitManifests is Split for any number of manifests.
 func SplitManifests(origin Origin, content []byte) []Document {
-	return cut(origin, content, nil, math.MaxInt)
+	return cut(origin, content, math.MaxInt)
 }
 
-// cut stops soon after there are too many documents.
-func cut(origin Origin, content []byte, files fs.FS, limit int) []Document {
+// cut splits content, but stops soon after the limit is exceeded.
+func cut(origin Origin, content []byte, limit int) []Document {
 	var documents []Document
 	add := func(piece []byte, line int) {
 		if blank(piece) {
@@ -64,20 +76,20 @@ func cut(origin Origin, content []byte, files fs.FS, limit int) []Document {
 		}
 		next := origin
 		next.Index = len(documents)
-		documents = append(documents, Document{Origin: next, Content: piece, Line: line, Files: files})
+		documents = append(documents, Document{Origin: next, Content: piece, Line: line})
 	}
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	start, startLine, line := 0, 1, 1
 	for at := 0; at < len(content) && len(documents) <= limit; line++ {
 		end := lineEnd(content, at)
 		switch {
-		case marks(content[at:end], "---"):
+		case isMarker(content[at:end], "---"):
 			add(content[start:at], startLine)
-			// The rest of a `--- text` line belongs to the next document, but the parser takes
-			// no tab at its beginning.
+			// The rest of a `--- text` line belongs to the next document. The parser does not accept a leading
+			// tab.
 			start, startLine = end-len(bytes.TrimLeft(content[at+len("---"):end], " \t")), line
-		case marks(content[at:end], "..."):
-			// The parser reads no further than this, so what follows would be lost.
+		case isMarker(content[at:end], "..."):
+			// The parser ignores content after this line.
 			add(content[start:at], startLine)
 			start, startLine = end, line+1
 		}
@@ -90,14 +102,14 @@ func cut(origin Origin, content []byte, files fs.FS, limit int) []Document {
 	return documents
 }
 
-// Unreadable is the document of a file or key that could not be read at all: everything
-// that it last served stays in service.
+// Unreadable returns the document of a file or key that could not be read. All its last valid sidecars stay in
+// service.
 func Unreadable(origin Origin, err error) Document {
 	return Document{Origin: origin.whole(), Line: 1, Err: err}
 }
 
-// refuse returns the one document in place of all those of a file, a key or a ConfigMap that is
-// rejected as a whole. It keeps the names in them, up to 1000.
+// refuse returns the one document of a file, key or ConfigMap that is rejected as a whole. It has the names found
+// in the documents, up to 1000.
 func refuse(origin Origin, documents []Document, err error) Document {
 	whole := Unreadable(origin, err)
 	for _, d := range documents {
@@ -110,7 +122,7 @@ func refuse(origin Origin, documents []Document, err error) Document {
 	return whole
 }
 
-// lineEnd is the offset behind the line that begins at the given offset.
+// lineEnd returns the end of the line that begins at an offset.
 func lineEnd(content []byte, at int) int {
 	if n := bytes.IndexByte(content[at:], '\n'); n >= 0 {
 		return at + n + 1
@@ -118,14 +130,13 @@ func lineEnd(content []byte, at int) int {
 	return len(content)
 }
 
-// marks tells a `---` or `...` line from text that only begins so (YAML 1.2, sections 9.1.2
-// and 9.1.3).
-func marks(line []byte, mark string) bool {
+// isMarker reports whether the line is the marker `---` or `...` (YAML 1.2, sections 9.1.2 and 9.1.3).
+func isMarker(line []byte, mark string) bool {
 	rest, found := bytes.CutPrefix(line, []byte(mark))
 	return found && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r\n"), rest[0]) >= 0)
 }
 
-// blank tells a piece that holds nothing but white space, comments and directives.
+// blank reports whether the content has only white space, comments and directives.
 func blank(piece []byte) bool {
 	for line := range bytes.Lines(piece) {
 		line = bytes.TrimSpace(line)

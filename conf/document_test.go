@@ -37,7 +37,7 @@ func TestSplit(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var got []piece
-			for i, d := range conf.Split(file("a.yaml", 0), []byte(c.content), nil) {
+			for i, d := range conf.Split(file("a.yaml", 0), []byte(c.content)) {
 				got = append(got, piece{string(d.Content), d.Line})
 				if d.Err != nil || d.Origin != file("a.yaml", i) {
 					t.Errorf("document %d is %+v", i, d)
@@ -53,7 +53,7 @@ func TestSplit(t *testing.T) {
 func TestSplitNothing(t *testing.T) {
 	t.Parallel()
 	for _, content := range []string{"", "\n", " \t\r\n", "---", "# c\n---\n...\n", "\ufeff", "%YAML 1.2\n"} {
-		got := conf.Split(file("a.yaml", 0), []byte(content), nil)
+		got := conf.Split(file("a.yaml", 0), []byte(content))
 		if len(got) != 1 || got[0].Err == nil || got[0].Content != nil || got[0].Origin != file("a.yaml", 0) {
 			t.Errorf("%q gives %+v", content, got)
 		}
@@ -104,40 +104,44 @@ func TestDocumentsErrors(t *testing.T) {
 	}
 }
 
-// A path must not leave the directory by a symlink either: the file system given is what
-// forbids it, and its error is shown.
-func TestInheritThroughSymlink(t *testing.T) {
+// A directory that cannot be read is the base of each document that inherits from a file below it.
+func TestInheritFromAnUnreadableDirectory(t *testing.T) {
 	t.Parallel()
-	outside, dir := t.TempDir(), t.TempDir()
-	if err := os.WriteFile(outside+"/base.yaml", []byte("name: base\n"), 0o600); err != nil {
-		t.Fatal(err)
+	sub := conf.Unreadable(file("sub", 0), errors.New("permission denied"))
+	sub.BaseOnly = true
+	unused := conf.Unreadable(file("unused", 0), errors.New("permission denied"))
+	unused.BaseOnly = true
+	heir := documents("a.yaml", "name: x\ninherits: sub/deeper/base.yaml\n")
+	expect(t, "unreadable", conf.Load(append(heir, sub, unused), nil).Rejections, []string{
+		`file conf/a.yaml:2: inherits: Invalid value: its base "sub/deeper/base.yaml" (file conf/sub) is rejected`,
+		"file conf/sub: permission denied",
+	})
+}
+
+// A base-only document is neither served nor validated unless another document inherits from it.
+func TestUnusedBase(t *testing.T) {
+	t.Parallel()
+	set := conf.Load(slices.Concat(
+		documents("a.yaml", "name: a\n"),
+		baseOnly("sub/valid.yaml", "name: a\n---\nname: b\n"),
+		baseOnly("sub/invalid.yaml", "nonsense: 1\n"),
+	), nil)
+	if got, want := show(set), "a:latest from file conf/a.yaml\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
-	if err := os.Symlink(outside, dir+"/sub"); err != nil {
-		t.Fatal(err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = root.Close() })
-	content := []byte("name: x\ninherits: sub/base.yaml\n")
-	set := conf.Load(conf.Split(file("a.yaml", 0), content, root.FS()), nil)
-	want := `file conf/a.yaml:2: inherits: Invalid value: cannot read the file: ` +
-		`openat sub/base.yaml: path escapes from parent`
-	if len(set.Rejections) != 1 || set.Rejections[0].Errors.Error() != want {
-		t.Errorf("got %v\nwant %s", set.Rejections, want)
-	}
+	byRef := conf.Load(append(documents("a.yaml", "name: a\ninherits: b\n"), baseOnly("sub/b.yaml", "name: b\n")...), nil)
+	expect(t, "by ref", byRef.Rejections, []string{"no sidecar b:latest is defined"})
 }
 
 func TestOrigin(t *testing.T) {
 	t.Parallel()
 	sorted := []conf.Origin{
-		{Kind: conf.File, Place: "conf/", Name: "a.yaml"},
-		{Kind: conf.File, Place: "conf/", Name: "a.yaml", Index: 1},
-		{Kind: conf.File, Place: "conf/", Name: "b.yaml"},
-		{Kind: conf.File, Place: "d", Name: "a.yaml"},
-		{Kind: conf.ConfigMap, Place: "a/b", Name: "c", Index: 9},
-		{Kind: conf.ConfigMap, Place: "a/c", Name: "a.yaml"},
+		{Kind: conf.File, Root: "conf/", Name: "a.yaml"},
+		{Kind: conf.File, Root: "conf/", Name: "a.yaml", Index: 1},
+		{Kind: conf.File, Root: "conf/", Name: "b.yaml"},
+		{Kind: conf.File, Root: "d", Name: "a.yaml"},
+		{Kind: conf.ConfigMap, Root: "a/b", Name: "c", Index: 9},
+		{Kind: conf.ConfigMap, Root: "a/c", Name: "a.yaml"},
 	}
 	texts := []string{
 		"file conf/a.yaml", "file conf/a.yaml document 2", "file conf/b.yaml", "file d/a.yaml",

@@ -13,23 +13,28 @@ import (
 // Error is one fault of one document.
 type Error struct {
 	Origin Origin
-	// Line is the line of the file or key, from 1; 0 when it is not known.
+	// Line is the line in the file or key, from 1. It is 0 if the line is not known.
 	Line int
-	// Err says what is wrong; it begins with the field path where there is one.
+	// Err is the fault. Its message begins with the field path, if there is one.
 	Err error
 }
 
-// Error gives `file conf/logger.yaml:14: containers[1].imagePullPolicy: …`, in one line
-// whatever keys and file names have in them.
+// Error returns `file conf/logger.yaml:14: containers[1].imagePullPolicy: …` in one line. Characters of keys and
+// file names that are not printable are replaced.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s:%d: %v", e.Origin.text(), e.Line, e.Err)
+	text := fmt.Sprintf("%s:%d: %v", e.Origin.fileString(), e.Line, e.Err)
 	if e.Line == 0 {
 		text = fmt.Sprintf("%s: %v", e.Origin, e.Err)
 	}
 	return printable(text)
 }
 
-// printable shows in the place of each character that cannot be seen that there is one.
+// Unwrap returns the fault without its position.
+func (e *Error) Unwrap() error {
+	return e.Err
+}
+
+// printable replaces each character that is not printable.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -39,13 +44,11 @@ func printable(text string) string {
 	}, text)
 }
 
-// Unwrap gives what is wrong, without the place.
-func (e *Error) Unwrap() error {
-	return e.Err
+// joined returns a multierror that is formatted in one line. Each log event must be one line.
+func joined(errs []error) *multierror.Error {
+	return &multierror.Error{Errors: errs, ErrorFormat: oneLine}
 }
 
-// oneLine is how a multierror of this package prints: one event per line is a promise of
-// the log, and go-multierror's own format has several lines.
 func oneLine(errs []error) string {
 	texts := make([]string, len(errs))
 	for i, err := range errs {
@@ -54,18 +57,13 @@ func oneLine(errs []error) string {
 	return strings.Join(texts, "; ")
 }
 
-func joined(errs []error) *multierror.Error {
-	return &multierror.Error{Errors: errs, ErrorFormat: oneLine}
-}
-
-// mostFaults is how many faults of one document are reported, and mostPath how long a field
-// path may be: a wrong file must not become a log line of megabytes.
+// These limits bound the log line of a rejected document.
 const (
-	mostFaults = 50
-	mostPath   = 300
+	mostFaults = 50  // faults that are reported
+	mostPath   = 300 // bytes of a field path
 )
 
-// findings are faults of one document, the first of them and how many more there are.
+// findings are the faults of one document: the first ones, and the number of the others.
 type findings struct {
 	first field.ErrorList
 	more  int
@@ -73,15 +71,53 @@ type findings struct {
 
 func (f *findings) add(faults ...*field.Error) {
 	for _, fault := range faults {
-		if len(f.first) == mostFaults {
-			f.more++
-			continue
+		if !f.skip() {
+			f.first = append(f.first, fault)
 		}
-		f.first = append(f.first, fault)
 	}
 }
 
-// sortFaults gives faults that were found in the random order of a map a stable one.
+// skip counts a fault, and reports that it need not be added, if there are enough faults. Callers use it before
+// they format a long field path.
+func (f *findings) skip() bool {
+	if len(f.first) < mostFaults {
+		return false
+	}
+	f.more++
+	return true
+}
+
+// sortFaults sorts faults that were found in a map by field.
 func sortFaults(faults field.ErrorList) {
 	slices.SortStableFunc(faults, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
+}
+
+// unlessBelow drops the faults that follow from a known one: faults at or below its field, and faults of an
+// object that lacks a member because the member is invalid.
+func unlessBelow(known, more field.ErrorList) field.ErrorList {
+	var kept field.ErrorList
+	for _, fault := range more {
+		mayMiss := fault.Type == field.ErrorTypeRequired || fault.Type == field.ErrorTypeInvalid
+		missing := mayMiss && above(known, fault.Field)
+		if !missing && !below(known, fault.Field) {
+			kept = append(kept, fault)
+		}
+	}
+	return kept
+}
+
+func above(known field.ErrorList, path string) bool {
+	return slices.ContainsFunc(known, func(fault *field.Error) bool {
+		return len(fault.Field) > len(path) && below(field.ErrorList{{Field: path}}, fault.Field)
+	})
+}
+
+func below(known field.ErrorList, path string) bool {
+	for _, fault := range known {
+		rest, found := strings.CutPrefix(path, fault.Field)
+		if found && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
 }

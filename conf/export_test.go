@@ -8,18 +8,18 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Format is the Go type of a sidecar definition.
+// Format returns the Go type of a sidecar definition.
 func Format() reflect.Type {
 	return reflect.TypeFor[definition]()
 }
 
-// ScanName is the name that is found in a document that cannot be decoded.
+// ScanName returns the name in a document that cannot be decoded.
 func ScanName(content []byte) Ref {
 	return scanName(content)
 }
 
-// Trees tells the identity of what each document was parsed to. It is equal in two sets
-// only where the second took over the work of the first.
+// Trees returns the identity of the result of parsing each document. It is equal in two sets if the second load
+// reused the result.
 func Trees(s *Set) map[Origin]uintptr {
 	trees := make(map[Origin]uintptr, len(s.parsed))
 	for origin, p := range s.parsed {

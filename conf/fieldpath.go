@@ -6,9 +6,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// A key of a document may be a value: `{name: PW, value:s3cr3t}`, with no space behind the colon, has
-// the key `value:s3cr3t`. Field paths therefore mark each key that does not look like a name, and
-// errors show such a key as a question mark.
+// A key of a document may be a secret: `{name: PW, value:s3cr3t}`, without a space after the colon, has the key
+// `value:s3cr3t`. Therefore field paths mark each key that does not look like a name, and errors show a question
+// mark for it.
 const (
 	keyMark   = "\x01"
 	hiddenKey = "?"
@@ -16,40 +16,26 @@ const (
 	mostKey = 317
 )
 
-// child is path.Child for any key. It also works at the root.
+// child is path.Child for a key of the document. The path may be nil.
 func child(path *field.Path, key string) *field.Path {
-	if path == nil {
-		return field.NewPath(pathKey(key))
-	}
 	return path.Child(pathKey(key))
 }
 
-// keyPath is child for a key that may be hidden whatever it looks like. One without a value, as in
-// `{name: PW, s3cr3t}`, is no field.
+// keyPath is child for a key that is always marked if hidden is set. A key without a value, as in
+// `{name: PW, s3cr3t}`, is not a field.
 func keyPath(path *field.Path, key string, hidden bool) *field.Path {
-	if !hidden {
-		return child(path, key)
+	if hidden {
+		return path.Child(markedKey(key))
 	}
-	if path == nil {
-		return field.NewPath(markedKey(key))
-	}
-	return path.Child(markedKey(key))
+	return child(path, key)
 }
 
-// member is path.Key for any key.
+// member is path.Key for a key of the document.
 func member(path *field.Path, key string) *field.Path {
 	return path.Key(pathKey(key))
 }
 
-// index is path.Index that also works at the root.
-func index(path *field.Path, i int) *field.Path {
-	if path == nil {
-		return field.NewPath("").Index(i)
-	}
-	return path.Index(i)
-}
-
-// pathKey is a key as a part of a field path.
+// pathKey returns a key as a part of a field path.
 func pathKey(key string) string {
 	if looksLikeName(key) {
 		return key
@@ -61,15 +47,14 @@ func markedKey(key string) string {
 	return keyMark + strings.ReplaceAll(key, keyMark, "") + keyMark
 }
 
-// looksLikeName reports whether the key may be that of a label or annotation, or a field's name.
+// looksLikeName reports whether the key may be a field, a label or an annotation.
 func looksLikeName(key string) bool {
 	return key != "" && len(key) <= mostKey && !strings.ContainsFunc(key, func(r rune) bool {
 		return !alphanumeric(r) && !strings.ContainsRune("-_./", r)
 	})
 }
 
-// looksLikeField reports whether the key may be a misspelled field. No field has a digit, and many
-// secrets do.
+// looksLikeField reports whether the key may be a misspelled field. No field has a digit, but many secrets do.
 func looksLikeField(key string) bool {
 	return key != "" && len(key) <= 63 && !strings.ContainsFunc(key, func(r rune) bool {
 		return !alphanumeric(r) && r != '-' && r != '_' || r >= '0' && r <= '9'
@@ -80,8 +65,8 @@ func alphanumeric(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
-// withoutValue returns the fault without the value that it is about, and with a field path that can
-// be shown. Errors may reach logs and other users than the author.
+// withoutValue returns the fault without its value, and with a field path that can be shown. Errors may reach
+// logs and users other than the author.
 func withoutValue(fault *field.Error) *field.Error {
 	shown := *fault
 	shown.BadValue = field.OmitValueType{}
@@ -89,7 +74,7 @@ func withoutValue(fault *field.Error) *field.Error {
 	return &shown
 }
 
-// shownPath hides the marked keys of a path, and clips it.
+// shownPath hides the marked keys of a path, and truncates it.
 func shownPath(path string) string {
 	var shown strings.Builder
 	for i, part := range strings.Split(path, keyMark) {
@@ -101,7 +86,7 @@ func shownPath(path string) string {
 	return clipped(shown.String())
 }
 
-// clipped is a text of at most mostPath bytes and an ellipsis.
+// clipped truncates a text to mostPath bytes and an ellipsis.
 func clipped(text string) string {
 	if len(text) <= mostPath {
 		return text
@@ -109,7 +94,7 @@ func clipped(text string) string {
 	return strings.ToValidUTF8(text[:mostPath], "") + "..."
 }
 
-// afterKey takes a key off the front of a field path: `limits[nvidia.com/gpu]`.
+// afterKey removes a key from the front of a field path, in either form: `.limits` or `[nvidia.com/gpu]`.
 func afterKey(path, key string) (rest string, found bool) {
 	for _, spelling := range []string{key, markedKey(key)} {
 		if inner, bracketed := strings.CutPrefix(path, "["); bracketed {

@@ -5,18 +5,16 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"testing/fstest"
 
 	"k8s-sidecar-injector/conf"
 )
 
-// loadFile loads one file of testdata as if it stood alone in the directory conf.
+// loadFile loads one file of testdata as the only file of the directory conf.
 func loadFile(t *testing.T, path string) *conf.Set {
 	t.Helper()
 	name := filepath.Base(path)
 	content := readFile(t, path)
-	files := fstest.MapFS{name: {Data: content}}
-	return conf.Load(conf.Split(file(name, 0), content, files), nil)
+	return conf.Load(conf.Split(file(name, 0), content), nil)
 }
 
 // To add a rule, add testdata/invalid/<rule>.yaml and run go test ./conf -update.
@@ -52,7 +50,7 @@ func TestValid(t *testing.T) {
 	}
 }
 
-// checkJSON wants every element to be one JSON object that bears its name.
+// checkJSON requires that each element is a JSON object with its name.
 func checkJSON(t *testing.T, set *conf.Set) {
 	t.Helper()
 	for _, s := range set.Sidecars {

@@ -15,7 +15,7 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// FuzzLoad takes a txtar archive of files as TestLoad does, without the numbers of loads.
+// FuzzLoad loads a txtar archive like those of TestLoad, without the number of the load.
 func FuzzLoad(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, input []byte) {
@@ -36,12 +36,12 @@ func FuzzLoad(f *testing.F) {
 		slices.Reverse(cut)
 		checkSame(t, "reloaded in another order", reloaded, conf.Load(cut, set))
 		if len(set.Rejections) == 0 {
-			checkSame(t, "mended", set, conf.Load(documents, reloaded))
+			checkSame(t, "fixed", set, conf.Load(documents, reloaded))
 		}
 	})
 }
 
-// addSeeds adds the first load of each archive and every single file of testdata.
+// addSeeds adds the first load of each archive, and each YAML file of testdata.
 func addSeeds(f *testing.F) {
 	f.Helper()
 	archives, err := filepath.Glob(filepath.Join("testdata", "load", "*.txtar"))
@@ -74,8 +74,8 @@ func addSeeds(f *testing.F) {
 	}
 }
 
-// fuzzed makes documents of an archive. What is no archive is one file, and of two
-// documents with one origin the first counts: a directory has one of each.
+// fuzzed returns the documents of an archive, or of one file if the input is not an archive. Documents with the same
+// origin as an earlier one are dropped.
 func fuzzed(input []byte) []conf.Document {
 	// Not txtar.Parse: it panics on `-- --`.
 	marks := regexp.MustCompile(`(?m)^-- (\S.*) --\n`).FindAllSubmatchIndex(input, -1)
@@ -98,8 +98,7 @@ func fuzzed(input []byte) []conf.Document {
 	})
 }
 
-// truncated cuts the content of every other document in the middle, and makes every fifth
-// unreadable.
+// truncated returns the documents with half of the content of every other document, and an error in every fifth.
 func truncated(documents []conf.Document) []conf.Document {
 	cut := slices.Clone(documents)
 	for i := range cut {
@@ -116,7 +115,7 @@ func truncated(documents []conf.Document) []conf.Document {
 func checkSame(t *testing.T, what string, want, got *conf.Set) {
 	t.Helper()
 	if diff := cmp.Diff(show(want), show(got)); diff != "" || !want.Equal(got) {
-		t.Errorf("%s, the set is another:\n%s", what, diff)
+		t.Errorf("%s, the set differs:\n%s", what, diff)
 	}
 }
 
@@ -127,14 +126,14 @@ func checkRejections(t *testing.T, set *conf.Set) {
 			t.Errorf("%s panicked: %s", r.Origin, panicked.Stack)
 		}
 		if r.Errors.Len() == 0 {
-			t.Errorf("%s was rejected for nothing", r.Origin)
+			t.Errorf("%s was rejected without a fault", r.Origin)
 		}
 		for _, err := range r.Errors.Errors {
 			fault, ok := errors.AsType[*conf.Error](err)
 			whole := r.Origin
 			whole.Index = 0
 			if !ok || fault.Origin != r.Origin || !strings.HasPrefix(err.Error(), whole.String()) {
-				t.Errorf("%s: the error does not name it: %v", r.Origin, err)
+				t.Errorf("%s: the error does not have the origin: %v", r.Origin, err)
 			}
 		}
 		if strings.Contains(r.Errors.Error(), "\n") {
@@ -143,7 +142,7 @@ func checkRejections(t *testing.T, set *conf.Set) {
 	}
 }
 
-// checkServed wants that what is stale was served before as it is now, and is listed once.
+// checkServed requires that each stale sidecar was served before, and that one rejection lists it.
 func checkServed(t *testing.T, before, after *conf.Set) {
 	t.Helper()
 	listed := make(map[conf.Ref]int)

@@ -36,8 +36,8 @@ func compareGolden(t *testing.T, path, got string) {
 	}
 }
 
-// inputs lists the files with the ending, and fails where a golden file is missing or has no
-// input. Inputs that hold what they want themselves have no golden files.
+// inputs returns the names of the files with an extension, without it. The test fails if a golden file is missing or
+// has no input. Inputs that have the expected result themselves have no golden files.
 func inputs(t *testing.T, dir, ending, golden string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -56,12 +56,16 @@ func inputs(t *testing.T, dir, ending, golden string) []string {
 		t.Errorf("%s has files that are neither %q nor %q", dir, ending, golden)
 	}
 	if golden != "" && !*update && !slices.Equal(names[ending], names[golden]) {
-		t.Errorf("%s: inputs and golden files are not pairs (-inputs +golden):\n%s", dir, cmp.Diff(names[ending], names[golden]))
+		t.Errorf(
+			"%s: inputs and golden files are not pairs (-inputs +golden):\n%s",
+			dir,
+			cmp.Diff(names[ending], names[golden]),
+		)
 	}
 	return names[ending]
 }
 
-// show writes down all that a set promises to its users.
+// show formats the public content of a set.
 func show(set *conf.Set) string {
 	var text strings.Builder
 	for _, s := range set.Sidecars {
@@ -94,7 +98,12 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 	showEnv(text, "  env", s.Env)
 	showEnvFrom(text, "  envFrom", s.EnvFrom)
 	if s.AppliesTo != nil {
-		fmt.Fprintf(text, "  appliesTo containers %q, initContainers %q\n", s.AppliesTo.Containers, s.AppliesTo.InitContainers)
+		fmt.Fprintf(
+			text,
+			"  appliesTo containers %q, initContainers %q\n",
+			s.AppliesTo.Containers,
+			s.AppliesTo.InitContainers,
+		)
 	}
 	showPod(text, s)
 }
@@ -126,7 +135,17 @@ func showPod(text *strings.Builder, s *conf.Sidecar) {
 		}
 	}
 	for _, p := range s.Parameters {
-		fmt.Fprintf(text, "  parameter %s %s from %q, pattern %q, enum %q, min %q, max %q", p.Name, p.Type, p.From, p.Pattern, p.Enum, p.Min, p.Max)
+		fmt.Fprintf(
+			text,
+			"  parameter %s %s from %q, pattern %q, enum %q, min %q, max %q",
+			p.Name,
+			p.Type,
+			p.From,
+			p.Pattern,
+			p.Enum,
+			p.Min,
+			p.Max,
+		)
 		if p.Default != nil {
 			fmt.Fprintf(text, ", default %q", *p.Default)
 		}
@@ -188,14 +207,23 @@ func showMounts(text *strings.Builder, what string, list []conf.Mount) {
 	}
 }
 
-// documents splits one file of the directory conf.
+// documents returns the documents of a file in the directory conf.
 func documents(name, content string) []conf.Document {
-	return conf.Split(file(name, 0), []byte(content), nil)
+	return conf.Split(file(name, 0), []byte(content))
 }
 
-// file is the origin of a document in the directory conf; its index counts from 0.
+// baseOnly returns the documents of a file that is not served.
+func baseOnly(name, content string) []conf.Document {
+	list := documents(name, content)
+	for i := range list {
+		list[i].BaseOnly = true
+	}
+	return list
+}
+
+// file returns the origin of a document in the directory conf.
 func file(name string, index int) conf.Origin {
-	return conf.Origin{Kind: conf.File, Place: "conf", Name: name, Index: index}
+	return conf.Origin{Kind: conf.File, Root: "conf", Name: name, Index: index}
 }
 
 func readFile(t *testing.T, path string) []byte {

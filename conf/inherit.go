@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -12,36 +11,34 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// maxDepth is the length of the longest chain of bases. With maxInherited, which is how many bytes
-// of JSON the documents of one file or ConfigMap may inherit in all, it keeps what a load makes in
-// proportion to what it reads: a large base can have many heirs.
+// A base may have many heirs. These limits keep the memory of a load proportional to its input.
 const (
-	maxDepth     = 100
-	maxInherited = 4 << 20
+	maxDepth     = 100     // bases in a chain
+	maxInherited = 4 << 20 // bytes of JSON that the documents of one file or ConfigMap inherit in all
 )
 
-// flattened is a document together with all that it inherits.
+// flattened is a document merged with its chain of bases.
 type flattened struct {
-	tree  tree
-	size  int    // in bytes of JSON, with what was replaced
-	depth int    // the number of bases, one below the other
-	err   *Error // why there is none
-	power power
-	// unconsented says that the document may not need that power.
-	unconsented []error
+	tree     tree
+	size     int    // in bytes of JSON, with overridden values
+	depth    int    // number of bases in the chain
+	err      *Error // why inheritance failed
+	security podSecurity
+	// levelFaults is set if the source of the document may not use the level.
+	levelFaults []error
 }
 
-// link leads from a document to its base. It has neither where nothing is inherited.
+// link is the result of resolving inherits. Both fields are nil if the document inherits nothing.
 type link struct {
 	base *parsed
 	err  error
 }
 
-// flatten resolves what the document inherits, base first.
-func (l *loading) flatten(p *parsed) flattened {
+// flatten merges the document with its bases. Each document of the chain is flattened once.
+func (l *loader) flatten(p *parsed) flattened {
 	chain, ring := l.follow(p)
 	for _, member := range ring {
-		l.flat[member] = member.broken("a cycle: " + cycle(ring))
+		l.flat[member] = member.inheritsFault("a cycle: " + formatCycle(ring))
 	}
 	for _, heir := range slices.Backward(chain) {
 		l.flat[heir] = l.flattenOver(heir, l.links[heir])
@@ -49,9 +46,9 @@ func (l *loading) flatten(p *parsed) flattened {
 	return l.flat[p]
 }
 
-// follow gives the documents of the chain that begins with one, as far as they are not flattened
-// yet, and apart from them the cycle that they may end in.
-func (l *loading) follow(p *parsed) (chain, ring []*parsed) {
+// follow returns the chain of documents that starts with p, up to the first one that is flattened already. If
+// the chain ends in a cycle, its members are returned apart.
+func (l *loader) follow(p *parsed) (chain, ring []*parsed) {
 	for p != nil {
 		if _, done := l.flat[p]; done {
 			break
@@ -71,63 +68,60 @@ func (l *loading) follow(p *parsed) (chain, ring []*parsed) {
 	return chain, nil
 }
 
-// flattenOver lays a document over its base, which is flattened already.
-func (l *loading) flattenOver(p *parsed, to link) flattened {
+// flattenOver merges a document with its base, which is flattened already.
+func (l *loader) flattenOver(p *parsed, to link) flattened {
 	if to.err != nil {
-		return p.broken(to.err.Error())
+		return p.inheritsFault(to.err.Error())
 	}
 	if to.base == nil {
-		return flattened{tree: p.tree, size: p.size, power: p.power, unconsented: l.unconsented(p, p.power)}
+		return flattened{tree: p.tree, size: p.size, security: p.security, levelFaults: l.levelFaults(p, p.security)}
 	}
-	under := l.flat[to.base]
-	if len(l.wrong(to.base)) > 0 {
-		return p.broken(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, to.base.document.Origin))
+	base := l.flat[to.base]
+	if len(l.faults(to.base)) > 0 {
+		return p.inheritsFault(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, to.base.document.Origin))
 	}
 	if len(p.faults) > 0 {
 		return flattened{}
 	}
-	if why := l.overLimit(p, under); why != "" {
-		return p.broken(why)
+	if err := l.chargeInherited(p, base); err != nil {
+		return p.inheritsFault(err.Error())
 	}
-	merged := merge(under.tree, p.tree)
-	flat := flattened{tree: merged, size: under.size + p.size, depth: under.depth + 1}
-	d, err := l.checkMerged(p, merged, flat.size)
+	flat := flattened{tree: merge(base.tree, p.tree), size: base.size + p.size, depth: base.depth + 1}
+	d, err := l.validateMerged(p, flat)
 	if err != nil {
 		flat.err = err
 		return flat
 	}
-	flat.power = l.powerOf(d)
-	flat.unconsented = l.unconsented(p, flat.power)
+	flat.security = l.evaluate(d)
+	flat.levelFaults = l.levelFaults(p, flat.security)
 	return flat
 }
 
-// overLimit tells why a document may not inherit that much, before any work is done for it. What
-// it may is counted.
-func (l *loading) overLimit(p *parsed, under flattened) string {
-	if under.depth == maxDepth {
-		return fmt.Sprintf("the chain is longer than %d bases: inherit from one that is nearer to its end", maxDepth)
+// chargeInherited checks the limits of inheritance before the merge.
+func (l *loader) chargeInherited(p *parsed, base flattened) error {
+	if base.depth == maxDepth {
+		return fmt.Errorf("the chain has more than %d bases; inherit from a base with fewer bases", maxDepth)
 	}
-	holder := p.document.Origin.holder()
-	if l.inherited[holder]+under.size > maxInherited {
-		return fmt.Sprintf("the documents of one file or ConfigMap may inherit %d MiB in all, and this is more: "+
+	used := l.usageOf(p)
+	if used.inherited+base.size > maxInherited {
+		return fmt.Errorf("the documents of one file or ConfigMap may inherit %d MiB in all, and this is more; "+
 			"make the base smaller, or use several files or ConfigMaps", maxInherited>>20)
 	}
-	l.inherited[holder] += under.size
-	return ""
+	used.inherited += base.size
+	return nil
 }
 
-// broken is the result for a document whose inherits cannot be followed.
-func (p *parsed) broken(why string) flattened {
-	fault := field.Invalid(field.NewPath("inherits"), field.OmitValueType{}, why)
+// inheritsFault returns the result for a document whose inherits cannot be resolved.
+func (p *parsed) inheritsFault(detail string) flattened {
+	fault := field.Invalid(field.NewPath("inherits"), field.OmitValueType{}, detail)
 	return flattened{err: &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: fault}}
 }
 
-// checkMerged finds what only the combination of base and child has: two lists that now
-// share a name, or two mounts a path, and what is wrong where a parameter of one stands in the
-// other. It gives the combination as Go types.
-func (l *loading) checkMerged(p *parsed, merged tree, size int) (*definition, *Error) {
+// validateMerged reports the faults that neither the base nor the child has alone, such as a container name in
+// two lists. It returns the merged definition.
+func (l *loader) validateMerged(p *parsed, flat flattened) (*definition, *Error) {
 	heir := &parsed{document: p.document}
-	d, faults, err := mergedFaults(merged, func() bool { return l.affordTry(heir, size) })
+	d, faults, err := mergedFaults(flat.tree, func() bool { return l.affordTry(heir, flat.size) })
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}
@@ -155,8 +149,8 @@ func mergedFaults(merged tree, affordable func() bool) (*definition, field.Error
 	return d, append(faults, found...), err
 }
 
-// base finds the document that inherits names.
-func (l *loading) base(p *parsed) (*parsed, error) {
+// base returns the document that inherits refers to.
+func (l *loader) base(p *parsed) (*parsed, error) {
 	if isPath(p.inherits) {
 		return l.baseByPath(p)
 	}
@@ -167,144 +161,74 @@ func (l *loading) base(p *parsed) (*parsed, error) {
 	if base := l.byRef[ref]; base != nil {
 		return base, nil
 	}
-	if l.nameless {
-		return nil, fmt.Errorf("no sidecar %s is defined, as far as names can be read", ref)
+	if l.unnamed {
+		return nil, fmt.Errorf("no sidecar %s is defined; the names of some documents cannot be read", ref)
 	}
 	return nil, fmt.Errorf("no sidecar %s is defined", ref)
 }
 
-// isPath tells a path from a ref by its ending.
+// isPath reports whether inherits is a path. Otherwise, it is a ref.
 func isPath(inherits string) bool {
 	return strings.HasSuffix(inherits, ".yaml") || strings.HasSuffix(inherits, ".yml")
 }
 
-// baseByPath finds a file by its path relative to the one that inherits. A file that is not
-// among the documents, because it is in a subdirectory, is read here.
-func (l *loading) baseByPath(p *parsed) (*parsed, error) {
-	document := p.document
-	if document.Files == nil {
-		return nil, fmt.Errorf("a %s inherits by ref only, not by path", kindName(document.Origin.Kind))
+// baseByPath returns the document of the file at a path relative to the file that inherits.
+func (l *loader) baseByPath(p *parsed) (*parsed, error) {
+	origin := p.document.Origin.whole()
+	if origin.Kind == ConfigMap {
+		return nil, errors.New("a configmap inherits by ref only, not by path")
 	}
-	name := path.Join(path.Dir(document.Origin.Name), p.inherits)
 	if path.IsAbs(p.inherits) {
 		return nil, errors.New("the path must be relative to this file")
 	}
-	if !fs.ValidPath(name) {
+	origin.Name = path.Join(path.Dir(origin.Name), p.inherits)
+	if !fs.ValidPath(origin.Name) {
 		return nil, errors.New("the path leaves the config directory")
 	}
-	origin := document.Origin.whole()
-	origin.Name = name
-	if l.parsed[origin] == nil {
-		if err := l.read(origin, document.Files); err != nil {
-			return nil, err
-		}
+	base := l.file(origin)
+	if base == nil {
+		return nil, fmt.Errorf("the config directory has no file %q", clipped(origin.Name))
 	}
 	second := origin
 	second.Index = 1
 	if l.parsed[second] != nil {
-		return nil, errors.New("the file holds several documents: inherit one of them by its ref")
+		return nil, errors.New("the file has several documents; inherit from one of them by its ref")
 	}
-	return l.parsed[origin], nil
+	return base, nil
 }
 
-// read adds a file that is only a base: it is not served by itself.
-func (l *loading) read(origin Origin, files fs.FS) error {
-	l.followsPaths = true
-	content, err := fs.ReadFile(files, origin.Name)
-	if err != nil {
-		return fmt.Errorf("cannot read the file: %w", err)
+// file returns the first document of a file, or nil if there is no such file. Base-only documents are parsed
+// here, so that unused ones cost nothing. A directory that cannot be read stands for each file below it.
+func (l *loader) file(origin Origin) *parsed {
+	if l.parsed[origin] != nil {
+		return l.parsed[origin]
 	}
-	for _, document := range Split(origin, content, files) {
-		l.add(document)
+	for at := origin; at.Name != "."; at.Name = path.Dir(at.Name) {
+		documents, found := l.bases[at]
+		if !found {
+			continue
+		}
+		if l.parsed[at] == nil {
+			for _, document := range documents {
+				l.add(document)
+			}
+		}
+		return l.parsed[at]
 	}
 	return nil
 }
 
-func kindName(kind Kind) string {
-	if kind == ConfigMap {
-		return "configmap"
-	}
-	return "document of this source"
-}
+// maxCycleShown bounds the error of each member of a cycle.
+const maxCycleShown = 10
 
-// mostShown keeps the error of each member of a large cycle short.
-const mostShown = 10
-
-// cycle shows who inherits from whom, the first from the last.
-func cycle(ring []*parsed) string {
+// formatCycle lists the refs of a cycle, each followed by its base.
+func formatCycle(ring []*parsed) string {
 	var names []string
-	for _, p := range ring[:min(len(ring), mostShown)] {
+	for _, p := range ring[:min(len(ring), maxCycleShown)] {
 		names = append(names, p.ref.String())
 	}
-	if more := len(ring) - mostShown; more > 0 {
+	if more := len(ring) - maxCycleShown; more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(append(names, ring[0].ref.String()), " -> ")
-}
-
-// merge lays a child over its flattened base. Neither is changed.
-func merge(base, child tree) tree {
-	merged := maps.Clone(base)
-	for key, value := range child {
-		if value != nil {
-			merged[key] = value
-		}
-	}
-	for _, list := range namedLists() {
-		mergeNamed(merged, list, base, child)
-	}
-	for _, list := range appendedLists() {
-		if both := slices.Concat(elements(base, list), elements(child, list)); len(both) > 0 {
-			merged[list] = both
-		}
-	}
-	for _, name := range overlaidMaps() {
-		if both := overlay(base[name], child[name]); len(both) > 0 {
-			merged[name] = both
-		}
-	}
-	return merged
-}
-
-// overlay gives the members of both objects; those of the second win.
-func overlay(base, child any) tree {
-	under, _ := base.(tree)
-	over, _ := child.(tree)
-	both := make(tree, len(under)+len(over))
-	maps.Copy(both, under)
-	maps.Copy(both, over)
-	return both
-}
-
-// mergeNamed puts the child's elements in the place of the base's of the same name, and
-// behind them where there are none.
-func mergeNamed(merged tree, list string, base, child tree) {
-	result := slices.Clone(elements(base, list))
-	at := make(map[string]int, len(result))
-	for i, element := range slices.Backward(result) {
-		at[nameOf(element)] = i
-	}
-	for _, element := range elements(child, list) {
-		name := nameOf(element)
-		if i, found := at[name]; found {
-			result[i] = element
-			continue
-		}
-		at[name] = len(result)
-		result = append(result, element)
-	}
-	if len(result) > 0 {
-		merged[list] = result
-	}
-}
-
-// elements is the list of that name; nil where it is absent or null.
-func elements(t tree, list string) []any {
-	found, _ := t[list].([]any)
-	return found
-}
-
-func nameOf(element any) string {
-	name, _ := element.(tree)["name"].(string)
-	return name
 }

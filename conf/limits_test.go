@@ -12,7 +12,7 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// series is that many documents, each of which is made of its number.
+// series returns n documents, made by a function of their index.
 func series(n int, text func(int) string) string {
 	var all strings.Builder
 	for i := range n {
@@ -21,9 +21,12 @@ func series(n int, text func(int) string) string {
 	return all.String()
 }
 
-// keys is a ConfigMap sidecars/NAME of that many keys with a document each.
+// keys returns the documents of a ConfigMap sidecars/NAME with n keys.
 func keys(name string, n int) []conf.Document {
-	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: name}, Data: make(map[string]string, n)}
+	configMap := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "sidecars", Name: name},
+		Data:       make(map[string]string, n),
+	}
 	for i := range n {
 		configMap.Data[fmt.Sprintf("k%d", i)] = fmt.Sprintf("name: c%d\n", i)
 	}
@@ -34,7 +37,7 @@ func TestSplitStopsEarly(t *testing.T) {
 	t.Parallel()
 	blank := strings.Repeat("---\n# nothing\n", 2000)
 	for n, want := range map[int]int{1: 1, 1000: 1000, 1001: 1, 170_000: 1} {
-		got := conf.Split(file("a.yaml", 7), []byte(blank+series(n, plain)+blank), nil)
+		got := conf.Split(file("a.yaml", 7), []byte(blank+series(n, plain)+blank))
 		if len(got) != want {
 			t.Fatalf("%d documents give %d, want %d", n, len(got), want)
 		}
@@ -42,21 +45,27 @@ func TestSplitStopsEarly(t *testing.T) {
 			t.Errorf("%d documents begin with %+v", n, whole)
 		}
 	}
-	if got := conf.SplitManifests(file("a.yaml", 0), []byte(series(1001, plain))); len(got) != 1001 || got[1000].Origin.Index != 1000 {
+	if got := conf.SplitManifests(
+		file("a.yaml", 0),
+		[]byte(series(1001, plain)),
+	); len(got) != 1001 ||
+		got[1000].Origin.Index != 1000 {
 		t.Errorf("%d manifests, want 1001", len(got))
 	}
 }
 
 func TestOfConfigMapWithTooMuch(t *testing.T) {
 	t.Parallel()
-	whole := conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/m"}
-	const want = "configmap sidecars/m: holds more than 1000 documents: use several files or ConfigMaps"
+	whole := conf.Origin{Kind: conf.ConfigMap, Root: "sidecars/m"}
+	const want = "configmap sidecars/m: has more than 1000 documents; use several files or ConfigMaps"
 	if got := keys("m", 1000); len(got) != 1000 {
 		t.Errorf("1000 keys give %d documents", len(got))
 	}
 	for name, configMap := range map[string]corev1.ConfigMap{
 		"documents of two keys": {Data: map[string]string{"a": series(500, plain), "b": series(501, plain)}},
-		"binary keys":           {Data: map[string]string{"a": series(999, plain)}, BinaryData: map[string][]byte{"b": nil, "c": nil}},
+		"binary keys": {
+			Data: map[string]string{"a": series(999, plain)}, BinaryData: map[string][]byte{"b": nil, "c": nil},
+		},
 	} {
 		configMap.Namespace, configMap.Name = "sidecars", "m"
 		got := conf.OfConfigMap(&configMap)
@@ -68,8 +77,8 @@ func TestOfConfigMapWithTooMuch(t *testing.T) {
 	expect(t, "keys", conf.Load(keys("m", 1001), nil).Rejections, []string{want})
 }
 
-// What is over a limit is quarantined as any other mistake: what was served stays, nobody else gets
-// its names, and it can be mended.
+// A document that exceeds a limit is rejected like any other: its last valid version stays in service, its refs are
+// not transferred, and it can be fixed.
 func TestOverLimitKeepsWhatWasServed(t *testing.T) {
 	t.Parallel()
 	base := "name: c0\nenv: [{name: A, value: " + strings.Repeat("x", 100_000) + "}]\n"
@@ -83,11 +92,18 @@ func TestOverLimitKeepsWhatWasServed(t *testing.T) {
 		good, over []conf.Document
 		want       string
 	}{
-		"a file":       {documents("a.yaml", series(90, plain)), documents("a.yaml", series(1001, orphan)), "holds more than 1000"},
-		"a key":        {inMap("m", series(90, plain)), inMap("m", series(1001, orphan)), "configmap sidecars/m[k]: holds more than 1000"},
-		"a ConfigMap":  {keys("m", 90), keys("m", 1001), "configmap sidecars/m: holds more than 1000"},
-		"a long chain": {inMap("m", series(90, plain)), inMap("m", series(202, func(i int) string { return linked(201 - i) })), "longer than 100"},
-		"inheritance":  {inMap("m", series(90, plain)), inMap("m", series(90, heirs)), "may inherit 4 MiB in all"},
+		"a file": {
+			documents("a.yaml", series(90, plain)), documents("a.yaml", series(1001, orphan)), "has more than 1000",
+		},
+		"a key": {
+			inMap("m", series(90, plain)), inMap("m", series(1001, orphan)), "configmap sidecars/m[k]: has more than 1000",
+		},
+		"a ConfigMap": {keys("m", 90), keys("m", 1001), "configmap sidecars/m: has more than 1000"},
+		"a long chain": {
+			inMap("m", series(90, plain)), inMap("m", series(202, func(i int) string { return linked(201 - i) })),
+			"more than 100 bases",
+		},
+		"inheritance": {inMap("m", series(90, plain)), inMap("m", series(90, heirs)), "may inherit 4 MiB in all"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,13 +116,13 @@ func TestOverLimitKeepsWhatWasServed(t *testing.T) {
 			checkServed(t, before, over)
 			for _, old := range before.Sidecars {
 				for step, set := range map[string]*conf.Set{"at once": over, "later": again} {
-					if now := find(set, old.Ref); now == nil || now.Origin.Place == "sidecars/zzz" {
-						t.Errorf("%s, %s is not served as it was: %+v", step, old.Ref, now)
+					if now := find(set, old.Ref); now == nil || now.Origin.Root == "sidecars/zzz" {
+						t.Errorf("%s, %s has changed: %+v", step, old.Ref, now)
 					}
 				}
 			}
-			if mended := conf.Load(test.good, again); !mended.Equal(before) {
-				t.Errorf("mended, it is another: %.300s", show(mended))
+			if fixed := conf.Load(test.good, again); !fixed.Equal(before) {
+				t.Errorf("fixed, the set differs: %.300s", show(fixed))
 			}
 		})
 	}
@@ -121,7 +137,7 @@ func find(set *conf.Set, ref conf.Ref) *conf.Sidecar {
 	return nil
 }
 
-// The limit of one ConfigMap is not that of another, and what is refused does not count.
+// Each ConfigMap has its own limit, and rejected documents do not count.
 func TestInheritanceIsCountedByHolder(t *testing.T) {
 	t.Parallel()
 	base := "name: base\nenv: [{name: A, value: " + strings.Repeat("x", 1_000_000) + "}]\n---\nname: small\n"
@@ -133,7 +149,7 @@ func TestInheritanceIsCountedByHolder(t *testing.T) {
 	expect(t, "rejected", set.Rejections, []string{"sidecars/m[k]:15: inherits", "sidecars/p[k]:15: inherits"})
 }
 
-// Maps are limited with what they inherit.
+// Inherited members of a map count.
 func TestManyMembers(t *testing.T) {
 	t.Parallel()
 	members := func(prefix string, n int) string {
@@ -149,8 +165,18 @@ func TestManyMembers(t *testing.T) {
 		base := "name: base\n" + name + ": " + members("a", 1000) + "\n"
 		expect(t, name, conf.Load(documents("a.yaml", base), nil).Rejections, nil)
 		over := strings.Replace(base, "{", "{x: x, ", 1)
-		expect(t, name, conf.Load(documents("a.yaml", over), nil).Rejections, []string{name + ": Too many: must have at most 1000 items"})
+		expect(
+			t,
+			name,
+			conf.Load(documents("a.yaml", over), nil).Rejections,
+			[]string{name + ": Too many: must have at most 1000 items"},
+		)
 		heir := base + "---\nname: heir\ninherits: base\n" + name + ": " + members("b", 1) + "\n"
-		expect(t, name, conf.Load(documents("a.yaml", heir), nil).Rejections, []string{name + ": Too many: must have at most 1000 items"})
+		expect(
+			t,
+			name,
+			conf.Load(documents("a.yaml", heir), nil).Rejections,
+			[]string{name + ": Too many: must have at most 1000 items"},
+		)
 	}
 }

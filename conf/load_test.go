@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-multierror"
@@ -20,14 +19,14 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// TestLoad plays testdata/load/*.txtar. The files of an archive are
+// TestLoad loads testdata/load/*.txtar. The files of an archive are
 //
-//	1/conf/a.yaml                a file of the directory at the first load
-//	1/conf/sub/a.yaml            a file that is only a base
-//	2/configmap/ns/name/key.yaml a key of a ConfigMap at the second load
+//	1/conf/a.yaml                a file of the first load
+//	1/conf/sub/a.yaml            a base-only file
+//	2/configmap/ns/name/key.yaml a key of a ConfigMap in the second load
 //	2/configmap/ns/name@3/k.yaml a key of a ConfigMap that was created in second 3
-//	2/conf/a.yaml unreadable     a file that cannot be read, and the error
-//	want                         all that each load gives; go test ./conf -update writes it
+//	2/conf/a.yaml unreadable     a file that cannot be read, with its error
+//	want                         the result of each load; written by go test ./conf -update
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join("testdata", "load")
@@ -37,14 +36,14 @@ func TestLoad(t *testing.T) {
 			path := filepath.Join(dir, name+".txtar")
 			archive := txtar.Parse(readFile(t, path))
 			archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == "want" })
-			got := playAll(t, archive)
+			got := loadAll(t, archive)
 			archive.Files = append(archive.Files, txtar.File{Name: "want", Data: []byte(got)})
 			compareGolden(t, path, string(txtar.Format(archive)))
 		})
 	}
 }
 
-func playAll(t *testing.T, archive *txtar.Archive) string {
+func loadAll(t *testing.T, archive *txtar.Archive) string {
 	t.Helper()
 	steps := make(map[string][]txtar.File)
 	for _, f := range archive.Files {
@@ -61,7 +60,7 @@ func playAll(t *testing.T, archive *txtar.Archive) string {
 			t.Errorf("load %s depends on the order of its input: %s", step, cmp.Diff(show(next), show(backwards)))
 		}
 		if again := conf.Load(documents, next); !next.Equal(again) {
-			t.Errorf("load %s is another when done again: %s", step, cmp.Diff(show(next), show(again)))
+			t.Errorf("load %s differs when repeated: %s", step, cmp.Diff(show(next), show(again)))
 		}
 		set = next
 		fmt.Fprintf(&text, "# load %s\n%s", step, show(set))
@@ -69,12 +68,8 @@ func playAll(t *testing.T, archive *txtar.Archive) string {
 	return text.String()
 }
 
-// sourced makes documents of the files of one load.
+// sourced returns the documents of one load.
 func sourced(list []txtar.File) []conf.Document {
-	files := make(fstest.MapFS)
-	for _, f := range list {
-		files[strings.TrimPrefix(f.Name, "conf/")] = &fstest.MapFile{Data: f.Data}
-	}
 	var documents []conf.Document
 	for _, f := range list {
 		name, unreadable := strings.CutSuffix(f.Name, " unreadable")
@@ -84,21 +79,24 @@ func sourced(list []txtar.File) []conf.Document {
 			documents = append(documents, conf.Unreadable(file(name, 0), errors.New(strings.TrimSpace(string(f.Data)))))
 		case source == "configmap":
 			place, second, _ := strings.Cut(path.Dir(name), "@")
-			origin := conf.Origin{Kind: conf.ConfigMap, Place: place, Name: path.Base(name)}
-			for _, d := range conf.Split(origin, f.Data, nil) {
+			origin := conf.Origin{Kind: conf.ConfigMap, Root: place, Name: path.Base(name)}
+			for _, d := range conf.Split(origin, f.Data) {
 				if n, err := strconv.Atoi(second); err == nil {
 					d.Created = atSecond(n)
 				}
 				documents = append(documents, d)
 			}
-		case !strings.Contains(name, "/"):
-			documents = append(documents, conf.Split(file(name, 0), f.Data, files)...)
+		default:
+			for _, d := range conf.Split(file(name, 0), f.Data) {
+				d.BaseOnly = strings.Contains(name, "/")
+				documents = append(documents, d)
+			}
 		}
 	}
 	return documents
 }
 
-// chain is a list of documents each of which inherits from the next; the last from none.
+// chain returns documents of which each inherits from the next one.
 func chain(length int) []conf.Document {
 	var list []conf.Document
 	for i := range length {
@@ -140,7 +138,10 @@ func TestLoadLeavesPreviousAlone(t *testing.T) {
 	first := func() []conf.Document {
 		return slices.Concat(
 			documents("base.yaml", "name: base\nenv: [{name: A, value: a}]\nhostAliases: [{ip: 10.0.0.1}]\n"),
-			documents("child.yaml", "name: child\ninherits: base\nenv: [{name: A, value: b}, {name: B}]\nhostAliases: [{ip: 10.0.0.2}]\n"),
+			documents(
+				"child.yaml",
+				"name: child\ninherits: base\nenv: [{name: A, value: b}, {name: B}]\nhostAliases: [{ip: 10.0.0.2}]\n",
+			),
 			documents("bad.yaml", "name: bad\nenv: [{name: A B}]\n"),
 		)
 	}
@@ -152,8 +153,11 @@ func TestLoadLeavesPreviousAlone(t *testing.T) {
 	if stale := conf.Load(second, set).Sidecars; len(stale) != 2 || !stale[0].Stale || !stale[1].Stale {
 		t.Errorf("a child of a rejected base must be stale, too: %v", stale)
 	}
-	// Functions compare as unequal always, and no two loads have the same.
-	noFuncs := cmp.FilterValues(func(a, b multierror.ErrorFormatFunc) bool { return (a == nil) == (b == nil) }, cmp.Ignore())
+	// Functions never compare as equal.
+	noFuncs := cmp.FilterValues(
+		func(a, b multierror.ErrorFormatFunc) bool { return (a == nil) == (b == nil) },
+		cmp.Ignore(),
+	)
 	all := cmp.Exporter(func(reflect.Type) bool { return true })
 	if diff := cmp.Diff(twin, set, noFuncs, all); diff != "" {
 		t.Errorf("the previous set was changed (-want +got):\n%s", diff)
@@ -178,10 +182,10 @@ func TestUnchangedIsNotParsedAgain(t *testing.T) {
 			t.Errorf("%s: changed is %v, but it was parsed again is %v", origin, changed, after[origin] != identity)
 		}
 	}
-	// The line is part of what is reported, so a moved document is parsed again.
+	// Faults have lines, so a moved document is parsed again.
 	moved := conf.Load(documents("same.yaml", "# pushed down\n---\nname: same\n---\nname: same:v2\n"), first)
 	if origin := file("same.yaml", 1); conf.Trees(moved)[origin] == before[origin] {
-		t.Error("a document that stands on another line was taken over")
+		t.Error("a document at another line was not parsed again")
 	}
 }
 
@@ -219,7 +223,7 @@ func TestDigest(t *testing.T) {
 		"less":  load("a.yaml", "name: x:v1\nenv:\n- {name: A, value: a}\n"),
 	} {
 		if other == want {
-			t.Errorf("the digest does not tell another %s", what)
+			t.Errorf("the digest does not depend on the %s", what)
 		}
 	}
 	inherited := conf.Load(slices.Concat(
@@ -266,7 +270,7 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-// An error can be taken apart, and prints in one line.
+// Errors can be unwrapped, and are formatted in one line.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	unreadable := errors.New("disk on fire")
@@ -277,7 +281,8 @@ func TestErrors(t *testing.T) {
 	if len(set.Rejections) != 2 {
 		t.Fatalf("%d rejections, want 2", len(set.Rejections))
 	}
-	if err := set.Rejections[0]; !errors.Is(err.Errors, unreadable) || err.Errors.Error() != "file conf/a.yaml: disk on fire" {
+	if err := set.Rejections[0]; !errors.Is(err.Errors, unreadable) ||
+		err.Errors.Error() != "file conf/a.yaml: disk on fire" {
 		t.Errorf("got %v", err)
 	}
 	want := "file conf/b.yaml:5: name: Invalid value: must be a string, not a number: put it in quotes; " +
@@ -286,7 +291,7 @@ func TestErrors(t *testing.T) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 	noFiles := conf.Load(documents("a.yaml", "name: x\ninherits: b.yaml\n"), nil)
-	want = `file conf/a.yaml:2: inherits: Invalid value: a document of this source inherits by ref only, not by path`
+	want = `file conf/a.yaml:2: inherits: Invalid value: the config directory has no file "b.yaml"`
 	if len(noFiles.Rejections) != 1 || noFiles.Rejections[0].Errors.Error() != want {
 		t.Errorf("got %v\nwant %s", noFiles.Rejections, want)
 	}

@@ -6,8 +6,8 @@ import (
 	"path"
 )
 
-// Kind says what sort of source a document came from. Its order is the order in which
-// sources claim a ref: files before ConfigMaps.
+// Kind is the kind of source of a document. Kinds are ordered by precedence: a ref that is defined in a file
+// and in a ConfigMap belongs to the file.
 type Kind uint8
 
 // The kinds of origin.
@@ -16,56 +16,55 @@ const (
 	ConfigMap
 )
 
-// Origin says where a document came from. It is comparable, so it can be a map key.
+// Origin is where a document came from. It is comparable.
 type Origin struct {
 	Kind Kind
-	// Place is the directory as the operator named it, or namespace/name of a ConfigMap.
-	Place string
-	// Name is the slash-separated path below that directory, or the key of the ConfigMap. It is
-	// empty for a ConfigMap as a whole.
+	// Root is the config directory as the operator named it, or namespace/name of a ConfigMap.
+	Root string
+	// Name is the slash-separated path below the directory, or the key of the ConfigMap. It is empty for a
+	// ConfigMap as a whole.
 	Name string
-	// Index counts the non-empty documents of one file or key, from 0.
+	// Index is the index of the document among the non-empty documents of its file or key.
 	Index int
 }
 
-// String gives the origin as logs and errors show it, such as `file conf/logger.yaml`,
+// String returns the origin as shown in logs and errors, such as `file conf/logger.yaml`,
 // `configmap sidecars/team-a[logger.yaml] document 2` or `configmap sidecars/team-a`.
 func (o Origin) String() string {
 	if o.Index == 0 {
-		return o.text()
+		return o.fileString()
 	}
-	return fmt.Sprintf("%s document %d", o.text(), o.Index+1)
+	return fmt.Sprintf("%s document %d", o.fileString(), o.Index+1)
 }
 
-// text is the file or key, without the index.
-func (o Origin) text() string {
+// fileString returns String without the index.
+func (o Origin) fileString() string {
 	if o.isConfigMap() {
-		return printable("configmap " + o.Place)
+		return printable("configmap " + o.Root)
 	}
 	if o.Kind == ConfigMap {
-		return printable(fmt.Sprintf("configmap %s[%s]", o.Place, o.Name))
+		return printable(fmt.Sprintf("configmap %s[%s]", o.Root, o.Name))
 	}
-	return printable("file " + path.Join(o.Place, o.Name))
+	return printable("file " + path.Join(o.Root, o.Name))
 }
 
-// Compare orders origins: files before ConfigMaps, then by place, name and index.
+// Compare orders origins by kind, root, name and index.
 func (o Origin) Compare(other Origin) int {
 	return cmp.Or(
 		cmp.Compare(o.Kind, other.Kind),
-		cmp.Compare(o.Place, other.Place),
+		cmp.Compare(o.Root, other.Root),
 		cmp.Compare(o.Name, other.Name),
 		cmp.Compare(o.Index, other.Index),
 	)
 }
 
-// whole is the same origin without its index: the file or key itself.
+// whole returns the origin of the file or key, without the index of a document.
 func (o Origin) whole() Origin {
 	o.Index = 0
 	return o
 }
 
-// holder is where the limits of a ConfigMap's contents count: the ConfigMap as a whole, or the
-// file itself.
+// holder returns the origin whose documents share limits: the file, or the ConfigMap as a whole.
 func (o Origin) holder() Origin {
 	if o.Kind == ConfigMap {
 		o.Name = ""
@@ -73,7 +72,7 @@ func (o Origin) holder() Origin {
 	return o.whole()
 }
 
-// isConfigMap tells a ConfigMap as a whole from its keys.
+// isConfigMap reports whether the origin is a ConfigMap as a whole.
 func (o Origin) isConfigMap() bool {
 	return o.Kind == ConfigMap && o.Name == ""
 }

@@ -13,10 +13,13 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// created returns the documents of the ConfigMap sidecars/NAME that was created in that second, with one key.
-// Second 0 means that it does not exist yet.
+// created returns the documents of a ConfigMap sidecars/NAME with one key and a creation time. Second 0 means that it
+// does not exist yet.
 func created(second int, name, content string) []conf.Document {
-	return createdMap(second, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"k": content}})
+	return createdMap(
+		second,
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"k": content}},
+	)
 }
 
 func atSecond(second int) time.Time {
@@ -31,12 +34,12 @@ func createdMap(second int, configMap *corev1.ConfigMap) []conf.Document {
 	return conf.OfConfigMap(configMap)
 }
 
-// from is a definition of x whose account shows which it is.
+// from returns a definition of x that can be identified by its service account.
 func from(account string) string {
 	return "name: x\nserviceAccountName: " + account + "\n"
 }
 
-// accounts lists the sidecars with their accounts, and what is stale.
+// accounts lists the sidecars with their service accounts.
 func accounts(set *conf.Set) string {
 	var all []string
 	for _, s := range set.Sidecars {
@@ -52,19 +55,27 @@ func accounts(set *conf.Set) string {
 func TestOldestOwnsRef(t *testing.T) {
 	t.Parallel()
 	at := func(second int, name string) []conf.Document { return created(second, name, from(name)) }
-	inFile := conf.Split(file("z.yaml", 0), []byte(from("file")), nil)
+	inFile := conf.Split(file("z.yaml", 0), []byte(from("file")))
 	for name, test := range map[string]struct {
 		documents []conf.Document
 		want      string
 	}{
-		"older, later name":     {slices.Concat(at(2, "a"), at(1, "z")), "z"},
-		"older, earlier name":   {slices.Concat(at(1, "a"), at(2, "z")), "a"},
-		"same second":           {slices.Concat(at(1, "z"), at(1, "a")), "a"},
-		"not created yet":       {slices.Concat(at(0, "a"), at(1, "z")), "z"},
-		"neither created":       {slices.Concat(at(0, "z"), at(0, "a")), "a"},
-		"three":                 {slices.Concat(at(3, "a"), at(1, "m"), at(2, "z")), "m"},
-		"file and ConfigMap":    {slices.Concat(at(1, "a"), inFile), "file"},
-		"keys of one ConfigMap": {slices.Concat(at(2, "a"), createdMap(1, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "z"}, Data: map[string]string{"k": from("k"), "j": from("j")}})), "j"},
+		"older, later name":   {slices.Concat(at(2, "a"), at(1, "z")), "z"},
+		"older, earlier name": {slices.Concat(at(1, "a"), at(2, "z")), "a"},
+		"same second":         {slices.Concat(at(1, "z"), at(1, "a")), "a"},
+		"not created yet":     {slices.Concat(at(0, "a"), at(1, "z")), "z"},
+		"neither created":     {slices.Concat(at(0, "z"), at(0, "a")), "a"},
+		"three":               {slices.Concat(at(3, "a"), at(1, "m"), at(2, "z")), "m"},
+		"file and ConfigMap":  {slices.Concat(at(1, "a"), inFile), "file"},
+		"keys of one ConfigMap": {
+			slices.Concat(
+				at(2, "a"),
+				createdMap(1, &corev1.ConfigMap{
+					ObjectMeta: metav1.ObjectMeta{Name: "z"}, Data: map[string]string{"k": from("k"), "j": from("j")},
+				}),
+			),
+			"j",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,7 +97,7 @@ func TestOldestOwnsRef(t *testing.T) {
 	}
 }
 
-// unreadableOwners are documents that are not valid YAML, of which the name x can still be read.
+// unreadableOwners returns documents that are not valid YAML, but whose name x can be read.
 func unreadableOwners() map[string]string {
 	return map[string]string{
 		"bracket":            "name: x\ncontainers: [{\n",
@@ -115,33 +126,42 @@ func unreadableOwners() map[string]string {
 	}
 }
 
-// The owner keeps its ref also on a replica that has never seen a valid version of it.
+// The owner keeps its ref on a replica that has never loaded a valid version.
 func TestUnreadableOwner(t *testing.T) {
 	t.Parallel()
 	for name, content := range unreadableOwners() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			owner, thief := created(1, "z-owner", content), created(2, "a-thief", from("thief"))
-			all := slices.Concat(thief, owner)
+			owner, younger := created(1, "z-older", content), created(2, "a-younger", from("younger"))
+			all := slices.Concat(younger, owner)
 			fresh := conf.Load(all, nil)
-			if got := show(fresh); len(fresh.Sidecars) > 0 || !strings.Contains(got, `name: Duplicate value: "x:latest": defined first by configmap sidecars/z-owner[k]`) ||
-				!strings.Contains(got, "rejected configmap sidecars/z-owner[k]") {
-				t.Errorf("a fresh replica has %s", got)
+			if got := show(
+				fresh,
+			); len(fresh.Sidecars) > 0 ||
+				!strings.Contains(got, `name: Duplicate value: "x:latest": defined first by configmap sidecars/z-older[k]`) ||
+				!strings.Contains(got, "rejected configmap sidecars/z-older[k]") {
+				t.Errorf("a new replica has %s", got)
 			}
-			before := conf.Load(slices.Concat(thief, created(1, "z-owner", from("owner"))), nil)
-			if got := accounts(conf.Load(all, before)); got != "x=owner stale" {
-				t.Errorf("a replica that has seen a valid version serves %s", got)
+			before := conf.Load(slices.Concat(younger, created(1, "z-older", from("older"))), nil)
+			if got := accounts(conf.Load(all, before)); got != "x=older stale" {
+				t.Errorf("a replica that has loaded a valid version serves %s", got)
 			}
-			expect(t, "the trial of a thief", try(t, conf.Load(owner, nil), "sidecars", "a-thief", created(0, "a-thief", from("thief"))).Rejected,
-				[]string{"defined first by configmap sidecars/z-owner[k]"})
-			if got := accounts(conf.Load(slices.Concat(created(1, "z-owner", from("mended")), thief), fresh)); got != "x=mended" {
-				t.Errorf("mended, it serves %s", got)
+			expect(
+				t,
+				"dry run of a younger ConfigMap",
+				try(t, conf.Load(owner, nil), "sidecars", "a-younger", created(0, "a-younger", from("younger"))).Rejected,
+				[]string{"defined first by configmap sidecars/z-older[k]"},
+			)
+			if got := accounts(
+				conf.Load(slices.Concat(created(1, "z-older", from("fixed")), younger), fresh),
+			); got != "x=fixed" {
+				t.Errorf("fixed, it serves %s", got)
 			}
 		})
 	}
 }
 
-// Only names of the document itself are found, and none is made up.
+// Names of nested objects, and texts that resemble a name, are not found.
 func TestNamelessOwner(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
@@ -169,7 +189,7 @@ func TestNamelessOwner(t *testing.T) {
 	}
 }
 
-// An owner that is rejected as a whole keeps its refs, too.
+// A ConfigMap that is rejected as a whole keeps its refs.
 func TestOwnerRejectedAsAWhole(t *testing.T) {
 	t.Parallel()
 	many := series(1001, plain)
@@ -189,23 +209,26 @@ func TestOwnerRejectedAsAWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			configMap.Name = "z-owner"
-			owner, thief := createdMap(1, configMap), created(2, "a-thief", "name: c7\n")
-			set := conf.Load(slices.Concat(thief, owner), nil)
-			if got := show(set); len(set.Sidecars) > 0 || !strings.Contains(got, `"c7:latest": defined first by configmap sidecars/z-owner`) {
+			configMap.Name = "z-older"
+			owner, younger := createdMap(1, configMap), created(2, "a-younger", "name: c7\n")
+			set := conf.Load(slices.Concat(younger, owner), nil)
+			if got := show(
+				set,
+			); len(set.Sidecars) > 0 ||
+				!strings.Contains(got, `"c7:latest": defined first by configmap sidecars/z-older`) {
 				t.Errorf("got %.500s", got)
 			}
-			trial := try(t, conf.Load(owner, nil), "sidecars", "a-thief", created(0, "a-thief", "name: c7\n"))
-			expect(t, "the trial of a thief", trial.Rejected, []string{"defined first by configmap sidecars/z-owner"})
+			trial := try(t, conf.Load(owner, nil), "sidecars", "a-younger", created(0, "a-younger", "name: c7\n"))
+			expect(t, "dry run of a younger ConfigMap", trial.Rejected, []string{"defined first by configmap sidecars/z-older"})
 		})
 	}
-	inFile := conf.Split(file("z.yaml", 0), []byte(many), nil)
+	inFile := conf.Split(file("z.yaml", 0), []byte(many))
 	if set := conf.Load(slices.Concat(created(1, "a", "name: c7\n"), inFile), nil); len(set.Sidecars) > 0 {
-		t.Errorf("a ConfigMap takes a ref from a file: %.500s", show(set))
+		t.Errorf("a ConfigMap took a ref from a file: %.500s", show(set))
 	}
 }
 
-// A ConfigMap that is rejected claims 1000 refs at most, wherever they are in it.
+// A rejected ConfigMap claims at most 1000 refs.
 func TestClaimsAreBounded(t *testing.T) {
 	t.Parallel()
 	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "z"}, Data: make(map[string]string)}
@@ -217,12 +240,18 @@ func TestClaimsAreBounded(t *testing.T) {
 		return len(set.Sidecars) == 0
 	}
 	if !claims("c999") || claims("c1000") || claims("c1001") || claims("c4004") {
-		t.Errorf("claimed are c999 %t, c1000 %t, c1001 %t, c4004 %t", claims("c999"), claims("c1000"), claims("c1001"), claims("c4004"))
+		t.Errorf(
+			"claimed are c999 %t, c1000 %t, c1001 %t, c4004 %t",
+			claims("c999"),
+			claims("c1000"),
+			claims("c1001"),
+			claims("c4004"),
+		)
 	}
 }
 
-// What was valid last confuses no ownership: that of the owner comes before that of a younger ConfigMap,
-// a ConfigMap that is created again is the youngest, and the last valid version goes to nobody else.
+// The last valid version of the owner wins over a younger ConfigMap. A ConfigMap that is created again is the
+// youngest one, and has no last valid version of others.
 func TestOwnershipOverTime(t *testing.T) {
 	t.Parallel()
 	const broken = "name: x\nnonsense: 1\n"
@@ -265,7 +294,10 @@ func TestOwnershipOverTime(t *testing.T) {
 			[][]conf.Document{
 				created(1, "z", from("z")+"---\nname: w\n"),
 				created(1, "z", "name: w\nenv: [\n"),
-				slices.Concat(created(1, "z", "name: w\nenv: [\n"), created(2, "a", from("a")), created(3, "b", "name: w\nserviceAccountName: b\n")),
+				slices.Concat(
+					created(1, "z", "name: w\nenv: [\n"), created(2, "a", from("a")),
+					created(3, "b", "name: w\nserviceAccountName: b\n"),
+				),
 			},
 			[]string{"w=,x=z", "w= stale,x=z stale", "w= stale,x=a"},
 		},
@@ -283,25 +315,32 @@ func TestOwnershipOverTime(t *testing.T) {
 	}
 }
 
-// What inherits a ref inherits from its owner, and from nobody else while that is broken.
+// The base of a ref is its owner, even if the owner is rejected.
 func TestInheritsFromTheOwner(t *testing.T) {
 	t.Parallel()
 	heir := created(3, "heir", "name: heir\ninherits: x\n")
-	thief := created(2, "a-thief", from("thief"))
-	set := conf.Load(slices.Concat(heir, thief, created(1, "z-owner", from("owner"))), nil)
-	if got := accounts(set); got != "heir=owner,x=owner" {
+	younger := created(2, "a-younger", from("younger"))
+	set := conf.Load(slices.Concat(heir, younger, created(1, "z-older", from("older"))), nil)
+	if got := accounts(set); got != "heir=older,x=older" {
 		t.Errorf("served is %s", got)
 	}
-	set = conf.Load(slices.Concat(heir, thief, created(1, "z-owner", "name: x\nenv: [\n")), nil)
-	if got := show(set); len(set.Sidecars) > 0 || !strings.Contains(got, `its base "x" (configmap sidecars/z-owner[k]) is rejected`) {
+	set = conf.Load(slices.Concat(heir, younger, created(1, "z-older", "name: x\nenv: [\n")), nil)
+	if got := show(
+		set,
+	); len(set.Sidecars) > 0 ||
+		!strings.Contains(got, `its base "x" (configmap sidecars/z-older[k]) is rejected`) {
 		t.Errorf("with a broken owner: %s", got)
 	}
 }
 
-// Replicas that hold the same agree, whatever each of them has seen before.
+// Replicas with the same documents agree, whatever they loaded before.
 func TestReplicasAgree(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(created(2, "a", from("a")), created(1, "z", from("z")), created(3, "m", from("m")+"---\nname: w\n"))
+	all := slices.Concat(
+		created(2, "a", from("a")),
+		created(1, "z", from("z")),
+		created(3, "m", from("m")+"---\nname: w\n"),
+	)
 	fresh := conf.Load(all, nil)
 	for name, past := range map[string][]conf.Document{
 		"a first":       created(2, "a", from("a")),
@@ -320,7 +359,7 @@ func TestTryNamesTheOwner(t *testing.T) {
 	t.Parallel()
 	set := conf.Load(slices.Concat(
 		created(1, "old", "name: old\n"),
-		created(2, "z-owner", from("owner")),
+		created(2, "z-older", from("older")),
 		created(3, "broken", "name: broken\nnonsense: 1\n"),
 		created(3, "unreadable", "name: unreadable\nenv: [\n"),
 	), nil)
@@ -330,15 +369,39 @@ func TestTryNamesTheOwner(t *testing.T) {
 		rejected       []string
 		broken         []string
 	}{
-		"a new one":                  {0, "a-thief", from("thief"), []string{"defined first by configmap sidecars/z-owner[k]"}, nil},
-		"a new one, broken owner":    {0, "a-thief", "name: broken\n", []string{"defined first by configmap sidecars/broken[k]"}, nil},
-		"a new one, no name":         {0, "a-thief", "name: unreadable\n", []string{"defined first by configmap sidecars/unreadable[k]"}, nil},
-		"an edit of the owner":       {2, "z-owner", from("else"), nil, nil},
-		"an edit of an older one":    {1, "old", from("old"), []string{"old[k]:1: name: Duplicate value: \"x:latest\": defined by configmap sidecars/z-owner[k], which would lose it"}, []string{"defined first by configmap sidecars/old[k]"}},
-		"an older one with a fault":  {1, "old", from("old") + "x: 1\n", []string{"which would lose it", "x: Forbidden"}, []string{"defined first by configmap sidecars/old[k]"}},
-		"an older one gets a label":  {1, "label", from("label"), []string{"defined by configmap sidecars/z-owner[k], which would lose it"}, []string{"defined first by configmap sidecars/label[k]"}},
-		"an older one, broken owner": {1, "old", "name: broken\n", []string{"defined by configmap sidecars/broken[k], which would lose it"}, nil},
-		"an older one, no name":      {1, "old", "name: unreadable\n", []string{"defined by configmap sidecars/unreadable[k], which would lose it"}, nil},
+		"a new one": {
+			0, "a-younger", from("younger"), []string{"defined first by configmap sidecars/z-older[k]"}, nil,
+		},
+		"a new one, broken owner": {
+			0, "a-younger", "name: broken\n", []string{"defined first by configmap sidecars/broken[k]"}, nil,
+		},
+		"a new one, no name": {
+			0, "a-younger", "name: unreadable\n", []string{"defined first by configmap sidecars/unreadable[k]"}, nil,
+		},
+		"an edit of the owner": {2, "z-older", from("else"), nil, nil},
+		"an edit of an older one": {
+			1, "old", from("old"),
+			[]string{
+				"old[k]:1: name: Duplicate value: \"x:latest\": defined by configmap sidecars/z-older[k], which would lose it",
+			},
+			[]string{"defined first by configmap sidecars/old[k]"},
+		},
+		"an older one with a fault": {
+			1, "old", from("old") + "x: 1\n",
+			[]string{"which would lose it", "x: Forbidden"},
+			[]string{"defined first by configmap sidecars/old[k]"},
+		},
+		"an older one gets a label": {
+			1, "label", from("label"),
+			[]string{"defined by configmap sidecars/z-older[k], which would lose it"},
+			[]string{"defined first by configmap sidecars/label[k]"},
+		},
+		"an older one, broken owner": {
+			1, "old", "name: broken\n", []string{"defined by configmap sidecars/broken[k], which would lose it"}, nil,
+		},
+		"an older one, no name": {
+			1, "old", "name: unreadable\n", []string{"defined by configmap sidecars/unreadable[k], which would lose it"}, nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -349,7 +412,7 @@ func TestTryNamesTheOwner(t *testing.T) {
 	}
 }
 
-// What is kept in service belongs to its ConfigMap, also where its document has another name by now.
+// A stale sidecar belongs to its ConfigMap, even if its document has another name now.
 func TestTryOfWhatIsStale(t *testing.T) {
 	t.Parallel()
 	set := conf.Load(created(1, "z", "name: w\nnonsense: 1\n"), conf.Load(created(1, "z", from("z")), nil))
@@ -360,24 +423,31 @@ func TestTryOfWhatIsStale(t *testing.T) {
 		[]string{"defined by configmap sidecars/z[k], which would lose it"})
 }
 
-// A document may change which ref it claims and nothing else that can be seen: that makes another set, since
-// a trial goes by it.
+// Two sets differ if only the owner of a ref differs, because dry runs depend on it.
 func TestClaimsAreCompared(t *testing.T) {
 	t.Parallel()
-	one, other := conf.Load(created(1, "z", "name: x\nenv: [\n"), nil), conf.Load(created(1, "z", "name: w\nenv: [\n"), nil)
+	one, other := conf.Load(
+		created(1, "z", "name: x\nenv: [\n"),
+		nil,
+	), conf.Load(
+		created(1, "z", "name: w\nenv: [\n"),
+		nil,
+	)
 	if show(one) != show(other) || one.Equal(other) {
 		t.Errorf("%s\nand %s\nare equal is %t", show(one), show(other), one.Equal(other))
 	}
 }
 
-// A scan takes time in proportion to the length of a document: milliseconds here, and minutes if each entry
+// The time of a scan is linear in the length of the document: milliseconds here. It would be minutes if each entry
 // were searched to the end.
 func TestScanIsLinear(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	for _, content := range []string{
-		"{" + strings.Repeat("name:!a,", 1<<17), "{" + strings.Repeat("name:a-", 1<<17), strings.Repeat("name:!a", 1<<17) + "\n[",
-		strings.Repeat("name:!a\n", 1<<17) + "[", "{" + strings.Repeat(" ,", 1<<19), strings.Repeat("{", 1<<20), strings.Repeat("\n", 1<<20) + "[",
+		"{" + strings.Repeat("name:!a,", 1<<17), "{" + strings.Repeat("name:a-", 1<<17),
+		strings.Repeat("name:!a", 1<<17) + "\n[",
+		strings.Repeat("name:!a\n", 1<<17) + "[", "{" + strings.Repeat(" ,", 1<<19), strings.Repeat("{", 1<<20),
+		strings.Repeat("\n", 1<<20) + "[",
 	} {
 		conf.ScanName([]byte(content))
 	}

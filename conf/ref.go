@@ -7,21 +7,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// OptOut in place of a ref is a pod's word for no sidecar at all.
+// OptOut is requested by a pod in place of a ref if it wants no sidecar.
 const OptOut = "none"
 
-// latest is the version of a ref that names none.
+// latest is the default version of a ref.
 const latest = "latest"
 
-// Ref names a sidecar: name and version, in lower case. It is comparable.
+// Ref identifies a sidecar by name and version, in lower case. It is comparable.
 type Ref struct {
 	Name    string
 	Version string
 }
 
-// ParseRef reads `name[:version]`. White space around it is dropped, letters are lowered,
-// and the version defaults to `latest`. Both parts follow the rules of a Kubernetes label
-// value: up to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit.
+// ParseRef parses `name[:version]`. Surrounding white space is ignored, letters are converted to lower case, and
+// the version defaults to `latest`. Both parts must be label values: up to 63 letters, digits, '-', '_' and '.',
+// beginning and ending with a letter or digit.
 func ParseRef(text string) (Ref, error) {
 	name, version, versioned := strings.Cut(strings.ToLower(strings.TrimSpace(text)), ":")
 	if !versioned {
@@ -36,7 +36,7 @@ func ParseRef(text string) (Ref, error) {
 	return Ref{Name: name, Version: version}, nil
 }
 
-// String gives `name:version`.
+// String returns `name:version`.
 func (r Ref) String() string {
 	return r.Name + ":" + r.Version
 }

@@ -1,55 +1,24 @@
 package conf
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// Rules are what the operator decides about definitions. The zero Rules let those from files need
-// any power over the node, and those from elsewhere none.
+// Rules are the operator's restrictions on definitions. The zero Rules allow definitions from files any Pod
+// Security level, and other definitions the level baseline.
 type Rules struct {
-	// UnprivilegedFiles holds definitions from files to what those from other sources may need:
-	// the Pod Security level baseline.
+	// UnprivilegedFiles restricts definitions from files to the Pod Security level baseline.
 	UnprivilegedFiles bool
-	// PrivilegedConfigMaps lets definitions from ConfigMaps need more than that.
+	// PrivilegedConfigMaps allows definitions from ConfigMaps any Pod Security level.
 	PrivilegedConfigMaps bool
-	// AnnotationNamespace is what stands before the slash in the injector's own annotations. No
-	// definition may have labels or annotations there. Empty forbids none.
+	// AnnotationNamespace is the prefix of the injector's own annotations. Definitions may not have labels or
+	// annotations with this prefix. Empty means that all prefixes are allowed.
 	AnnotationNamespace string
 }
 
-// Load makes a set of all documents of all sources, in any order. A document that is
-// invalid, or whose base is, or that needs power that its source may not give, becomes a
-// rejection and does not disturb the others; what its origin served in the previous set is served
-// further, marked stale. Only documents whose bytes differ from those in the previous set are
-// parsed. The previous set is nil at the first load, and is not changed. A document that takes too long,
-// or that panics, is a rejection too. The error is that of ctx, or a *PanicError.
-func (r Rules) Load(ctx context.Context, documents []Document, previous *Set) (set *Set, err error) {
-	if previous == nil {
-		previous = &Set{}
-	}
-	if previous.rules == r && previous.madeOf(documents) {
-		return previous, nil
-	}
-	err = recovered(func() error {
-		set, err = newLoading(ctx.Err, r, previous, len(documents)).load(documents)
-		return err
-	})
-	return set, err
-}
-
-// Load is the Load of the zero Rules, for documents that are trusted. It panics where that fails.
-func Load(documents []Document, previous *Set) *Set {
-	set, err := Rules{}.Load(context.Background(), documents, previous) //nolint:forbidigo // trusted documents are not cancelled
-	if err != nil {
-		panic(err)
-	}
-	return set
-}
-
-// Consent gives the Rules that let definitions from these kinds of origin alone need any power.
+// Consent returns the Rules that allow any Pod Security level only to definitions of these kinds of origin.
 func Consent(privileged ...Kind) Rules {
 	return Rules{
 		UnprivilegedFiles:    !slices.Contains(privileged, File),
@@ -57,7 +26,7 @@ func Consent(privileged ...Kind) Rules {
 	}
 }
 
-// ParseKind reads what flags call a kind of origin: files or configmaps. Any other text is an error.
+// ParseKind parses the name of a kind of origin in flags: files or configmaps.
 func ParseKind(text string) (Kind, error) {
 	for _, kind := range []Kind{File, ConfigMap} {
 		if text == kind.flag() {
@@ -81,7 +50,7 @@ func (k Kind) singular() string {
 	return "file"
 }
 
-// privileged tells whether definitions from a kind of origin may need any power.
+// privileged reports whether definitions of a kind of origin may use any Pod Security level.
 func (r Rules) privileged(kind Kind) bool {
 	switch kind {
 	case File:
@@ -93,7 +62,7 @@ func (r Rules) privileged(kind Kind) bool {
 	}
 }
 
-// advice says what can be done about a definition whose kind of origin may not need its power.
+// advice returns the remedies for a definition whose kind of origin may not use its Pod Security level.
 func (r Rules) advice(kind Kind) string {
 	var move string
 	if kind != File && r.privileged(File) {

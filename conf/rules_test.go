@@ -7,7 +7,7 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// What the injector writes on pods, and what asks it for sidecars, is not a definition's to add.
+// A definition may not have annotations of the injector itself.
 func TestOwnKeys(t *testing.T) {
 	t.Parallel()
 	rules := conf.Rules{AnnotationNamespace: "inject.example"}
@@ -15,7 +15,7 @@ func TestOwnKeys(t *testing.T) {
 annotations: {inject.example/request: b, inject.example.org/fine: x, a/inject.example: x}
 labels:
   inject.example/status: injected
-`), nil)
+`))
 	set := load(t, rules, documents, nil)
 	if len(set.Rejections) != 1 {
 		t.Fatalf("%d rejections", len(set.Rejections))
@@ -25,7 +25,7 @@ labels:
 	if got := set.Rejections[0].Errors.Error(); got != want {
 		t.Errorf("got %s", strings.ReplaceAll(got, "; ", "\n"))
 	}
-	// The same bytes under other rules are looked at again.
+	// Documents are parsed again if the rules change.
 	if other := conf.Load(documents, set); len(other.Rejections) > 0 || len(other.Sidecars) != 1 {
 		t.Errorf("without the rule: %v", other.Rejections)
 	}
@@ -34,7 +34,7 @@ labels:
 	}
 }
 
-// load is the Load of rules that does not fail.
+// load calls Rules.Load, and fails the test on errors.
 func load(tb testing.TB, rules conf.Rules, documents []conf.Document, previous *conf.Set) *conf.Set {
 	tb.Helper()
 	set, err := rules.Load(tb.Context(), documents, previous)
@@ -44,7 +44,7 @@ func load(tb testing.TB, rules conf.Rules, documents []conf.Document, previous *
 	return set
 }
 
-// try is a trial that does not fail.
+// try calls Set.Try, and fails the test on errors.
 func try(tb testing.TB, set *conf.Set, namespace, name string, documents []conf.Document) conf.Trial {
 	tb.Helper()
 	trial, err := set.Try(tb.Context(), namespace, name, documents)

@@ -10,45 +10,43 @@ import (
 	"k8s-sidecar-injector/conf/podrules"
 )
 
-// Set is what Load made of a list of documents. It is immutable and safe for concurrent use.
+// Set is the result of a load. It is immutable and safe for concurrent use.
 type Set struct {
-	// Sidecars are those to serve, by ref.
+	// Sidecars are the sidecars to serve, by ref.
 	Sidecars []*Sidecar
 	// Rejections are the documents that could not be served, by origin.
 	Rejections []Rejection
-	// Digest is the SHA-256, in lower-case hex, of refs and content of the sidecars alone:
-	// replicas that serve the same have the same.
+	// Digest is the SHA-256, in lower-case hex, of the refs and the content of the sidecars. It is equal on
+	// replicas that serve the same sidecars.
 	Digest string
 
-	// rules are those that the set was loaded by.
-	rules Rules
-	// standards are kept for the next Load, as it takes a while to make them.
-	standards *podrules.Standards
-	// documents are what the set was made of, by origin, without the files read on the way.
-	documents []Document
-	// parsed lets the next Load pass over what did not change.
-	parsed map[Origin]*parsed
-	// owners are the documents that each ref belongs to, valid or not.
-	owners map[Ref]Origin
-	// good is what each file or key gave when its documents were good last, by origin without
-	// index. It is what the next Load falls back on.
-	good map[Origin][]*Sidecar
-	// followsPaths tells that the documents are not all that the set depends on.
-	followsPaths bool
+	rules     Rules
+	standards *podrules.Standards // kept for the next load because they are slow to build
+	documents []Document          // all documents, by origin
+	parsed    map[Origin]*parsed  // reused by the next load for unchanged documents
+	owners    map[Ref]Origin      // the document that owns each ref, valid or not
+	// good are the last valid sidecars of each file or key. The next load falls back on them.
+	good map[Origin]map[Ref]*Sidecar
+	// retry is true if the next load must parse a document again even if it is unchanged.
+	retry bool
 }
 
-// Rejection is a document that could not be served, with every reason.
+// isLoadOf reports whether a load of the documents, sorted by origin, would return an equal set.
+func (s *Set) isLoadOf(documents []Document) bool {
+	return s.parsed != nil && !s.retry && slices.EqualFunc(s.documents, documents, Document.unchanged)
+}
+
+// Rejection is a document that could not be served, with all its faults.
 type Rejection struct {
 	Origin Origin
-	// Errors holds an *Error for each fault, and gives them in one line; it is never nil or
-	// empty.
+	// Errors has an *Error for each fault, and formats them in one line. It is never nil or empty.
 	Errors *multierror.Error
-	// Stale are the sidecars that this origin served before and that stay in service.
+	// Stale are the sidecars of this origin whose last valid version stays in service.
 	Stale []Ref
 }
 
-// Equal reports whether both serve the same content from the same origins, reject the same documents for
-// the same reasons, and agree on who owns which ref. Nil equals only nil.
+// Equal reports whether both sets serve the same content from the same origins, reject the same documents for
+// the same reasons, and have the same owner for each ref. Nil equals only nil.
 func (s *Set) Equal(other *Set) bool {
 	if s == nil || other == nil {
 		return s == other

@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// validate returns what is wrong with a definition: rules of our own, and what the API server would
-// reject in every pod that gets the definition.
+// validate returns the faults of a definition: those of our own rules, and those for which the API server would
+// reject each pod with the sidecar.
 func validate(d *definition) field.ErrorList {
 	faults := append(validateNames(d), validateCounts(d)...)
 	if d.HostNetwork && d.SkipHostNetworkPods {
@@ -26,7 +26,7 @@ func validate(d *definition) field.ErrorList {
 	return append(faults, unlessBelow(reported, library)...)
 }
 
-// withKey puts the key of a label, annotation or node selector into the path of its fault.
+// withKey adds the key of a label, annotation or node selector to the path of its fault.
 func withKey(fault *field.Error) *field.Error {
 	key, keyed := fault.BadValue.(string)
 	if !keyed {
@@ -38,8 +38,8 @@ func withKey(fault *field.Error) *field.Error {
 	}
 }
 
-// validateNames requires the unique names and mount paths that merging relies on, as far as
-// Kubernetes does not.
+// validateNames requires unique names and mount paths, because merging relies on them. Kubernetes' own validation
+// checks the others.
 func validateNames(d *definition) field.ErrorList {
 	faults := validateMountPaths(field.NewPath("volumeMounts"), d.VolumeMounts, nil)
 	faults = append(faults, validateEnvNames(field.NewPath("env"), d.Env)...)
@@ -65,8 +65,8 @@ func validateNames(d *definition) field.ErrorList {
 	return faults
 }
 
-// maxMembers is how many members each map of a definition may have, and how many tolerations. A review
-// compares each of them with those of the pod and of other sidecars.
+// maxMembers bounds each map of a definition, and the tolerations. A review compares each member with those of the
+// pod and of other sidecars.
 const maxMembers = 1000
 
 func validateCounts(d *definition) field.ErrorList {
@@ -83,7 +83,7 @@ func validateCounts(d *definition) field.ErrorList {
 	return faults
 }
 
-// validateMountPaths compares paths as a container runtime does, for which /data/ is /data.
+// validateMountPaths rejects duplicate paths. A container runtime does not distinguish /data/ from /data.
 func validateMountPaths(at *field.Path, mounts []corev1.VolumeMount, devices []corev1.VolumeDevice) field.ErrorList {
 	paths := make(names)
 	for _, d := range devices {
@@ -96,7 +96,7 @@ func validateMountPaths(at *field.Path, mounts []corev1.VolumeMount, devices []c
 	return faults
 }
 
-// validateEnvNames rejects a variable that is there twice, of which Kubernetes uses the last.
+// validateEnvNames rejects duplicate variables. Kubernetes would use the last one.
 func validateEnvNames(at *field.Path, list []corev1.EnvVar) field.ErrorList {
 	var faults field.ErrorList
 	seen := make(names)
@@ -106,10 +106,10 @@ func validateEnvNames(at *field.Path, list []corev1.EnvVar) field.ErrorList {
 	return faults
 }
 
-// names are those that a list has so far.
+// names are the names of the preceding elements of a list.
 type names map[string]bool
 
-// add returns a fault if the name is not new. An empty name is missing, which is another fault.
+// add returns a fault if the name is a duplicate. An empty name is not, since a missing name is another fault.
 func (n names) add(at *field.Path, name string) field.ErrorList {
 	if n[name] {
 		return field.ErrorList{field.Duplicate(at, name)}
@@ -118,7 +118,7 @@ func (n names) add(at *field.Path, name string) field.ErrorList {
 	return nil
 }
 
-// cleanMount returns a mount path in the form that is compared.
+// cleanMount removes trailing slashes of a mount path.
 func cleanMount(path string) string {
 	if trimmed := strings.TrimRight(path, "/"); trimmed != "" {
 		return trimmed
@@ -126,7 +126,7 @@ func cleanMount(path string) string {
 	return path
 }
 
-// MostAnnotations is what an API server takes of all annotations of an object, in bytes.
+// MostAnnotations is the maximum size of all annotations of an object in bytes.
 const MostAnnotations = 256 << 10
 
 // validateAnnotations rejects annotations that the API server or a kubelet interprets.
@@ -141,7 +141,7 @@ func validateAnnotations(at *field.Path, annotations map[string]string) field.Er
 	return faults
 }
 
-// reservedAnnotation returns why a definition may not have an annotation, or an empty string.
+// reservedAnnotation returns why an annotation is reserved. It returns an empty string for other annotations.
 func reservedAnnotation(key string) string {
 	switch key = strings.ToLower(key); {
 	case strings.HasPrefix(key, "kubernetes.io/config."):
@@ -157,9 +157,9 @@ func reservedAnnotation(key string) string {
 	return ""
 }
 
-// ownKeys rejects labels and annotations of the injector itself: a pod that had its status would
-// not be injected, and a pod that had its request would request another sidecar.
-func (l *loading) ownKeys(d *definition) field.ErrorList {
+// ownKeys rejects labels and annotations of the injector itself: a pod with its status is not injected, and its
+// request selects other sidecars.
+func (l *loader) ownKeys(d *definition) field.ErrorList {
 	own := l.rules.AnnotationNamespace
 	var faults field.ErrorList
 	for name, members := range map[string]map[string]string{"labels": d.Labels, "annotations": d.Annotations} {

@@ -12,12 +12,11 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// heap is a key with that many documents, each of which is made of its number. It is not
-// split, so that there is no limit.
+// heap returns n documents of a key, made by a function of their index. They are not split, so that there is no limit.
 func heap(n int, text func(int) string) []conf.Document {
 	list := make([]conf.Document, n)
 	for i := range list {
-		origin := conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/heap", Name: "k", Index: i}
+		origin := conf.Origin{Kind: conf.ConfigMap, Root: "sidecars/heap", Name: "k", Index: i}
 		list[i] = conf.Document{Origin: origin, Content: []byte(text(i)), Line: i + 1}
 	}
 	return list
@@ -28,7 +27,7 @@ func orphan(i int) string   { return fmt.Sprintf("name: c%d\ninherits: nobody%d\
 func wrong(i int) string    { return fmt.Sprintf("name: c%d\nx: 1\n", i) }
 func nameless(i int) string { return fmt.Sprintf("x: %d\n", i) }
 
-// linked inherits from the one before.
+// linked inherits from the previous document.
 func linked(i int) string {
 	if i == 0 {
 		return plain(0)
@@ -36,12 +35,12 @@ func linked(i int) string {
 	return fmt.Sprintf("name: c%d\ninherits: c%d\n", i, i-1)
 }
 
-// ring has each document inherit from the next, and the last from the first.
+// ring returns documents of which each inherits from the next one, and the last one from the first one.
 func ring(n int) []conf.Document {
 	return heap(n, func(i int) string { return fmt.Sprintf("name: c%d\ninherits: c%d\n", i, (i+1)%n) })
 }
 
-// wide is a base and its heir, each with that many variables.
+// wide returns a base and its heir with n variables each.
 func wide(n int) []conf.Document {
 	return heap(2, func(document int) string {
 		var text strings.Builder
@@ -53,8 +52,8 @@ func wide(n int) []conf.Document {
 	})
 }
 
-// What anybody may write must not hold up the sidecars of everybody else: eight times as many
-// documents cost about eight times as much, also when all are parsed already.
+// The documents of one author must not delay the others: a dry run with eight times as many documents takes about
+// eight times as long.
 //
 //nolint:paralleltest // it measures the CPU time of the whole process
 func TestWorkIsLinear(t *testing.T) {
@@ -75,7 +74,7 @@ func TestWorkIsLinear(t *testing.T) {
 		"lost its names": func(n int) func() { return reload(heap(n, plain), heap(n, nameless)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			const n, more, most = 1250, 8, 24 // halfway, by factors, between 8 and its square
+			const n, more, most = 625, 8, 24 // halfway, by factors, between 8 and its square
 			small, large := prepare(n), prepare(more*n)
 			var ratio float64
 			for range 5 {
@@ -90,7 +89,7 @@ func TestWorkIsLinear(t *testing.T) {
 	}
 }
 
-// cost is the CPU time that something takes at best, without that of the garbage collector.
+// cost returns the minimum CPU time of some work, without garbage collection.
 func cost(work func()) time.Duration {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	best := time.Duration(1<<63 - 1)
@@ -103,7 +102,7 @@ func cost(work func()) time.Duration {
 	return best
 }
 
-// used is the CPU time of this process until now.
+// used returns the CPU time of this process.
 func used() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -112,7 +111,7 @@ func used() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkTry is a trial of a ConfigMap beside one that holds a lot.
+// BenchmarkTry is a dry run of a small ConfigMap next to a large one.
 func BenchmarkTry(b *testing.B) {
 	other := inMap("other", "name: other\n")
 	for name, text := range map[string]func(int) string{"chain": linked, "missing bases": orphan} {
@@ -132,7 +131,11 @@ func BenchmarkLoad(b *testing.B) {
 	documents := heap(1000, func(i int) string {
 		return fmt.Sprintf(`name: s%d
 containers:
-- {name: proxy, image: proxy, ports: [{containerPort: 80}], readinessProbe: {httpGet: {port: 80}}, volumeMounts: [{name: v, mountPath: /v}]}
+- name: proxy
+  image: proxy
+  ports: [{containerPort: 80}]
+  readinessProbe: {httpGet: {port: 80}}
+  volumeMounts: [{name: v, mountPath: /v}]
 - {name: logger, image: logger, resources: {limits: {cpu: 1}, requests: {cpu: 100m}}}
 volumes: [{name: v, emptyDir: {}}]
 `, i)

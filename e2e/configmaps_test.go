@@ -89,7 +89,7 @@ func TestConfigMapBadKeys(t *testing.T) {
 	must(t, err)
 	s.awaitContainers("x", "app,one")
 	for key, why := range map[string]string{
-		"empty": "holds no document", "bytes": "", "path": "inherits by ref only", "binary": "is binaryData",
+		"empty": "has no document", "bytes": "", "path": "inherits by ref only", "binary": "is binaryData",
 	} {
 		s.awaitLine(i, "document rejected", "configmap "+s.namespace+"/mixed["+key+"]")
 		s.awaitLine(i, "document rejected", why)

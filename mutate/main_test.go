@@ -28,7 +28,7 @@ func load(tb testing.TB, content []byte) *store.Snapshot {
 }
 
 func tryLoad(content []byte) (*store.Snapshot, []conf.Rejection) {
-	set := conf.Load(conf.Split(conf.Origin{Place: "conf", Name: "sidecars.yaml"}, content, nil), nil)
+	set := conf.Load(conf.Split(conf.Origin{Root: "conf", Name: "sidecars.yaml"}, content), nil)
 	var s store.Store
 	s.Publish(set)
 	return s.Current(), set.Rejections

@@ -32,6 +32,11 @@ func (v *Validator) HoldTurn() (release func()) {
 	return x.leave
 }
 
+// LogPanic logs the stack of a panic, and reports whether the error is one.
+func (v *Validator) LogPanic(err error) bool {
+	return v.logPanic(err)
+}
+
 // Used returns the bytes that are charged to the lanes.
 func (l *Lanes) Used() int64 {
 	return l.small.used + l.large.used + l.trials.used

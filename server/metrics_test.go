@@ -184,13 +184,13 @@ sidecar_injector_snapshot_info{digest="` + digest + `"} 1`
 	}
 	compare("0", "", "0", "0", "0")
 
-	origin := conf.Origin{Place: "conf", Name: "a.yaml"}
-	first := conf.Load(conf.Split(origin, []byte(sidecars), nil), nil)
+	origin := conf.Origin{Root: "conf", Name: "a.yaml"}
+	first := conf.Load(conf.Split(origin, []byte(sidecars)), nil)
 	snapshots.Publish(first)
 	compare("1", info(first.Digest), "3", "0", "0")
 
 	// The first of three documents is spoilt: what it served stays.
-	spoilt := conf.Load(conf.Split(origin, []byte(strings.Replace(sidecars, "volumes:", "volume:", 1)), nil), first)
+	spoilt := conf.Load(conf.Split(origin, []byte(strings.Replace(sidecars, "volumes:", "volume:", 1))), first)
 	snapshots.Publish(spoilt)
 	compare("2", info(first.Digest), "3", "1", "1")
 }

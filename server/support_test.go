@@ -72,8 +72,8 @@ func load(tb testing.TB, yaml string) *store.Store {
 // serve publishes the documents of one file.
 func serve(tb testing.TB, s *store.Store, yaml string) {
 	tb.Helper()
-	origin := conf.Origin{Place: "conf", Name: "logger.yaml"}
-	set := conf.Load(conf.Split(origin, []byte(yaml), nil), nil)
+	origin := conf.Origin{Root: "conf", Name: "logger.yaml"}
+	set := conf.Load(conf.Split(origin, []byte(yaml)), nil)
 	for _, rejection := range set.Rejections {
 		tb.Fatalf("rejected: %s: %v", rejection.Origin, rejection)
 	}

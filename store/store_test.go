@@ -12,8 +12,8 @@ import (
 
 // load makes a set of one file.
 func load(content string, previous *conf.Set) *conf.Set {
-	origin := conf.Origin{Place: "conf", Name: "a.yaml"}
-	return conf.Load(conf.Split(origin, []byte(content), nil), previous)
+	origin := conf.Origin{Root: "conf", Name: "a.yaml"}
+	return conf.Load(conf.Split(origin, []byte(content)), previous)
 }
 
 func TestZeroStore(t *testing.T) {

@@ -205,7 +205,7 @@ func TestConfigMapsOnce(t *testing.T) {
 	client := newFakeConfigMaps("first")
 	documents, err := newConfigMaps(t, client, new(logBuffer)).Once(t.Context())
 	if err != nil || len(documents) != 1 || string(documents[0].Content) != definition("first") ||
-		documents[0].Origin.Place != "sidecars/m" || client.selector != selector {
+		documents[0].Origin.Root != "sidecars/m" || client.selector != selector {
 		t.Errorf("got %+v, %v for %q", documents, err, client.selector)
 	}
 }

@@ -3,10 +3,10 @@ package watcher_test
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +18,7 @@ import (
 	"k8s-sidecar-injector/watcher"
 )
 
-// documents shows what a directory yields: `a.yaml`, `a.yaml#1` or `a.yaml: <error>`.
+// documents lists the documents of a directory: `a.yaml`, `a.yaml document 2`, `base a.yaml` or `a.yaml: <error>`.
 func documents(t *testing.T, path string) []string {
 	t.Helper()
 	list, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(t.Context())
@@ -28,6 +28,9 @@ func documents(t *testing.T, path string) []string {
 	var all []string
 	for _, document := range list {
 		text := strings.TrimPrefix(document.Origin.String(), "file "+path+"/")
+		if document.BaseOnly {
+			text = "base " + text
+		}
 		if document.Err != nil {
 			text += ": " + document.Err.Error()
 		}
@@ -36,7 +39,7 @@ func documents(t *testing.T, path string) []string {
 	return all
 }
 
-// entry makes something in a directory.
+// entry creates an entry of a directory.
 type entry func(t *testing.T, path string)
 
 func file(name, content string) entry {
@@ -51,7 +54,7 @@ func fifo(name string) entry {
 	return func(t *testing.T, path string) { t.Helper(); makeFIFO(t, path, name) }
 }
 
-// listing is a directory and what it yields.
+// listing is a directory with its expected documents.
 type listing struct {
 	entries []entry
 	want    []string
@@ -81,12 +84,12 @@ func TestDocumentsOfADirectory(t *testing.T) {
 	good := sidecar("x", "x")
 	wantListings(t, map[string]listing{
 		"nothing": {},
-		"flat, by name, both endings, no dot files": {
+		"by name, both endings, dot files and subdirectories as bases": {
 			entries: []entry{
 				file("b.yml", good), file("a.yaml", good), file(".c.yaml", good), file(".yaml", good),
-				file("d.yaml~", good), file("e.json", good), file("YAML", good), file("sub/f.yaml", good),
+				file("d.yaml~", good), file("e.json", good), file("YAML", good), file("sub/f.yaml", good), file("sub/g.json", good),
 			},
-			want: []string{"a.yaml", "b.yml"},
+			want: []string{"base .c.yaml", "base .yaml", "a.yaml", "b.yml", "base sub/f.yaml"},
 		},
 		"several documents in a file": {
 			entries: []entry{file("a.yaml", "name: a\n---\n---\nname: b\n")},
@@ -94,12 +97,41 @@ func TestDocumentsOfADirectory(t *testing.T) {
 		},
 		"an empty file": {
 			entries: []entry{file("a.yaml", "")},
-			want:    []string{"a.yaml: holds no document: remove the file or key to remove its sidecars"},
+			want:    []string{"a.yaml: has no document; remove the file or key to remove its sidecars"},
 		},
-		"a directory by the name of a file, and a link to it": {
-			entries: []entry{file("a.yaml/b.yaml", ""), link("c.yaml", "a.yaml")},
+		"a directory with the name of a file, and a link to it": {
+			entries: []entry{file("a.yaml/b.yaml", good), link("c.yaml", "a.yaml")},
+			want:    []string{"base a.yaml/b.yaml", "base c.yaml/b.yaml"},
 		},
-		"a FIFO, and a link to it": {
+		"subdirectories, level by level, no dot directories": {
+			entries: []entry{
+				file(
+					"b/y.yaml",
+					good+"---\nname: y\n",
+				),
+				file("a/c/x.yaml", good),
+				file("z.yaml", good),
+				file(".git/x.yaml", good),
+				file("..data/x.yaml", good),
+			},
+			want: []string{"z.yaml", "base b/y.yaml", "base b/y.yaml document 2", "base a/c/x.yaml"},
+		},
+		"odd files in a subdirectory": {
+			entries: []entry{
+				file(
+					"sub/big.yaml",
+					strings.Repeat("x", 1<<20+1),
+				),
+				fifo("sub/fifo.yaml"),
+				fifo("sub/fifo"),
+				link("sub/dangling.yaml", "nothing"),
+			},
+			want: []string{
+				"base sub/big.yaml: is larger than 1048576 bytes", "base sub/dangling.yaml: is a dangling symbolic link",
+				"base sub/fifo.yaml: is not a regular file",
+			},
+		},
+		"a FIFO and a link to it": {
 			entries: []entry{fifo("a.yaml"), link("b.yaml", "a.yaml")},
 			want:    []string{"a.yaml: is not a regular file", "b.yaml: is not a regular file"},
 		},
@@ -122,6 +154,22 @@ func TestLinksInADirectory(t *testing.T) {
 			entries: []entry{file("sub/x.txt", good), link("a.yaml", "sub/x.txt")},
 			want:    []string{"a.yaml"},
 		},
+		"to a directory": {
+			entries: []entry{file("sub/x.yaml", good), link("link", "sub")},
+			want:    []string{"base link/x.yaml", "base sub/x.yaml"},
+		},
+		"to a directory of a mounted ConfigMap": {
+			entries: []entry{file("..1/sub/x.yaml", good), link("..data", "..1"), link("sub", "..data/sub")},
+			want:    []string{"base sub/x.yaml"},
+		},
+		"to an ancestor": {
+			entries: []entry{file("sub/x.yaml", good), link("sub/self", "."), link("sub/up", ".."), link("up", ".")},
+			want:    []string{"base sub/x.yaml"},
+		},
+		"between two directories": {
+			entries: []entry{file("a/x.yaml", good), file("b/y.yaml", good), link("a/b", "../b"), link("b/a", "../a")},
+			want:    []string{"base a/x.yaml", "base b/y.yaml", "base a/b/y.yaml", "base b/a/x.yaml"},
+		},
 		"out": {
 			entries: []entry{file("../secret", good), link("a.yaml", "../secret")},
 			want:    []string{"a.yaml" + out},
@@ -132,11 +180,11 @@ func TestLinksInADirectory(t *testing.T) {
 		},
 		"out through a directory": {
 			entries: []entry{file("../outside/x.yaml", good), link("sub", "../outside"), link("a.yaml", "sub/x.yaml")},
-			want:    []string{"a.yaml" + out},
+			want:    []string{"a.yaml" + out, "base sub" + out},
 		},
-		"to nothing": {
+		"dangling": {
 			entries: []entry{link("a.yaml", "nothing")},
-			want:    []string{"a.yaml: is a symbolic link to nothing: mend or remove it"},
+			want:    []string{"a.yaml: is a dangling symbolic link"},
 		},
 		"to itself": {
 			entries: []entry{link("a.yaml", "a.yaml")},
@@ -151,13 +199,13 @@ func TestAnOriginHasThePathAsGiven(t *testing.T) {
 	write(t, sidecar("x", "x"), path, "a.yaml")
 	d := watcher.NewDirectory(path+"//sub/../", zerolog.Nop())
 	if got := d.String(); got != "directory "+path {
-		t.Errorf("String gives %q", got)
+		t.Errorf("String returned %q", got)
 	}
 	list, err := d.Documents(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := conf.Origin{Kind: conf.File, Place: path, Name: "a.yaml"}
+	want := conf.Origin{Kind: conf.File, Root: path, Name: "a.yaml"}
 	if got := list[0].Origin; got != want {
 		t.Fatalf("origin %#v, want %#v", got, want)
 	}
@@ -189,113 +237,91 @@ func TestReadingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// files gives the file system by which documents of a directory inherit.
-func files(t *testing.T, path string) fs.FS {
-	t.Helper()
-	write(t, sidecar("x", "x"), path, "x.yaml")
-	list, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list[0].Files
+// deep returns the name of a file below that many directories.
+func deep(levels int) string {
+	return strings.Repeat("d/", levels) + "x.yaml"
 }
 
-func TestFilesToInheritFrom(t *testing.T) {
+// Files beyond a limit are ignored, with one warning. Files that are served are always read.
+func TestLimitsOfSubdirectories(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "conf")
-	write(t, "base", path, "sub", "base.yaml")
-	write(t, "secret", filepath.Dir(path), "outside", "secret.yaml")
-	symlink(t, "../outside", path, "link")
-	makeFIFO(t, path, "sub", "fifo.yaml")
-	write(t, strings.Repeat("x", 1<<20+1), path, "sub", "big.yaml")
-	tests := map[string]string{
-		"sub/base.yaml":    "",
-		"sub":              "is a directory",
-		"sub/fifo.yaml":    "is not a regular file",
-		"sub/big.yaml":     "is larger than 1048576 bytes",
-		"sub/missing.yaml": "no such file or directory",
-		"link/secret.yaml": "is a symbolic link that leaves the config directory: only relative links that stay inside are followed",
-		"../outside":       "invalid argument",
-	}
-	fsys := files(t, path)
-	for name, want := range tests {
-		content, err := fs.ReadFile(fsys, name)
-		if want != "" {
-			want = "read " + name + ": " + want
-		} else if string(content) != "base" {
-			t.Errorf("%s: content %q", name, content)
-		}
-		if got := errorText(err); got != want {
-			t.Errorf("%s: error %q, want %q", name, got, want)
-		}
-		_, err = fsys.Open(name)
-		if got, want := errorText(err), strings.Replace(want, "read ", "open ", 1); got != want {
-			t.Errorf("open %s: error %q, want %q", name, got, want)
-		}
-	}
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-func TestAFileToInheritFromCanBeOpened(t *testing.T) {
-	t.Parallel()
-	path := t.TempDir()
-	write(t, "base", path, "sub", "base.yaml")
-	file, err := files(t, path).Open("sub/base.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Name() != "base.yaml" || info.Size() != 4 || !info.Mode().IsRegular() || info.IsDir() {
-		t.Errorf("stat gives %s", fs.FormatFileInfo(info))
-	}
-	if content, err := io.ReadAll(file); string(content) != "base" || err != nil {
-		t.Errorf("content %q, error %v", content, err)
-	}
-}
-
-func TestOneReadingSeesAFileAsItWas(t *testing.T) {
-	t.Parallel()
-	path := t.TempDir()
-	write(t, "first", path, "sub", "base.yaml")
-	fsys := files(t, path)
-	for _, change := range []func(){
-		func() {},
-		func() { write(t, "second", path, "sub", "base.yaml") },
-		func() { remove(t, path) },
+	for name, test := range map[string]struct {
+		entries []entry
+		want    int
+	}{
+		"levels": {[]entry{file(deep(20), "name: x\n"), file(deep(21), "name: x\n")}, 1},
+		"bytes": {[]entry{func(t *testing.T, path string) {
+			t.Helper()
+			for i := range 20 {
+				write(t, "name: x\n#"+strings.Repeat("x", 1<<20-10), path, "sub", strconv.Itoa(i)+".yaml")
+			}
+		}}, 17},
+		"directories": {[]entry{func(t *testing.T, path string) {
+			t.Helper()
+			for i := range 1010 {
+				write(t, "name: x\n", path, "sub"+strconv.Itoa(i), "x.yaml")
+			}
+		}}, 1000},
+		"files": {[]entry{func(t *testing.T, path string) {
+			t.Helper()
+			for i := range 10_010 {
+				write(t, "name: x\n", path, "sub", strconv.Itoa(i)+".yaml")
+			}
+		}}, 10_000},
 	} {
-		change()
-		content, err := fs.ReadFile(fsys, "sub/base.yaml")
-		if err != nil || string(content) != "first" {
-			t.Fatalf("content %q, error %v, want what was read first", content, err)
-		}
-		// What the caller does with it is no concern of the next.
-		clear(content)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := t.TempDir()
+			write(t, "name: served\n", path, "z.yaml")
+			for _, add := range test.entries {
+				add(t, path)
+			}
+			log := new(logBuffer)
+			d := watcher.NewDirectory(path, log.logger())
+			for range 2 {
+				list, err := d.Documents(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if list[0].Origin.Name != "z.yaml" || len(list) != test.want+1 {
+					t.Errorf("%d documents, the first is %s; want %d with z.yaml", len(list), list[0].Origin, test.want+1)
+				}
+			}
+			log.wantLines(t, "config directory exceeds a limit", 1)
+		})
 	}
 }
 
-// The reading is of one directory, also for what is read late.
-func TestABaseIsReadFromTheDirectoryThatWasListed(t *testing.T) {
+// Directories that all link to each other have paths without end.
+func TestCyclesOfLinksEnd(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "conf")
-	write(t, "first", path, "sub", "base.yaml")
-	fsys := files(t, path)
-	rename(t, path, path+".away")
-	write(t, "second", path, "sub", "base.yaml")
-	if content, err := fs.ReadFile(fsys, "sub/base.yaml"); err != nil || string(content) != "first" {
-		t.Fatalf("content %q, error %v, want that of the directory that was listed", content, err)
+	path := t.TempDir()
+	for i := range 30 {
+		write(t, "name: x\n", path, strconv.Itoa(i), "x.yaml")
+		for j := range 30 {
+			symlink(t, "../"+strconv.Itoa(j), path, strconv.Itoa(i), strconv.Itoa(j))
+		}
 	}
-	remove(t, path+".away")
-	if _, err := fs.ReadFile(fsys, "sub/other.yaml"); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("error %v, want %v", err, fs.ErrNotExist)
+	list, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(t.Context())
+	if err != nil || len(list) < 30 || len(list) > 1000 {
+		t.Errorf("%d documents, error %v", len(list), err)
+	}
+}
+
+// A directory that cannot be listed stands for its files, and does not affect others.
+func TestAnUnreadableSubdirectory(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() == 0 {
+		t.Skip("root can read all directories")
+	}
+	path := t.TempDir()
+	write(t, sidecar("x", "x"), path, "a.yaml")
+	write(t, sidecar("x", "x"), path, "sub", "x.yaml")
+	if err := os.Chmod(filepath.Join(path, "sub"), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(path, "sub"), 0o700) })
+	if diff := cmp.Diff([]string{"a.yaml", "base sub: permission denied"}, documents(t, path)); diff != "" {
+		t.Errorf("documents (-want +got):\n%s", diff)
 	}
 }

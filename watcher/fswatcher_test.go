@@ -306,23 +306,38 @@ func TestBaseInSubdirectory(t *testing.T) {
 	h.wantServed(t, "logger:v1=fifth")
 }
 
-func TestUnusedSubdirectoryIsNotWatched(t *testing.T) {
+func TestBaseInLinkedSubdirectory(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	write(t, "name: logger:v1\ninherits: sub/base.yaml\n", path, "logger.yaml")
-	write(t, sidecar("base:v1", "first"), path, "sub", "base.yaml")
+	write(t, sidecar("base:v1", "first"), path, ".releases", "1", "base.yaml")
+	write(t, sidecar("base:v1", "second"), path, ".releases", "2", "base.yaml")
+	symlink(t, ".releases/1", path, "sub")
 	h := eventsOnly(t, path)
-	h.wantWatched(t, filepath.Join(path, "sub"))
+	h.wantServed(t, "logger:v1=first")
+	symlink(t, ".releases/2", path, "sub.new")
+	rename(t, filepath.Join(path, "sub.new"), filepath.Join(path, "sub"))
+	h.wantServed(t, "logger:v1=second")
+	h.wantWatched(t, filepath.Join(path, ".releases", "2"))
+	write(t, sidecar("base:v1", "third"), path, "sub", "base.yaml")
+	h.wantServed(t, "logger:v1=third")
 	w, _ := h.watcher()
-	for i := range 3 {
-		mark := "mark" + strconv.Itoa(i)
-		write(t, sidecar("logger:v1", mark), path, "logger.yaml")
-		h.wantServed(t, "logger:v1="+mark)
-	}
-	write(t, "", path, "any event")
-	eventually(t, "the subdirectory is not watched", func() bool {
-		return !slices.Contains(w.WatchList(), filepath.Join(path, "sub"))
+	eventually(t, "the old target is not watched", func() bool {
+		return !slices.Contains(w.WatchList(), filepath.Join(path, ".releases", "1"))
 	})
+}
+
+func TestBaseInNestedSubdirectory(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	write(t, "name: logger:v1\ninherits: a/b/base.yaml\n", path, "logger.yaml")
+	h := eventsOnly(t, path)
+	write(t, sidecar("base:v1", "first"), path, "a", "b", "base.yaml")
+	h.wantServed(t, "logger:v1=first")
+	remove(t, filepath.Join(path, "a", "b"))
+	h.wantServed(t, "logger:v1=first (stale)")
+	write(t, sidecar("base:v1", "second"), path, "a", "b", "base.yaml")
+	h.wantServed(t, "logger:v1=second")
 }
 
 func TestDirectoryWithBaseRemoved(t *testing.T) {

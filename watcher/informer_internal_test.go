@@ -21,7 +21,7 @@ func TestConfigMapMetadataIsDropped(t *testing.T) {
 		Data: map[string]string{"k": "name: x\n"},
 	})
 	want := []conf.Document{{
-		Origin:  conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/m", Name: "k"},
+		Origin:  conf.Origin{Kind: conf.ConfigMap, Root: "sidecars/m", Name: "k"},
 		Content: []byte("name: x\n"), Line: 1,
 	}}
 	if diff := cmp.Diff(want, kept, cmpopts.IgnoreUnexported(conf.Document{})); diff != "" || !ok {

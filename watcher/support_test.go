@@ -244,7 +244,7 @@ func (f *fakeSource) hold(content ...string) {
 	defer f.mu.Unlock()
 	f.err, f.documents = nil, nil
 	for i, text := range content {
-		origin := conf.Origin{Kind: conf.ConfigMap, Place: f.name, Name: "key", Index: i}
+		origin := conf.Origin{Kind: conf.ConfigMap, Root: f.name, Name: "key", Index: i}
 		f.documents = append(f.documents, conf.Document{Origin: origin, Content: []byte(text), Line: 1})
 	}
 }

@@ -7,33 +7,32 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/conf/podrules"
 )
 
-// To add a power, add testdata/powers/<power>.yaml and run go test ./conf -update. What is in it may
-// come from a file, and from a ConfigMap only where the rules say so.
-func TestPowers(t *testing.T) {
+// To add a definition that needs the level privileged, add testdata/podsecurity/NAME.yaml and run
+// go test ./conf -update. By default, it is allowed in a file and rejected in a ConfigMap.
+func TestPrivileged(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join("testdata", "powers")
+	dir := filepath.Join("testdata", "podsecurity")
 	for _, name := range inputs(t, dir, ".yaml", ".txt") {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			content := readFile(t, filepath.Join(dir, name+".yaml"))
-			origin := conf.Origin{Kind: conf.ConfigMap, Place: "sidecars/team", Name: name + ".yaml"}
-			inMap := conf.Split(origin, content, nil)
-			inFile := conf.Split(file(name+".yaml", 0), content, nil)
+			origin := conf.Origin{Kind: conf.ConfigMap, Root: "sidecars/team", Name: name + ".yaml"}
+			inMap := conf.Split(origin, content)
+			inFile := conf.Split(file(name+".yaml", 0), content)
 			refused := conf.Load(inMap, nil)
 			if len(refused.Sidecars) > 0 {
-				t.Errorf("a ConfigMap gives %s", show(refused))
+				t.Errorf("a ConfigMap is served: %s", show(refused))
 			}
 			compareGolden(t, filepath.Join(dir, name+".txt"), show(refused))
 			checkPrivileged(t, "file", conf.Load(inFile, nil))
 			checkPrivileged(t, "ConfigMap", load(t, conf.Consent(conf.ConfigMap), inMap, nil))
 			if set := load(t, conf.Consent(conf.ConfigMap), inFile, nil); len(set.Sidecars) > 0 {
-				t.Errorf("an unprivileged file gives %s", show(set))
+				t.Errorf("an unprivileged file is served: %s", show(set))
 			}
 		})
 	}
@@ -48,7 +47,8 @@ func checkPrivileged(t *testing.T, from string, set *conf.Set) {
 
 func TestLevel(t *testing.T) {
 	t.Parallel()
-	const tight = "runAsNonRoot: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}"
+	const tight = "runAsNonRoot: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}, " +
+		"seccompProfile: {type: RuntimeDefault}"
 	container := func(securityContext string) string {
 		return "containers: [{name: c, image: i, securityContext: {" + securityContext + "}}]\n"
 	}
@@ -56,21 +56,29 @@ func TestLevel(t *testing.T) {
 		definition string
 		want       podrules.Level
 	}{
-		"nothing":             {"", podrules.Restricted},
-		"env":                 {"env: [{name: A}]\n", podrules.Restricted},
-		"volumes":             {"volumes: [{name: a, emptyDir: {}}, {name: b, secret: {secretName: s}}]\n", podrules.Restricted},
-		"tight container":     {container(tight), podrules.Restricted},
-		"tight, one more":     {container(strings.Replace(tight, "{drop: [ALL]}", "{drop: [ALL], add: [NET_BIND_SERVICE]}", 1)), podrules.Restricted},
-		"plain container":     {container(""), podrules.Baseline},
-		"root":                {container("runAsUser: 0"), podrules.Baseline},
-		"usual capability":    {container("capabilities: {add: [CHOWN]}"), podrules.Baseline},
-		"init container":      {"initContainers: [{name: c, image: i}]\n", podrules.Baseline},
-		"NFS":                 {"volumes: [{name: a, nfs: {server: s, path: /}}]\n", podrules.Baseline},
-		"false host fields":   {"hostNetwork: false\nhostPID: false\n", podrules.Restricted},
-		"privileged: false":   {container("privileged: false"), podrules.Baseline},
-		"no port of the node": {"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 0}]}]\n", podrules.Baseline},
-		"a port of the node":  {"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 80}]}]\n", podrules.Privileged},
-		"null":                {"volumes: [{name: a, hostPath: null, emptyDir: {}}]\nhostPID: null\n", podrules.Restricted},
+		"nothing": {"", podrules.Restricted},
+		"env":     {"env: [{name: A}]\n", podrules.Restricted},
+		"volumes": {
+			"volumes: [{name: a, emptyDir: {}}, {name: b, secret: {secretName: s}}]\n", podrules.Restricted,
+		},
+		"tight container": {container(tight), podrules.Restricted},
+		"tight, one more": {
+			container(strings.Replace(tight, "{drop: [ALL]}", "{drop: [ALL], add: [NET_BIND_SERVICE]}", 1)), podrules.Restricted,
+		},
+		"plain container":   {container(""), podrules.Baseline},
+		"root":              {container("runAsUser: 0"), podrules.Baseline},
+		"usual capability":  {container("capabilities: {add: [CHOWN]}"), podrules.Baseline},
+		"init container":    {"initContainers: [{name: c, image: i}]\n", podrules.Baseline},
+		"NFS":               {"volumes: [{name: a, nfs: {server: s, path: /}}]\n", podrules.Baseline},
+		"false host fields": {"hostNetwork: false\nhostPID: false\n", podrules.Restricted},
+		"privileged: false": {container("privileged: false"), podrules.Baseline},
+		"host port 0": {
+			"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 0}]}]\n", podrules.Baseline,
+		},
+		"host port": {
+			"containers: [{name: c, image: i, ports: [{containerPort: 80, hostPort: 80}]}]\n", podrules.Privileged,
+		},
+		"null": {"volumes: [{name: a, hostPath: null, emptyDir: {}}]\nhostPID: null\n", podrules.Restricted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -86,7 +94,7 @@ func TestLevel(t *testing.T) {
 	}
 }
 
-// What is inherited counts, however far away it is.
+// Inherited fields count.
 func TestLevelOfHeirs(t *testing.T) {
 	t.Parallel()
 	set := conf.Load(slices.Concat(
@@ -98,7 +106,11 @@ func TestLevelOfHeirs(t *testing.T) {
 	for _, s := range set.Sidecars {
 		levels[s.Ref.Name] = s.Level
 	}
-	want := map[string]podrules.Level{"base": podrules.Privileged, "middle": podrules.Privileged, "weaker": podrules.Restricted}
+	want := map[string]podrules.Level{
+		"base":   podrules.Privileged,
+		"middle": podrules.Privileged,
+		"weaker": podrules.Restricted,
+	}
 	if !reflect.DeepEqual(levels, want) {
 		t.Errorf("got %v, want %v", levels, want)
 	}
@@ -171,20 +183,28 @@ func TestRuntimeAnnotations(t *testing.T) {
 	}
 }
 
-// Nothing else gets an annotation into a definition: no placeholder stands in a key, and a value changes none.
-func TestAnnotationKeysAreTheAuthors(t *testing.T) {
+// Annotations cannot avoid the check: keys have no placeholders, and values cannot add keys.
+func TestAnnotationKeys(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ definition, want string }{
-		"parameter in a key":              {"parameters: {k: {default: cri-o.Devices}}\nannotations: {'io.kubernetes.${k}': x}\n", "annotations"},
-		"parameter as a key":              {"parameters: {k: {default: cdi.k8s.io/gpu}}\nannotations: {'${k}': x}\n", "annotations"},
-		"field of the pod":                {"annotations: {'${pod.labels.k}': x}\n", "annotations"},
-		"parameter as all":                {"parameters: {k: {default: x}}\nannotations: ${k}\n", "annotations"},
-		"white space":                     {"annotations: {' cdi.k8s.io/gpu': x}\n", "annotations"},
-		"merged by an alias":              {"hostAliases: &a []\nannotations: {<<: &b {cdi.k8s.io/gpu: x}}\n", "container runtime annotations"},
-		"null is a value":                 {"annotations: {cdi.k8s.io/gpu: }\n", "container runtime annotations"},
-		"an invalid key of null":          {"annotations: {'a b': }\n", "annotations"},
-		"of a kubelet":                    {"annotations: {kubernetes.io/config.seen: x}\n", "reserved for the kubelet"},
-		"of AppArmor, in capital letters": {"annotations: {Container.AppArmor.security.beta.kubernetes.io/c: unconfined}\n", "securityContext.appArmorProfile"},
+		"parameter in a key": {
+			"parameters: {k: {default: cri-o.Devices}}\nannotations: {'io.kubernetes.${k}': x}\n", "annotations",
+		},
+		"parameter as a key": {
+			"parameters: {k: {default: cdi.k8s.io/gpu}}\nannotations: {'${k}': x}\n", "annotations",
+		},
+		"field of the pod": {"annotations: {'${pod.labels.k}': x}\n", "annotations"},
+		"parameter as all": {"parameters: {k: {default: x}}\nannotations: ${k}\n", "annotations"},
+		"white space":      {"annotations: {' cdi.k8s.io/gpu': x}\n", "annotations"},
+		"merged by an alias": {
+			"hostAliases: &a []\nannotations: {<<: &b {cdi.k8s.io/gpu: x}}\n", "container runtime annotations",
+		},
+		"null is a value":        {"annotations: {cdi.k8s.io/gpu: }\n", "container runtime annotations"},
+		"an invalid key of null": {"annotations: {'a b': }\n", "annotations"},
+		"of a kubelet":           {"annotations: {kubernetes.io/config.seen: x}\n", "reserved for the kubelet"},
+		"of AppArmor, in capital letters": {
+			"annotations: {Container.AppArmor.security.beta.kubernetes.io/c: unconfined}\n", "securityContext.appArmorProfile",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -205,29 +225,44 @@ func TestRules(t *testing.T) {
 		kind  conf.Kind
 		want  string // the rejection; empty if there is none
 	}{
-		"files by default":      {conf.Rules{}, conf.File, ""},
-		"ConfigMaps by default": {conf.Rules{}, conf.ConfigMap, "ConfigMap may not: move it to a file, or have the operator start with --privileged-sources=files,configmaps"},
-		"files":                 {conf.Consent(conf.File), conf.ConfigMap, "ConfigMap may not: move it to a file, or have the operator start with --privileged-sources=files,configmaps"},
-		"both, a file":          {conf.Consent(conf.ConfigMap, conf.File), conf.File, ""},
-		"both, a ConfigMap":     {conf.Consent(conf.ConfigMap, conf.File), conf.ConfigMap, ""},
-		"ConfigMaps":            {conf.Consent(conf.ConfigMap), conf.ConfigMap, ""},
-		"ConfigMaps, a file":    {conf.Consent(conf.ConfigMap), conf.File, "file may not: have the operator start with --privileged-sources=files,configmaps"},
-		"none, a file":          {conf.Consent(), conf.File, "file may not: have the operator start with --privileged-sources=files"},
-		"none, a ConfigMap":     {conf.Consent(), conf.ConfigMap, "ConfigMap may not: have the operator start with --privileged-sources=configmaps"},
-		"a kind of tomorrow":    {conf.Consent(conf.File, conf.ConfigMap), conf.Kind(7), level},
+		"files by default": {conf.Rules{}, conf.File, ""},
+		"ConfigMaps by default": {
+			conf.Rules{},
+			conf.ConfigMap,
+			"ConfigMap may not: move it to a file, or have the operator start with --privileged-sources=files,configmaps",
+		},
+		"files": {
+			conf.Consent(conf.File), conf.ConfigMap,
+			"ConfigMap may not: move it to a file, or have the operator start with --privileged-sources=files,configmaps",
+		},
+		"both, a file":      {conf.Consent(conf.ConfigMap, conf.File), conf.File, ""},
+		"both, a ConfigMap": {conf.Consent(conf.ConfigMap, conf.File), conf.ConfigMap, ""},
+		"ConfigMaps":        {conf.Consent(conf.ConfigMap), conf.ConfigMap, ""},
+		"ConfigMaps, a file": {
+			conf.Consent(conf.ConfigMap), conf.File,
+			"file may not: have the operator start with --privileged-sources=files,configmaps",
+		},
+		"none, a file": {
+			conf.Consent(), conf.File, "file may not: have the operator start with --privileged-sources=files",
+		},
+		"none, a ConfigMap": {
+			conf.Consent(), conf.ConfigMap, "ConfigMap may not: have the operator start with --privileged-sources=configmaps",
+		},
+		"an unknown kind": {conf.Consent(conf.File, conf.ConfigMap), conf.Kind(7), level},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			set := load(t, test.rules, conf.Split(conf.Origin{Kind: test.kind, Place: "p", Name: "k"}, []byte(strong), nil), nil)
+			set := load(t, test.rules, conf.Split(conf.Origin{Kind: test.kind, Root: "p", Name: "k"}, []byte(strong)), nil)
 			got := show(set)
-			if test.want == "" && len(set.Sidecars) != 1 || test.want != "" && !strings.Contains(got, level) || !strings.Contains(got, test.want) {
+			if test.want == "" && len(set.Sidecars) != 1 || test.want != "" && !strings.Contains(got, level) ||
+				!strings.Contains(got, test.want) {
 				t.Errorf("got %s, want %q", got, test.want)
 			}
 		})
 	}
 }
 
-// Other rules make another set of the same documents, and Try goes by those of the set.
+// Documents are loaded again if the rules change, and Try uses the rules of the set.
 func TestRulesOfTheSet(t *testing.T) {
 	t.Parallel()
 	documents := inMap("m", "name: x\nhostPID: true\n")
@@ -245,11 +280,13 @@ func TestRulesOfTheSet(t *testing.T) {
 	expect(t, "lax", try(t, lax, "sidecars", "new", fresh).Rejected, nil)
 }
 
-// A file that is only a base is refused as any other.
+// A base-only file is rejected like any other.
 func TestUnprivilegedBaseByPath(t *testing.T) {
 	t.Parallel()
-	files := fstest.MapFS{"sub/base.yaml": {Data: []byte("name: base\nhostPID: true\n")}}
-	heir := conf.Split(file("heir.yaml", 0), []byte("name: heir\ninherits: sub/base.yaml\nhostPID: false\n"), files)
+	heir := slices.Concat(
+		documents("heir.yaml", "name: heir\ninherits: sub/base.yaml\nhostPID: false\n"),
+		baseOnly("sub/base.yaml", "name: base\nhostPID: true\n"),
+	)
 	expect(t, "files", conf.Load(heir, nil).Rejections, nil)
 	expect(t, "none", load(t, conf.Consent(), heir, nil).Rejections, []string{
 		`inherits: Invalid value: its base "sub/base.yaml" (file conf/sub/base.yaml) is rejected`,
@@ -259,7 +296,7 @@ func TestUnprivilegedBaseByPath(t *testing.T) {
 }
 
 // Thousands of violations are one short fault.
-func TestManyPowersAreOneFault(t *testing.T) {
+func TestManyViolationsAreOneFault(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
 	text.WriteString("name: x\nvolumes:\n")
@@ -267,7 +304,8 @@ func TestManyPowersAreOneFault(t *testing.T) {
 		fmt.Fprintf(&text, "- {name: v%d, hostPath: {path: /}}\n", i)
 	}
 	got := conf.Load(inMap("m", text.String()), nil).Rejections[0].Errors.Errors
-	if len(got) != 2 || len(got[1].Error()) > 500 || !strings.Contains(got[1].Error(), "[k]:1: violates the Pod Security level baseline: hostPath volumes (") {
+	if len(got) != 2 || len(got[1].Error()) > 500 ||
+		!strings.Contains(got[1].Error(), "[k]:1: violates the Pod Security level baseline: hostPath volumes (") {
 		t.Errorf("got %d faults: %.600v", len(got), got)
 	}
 }
@@ -286,9 +324,9 @@ func TestParseKind(t *testing.T) {
 	}
 }
 
-// BenchmarkPower is a load of 1000 definitions of one container: first when all
-// are new, then when one more comes. Heirs are judged at every load, the others when they are parsed.
-func BenchmarkPower(b *testing.B) {
+// BenchmarkPodSecurity loads 1000 definitions of one container: when all are new, and when one is added. Heirs are
+// evaluated at each load, and other documents when they are parsed.
+func BenchmarkPodSecurity(b *testing.B) {
 	sidecar := func(i int) string {
 		return fmt.Sprintf("name: c%d\ncontainers:\n- name: c\n  image: i:%d\n  ports: [{containerPort: 80}]\n"+
 			"  securityContext: {runAsNonRoot: true, capabilities: {drop: [ALL]}}\nvolumes:\n- {name: v, emptyDir: {}}\n", i, i)

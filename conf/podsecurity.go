@@ -9,22 +9,22 @@ import (
 	"k8s-sidecar-injector/conf/podrules"
 )
 
-// power is the Pod Security level of a definition, and why it is not baseline.
-type power struct {
+// podSecurity is the Pod Security level of a definition, and why it is not baseline.
+type podSecurity struct {
 	level      podrules.Level
 	violations []podrules.Violation // set if the level is privileged
 }
 
-func (l *loading) powerOf(d *definition) power {
+func (l *loader) evaluate(d *definition) podSecurity {
 	level, violations := l.standards.Level(&d.Definition)
-	return power{level, violations}
+	return podSecurity{level, violations}
 }
 
-// unconsented returns the faults of a document that needs more, with what it inherits, than the
-// operator allows documents of its source.
-func (l *loading) unconsented(p *parsed, all power) []error {
+// levelFaults returns the faults of a document whose flattened definition needs a higher Pod Security level
+// than the operator allows for its source.
+func (l *loader) levelFaults(p *parsed, flat podSecurity) []error {
 	kind := p.document.Origin.Kind
-	if all.level != podrules.Privileged || l.rules.privileged(kind) {
+	if flat.level != podrules.Privileged || l.rules.privileged(kind) {
 		return nil
 	}
 	var faults []error
@@ -33,13 +33,13 @@ func (l *loading) unconsented(p *parsed, all power) []error {
 	}
 	fault(p.nameLine, fmt.Errorf("needs the Pod Security level privileged, which a definition in a %s may not: %s",
 		kind.singular(), l.rules.advice(kind)))
-	for _, violation := range all.violations {
-		if slices.Contains(p.power.violations, violation) {
+	for _, violation := range flat.violations {
+		if slices.Contains(p.security.violations, violation) {
 			fault(p.nameLine, fmt.Errorf("violates the Pod Security level baseline: %s", violation))
 			continue
 		}
-		why := fmt.Sprintf("with what it inherits from %q: %s", p.inherits, violation)
-		fault(p.inheritsLine, field.Forbidden(field.NewPath("inherits"), why))
+		detail := fmt.Sprintf("with what it inherits from %q: %s", p.inherits, violation)
+		fault(p.inheritsLine, field.Forbidden(field.NewPath("inherits"), detail))
 	}
 	return faults
 }

@@ -1,0 +1,123 @@
+package conf
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// JSON converts any YAML document to JSON as Kubernetes does. It is for manifests. The error is Err if that is
+// set. Otherwise, it has an *Error with its line for a syntax error or for each duplicate key.
+func (d Document) JSON() ([]byte, error) {
+	if d.Err != nil {
+		return nil, d.Err
+	}
+	p := &parsed{document: d}
+	text, lines, ok := p.read(fewAliases)
+	if ok {
+		p.rejectAll(lines.duplicates(), lines)
+	}
+	return text, joined(p.faults).ErrorOrNil()
+}
+
+// read converts the document to JSON. It is not ok if there is a syntax error, or if affordable rejects the
+// document before its aliases are expanded.
+func (p *parsed) read(affordable func(outline) error) (text []byte, lines outline, ok bool) {
+	document := p.document
+	document.Content = plainJSON(document.Content)
+	convert := yaml.YAMLToJSON
+	lines, err := newOutline(document)
+	if err != nil && !errors.Is(err, errRest) && bytes.IndexByte(document.Content, '&') < 0 {
+		// The parser of Kubernetes may accept the document, or report a better line.
+		err, convert = nil, yaml.YAMLToJSONStrict
+	}
+	if err == nil {
+		if why := affordable(lines); why != nil {
+			p.reject(0, why)
+			return nil, outline{}, false
+		}
+		text, err = convert(document.Content)
+	}
+	if err != nil {
+		line, why := syntaxError(err)
+		p.reject(line+document.Line-1, why)
+		return nil, outline{}, false
+	}
+	return text, lines, true
+}
+
+// jsonEscape matches an escaped backslash first, so that the text after it is not taken for an escape.
+var jsonEscape = regexp.MustCompile(`\\\\|\\/|\\u[dD][89abAB]..\\u[dD][c-fC-F]..`)
+
+// plainJSON replaces the JSON escapes that the YAML parser does not support: `\/` and surrogate pairs. Content
+// that is not JSON is not changed.
+func plainJSON(content []byte) []byte {
+	if !bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) || !json.Valid(content) {
+		return content
+	}
+	return jsonEscape.ReplaceAllFunc(content, func(found []byte) []byte {
+		var text string
+		if string(found) == `\\` || json.Unmarshal([]byte(`"`+string(found)+`"`), &text) != nil {
+			return found
+		}
+		return []byte(text)
+	})
+}
+
+func decodeJSON(text []byte) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	return value, decoder.Decode(&value)
+}
+
+var (
+	// parserError matches `yaml: line 3: …` and its variants.
+	parserError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:unmarshal errors:\s*)?(?:line (\d+): )?(.*)$`)
+	// constantError matches the messages of the parsers that do not quote the document.
+	constantError = regexp.MustCompile(`^(did not find |could not find |found |block sequence |mapping |control |` +
+		`exceeded |document contains |content follows |map merge |invalid [^m]|while )`)
+	// zeroBasedError matches the messages of go-yaml whose lines count from 0. They come from its parser; those
+	// of its scanner count from 1.
+	zeroBasedError = regexp.MustCompile(`^(did not find expected (key|'-' indicator|node content|',' or|<)|` +
+		`found (undefined tag handle|duplicate %|incompatible))`)
+)
+
+// syntaxError splits an error of the YAML parser into line and message. The line is 1 if the error has none.
+func syntaxError(err error) (int, error) {
+	text := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
+	match := parserError.FindStringSubmatch(text)
+	line, err := strconv.Atoi(match[1])
+	switch {
+	case err != nil:
+		line = 1
+	case zeroBasedError.MatchString(match[2]):
+		line++
+	}
+	return line, errors.New("invalid YAML: " + withoutValues(match[2]))
+}
+
+// withoutValues replaces messages of the parsers that quote the document, because the quoted text may be a
+// secret.
+func withoutValues(text string) string {
+	switch {
+	case strings.HasPrefix(text, "unknown anchor"):
+		return "unknown anchor: text that begins with '*' must be in quotes"
+	case strings.HasPrefix(text, "anchor "):
+		return "an anchor contains itself"
+	case strings.Contains(text, " map key"):
+		return "a key is neither a string nor a number"
+	case strings.HasPrefix(text, "cannot decode "), strings.Contains(text, "binary"):
+		return "a value does not have the type of its tag"
+	case strings.HasPrefix(text, "json: "):
+		return "a number is too large"
+	case constantError.MatchString(text):
+		return text
+	}
+	return "it cannot be parsed"
+}
