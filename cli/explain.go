@@ -144,7 +144,7 @@ func (o *explainOptions) readDefinitions(ctx context.Context, streams IOStreams)
 // explainer explains the decisions for the pods of manifests.
 type explainer struct {
 	injector     *manifestInjector
-	namespaces   *watcher.Namespaces // nil if disabled
+	namespaces   *watcher.Namespaces         // nil if disabled
 	lookups      map[string]namespaceDefault // by namespace
 	explanations []explanation
 }
