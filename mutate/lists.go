@@ -16,6 +16,16 @@ const (
 	maxElements   = 10_000
 )
 
+// LimitError is the error of decoding a pod whose list or map is too long.
+type LimitError struct {
+	Limit int
+	What  string
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("more than %d %s", e.Limit, e.What)
+}
+
 // List is a list of at most maxElements, without its empty elements.
 type List[E comparable] []E
 
@@ -68,7 +78,7 @@ func decodeList[E any](
 	kept := []E{}
 	for index := 0; decoder.PeekKind() != ']'; index++ {
 		if index == limit {
-			return fmt.Errorf("more than %d %s", limit, what)
+			return &LimitError{limit, what}
 		}
 		kept = append(kept, *new(E))
 		last := &kept[len(kept)-1]
@@ -99,7 +109,7 @@ func (m *Map) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	values := make(Map)
 	for decoder.PeekKind() == '"' {
 		if len(values) == maxElements {
-			return fmt.Errorf("more than %d elements", maxElements)
+			return &LimitError{maxElements, "elements"}
 		}
 		token, err := decoder.ReadToken()
 		if err != nil {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A review of the recorded Deployment pod stays within its budget of allocations. The race
-// detector allocates by itself, so this file is left out there.
+// TestAllocations limits the allocations of a review of a Deployment pod. The race detector allocates too, so
+// this file is excluded then.
 //
 //nolint:paralleltest // AllocsPerRun counts those of the whole process
 func TestAllocations(t *testing.T) {
@@ -33,7 +33,8 @@ func TestAllocationsOfUnusedMetadata(t *testing.T) {
 		"unknown":         `"x":` + empties,
 	} {
 		t.Run(name, func(t *testing.T) {
-			object := strings.Replace(labelled("new", "injector", "name: new\n"), `"metadata":{`, `"metadata":{`+metadata+",", 1)
+			object := strings.Replace(labelled("new", "injector", "name: new\n"), `"metadata":{`,
+				`"metadata":{`+metadata+",", 1)
 			v, body := newValidator(t), changing("UPDATE", "new", "null", object)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)

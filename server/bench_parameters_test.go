@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// parametric is one of the sidecars of BenchmarkParameters. The # is its number.
+// parametric is a sidecar of BenchmarkParameters. The # is its number.
 const parametric = `
 name: s#:v1
 parameters:
@@ -27,11 +27,10 @@ env: [{name: "LEVEL_#", value: "${level}"}]
 ---
 `
 
-// BenchmarkParameters measures, in turns, a review of a pod that asks for three sidecars and
-// sets their parameters, one of the same sidecars with the values written into them, and one of
-// a single sidecar.
+// BenchmarkParameters measures alternately a review of three sidecars with parameters, of the same sidecars
+// with fixed values, and of one sidecar.
 func BenchmarkParameters(b *testing.B) {
-	medians := inTurns(b, parametricContenders(b))
+	medians := alternate(b, parametricContenders(b))
 	b.ReportMetric(medians[0]/medians[1], "x-without")
 	b.ReportMetric(medians[0]/medians[2], "x-single")
 }
@@ -43,14 +42,17 @@ func parametricContenders(tb testing.TB) []*contender {
 		definition := strings.ReplaceAll(parametric, "#", fmt.Sprint(i+1))
 		with.WriteString(definition)
 		_, behind, _ := strings.Cut(definition, "shard: {type: int}\n")
-		fmt.Fprintf(&without, "name: s%d:v1\n%s", i+1, strings.NewReplacer("${log-dir}", "/data/logs", "${level}", "debug", "${shard}", "7", "${cpu}", "250m",
+		fmt.Fprintf(&without, "name: s%d:v1\n%s", i+1, strings.NewReplacer("${log-dir}", "/data/logs", "${level}",
+			"debug", "${shard}", "7", "${cpu}", "250m",
 			"${pod.namespace}", "team-a", "${pod.labels.app}", "web").Replace(behind))
 	}
 	const asks = `"injector.tumblr.com/request":"logger:v1"`
 	body := recorded(tb, "v1-deployment-pod")
 	three := bytes.Replace(body, []byte(asks), []byte(`"injector.tumblr.com/request":"s1:v1, s2:v1, s3:v1"`), 1)
-	set := bytes.Replace(three, []byte(`"injector.tumblr.com/request"`), []byte(`"injector.tumblr.com/param.log-dir":"/data/logs","injector.tumblr.com/param.level":"debug",`+
-		`"injector.tumblr.com/param.shard":"7","injector.tumblr.com/param.cpu":"250m","injector.tumblr.com/request"`), 1)
+	set := bytes.Replace(three, []byte(`"injector.tumblr.com/request"`),
+		[]byte(`"injector.tumblr.com/param.log-dir":"/data/logs","injector.tumblr.com/param.level":"debug",`+
+			`"injector.tumblr.com/param.shard":"7","injector.tumblr.com/param.cpu":"250m",`+
+			`"injector.tumblr.com/request"`), 1)
 	if bytes.Equal(body, three) {
 		tb.Fatal("the recorded pod does not ask as it did")
 	}

@@ -19,9 +19,8 @@ import (
 	"k8s-sidecar-injector/server"
 )
 
-// BenchmarkReview measures one review of the recorded Deployment pod: by the webhook, by a
-// handler that only reads the body and writes a constant, and by the usual way to write such
-// a webhook.
+// BenchmarkReview measures a review of a Deployment pod by the webhook, by a handler that reads the body and
+// writes a constant, and by a reference implementation.
 func BenchmarkReview(b *testing.B) {
 	for _, c := range contenders(b) {
 		b.Run(c.name, func(b *testing.B) {
@@ -34,17 +33,17 @@ func BenchmarkReview(b *testing.B) {
 	}
 }
 
-// BenchmarkRatio measures the three in turns, so that what else the machine does hits them
-// alike, and compares the medians.
+// BenchmarkRatio measures the three alternately, so that other load affects them equally, and compares the
+// medians.
 func BenchmarkRatio(b *testing.B) {
-	medians := inTurns(b, contenders(b))
+	medians := alternate(b, contenders(b))
 	ours, constant, reference := medians[0], medians[1], medians[2]
 	b.ReportMetric(reference/ours, "x-reference")
 	b.ReportMetric(ours/constant, "x-constant")
 }
 
-// inTurns gives the median time of each.
-func inTurns(b *testing.B, all []*contender) []float64 {
+// alternate returns the median time of each.
+func alternate(b *testing.B, all []*contender) []float64 {
 	b.Helper()
 	const perRound = 100
 	times := make([][]time.Duration, len(all))
@@ -69,7 +68,7 @@ func median(times []time.Duration) time.Duration {
 	return times[len(times)/2]
 }
 
-// contender is a handler with a request to serve again and again.
+// contender is a handler with a request that it serves repeatedly.
 type contender struct {
 	name    string
 	handler http.Handler
@@ -88,7 +87,7 @@ func newContenderWith(tb testing.TB, name string, handler http.Handler, body []b
 	tb.Helper()
 	c := &contender{name: name, handler: handler, body: body, reader: new(bytes.Reader)}
 	c.writer = &discard{header: make(http.Header)}
-	c.request = ask(tb, nil)
+	c.request = newRequest(tb, nil)
 	c.request.Body = io.NopCloser(c.reader)
 	c.request.ContentLength = int64(len(c.body))
 	c.serve()
@@ -105,7 +104,7 @@ func (c *contender) serve() {
 	c.handler.ServeHTTP(c.writer, c.request)
 }
 
-// contenders are ours, constant and reference.
+// contenders returns the webhook, the constant and the reference.
 func contenders(tb testing.TB) []*contender {
 	tb.Helper()
 	ours := newContender(tb, "ours", benchWebhook(tb))
@@ -115,7 +114,8 @@ func contenders(tb testing.TB) []*contender {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(answer)
 	})
-	return []*contender{ours, newContender(tb, "constant", constant), newContender(tb, "reference", http.HandlerFunc(referenceWebhook))}
+	return []*contender{ours, newContender(tb, "constant", constant), newContender(tb, "reference",
+		http.HandlerFunc(referenceWebhook))}
 }
 
 func benchWebhook(tb testing.TB) *server.Webhook {
@@ -130,10 +130,11 @@ func benchWebhookOf(tb testing.TB, yaml string) *server.Webhook {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return server.NewWebhook(server.NewLanes(), snapshots, nil, policy(), nil, metrics, zerolog.New(io.Discard).Level(zerolog.InfoLevel))
+	return server.NewWebhook(server.NewLanes(), snapshots, nil, policy(), nil, metrics,
+		zerolog.New(io.Discard).Level(zerolog.InfoLevel))
 }
 
-// discard is the least possible http.ResponseWriter.
+// discard is a minimal http.ResponseWriter.
 type discard struct {
 	header  http.Header
 	code    int
@@ -143,7 +144,7 @@ type discard struct {
 func (d *discard) Header() http.Header  { return d.header }
 func (d *discard) WriteHeader(code int) { d.code = code }
 
-// The deadlines of a real connection cost no memory, unlike the error that there are none.
+// Setting a deadline allocates nothing, as for a real connection. The error of a missing method would.
 func (d *discard) SetReadDeadline(time.Time) error  { return nil }
 func (d *discard) SetWriteDeadline(time.Time) error { return nil }
 func (d *discard) FlushError() error                { return nil }
@@ -153,8 +154,7 @@ func (d *discard) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// referenceWebhook decodes to the types of the API, changes the pod, encodes it again and
-// patches by the difference.
+// referenceWebhook decodes the types of the API, changes the pod, encodes it and computes a diff.
 func referenceWebhook(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -179,13 +179,15 @@ func referenceWebhook(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(must(json.Marshal(&answer)))
 }
 
-// referenceInject is logger:v1 in Go.
+// referenceInject adds logger:v1.
 func referenceInject(pod *corev1.Pod) {
 	positions := corev1.VolumeMount{Name: "positions", MountPath: "/positions"}
 	pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{
 		Name: "logger", Image: "registry.example/logger:1.2.3", Args: []string{"--watch", "/var/log/app"},
 		Env: []corev1.EnvVar{
-			{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+			{Name: "POD_NAME", ValueFrom: &corev1.EnvVarSource{
+				FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
+			}},
 			{Name: "TOKEN", Value: "s3cr3t-env-value"},
 		},
 		Ports: []corev1.ContainerPort{{Name: "metrics", ContainerPort: 9101}},
@@ -201,7 +203,12 @@ func referenceInject(pod *corev1.Pod) {
 	})
 	pod.Spec.Volumes = append(pod.Spec.Volumes,
 		corev1.Volume{Name: "positions", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
-		corev1.Volume{Name: "app-logs", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: new(resource.MustParse("1Gi"))}}})
+		corev1.Volume{
+			Name: "app-logs",
+			VolumeSource: corev1.VolumeSource{
+				EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: new(resource.MustParse("1Gi"))},
+			},
+		})
 	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range list {
 			referenceShare(&list[i])
@@ -212,13 +219,19 @@ func referenceInject(pod *corev1.Pod) {
 }
 
 func referenceShare(c *corev1.Container) {
-	for _, e := range []corev1.EnvVar{{Name: "DATACENTER", Value: "from-sidecar"}, {Name: "LOG_DIR", Value: "/var/log/app"}} {
+	for _, e := range []corev1.EnvVar{
+		{Name: "DATACENTER", Value: "from-sidecar"},
+		{Name: "LOG_DIR", Value: "/var/log/app"},
+	} {
 		if !slices.ContainsFunc(c.Env, func(present corev1.EnvVar) bool { return present.Name == e.Name }) {
 			c.Env = append(c.Env, e)
 		}
 	}
 	mount := corev1.VolumeMount{Name: "app-logs", MountPath: "/var/log/app"}
-	if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == mount.Name || m.MountPath == mount.MountPath }) {
+	if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+		return m.Name == mount.Name ||
+			m.MountPath == mount.MountPath
+	}) {
 		c.VolumeMounts = append(c.VolumeMounts, mount)
 	}
 }

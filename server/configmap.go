@@ -13,9 +13,9 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// mostKeys is the largest number of labels and of keys of data. A key takes up to fifteen times as many bytes
-// in a map as in a review.
-const mostKeys = 10_000
+// maxKeys is the limit of labels and of keys of data. A key takes up to fifteen times as many bytes in a map
+// as in a review.
+const maxKeys = 10_000
 
 // metadataView is the metadata that Definitions and messages use. The decoder skips all other metadata
 // without allocating.
@@ -34,7 +34,7 @@ type dataView struct {
 	BinaryData boundedMap[[]byte] `json:"binaryData"`
 }
 
-// boundedMap is a map of at most mostKeys.
+// boundedMap is a map of at most maxKeys.
 type boundedMap[V string | []byte] map[string]V
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -46,10 +46,10 @@ func (m *boundedMap[V]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	if _, err := decoder.ReadToken(); err != nil {
 		return err
 	}
-	read := make(map[string]V)
+	values := make(map[string]V)
 	for decoder.PeekKind() == jsontext.KindString {
-		if len(read) == mostKeys {
-			return fmt.Errorf("more than %d keys", mostKeys)
+		if len(values) == maxKeys {
+			return fmt.Errorf("more than %d keys", maxKeys)
 		}
 		var key string
 		var value V
@@ -59,9 +59,9 @@ func (m *boundedMap[V]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 		if err := json.UnmarshalDecode(decoder, &value); err != nil {
 			return err
 		}
-		read[key] = value
+		values[key] = value
 	}
-	*m = read
+	*m = values
 	_, err := decoder.ReadToken()
 	return err
 }

@@ -7,13 +7,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/rs/zerolog"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
@@ -26,16 +29,20 @@ type port struct {
 	net.Listener
 	incoming chan net.Conn
 	registry *prometheus.Registry
+	log      lines
 }
 
 func newPort(t *testing.T) *port {
 	t.Helper()
-	p := &port{Server: new(http.Server), incoming: make(chan net.Conn, 1), registry: prometheus.NewRegistry()}
+	p := &port{
+		Server: &http.Server{Handler: http.NotFoundHandler()}, incoming: make(chan net.Conn, 1),
+		registry: prometheus.NewRegistry(),
+	}
 	metrics, err := server.NewMetrics(p.registry, load(t, sidecars))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Listener = server.Limit(p.Server, incoming{p.incoming}, metrics)
+	p.Listener = server.LimitConnections(p.Server, incoming{p.incoming}, metrics, zerolog.New(&p.log))
 	return p
 }
 
@@ -51,7 +58,7 @@ func (i incoming) Accept() (net.Conn, error) {
 func (incoming) Close() error   { return nil }
 func (incoming) Addr() net.Addr { return &net.TCPAddr{} }
 
-// peer is a connection from an address, which notes whether it was closed.
+// peer is a connection from an address. It records whether it was closed.
 type peer struct {
 	net.Conn
 	address string
@@ -67,7 +74,7 @@ func (p *peer) Close() error {
 	return nil
 }
 
-// connect opens a connection that the port accepts. What it returns is what the server has of it.
+// connect opens a connection that the port accepts. It returns both ends.
 func (p *port) connect(t *testing.T, address string) (*peer, net.Conn) {
 	t.Helper()
 	one := &peer{address: address}
@@ -76,11 +83,11 @@ func (p *port) connect(t *testing.T, address string) (*peer, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Millisecond) // of the test's own clock: no two connections have the same age
+	time.Sleep(time.Millisecond) // on the fake clock, so that no two connections have the same age
 	return one, accepted
 }
 
-// refused opens a connection for which there is no room. Another peer connects after it.
+// refused checks that the port refuses a connection. Then another peer connects.
 func (p *port) refused(t *testing.T, address, other string) {
 	t.Helper()
 	one := &peer{address: address}
@@ -109,14 +116,15 @@ sidecar_injector_connections_closed_total{cause="refused",port="webhook"} %d
 sidecar_injector_connections_closed_total{cause="resets",port="lifecycle"} 0
 sidecar_injector_connections_closed_total{cause="resets",port="webhook"} 0
 `, open, displaced, refused)
-	err := testutil.GatherAndCompare(p.registry, strings.NewReader(want), "sidecar_injector_connections", "sidecar_injector_connections_closed_total")
+	err := testutil.GatherAndCompare(p.registry, strings.NewReader(want), "sidecar_injector_connections",
+		"sidecar_injector_connections_closed_total")
 	if err != nil {
 		t.Error(err)
 	}
 }
 
-// A connection over the limit displaces the one of its peer that has been idle for longest. Busy ones
-// stay, unless nothing is idle and they have stalled.
+// A connection over the limit displaces the longest idle one of its peer. Busy connections stay, unless none is
+// idle and they are stalled.
 func TestConnectionsOfOnePeer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -143,7 +151,7 @@ func TestConnectionsOfOnePeer(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		p.ConnState(newest, http.StateActive)
-		// One is idle still: the one that has displaced another.
+		// Only the newest connection is idle.
 		_, last := p.connect(t, "10.0.0.1")
 		p.ConnState(last, http.StateActive)
 		p.refused(t, "10.0.0.1", "10.0.0.2")
@@ -157,6 +165,97 @@ func TestConnectionsOfOnePeer(t *testing.T) {
 		}
 		if other.closed {
 			t.Error("a connection of another peer was displaced")
+		}
+	})
+}
+
+// A connection that works is displaced only after it has been idle for a moment, even if all others of its
+// address are busy.
+func TestWorkingConnectionsStay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPort(t)
+		works, opened := p.connect(t, "10.0.0.1")
+		answer := func() {
+			p.ConnState(opened, http.StateActive)
+			ctx := p.ConnContext(t.Context(), opened)
+			p.Handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+			p.ConnState(opened, http.StateIdle)
+		}
+		for range server.MaxPeerConnections - 1 {
+			_, busy := p.connect(t, "10.0.0.1")
+			p.ConnState(busy, http.StateActive)
+		}
+		for range 3 {
+			answer()
+			p.refused(t, "10.0.0.1", "10.0.0.2")
+			time.Sleep(server.MinIdleTime - time.Millisecond)
+			p.refused(t, "10.0.0.1", "10.0.0.2")
+		}
+		if works.closed {
+			t.Error("a connection that works was displaced")
+		}
+		time.Sleep(time.Millisecond)
+		p.connect(t, "10.0.0.1")
+		if !works.closed {
+			t.Error("an idle connection was not displaced")
+		}
+	})
+}
+
+// A stalled connection is displaced before one that works and was idle for a moment.
+func TestStalledConnectionsLose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPort(t)
+		works, opened := p.connect(t, "10.0.0.1")
+		var stalled *peer
+		for range server.MaxPeerConnections - 1 {
+			one, busy := p.connect(t, "10.0.0.1")
+			p.ConnState(busy, http.StateActive)
+			if stalled == nil {
+				stalled = one
+			}
+		}
+		time.Sleep(server.StallTimeout)
+		ctx := p.ConnContext(t.Context(), opened)
+		p.Handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		p.connect(t, "10.0.0.1")
+		if works.closed || !stalled.closed {
+			t.Errorf("closed: works %t, stalled %t", works.closed, stalled.closed)
+		}
+	})
+}
+
+// Each cause of closing a connection has its own log message.
+func TestClosedConnectionsAreLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPort(t)
+		var accepted []net.Conn
+		for range server.MaxPeerConnections {
+			_, opened := p.connect(t, "10.0.0.1")
+			accepted = append(accepted, opened)
+		}
+		_, newest := p.connect(t, "10.0.0.1")
+		for _, opened := range append(accepted[1:], newest) {
+			p.ConnState(opened, http.StateActive)
+		}
+		p.refused(t, "10.0.0.1", "10.0.0.2")
+		for range 1000 { // requests that are cancelled
+			p.ConnState(newest, http.StateActive)
+			p.ConnState(newest, http.StateIdle)
+		}
+		var got []string
+		for _, event := range p.log.events(t) {
+			got = append(got, fmt.Sprint(event["cause"], " ", event["peer"], ": ", event["message"]))
+		}
+		if diff := cmp.Diff([]string{
+			"displaced 10.0.0.1: connection closed: a new connection displaces it",
+			"refused 10.0.0.1: connection refused: the peer has too many",
+			"resets 10.0.0.1: connection closed: the peer cancels too many requests",
+		}, got); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
@@ -179,8 +278,8 @@ func TestConnectionsInTotal(t *testing.T) {
 	})
 }
 
-// If the port is full of busy connections that are answered, the peer with most of them loses its least
-// recent one to a peer with fewer, until both have as many.
+// If the port is full of busy connections, the peer with most of them loses its oldest one to a peer with
+// fewer, until both have equally many.
 func TestBusyConnectionsInTotal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -209,7 +308,7 @@ func TestBusyConnectionsInTotal(t *testing.T) {
 	})
 }
 
-// While a peer has many connections, those that are idle for long are closed.
+// Connections that are idle for long are closed while their peer has many.
 func TestExcessIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,8 +329,7 @@ func TestExcessIdleConnections(t *testing.T) {
 	})
 }
 
-// A host that hoards idle connections keeps neither an open nor a new connection of the same host from
-// being served.
+// A hoard of idle connections delays neither an open nor a new connection of the same host.
 func TestIdleHoard(t *testing.T) {
 	t.Parallel()
 	l := start(t, nil, nil)
@@ -279,8 +377,8 @@ func gauge(t *testing.T, registry *prometheus.Registry, name string) (sum float6
 	return sum
 }
 
-// A client that cancels many requests opens few new connections, also after it has closed all of them. Its
-// connections that cancel few requests, and those of other clients, stay open.
+// A client that cancels many requests may open few connections, even after it has closed all others. Its
+// connections that cancel few requests stay open, and so do those of other clients.
 func TestResetsOutliveConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -327,8 +425,8 @@ func TestResetsOutliveConnections(t *testing.T) {
 	})
 }
 
-// A client that cancels requests faster than any API server is disconnected. One that cancels a few,
-// as when reviews time out, is not.
+// A client that cancels requests faster than any API server is disconnected. A client that cancels a few, as
+// when reviews time out, stays connected.
 func TestRapidReset(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -397,7 +495,7 @@ func overrun(frames *http2.Framer, stream uint32) error {
 	return frames.WriteData(stream, true, []byte("more than was announced"))
 }
 
-// reset sends requests and ends each at once, and then a ping.
+// reset sends requests, ends each immediately, and sends a ping.
 func reset(w io.Writer, count int, open bool, end func(*http2.Framer, uint32) error) error {
 	var out, header bytes.Buffer
 	out.WriteString(http2.ClientPreface)

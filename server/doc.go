@@ -1,8 +1,8 @@
-// Package server is the half that reads: the HTTPS webhook, the AdmissionReview codec, the
-// lifecycle port and the metrics.
+// Package server is the read half: the HTTPS webhooks, the AdmissionReview codec, the lifecycle port
+// and the metrics.
 //
-// A review comes in at [Webhook], is decided by package mutate over the current snapshot, and
-// goes out as an AdmissionReview of the version that asked. [Validator] does so with changes of
-// the ConfigMaps that hold definitions, by a trial load. [Server] runs the two ports and
-// drains them. Nothing here knows where snapshots and certificates come from.
+// [Webhook] decodes a review of a pod, decides it with package mutate over the current snapshot, and
+// responds with an AdmissionReview of the same version. [Validator] does the same for changes of
+// ConfigMaps with definitions, by a dry run of loading them. [Server] runs the two ports and drains
+// them. The package does not know where snapshots and certificates come from.
 package server

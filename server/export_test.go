@@ -10,26 +10,31 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// SetTimeouts shortens what a test would otherwise wait for: a client's header, its body, and
-// the end of requests in flight. It must come before Run.
+// SetTimeouts sets the timeouts of a header and a body, and the grace period of requests in flight. It
+// must be called before Run.
 func (s *Server) SetTimeouts(header, body, grace time.Duration) {
 	s.webhook.ReadHeaderTimeout = header
 	s.webhook.ReadTimeout = body
 	s.grace = grace
 }
 
-// NewErrorLog is what net/http writes its lines to.
+// SetDrained makes the drain delay last until the channel is closed. It must be called before Run.
+func (s *Server) SetDrained(drained <-chan time.Time) {
+	s.after = func(time.Duration) <-chan time.Time { return drained }
+}
+
+// NewErrorLog returns the writer of the lines of net/http.
 func NewErrorLog(log zerolog.Logger) io.Writer {
 	return newErrorLog(log)
 }
 
-// HoldTurn lets no change be tried until the function is called.
-func (v *Validator) HoldTurn() (release func()) {
-	x := &exchange{lanes: v.lanes, control: http.NewResponseController(nil), start: time.Now()}
-	if x.enter(&v.lanes.trials, 0) != nil || x.acquire(context.Background()) != nil {
-		panic("no turn")
+// HoldTrials prevents trials until the function is called.
+func (v *Validator) HoldTrials() (release func()) {
+	f := &inflight{lanes: v.lanes, control: http.NewResponseController(nil), start: time.Now()}
+	if f.enter(&v.lanes.trials, 0) != nil || f.acquire(context.Background()) != nil {
+		panic("no slot")
 	}
-	return x.leave
+	return f.leave
 }
 
 // LogPanic logs the stack of a panic, and reports whether the error is one.
@@ -46,16 +51,18 @@ func (l *Lanes) Used() int64 {
 const (
 	MaxConnections     = maxConnections
 	MaxPeerConnections = maxPeerConnections
+	MinIdleTime        = minIdleTime
 	StallTimeout       = stallTimeout
 	ExcessIdleTimeout  = excessIdleTimeout
 	PeerResetBurst     = peerResetBurst
 	PeerResetRate      = peerResetRate
 	ReopenRate         = reopenRate
+	MaxTrials          = maxTrials
 )
 
-// Limit returns the listener that a server gets, and makes the server use its limits.
-func Limit(server *http.Server, listener net.Listener, metrics *Metrics) net.Listener {
-	return limited(server, listener, webhookPort, &Options{Metrics: metrics, Log: zerolog.Nop()})
+// LimitConnections returns the listener of a server and makes the server use its limits.
+func LimitConnections(server *http.Server, listener net.Listener, metrics *Metrics, log zerolog.Logger) net.Listener {
+	return limitConnections(server, listener, webhookPort, &Options{Metrics: metrics, Log: log})
 }
 
 // Client is a connection that sends requests.
@@ -77,29 +84,26 @@ func (l *Lanes) Slots() int {
 
 // Compute calls a function in a slot, for a request of the client.
 func (l *Lanes) Compute(ctx context.Context, client *Client, compute func()) error {
-	x := exchange{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
-	defer x.leave()
-	if err := x.enter(&l.small, requestCost); err != nil {
+	f := inflight{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
+	defer f.leave()
+	if err := f.enter(&l.small, requestCost); err != nil {
 		return err
 	}
-	if err := x.acquire(ctx); err != nil {
+	if err := f.acquire(ctx); err != nil {
 		return err
 	}
 	compute()
 	return nil
 }
 
-// MostTrials is how many trials of one address may wait.
-const MostTrials = mostTrials
-
-// Try calls a function in the turn of a trial that is charged for that many bytes.
+// Try calls a function in the slot of a trial that is charged for that many bytes.
 func (l *Lanes) Try(ctx context.Context, client *Client, size int64, compute func()) error {
-	x := exchange{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
-	defer x.leave()
-	if err := x.enterTrial(size); err != nil {
+	f := inflight{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
+	defer f.leave()
+	if err := f.enterTrial(size); err != nil {
 		return err
 	}
-	if err := x.acquire(ctx); err != nil {
+	if err := f.acquire(ctx); err != nil {
 		return err
 	}
 	compute()

@@ -18,8 +18,8 @@ import (
 	"k8s-sidecar-injector/server"
 )
 
-// FuzzReview sends any bytes: the answer is a line of text with 400, or an AdmissionReview
-// that fits the API, has the uid of the question, and whose patch applies to its object.
+// FuzzReview sends any bytes. The response is 400 with a line of text, or a valid AdmissionReview with the uid
+// of the review and a patch that applies to its object.
 func FuzzReview(f *testing.F) {
 	files, err := filepath.Glob("testdata/reviews/*.json")
 	if err != nil || len(files) == 0 {
@@ -33,12 +33,14 @@ func FuzzReview(f *testing.F) {
 		f.Add(body)
 	}
 	for _, pod := range []string{
-		"null", `{"spec":null}`, `{"metadata":{"annotations":null}}`, asking("logger:v1", "app"), asking("clash:v1", "app"), asking("a b", "app"),
+		"null", `{"spec":null}`, `{"metadata":{"annotations":null}}`, podRequesting("logger:v1", "app"),
+		podRequesting("clash:v1", "app"), podRequesting("a b", "app"),
 		`{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}}}`,
-		`{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"volumes":null,"containers":[null,{"name":"a","env":null,"volumeMounts":[null]}]}}`,
+		`{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"volumes":null,` +
+			`"containers":[null,{"name":"a","env":null,"volumeMounts":[null]}]}}`,
 	} {
-		f.Add([]byte(create(pod)))
-		f.Add([]byte(strings.Replace(create(pod), "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1)))
+		f.Add([]byte(podReview(pod)))
+		f.Add([]byte(strings.Replace(podReview(pod), "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1)))
 	}
 	snapshots := load(f, sidecars)
 	metrics, err := server.NewMetrics(prometheus.NewRegistry(), snapshots)
@@ -48,25 +50,27 @@ func FuzzReview(f *testing.F) {
 	webhook := server.NewWebhook(server.NewLanes(), snapshots, nil, policy(), nil, metrics, zerolog.Nop())
 	f.Fuzz(func(t *testing.T, body []byte) {
 		w := httptest.NewRecorder()
-		webhook.ServeHTTP(w, ask(t, bytes.NewReader(body)))
+		webhook.ServeHTTP(w, newRequest(t, bytes.NewReader(body)))
 		switch w.Code {
 		case http.StatusBadRequest:
-			if text := w.Body.String(); !strings.HasSuffix(text, "\n") || len(text) > 1025 || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
+			if text := w.Body.String(); !strings.HasSuffix(text, "\n") || len(text) > 1025 ||
+				w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
 				t.Errorf("unexpected refusal %q %v", text, w.Header())
 			}
 		case http.StatusOK:
-			checkAnswer(t, body, answered(t, w.Body.Bytes()))
+			checkAnswer(t, body, decodeResponse(t, w.Body.Bytes()))
 		default:
 			t.Errorf("unexpected code %d", w.Code)
 		}
 	})
 }
 
-// checkAnswer holds an answer against its question, as another decoder reads it.
+// checkAnswer compares a response with its review, decoded by encoding/json.
 func checkAnswer(t *testing.T, body []byte, a *admissionv1.AdmissionReview) {
 	t.Helper()
 	r := a.Response
-	if r.UID == "" || r.Allowed == (r.Result != nil) || (r.Patch != nil) != (r.PatchType != nil) || r.Patch != nil && !r.Allowed {
+	if r.UID == "" || r.Allowed == (r.Result != nil) || (r.Patch != nil) != (r.PatchType != nil) ||
+		r.Patch != nil && !r.Allowed {
 		t.Errorf("the answer contradicts itself: %v", a)
 	}
 	var question struct {
@@ -77,7 +81,7 @@ func checkAnswer(t *testing.T, body []byte, a *admissionv1.AdmissionReview) {
 	}
 	if err := json.Unmarshal(body, &question); err != nil {
 		if r.Allowed {
-			t.Errorf("allowed what is no review: %v", err)
+			t.Errorf("an invalid review is allowed: %v", err)
 		}
 		return
 	}

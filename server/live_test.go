@@ -72,7 +72,7 @@ func start(t *testing.T, configure func(*server.Options), prepare func(*server.S
 	return l
 }
 
-// wait gives what Run returned.
+// wait returns the result of Run.
 func (l *live) wait(t *testing.T) error {
 	t.Helper()
 	select {
@@ -94,7 +94,7 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-// selfSigned makes a key pair for 127.0.0.1 whose certificate has this common name.
+// selfSigned returns a key pair for 127.0.0.1 with a common name.
 func selfSigned(t *testing.T, name string) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -119,7 +119,7 @@ func selfSigned(t *testing.T, name string) *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// tlsConfig trusts the certificates given.
+// tlsConfig returns a configuration that trusts the certificates.
 func tlsConfig(trusted ...*tls.Certificate) *tls.Config {
 	pool := x509.NewCertPool()
 	for _, certificate := range trusted {
@@ -128,7 +128,7 @@ func tlsConfig(trusted ...*tls.Certificate) *tls.Config {
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
-// client keeps its connections, and speaks HTTP/2 or HTTP/1.1.
+// client returns a client that keeps its connections and uses HTTP/2 or HTTP/1.1.
 func client(t *testing.T, config *tls.Config, http2 bool) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: http2}
@@ -136,7 +136,7 @@ func client(t *testing.T, config *tls.Config, http2 bool) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
 }
 
-// fetch sends one request and reads the whole answer.
+// fetch sends one request and reads the response.
 func fetch(ctx context.Context, c *http.Client, method, url, body string) (*http.Response, string, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
@@ -171,7 +171,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
+			t.Fatalf("timeout: %s", what)
 		}
 	}
 }
@@ -179,7 +179,10 @@ func eventually(t *testing.T, what string, condition func() bool) {
 func TestTLSVersions(t *testing.T) {
 	t.Parallel()
 	l := start(t, nil, nil)
-	for version, fits := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+	for version, fits := range map[uint16]bool{
+		tls.VersionTLS10: false, tls.VersionTLS11: false,
+		tls.VersionTLS12: true, tls.VersionTLS13: true,
+	} {
 		config := tlsConfig(l.certificate.Load())
 		config.MinVersion, config.MaxVersion = version, version
 		dialer := tls.Dialer{Config: config}
@@ -198,17 +201,18 @@ func TestProtocols(t *testing.T) {
 	l := start(t, nil, nil)
 	for proto, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
 		c := client(t, tlsConfig(l.certificate.Load()), http2)
-		response, body := mustFetch(t, c, http.MethodPost, "https://"+l.webhook+"/mutate?timeout=10s", string(recorded(t, "v1-deployment-pod")))
+		response, body := mustFetch(t, c, http.MethodPost, "https://"+l.webhook+"/mutate?timeout=10s",
+			string(recorded(t, "v1-deployment-pod")))
 		if response.Proto != proto {
 			t.Errorf("want %s, got %s", proto, response.Proto)
 		}
-		if a := answered(t, []byte(body)); response.StatusCode != http.StatusOK || len(a.Response.Patch) == 0 {
+		if a := decodeResponse(t, []byte(body)); response.StatusCode != http.StatusOK || len(a.Response.Patch) == 0 {
 			t.Errorf("%s: got %d %s", proto, response.StatusCode, body)
 		}
 	}
 }
 
-// An open connection goes on, new handshakes get the new pair.
+// Open connections continue, and new handshakes use the new pair.
 func TestCertificateSwap(t *testing.T) {
 	t.Parallel()
 	l := start(t, nil, nil)
@@ -219,8 +223,8 @@ func TestCertificateSwap(t *testing.T) {
 		open := client(t, config, http2)
 		check := func(c *http.Client, want string) {
 			t.Helper()
-			response, body := mustFetch(t, c, http.MethodPost, "https://"+l.webhook+"/mutate", create("{}"))
-			answered(t, []byte(body))
+			response, body := mustFetch(t, c, http.MethodPost, "https://"+l.webhook+"/mutate", podReview("{}"))
+			decodeResponse(t, []byte(body))
 			if got := response.TLS.PeerCertificates[0].Subject.CommonName; got != want {
 				t.Errorf("http2 %t: want the %s certificate, got the %s", http2, want, got)
 			}
@@ -229,15 +233,16 @@ func TestCertificateSwap(t *testing.T) {
 		l.certificate.Store(second)
 		check(client(t, config, http2), "second")
 		check(open, "first")
-		// A client that still trusts the old one alone learns of it at its next handshake.
-		_, _, err := fetch(t.Context(), client(t, tlsConfig(first), http2), http.MethodGet, "https://"+l.webhook+"/health", "")
+		// A client that trusts only the old certificate fails at its next handshake.
+		_, _, err := fetch(t.Context(), client(t, tlsConfig(first), http2), http.MethodGet,
+			"https://"+l.webhook+"/health", "")
 		if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); !unknown {
 			t.Errorf("want an unknown authority, got %v", err)
 		}
 	}
 	eventually(t, "a warning about the handshake", func() bool {
 		return strings.Contains(l.log.String(), `{"level":"warn","error":"http: TLS handshake error from`) &&
-			strings.Contains(l.log.String(), `does the webhook configuration's caBundle belong to it?`)
+			strings.Contains(l.log.String(), `TLS handshake failed: `)
 	})
 }
 
@@ -254,7 +259,10 @@ func TestPaths(t *testing.T) {
 		{method: "POST", url: webhook + "/health", code: 405, allow: "GET, HEAD", body: "Method Not Allowed\n"},
 		{method: "GET", url: webhook + "/mutate", code: 405, allow: "POST", body: "Method Not Allowed\n"},
 		{method: "PUT", url: webhook + "/mutate", code: 405, allow: "POST", body: "Method Not Allowed\n"},
-		{method: "POST", url: webhook + "/mutate", code: 400, body: "the body is not an AdmissionReview of a pod: unexpected EOF\n"},
+		{
+			method: "POST", url: webhook + "/mutate", code: 400,
+			body: "the body is not an AdmissionReview of a pod: unexpected EOF\n",
+		},
 		{method: "POST", url: webhook + "/mutate/", code: 404, body: "404 page not found\n"},
 		{method: "GET", url: webhook + "/", code: 404, body: "404 page not found\n"},
 		{method: "GET", url: webhook + "/metrics", code: 404, body: "404 page not found\n"},
@@ -286,7 +294,11 @@ func TestReadiness(t *testing.T) {
 		code    int
 		body    string
 	}{
-		{[]string{"no key pair is loaded", "no snapshot is published"}, 503, "not ready:\nno key pair is loaded\nno snapshot is published\n"},
+		{
+			[]string{"no key pair is loaded", "no snapshot is published"},
+			503,
+			"not ready:\nno key pair is loaded\nno snapshot is published\n",
+		},
 		{[]string{"no snapshot is published"}, 503, "not ready:\nno snapshot is published\n"},
 		{nil, 200, "ok\n"},
 	} {
@@ -298,13 +310,14 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-// A client that takes longer for its body than the API server waits is told so.
+// A body that takes longer than the timeout of the API server is refused.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	l := start(t, nil, nil)
 	for _, http2 := range []bool{false, true} {
 		reader, writer := io.Pipe()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+l.webhook+"/mutate?timeout=100ms", reader)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+			"https://"+l.webhook+"/mutate?timeout=100ms", reader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -315,14 +328,16 @@ func TestSlowBody(t *testing.T) {
 			t.Fatalf("http2 %t: %v", http2, err)
 		}
 		body, err := io.ReadAll(response.Body)
-		if response.StatusCode != http.StatusRequestTimeout || string(body) != "the body did not arrive in time\n" || err != nil {
+		if response.StatusCode != http.StatusRequestTimeout ||
+			string(body) != "the body did not arrive in time\n" || err != nil {
 			t.Errorf("http2 %t: got %d %q %v", http2, response.StatusCode, body, err)
 		}
 		_, _ = writer.Close(), response.Body.Close()
 	}
+	eventually(t, "both refusals in the metric", func() bool { return l.refusals(t, "deadline") == 2 })
 }
 
-// A client that trickles its header, or connects and says nothing, is cut off.
+// A client that sends its header slowly, or sends nothing, is disconnected.
 func TestSlowHeader(t *testing.T) {
 	t.Parallel()
 	const timeout = time.Second
@@ -337,7 +352,7 @@ func TestSlowHeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = connection.SetReadDeadline(time.Now().Add(10 * time.Second))
-		// Any end but our own deadline is the server's.
+		// Any other error means that the server closed the connection.
 		if _, err := io.Copy(io.Discard, connection); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("after %q the connection stays open", sent)
 		}
@@ -345,7 +360,7 @@ func TestSlowHeader(t *testing.T) {
 	}
 }
 
-// The handshake is bounded too, and probes of the port are no event for an operator.
+// The handshake has a timeout. Probes of the port are logged at debug.
 func TestSilentProbes(t *testing.T) {
 	t.Parallel()
 	const timeout = time.Second

@@ -13,8 +13,8 @@ import (
 	"k8s-sidecar-injector/server"
 )
 
-// logged sends one review and gives the one line that it left, without the duration.
-func logged(t *testing.T, p *mutate.Policy, level zerolog.Level, body string) map[string]any {
+// logLine sends one review and returns its log line without the duration.
+func logLine(t *testing.T, p *mutate.Policy, level zerolog.Level, body string) map[string]any {
 	t.Helper()
 	i := newInjectorAt(t, p, level)
 	review(t, i, body)
@@ -38,63 +38,75 @@ func TestReviewLog(t *testing.T) {
 	}{
 		{"injected", string(recorded(t, "v1-deployment-pod")), zerolog.InfoLevel, map[string]any{
 			"level": "info", "message": "review", "uid": "0c972378-6211-4715-b89a-d5642d92bfa9", "namespace": "default",
-			"name": "web-77bf58f877-*", "owner": "ReplicaSet/web-77bf58f877", "request": "logger:v1", "requested_by": "pod", "outcome": "injected",
+			"name": "web-77bf58f877-*", "owner": "ReplicaSet/web-77bf58f877", "request": "logger:v1",
+			"requested_by": "pod", "outcome": "injected",
 			"reason": "injected", "sidecars": []any{"logger:v1"}, "generation": 1.0,
 		}},
-		{"denied", create(asking("clash:v1", "app")), zerolog.InfoLevel, map[string]any{
-			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "clash:v1", "requested_by": "pod",
+		{"denied", podReview(podRequesting("clash:v1", "app")), zerolog.InfoLevel, map[string]any{
+			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "",
+			"request": "clash:v1", "requested_by": "pod",
 			"outcome": "denied", "reason": "conflict", "sidecars": []any{}, "generation": 1.0,
-			"detail": message(t, policy(), create(asking("clash:v1", "app"))),
+			"detail": message(t, policy(), podReview(podRequesting("clash:v1", "app"))),
 		}},
-		{"skipped", create(asking("none", "app")), zerolog.DebugLevel, map[string]any{
-			"level": "debug", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "none", "requested_by": "pod",
+		{"skipped", podReview(podRequesting("none", "app")), zerolog.DebugLevel, map[string]any{
+			"level": "debug", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "",
+			"request": "none", "requested_by": "pod",
 			"outcome": "skipped", "reason": "opted_out", "sidecars": []any{}, "generation": 1.0,
 		}},
-		{"admitted without what it asked for", create(asking("nobody:v3", "app")), zerolog.InfoLevel, map[string]any{
-			"level": "warn", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "", "request": "nobody:v3", "requested_by": "pod",
-			"outcome": "skipped", "reason": "unknown_sidecar", "sidecars": []any{}, "generation": 1.0,
-			"detail": message(t, policy(), create(asking("nobody:v3", "app"))),
-		}},
-		{"bad", create(`{"spec":"text"}`), zerolog.InfoLevel, map[string]any{
-			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "", "owner": "", "request": "", "requested_by": "",
+		{
+			"admitted without its sidecar", podReview(podRequesting("missing:v3", "app")), zerolog.InfoLevel,
+			map[string]any{
+				"level": "warn", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "",
+				"request": "missing:v3", "requested_by": "pod",
+				"outcome": "skipped", "reason": "unknown_sidecar", "sidecars": []any{}, "generation": 1.0,
+				"detail": message(t, policy(), podReview(podRequesting("missing:v3", "app"))),
+			},
+		},
+		{"bad", podReview(`{"spec":"text"}`), zerolog.InfoLevel, map[string]any{
+			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "", "owner": "",
+			"request": "", "requested_by": "",
 			"outcome": "denied", "reason": "bad_review", "sidecars": []any{}, "generation": 1.0,
 			"detail": `the body is not an AdmissionReview of a pod: "/request/object/spec": unexpected string`,
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(c.want, logged(t, policy(), c.level, c.body)); diff != "" {
+			if diff := cmp.Diff(c.want, logLine(t, policy(), c.level, c.body)); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-// At the lowest level, neither the pod's variables nor the sidecar's show.
+// The log has no variables of the pod or of the sidecar, even at the lowest level.
 func TestNoEnvInLog(t *testing.T) {
 	t.Parallel()
 	i := newInjectorAt(t, policy(), zerolog.TraceLevel)
 	for _, object := range []string{
-		`{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"containers":[{"name":"a","env":[{"name":"A","value":"s3cr3t-of-pod"}]}]}}`,
+		`{"metadata":{"annotations":{"injector.tumblr.com/request":"logger:v1"}},"spec":{"containers":[{"name":"a",` +
+			`"env":[{"name":"A","value":"s3cr3t-of-pod"}]}]}}`,
 		`{"spec":{"containers":[{"name":"a","env":"s3cr3t-of-pod"}]}}`,
 		`{"spec":{"containers":[{"name":"a","env":[{"name":"A","value":"s3cr3t-of-pod","value":"s3cr3t-of-pod"}]}]}}`,
 		`{"spec":{"containers":[{"name":"a","env":["s3cr3t-of-pod"]}]}}`,
 	} {
-		review(t, i, create(object))
+		review(t, i, podReview(object))
 	}
 	if log := i.log.String(); strings.Contains(log, "s3cr3t") || strings.Count(log, "\n") != 4 {
 		t.Errorf("unexpected log:\n%s", log)
 	}
 }
 
-// Whatever a pod puts into a field, its line stays short.
+// Long fields are truncated.
 func TestLongFieldsInLog(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("€", 100<<10)
-	body := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"` + long + `","namespace":"` + long + `",` +
-		`"resource":{"group":"","version":"v1","resource":"pods"},"operation":"CREATE","object":{"metadata":{"generateName":"` + long + `",` +
-		`"ownerReferences":[{"kind":"` + long + `","name":"x","controller":true}],"annotations":{"injector.tumblr.com/request":"` + long + `"}}}}}`
-	event := logged(t, policy(), zerolog.DebugLevel, body)
+	body := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"` + long +
+		`","namespace":"` + long + `",` +
+		`"resource":{"group":"","version":"v1","resource":"pods"},"operation":"CREATE",` +
+		`"object":{"metadata":{"generateName":"` + long + `",` +
+		`"ownerReferences":[{"kind":"` + long +
+		`","name":"x","controller":true}],"annotations":{"injector.tumblr.com/request":"` + long + `"}}}}}`
+	event := logLine(t, policy(), zerolog.DebugLevel, body)
 	// 253 bytes are 84 euro signs and a third of one.
 	clipped := strings.Repeat("€", 84) + "..."
 	for _, field := range []string{"uid", "namespace", "name", "owner", "request"} {
@@ -107,19 +119,19 @@ func TestLongFieldsInLog(t *testing.T) {
 	}
 }
 
-// failing is the writer of a client that is gone.
+// failing is the ResponseWriter of a client that has disconnected.
 type failing struct{ discard }
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-// An answer that does not arrive leaves a line.
+// A response that cannot be sent is logged.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	i := newInjector(t, policy())
-	i.ServeHTTP(&failing{discard{header: make(http.Header)}}, ask(t, strings.NewReader(create("{}"))))
+	i.ServeHTTP(&failing{discard{header: make(http.Header)}}, newRequest(t, strings.NewReader(podReview("{}"))))
 	want := []map[string]any{{
 		"level": "warn", "error": "io: read/write on closed pipe", "uid": "u1", "remote": "192.0.2.1:1234",
-		"message": "the answer could not be sent",
+		"message": "cannot send the response",
 	}}
 	if diff := cmp.Diff(want, i.log.events(t)); diff != "" {
 		t.Error(diff)
@@ -129,23 +141,28 @@ func TestLostAnswer(t *testing.T) {
 func TestErrorLog(t *testing.T) {
 	t.Parallel()
 	const (
-		bug       = "a request was lost to a bug: please report it"
-		handshake = "a client does not trust our certificate: if it is the API server, does the webhook configuration's caBundle belong to it?"
-		failed    = "connection failed"
-		descripts = "no connection can be accepted: is the limit of open files reached?"
+		prefix   = "http: TLS handshake error from 127.0.0.1:1: "
+		bug      = "request lost to a bug; please report it"
+		distrust = "TLS handshake failed: the client does not trust the certificate; if it is an API server, " +
+			"check the caBundle of the webhook configuration"
+		undecoded = "TLS handshake failed: cannot decrypt a message of the client, which may be an alert that it " +
+			"does not trust the certificate"
+		handshake  = "TLS handshake failed"
+		connection = "connection failed"
+		files      = "cannot accept connections; check the limit of open files"
 	)
 	for line, want := range map[string][2]string{
-		"http: panic serving 127.0.0.1:1: boom\ngoroutine 1 [running]:":                                                        {"error", bug},
-		"http2: panic serving 127.0.0.1:1: boom":                                                                               {"error", bug},
-		"http: TLS handshake error from 127.0.0.1:1: remote error: tls: unknown certificate authority":                         {"warn", handshake},
-		"http: TLS handshake error from 127.0.0.1:1: remote error: tls: bad certificate":                                       {"warn", handshake},
-		"http: TLS handshake error from 127.0.0.1:1: local error: tls: bad record MAC":                                         {"warn", handshake},
-		"http: TLS handshake error from 127.0.0.1:1: client sent an HTTP request to an HTTPS server":                           {"warn", "TLS handshake failed"},
-		"http: TLS handshake error from 127.0.0.1:1: EOF":                                                                      {"debug", failed},
-		"http: TLS handshake error from 127.0.0.1:1: read tcp 127.0.0.1:2->127.0.0.1:1: read: connection reset by peer":        {"debug", failed},
-		"http: TLS handshake error from 127.0.0.1:1: read tcp 127.0.0.1:2->127.0.0.1:1: i/o timeout":                           {"debug", failed},
-		"http: Accept error: accept tcp [::]:9443: accept4: too many open files; retrying in 5ms":                              {"warn", descripts},
-		"http2: server: error reading preface from client 127.0.0.1:1: bogus greeting \"GET / HTTP/1.1\\r\\nHost: 127.0.0.1\"": {"debug", failed},
+		"http: panic serving 127.0.0.1:1: boom\ngoroutine 1 [running]:": {"error", bug},
+		"http2: panic serving 127.0.0.1:1: boom":                        {"error", bug},
+		prefix + "remote error: tls: unknown certificate authority":     {"warn", distrust},
+		prefix + "remote error: tls: bad certificate":                   {"warn", distrust},
+		prefix + "local error: tls: bad record MAC":                     {"warn", undecoded},
+		prefix + "client sent an HTTP request to an HTTPS server":       {"warn", handshake},
+		prefix + "EOF": {"debug", connection},
+		prefix + "read tcp 127.0.0.1:2->127.0.0.1:1: read: connection reset by peer": {"debug", connection},
+		prefix + "read tcp 127.0.0.1:2->127.0.0.1:1: i/o timeout":                    {"debug", connection},
+		"http: Accept error: accept tcp [::]:9443: accept4: too many open files":     {"warn", files},
+		"http2: server: error reading preface from client 127.0.0.1:1: bogus":        {"debug", connection},
 	} {
 		log := new(lines)
 		n, err := server.NewErrorLog(zerolog.New(log)).Write([]byte(line + "\n"))
@@ -159,7 +176,7 @@ func TestErrorLog(t *testing.T) {
 	}
 }
 
-// A panic of a handler costs one request and leaves one line, with its stack.
+// A panic of a handler ends one request and is logged with its stack.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	l := start(t, func(o *server.Options) {
@@ -170,7 +187,8 @@ func TestPanic(t *testing.T) {
 		if _, _, err := fetch(t.Context(), c, http.MethodGet, "https://"+l.webhook+"/panic", ""); err == nil {
 			t.Errorf("http2 %t: want no answer", http2)
 		}
-		if response, _ := mustFetch(t, c, http.MethodGet, "https://"+l.webhook+"/health", ""); response.StatusCode != http.StatusOK {
+		if response, _ := mustFetch(t, c, http.MethodGet, "https://"+l.webhook+"/health",
+			""); response.StatusCode != http.StatusOK {
 			t.Errorf("http2 %t: got %d", http2, response.StatusCode)
 		}
 	}
@@ -178,7 +196,8 @@ func TestPanic(t *testing.T) {
 		return strings.Count(l.log.String(), "boom") >= 2
 	})
 	for _, event := range l.log.events(t) {
-		if text, _ := event["error"].(string); strings.Contains(text, "boom") && (event["level"] != "error" || !strings.Contains(text, "goroutine ")) {
+		if text, _ := event["error"].(string); strings.Contains(text, "boom") && (event["level"] != "error" ||
+			!strings.Contains(text, "goroutine ")) {
 			t.Errorf("unexpected event %v", event)
 		}
 	}

@@ -9,13 +9,14 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// prefix is what the name of every metric of ours begins with.
+// prefix is the prefix of the metrics of this program.
 const prefix = "sidecar_injector_"
 
-// Metrics are the program's metrics. No label value comes from a pod, so the number of time
-// series depends on the operator alone. It is safe for concurrent use.
+// Metrics are the metrics of the program. No label has a value from a pod, so clients cannot increase the
+// number of time series. It is safe for concurrent use.
 type Metrics struct {
 	reviews      *prometheus.CounterVec
+	refused      *prometheus.CounterVec
 	injections   *injections
 	duration     prometheus.Histogram
 	inFlight     prometheus.Gauge
@@ -28,50 +29,42 @@ type Metrics struct {
 	closed       *prometheus.CounterVec
 }
 
-// NewMetrics makes the metrics and registers them, with those of the Go runtime and of the
-// process. It fails when the registerer has one of them already.
+// NewMetrics returns the metrics and registers them, together with those of the Go runtime and of the
+// process. It returns an error if one of them is already registered.
 func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics, error) {
 	m := &Metrics{
-		reviews:    counters("reviews_total", "Admission reviews answered, by outcome and reason.", "outcome", "reason"),
+		reviews: counters("reviews_total",
+			"Admission reviews answered, by outcome and reason.", "outcome", "reason"),
+		refused:    counters("requests_refused_total", "Requests refused without a review, by cause.", "cause"),
 		injections: newInjections(snapshots),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "review_duration_seconds",
-			Help: "Time from the head of a review to the end of its answer.",
+			Help: "Time from the header of a review to the end of its response.",
 			Buckets: []float64{
 				50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1,
 			},
 		}),
-		inFlight:     gauge("reviews_in_flight", "Admission reviews being answered now."),
-		validations:  counters("validations_total", "Changes of ConfigMaps with definitions that were reviewed, by outcome.", "outcome"),
-		reloads:      counters("reloads_total", "Reloads of the sidecars, by result: error when a source could not be read or a document was rejected.", "result"),
-		reloaded:     gauge("last_successful_reload_timestamp_seconds", "When the sidecars were last reloaded without an error, as Unix time."),
+		inFlight: gauge("reviews_in_flight", "Admission reviews being answered now."),
+		validations: counters("validations_total",
+			"Changes of ConfigMaps with definitions that were reviewed, by outcome.", "outcome"),
+		reloads: counters("reloads_total",
+			"Reloads of the sidecars, by result: error when a source could not be read or a document was rejected.",
+			"result"),
+		reloaded: gauge("last_successful_reload_timestamp_seconds",
+			"When the sidecars were last reloaded without an error, as Unix time."),
 		certificates: counters("certificate_reloads_total", "Loads of a new key pair, by result.", "result"),
-		notAfter:     gauge("certificate_not_after_timestamp_seconds", "When the certificate in use expires, as Unix time."),
+		notAfter: gauge("certificate_not_after_timestamp_seconds",
+			"When the certificate in use expires, as Unix time."),
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: prefix + "connections", Help: "Open connections, by port.",
 		}, []string{"port"}),
-		closed: counters("connections_closed_total", "Connections closed because of a limit, by port and cause.", "port", "cause"),
+		closed: counters("connections_closed_total",
+			"Connections closed because of a limit, by port and cause.", "port", "cause"),
 	}
-	// A rate over a series that does not exist yet is none, and an alert on it never fires.
-	for _, verdict := range mutate.Verdicts() {
-		m.reviews.WithLabelValues(string(verdict.Outcome), string(verdict.Reason))
-	}
-	for _, outcome := range []mutate.Outcome{allowed, mutate.Denied} {
-		m.validations.WithLabelValues(string(outcome))
-	}
-	for _, port := range []string{webhookPort, lifecyclePort} {
-		m.connections.WithLabelValues(port)
-		for _, cause := range []string{causeDisplaced, causeRefused, causeResets} {
-			m.closed.WithLabelValues(port, cause)
-		}
-	}
-	for _, result := range []string{resultSuccess, resultError} {
-		m.reloads.WithLabelValues(result)
-		m.certificates.WithLabelValues(result)
-	}
+	m.createSeries()
 	for _, collector := range []prometheus.Collector{
-		m.reviews, m.injections, m.duration, m.inFlight, m.validations, m.reloads, m.reloaded, m.certificates, m.notAfter,
-		m.connections, m.closed,
+		m.reviews, m.refused, m.injections, m.duration, m.inFlight, m.validations, m.reloads, m.reloaded,
+		m.certificates, m.notAfter, m.connections, m.closed,
 		newSnapshotCollector(snapshots),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -82,6 +75,30 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 		}
 	}
 	return m, nil
+}
+
+// createSeries creates all series with the value 0, because the rate of an absent series is absent and an
+// alert on it never fires.
+func (m *Metrics) createSeries() {
+	for _, verdict := range mutate.Verdicts() {
+		m.reviews.WithLabelValues(string(verdict.Outcome), string(verdict.Reason))
+	}
+	for _, cause := range refusalCauses() {
+		m.refused.WithLabelValues(string(cause))
+	}
+	for _, outcome := range []mutate.Outcome{allowed, mutate.Denied} {
+		m.validations.WithLabelValues(string(outcome))
+	}
+	for _, port := range []string{webhookPort, lifecyclePort} {
+		m.connections.WithLabelValues(port)
+		for _, cause := range []string{closedDisplaced, closedRefused, closedResets} {
+			m.closed.WithLabelValues(port, cause)
+		}
+	}
+	for _, result := range []string{resultSuccess, resultError} {
+		m.reloads.WithLabelValues(result)
+		m.certificates.WithLabelValues(result)
+	}
 }
 
 const (
@@ -97,8 +114,8 @@ func (m *Metrics) Reloaded(ok bool) {
 	}
 }
 
-// CertificateLoaded counts the load of a key pair. The time is when the certificate that is
-// in use afterwards expires; the zero time when there is none.
+// CertificateLoaded counts the load of a key pair. The time is when the certificate in service expires,
+// or zero if there is none.
 func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 	m.certificates.WithLabelValues(result(ok)).Inc()
 	if !notAfter.IsZero() {
@@ -106,7 +123,7 @@ func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 	}
 }
 
-// decided counts a review that was decided.
+// decided counts a review that was answered with an AdmissionReview.
 func (m *Metrics) decided(r *reviewed, duration time.Duration) {
 	m.reviewed(r.decision.Outcome, r.decision.Reason)
 	m.duration.Observe(duration.Seconds())

@@ -33,8 +33,7 @@ func TestMetricsLint(t *testing.T) {
 	}
 }
 
-// The counts after known reviews, of which none has left anything else than the closed words
-// and the refs of the operator.
+// The labels of reviews are outcomes, reasons and refs of sidecars.
 func TestMetricsOfReviews(t *testing.T) {
 	t.Parallel()
 	i := newInjector(t, policy())
@@ -43,9 +42,9 @@ func TestMetricsOfReviews(t *testing.T) {
 		string(recorded(t, "v1beta1-deployment-pod")),
 		string(recorded(t, "v1-bare-pod")),
 		string(recorded(t, "v1-pod-without-request")),
-		create(asking("nobody-knows-this:v7", "app")),
-		create(asking("clash:v1", "app")),
-		create(`{"spec":"text"}`),
+		podReview(podRequesting("missing:v7", "app")),
+		podReview(podRequesting("clash:v1", "app")),
+		podReview(`{"spec":"text"}`),
 		"no review",
 	} {
 		review(t, i, body)
@@ -58,7 +57,7 @@ sidecar_injector_injections_total{sidecar="logger:v1"} 2
 # HELP sidecar_injector_reviews_in_flight Admission reviews being answered now.
 # TYPE sidecar_injector_reviews_in_flight gauge
 sidecar_injector_reviews_in_flight 0
-`+counts(map[mutate.Verdict]int{
+`+reviewCounts(map[mutate.Verdict]int{
 		{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview}:       2,
 		{Outcome: mutate.Denied, Reason: mutate.ReasonConflict}:        1,
 		{Outcome: mutate.Injected, Reason: mutate.ReasonInjected}:      3,
@@ -76,7 +75,7 @@ sidecar_injector_reviews_in_flight 0
 		if family.GetName() != "sidecar_injector_review_duration_seconds" {
 			continue
 		}
-		// All but the one that was no review.
+		// All but the invalid one.
 		if got := family.GetMetric()[0].GetHistogram(); got.GetSampleCount() != 7 || got.GetSampleSum() <= 0 {
 			t.Errorf("unexpected durations %v", got)
 		}
@@ -86,7 +85,10 @@ sidecar_injector_reviews_in_flight 0
 func TestMetricsOfReloads(t *testing.T) {
 	t.Parallel()
 	i := newInjector(t, policy())
-	names := []string{"sidecar_injector_reloads_total", "sidecar_injector_certificate_reloads_total", "sidecar_injector_certificate_not_after_timestamp_seconds"}
+	names := []string{
+		"sidecar_injector_reloads_total", "sidecar_injector_certificate_reloads_total",
+		"sidecar_injector_certificate_not_after_timestamp_seconds",
+	}
 	compare := func(reloaded, failed, loaded, bad, notAfter string) {
 		t.Helper()
 		err := testutil.GatherAndCompare(i.registry, strings.NewReader(`
@@ -148,7 +150,7 @@ func TestMetricsTwice(t *testing.T) {
 	}
 }
 
-// The snapshot's metrics are those of the moment of the scrape.
+// The metrics of the snapshot describe the current one.
 func TestMetricsOfSnapshots(t *testing.T) {
 	t.Parallel()
 	registry, snapshots := prometheus.NewRegistry(), new(store.Store)
@@ -189,14 +191,13 @@ sidecar_injector_snapshot_info{digest="` + digest + `"} 1`
 	snapshots.Publish(first)
 	compare("1", info(first.Digest), "3", "0", "0")
 
-	// The first of three documents is spoilt: what it served stays.
-	spoilt := conf.Load(conf.Split(origin, []byte(strings.Replace(sidecars, "volumes:", "volume:", 1))), first)
-	snapshots.Publish(spoilt)
+	// The first of three documents becomes invalid, and its last valid version stays in service.
+	broken := conf.Load(conf.Split(origin, []byte(strings.Replace(sidecars, "volumes:", "volume:", 1))), first)
+	snapshots.Publish(broken)
 	compare("2", info(first.Digest), "3", "1", "1")
 }
 
-// The table of the reasons has each of them, with its outcome, and no other, in the order in
-// which they are looked for.
+// The table in docs/reasons.md has all reasons with their outcomes, in order.
 func TestReasonsAreDocumented(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/reasons.md")
@@ -204,7 +205,8 @@ func TestReasonsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	policies := map[mutate.Reason]string{
-		mutate.ReasonBadRequest: "`--on-unknown`", mutate.ReasonUnknownSidecar: "`--on-unknown`", mutate.ReasonNotAllowed: "`--on-unknown`",
+		mutate.ReasonBadRequest: "`--on-unknown`", mutate.ReasonUnknownSidecar: "`--on-unknown`",
+		mutate.ReasonNotAllowed:   "`--on-unknown`",
 		mutate.ReasonBadParameter: "`--on-conflict`", mutate.ReasonConflict: "`--on-conflict`",
 	}
 	var want []string
@@ -219,7 +221,8 @@ func TestReasonsAreDocumented(t *testing.T) {
 		}
 	}
 	var documented []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\| [^|]+ \\|").FindAllStringSubmatch(string(text), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([^|]*) \\| [^|]+ "+
+		"\\|").FindAllStringSubmatch(string(text), -1) {
 		documented = append(documented, row[1]+": "+row[2])
 	}
 	if diff := cmp.Diff(want, documented); diff != "" {

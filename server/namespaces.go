@@ -19,16 +19,16 @@ type Namespaces interface {
 // decodedFactor is how many times the size of a body its decoded form may have.
 const decodedFactor = 4
 
-// decide decides on a pod. It fails if the client does not wait any longer.
-func (h *Webhook) decide(ctx context.Context, request *mutate.Request, x *exchange) (mutate.Decision, error) {
-	if err := inTime(x.deadline); err != nil {
+// decide decides about a pod. It returns an error if the client does not wait any longer.
+func (h *Webhook) decide(ctx context.Context, request *mutate.Request, f *inflight) (mutate.Decision, error) {
+	if err := checkDeadline(f.deadline); err != nil {
 		return mutate.Decision{}, err
 	}
 	var lost error
 	if h.namespaces != nil {
 		request.NamespaceDefault = func() (value string, found bool, err error) {
-			lost = x.withoutSlot(ctx, func() {
-				value, found, err = h.lookUp(ctx, request.Namespace, x)
+			lost = f.withoutSlot(ctx, func() {
+				value, found, err = h.lookUp(ctx, request.Namespace, f)
 			})
 			return value, found, cmp.Or(lost, err)
 		}
@@ -36,21 +36,21 @@ func (h *Webhook) decide(ctx context.Context, request *mutate.Request, x *exchan
 	return mutate.Pod(h.snapshots.Current(), h.policy, request), lost
 }
 
-// withoutSlot calls a function that waits, and holds no slot meanwhile. It fails if the exchange does
-// not get a slot again. What is decoded stays in memory, which is up to decodedFactor times the body.
-func (x *exchange) withoutSlot(ctx context.Context, wait func()) error {
-	if err := x.hold(min(decodedFactor*x.cost, x.lane.budget/2)); err != nil {
+// withoutSlot calls a function that waits, and holds no slot meanwhile. It returns an error if the request
+// does not get a slot again. The decoded review stays in memory.
+func (f *inflight) withoutSlot(ctx context.Context, wait func()) error {
+	if err := f.hold(min(decodedFactor*f.cost, f.lane.budget/2)); err != nil {
 		return err
 	}
-	x.release()
+	f.release()
 	wait()
-	return x.acquire(ctx)
+	return f.acquire(ctx)
 }
 
-func (h *Webhook) lookUp(ctx context.Context, namespace string, x *exchange) (request string, found bool, err error) {
-	ctx, cancel := x.waitContext(ctx)
+func (h *Webhook) lookUp(ctx context.Context, namespace string, f *inflight) (request string, found bool, err error) {
+	ctx, cancel := f.waitContext(ctx)
 	defer cancel()
-	ctx, done := lookupContext(ctx, x.deadline)
+	ctx, done := lookupContext(ctx, f.deadline)
 	defer done()
 	return h.namespaces.Default(ctx, namespace)
 }

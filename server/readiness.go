@@ -7,17 +7,17 @@ import (
 	"sync/atomic"
 )
 
-// Check tells what something still waits for, a line each; none means that it is ready. It
-// must be safe for concurrent use.
+// Check returns what a component still waits for, one line each. No lines mean that it is ready. It must
+// be safe for concurrent use.
 type Check func() []string
 
-// readiness answers /readyz.
+// readiness serves /readyz.
 type readiness struct {
 	checks   []Check
 	draining atomic.Bool
 }
 
-// reasons are why no review should be sent here now.
+// reasons returns why the server is not ready, or nil.
 func (r *readiness) reasons() []string {
 	if r.draining.Load() {
 		return []string{"shutting down"}
@@ -29,7 +29,7 @@ func (r *readiness) reasons() []string {
 	return reasons
 }
 
-// ServeHTTP answers 200, or 503 with the reasons.
+// ServeHTTP responds with 200, or with 503 and the reasons.
 func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if reasons := r.reasons(); len(reasons) > 0 {
@@ -40,8 +40,8 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-// healthy answers 200 while the process lives.
-func healthy(w http.ResponseWriter, _ *http.Request) {
+// serveHealth responds with 200.
+func serveHealth(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "ok\n")
 }

@@ -21,7 +21,7 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// strict decodes JSON that has no member which the type does not know.
+// strict decodes JSON without unknown fields.
 func strict(tb testing.TB, body []byte, into any) {
 	tb.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(body))
@@ -34,8 +34,8 @@ func strict(tb testing.TB, body []byte, into any) {
 	}
 }
 
-// answered checks that an answer fits the types of the API in both versions, and gives it.
-func answered(tb testing.TB, body []byte) *admissionv1.AdmissionReview {
+// decodeResponse decodes a response, which must be valid in both versions of the API.
+func decodeResponse(tb testing.TB, body []byte) *admissionv1.AdmissionReview {
 	tb.Helper()
 	var old admissionv1beta1.AdmissionReview
 	strict(tb, body, &old)
@@ -47,7 +47,7 @@ func answered(tb testing.TB, body []byte) *admissionv1.AdmissionReview {
 	return &a
 }
 
-// object is the pod in a review.
+// object returns the pod of a review.
 func object(tb testing.TB, review []byte) []byte {
 	tb.Helper()
 	var question admissionv1.AdmissionReview
@@ -89,16 +89,22 @@ func TestRecordedReviews(t *testing.T) {
 		{"v1-job-pod", "v1", "9a6567a6-1cd7-4855-bddd-faf2ffb89ef1", "once logger rotate", "logger:v1"},
 		{"v1-pod-without-volumes", "v1", "697a8710-3454-479e-96ca-b91c4a6721cd", "app logger rotate", "logger:v1"},
 		{"v1beta1-bare-pod", "v1beta1", "8ef0e372-746d-4833-84a5-cf1f010124dd", "app logger", "logger:latest"},
-		{"v1beta1-deployment-pod", "v1beta1", "579330ff-ef00-4c82-9af4-d7682b74c738", "web nginx logger rotate", "logger:v1"},
+		{
+			"v1beta1-deployment-pod", "v1beta1", "579330ff-ef00-4c82-9af4-d7682b74c738", "web nginx logger rotate",
+			"logger:v1",
+		},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
 			question := recorded(t, c.file)
 			w := review(t, newInjector(t, policy()), string(question))
-			a := answered(t, w.Body.Bytes())
-			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s","response":{"uid":%q,"allowed":true,`+
-				`"patch":%q,"patchType":"JSONPatch","auditAnnotations":{"outcome":"injected","reason":"injected","sidecars":%q,"generation":"1"}}}`,
-				c.version, c.uid, base64.StdEncoding.EncodeToString(a.Response.Patch), patched(t, object(t, question), a.Response.Patch).Annotations["injector.tumblr.com/injected"])
+			a := decodeResponse(t, w.Body.Bytes())
+			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s","response":{"uid":%q,`+
+				`"allowed":true,`+
+				`"patch":%q,"patchType":"JSONPatch","auditAnnotations":{"outcome":"injected","reason":"injected",`+
+				`"sidecars":%q,"generation":"1"}}}`,
+				c.version, c.uid, base64.StdEncoding.EncodeToString(a.Response.Patch),
+				patched(t, object(t, question), a.Response.Patch).Annotations["injector.tumblr.com/injected"])
 			if got := w.Body.String(); got != want {
 				t.Errorf("answer:\n%s", cmp.Diff(want, got))
 			}
@@ -120,8 +126,7 @@ func TestRecordedReviews(t *testing.T) {
 	}
 }
 
-// What the API server sends in HTTP/2 or in a test must not matter, so a recorded question is
-// answered with the same bytes every time, and by every version with the same patch.
+// The same review has the same response, and the same patch in both versions of the API.
 func TestSameQuestionSameAnswer(t *testing.T) {
 	t.Parallel()
 	i := newInjector(t, policy())
@@ -139,13 +144,13 @@ func TestSameQuestionSameAnswer(t *testing.T) {
 	}
 }
 
-// The benchmark's reference does the same work, or the comparison would mean nothing.
+// The reference of the benchmark has the same result.
 func TestReferenceDoesTheSame(t *testing.T) {
 	t.Parallel()
 	question := recorded(t, "v1-deployment-pod")
 	var pods [2]*corev1.Pod
 	for i, handler := range []http.Handler{newInjector(t, policy()), http.HandlerFunc(referenceWebhook)} {
-		a := answered(t, review(t, handler, string(question)).Body.Bytes())
+		a := decodeResponse(t, review(t, handler, string(question)).Body.Bytes())
 		pods[i] = patched(t, object(t, question), a.Response.Patch)
 		delete(pods[i].Annotations, "injector.tumblr.com/injected")
 	}
@@ -154,48 +159,72 @@ func TestReferenceDoesTheSame(t *testing.T) {
 	}
 }
 
-// question is a v1 review of a request with these members.
-func question(members string) string {
+// newReview returns a v1 review of a request with these fields.
+func newReview(members string) string {
 	return `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u1",` + members + `}}`
 }
 
-// create is a question about a pod that is to be created.
-func create(object string) string {
-	return question(`"resource":{"group":"","version":"v1","resource":"pods"},"namespace":"team","operation":"CREATE","object":` + object)
+// podReview returns a review of a new pod.
+func podReview(object string) string {
+	return newReview(`"resource":{"group":"","version":"v1","resource":"pods"},"namespace":"team",` +
+		`"operation":"CREATE","object":` + object)
 }
 
-// asking is a pod that asks for a sidecar and has one container.
-func asking(request, container string) string {
-	return fmt.Sprintf(`{"metadata":{"name":"p","annotations":{"injector.tumblr.com/request":%q}},"spec":{"containers":[{"name":%q}]}}`, request, container)
+// podRequesting returns a pod that requests a sidecar and has one container.
+func podRequesting(request, container string) string {
+	return fmt.Sprintf(`{"metadata":{"name":"p","annotations":{"injector.tumblr.com/request":%q}},`+
+		`"spec":{"containers":[{"name":%q}]}}`, request, container)
 }
 
-// Each reason why a pod is left alone is in the answer, and nothing else.
+// The response to a skipped pod has only its reason.
 func TestSkipped(t *testing.T) {
 	t.Parallel()
 	const pods = `"resource":{"group":"","version":"v1","resource":"pods"},`
 	for _, c := range []struct{ name, body, reason string }{
-		{"deployment", question(`"resource":{"group":"apps","version":"v1","resource":"deployments"},"operation":"CREATE","object":{"spec":{"template":{}}}`), "not_a_pod_create"},
-		{"text for a spec", question(`"resource":{"group":"example.com","version":"v1","resource":"notes"},"operation":"CREATE","object":{"spec":"text"}`), "not_a_pod_create"},
-		{"a list for a spec", question(`"resource":{"group":"example.com","version":"v1","resource":"notes"},"operation":"CREATE","object":{"spec":{"containers":"none","volumes":7}}`), "not_a_pod_create"},
-		{"odd annotations", question(`"resource":{"group":"example.com","version":"v1","resource":"notes"},"operation":"UPDATE","object":{"metadata":{"annotations":[1]}}`), "not_a_pod_create"},
-		{"delete", question(pods + `"operation":"DELETE","object":null,"oldObject":{"spec":{"containers":[]}}`), "not_a_pod_create"},
-		{"no object", question(pods + `"operation":"CONNECT"`), "not_a_pod_create"},
-		{"subresource", question(pods + `"subResource":"ephemeralcontainers","operation":"CREATE","object":{}`), "not_a_pod_create"},
-		{"null object", create("null"), "no_annotation"},
-		{"null everywhere", create(`{"metadata":null,"spec":null}`), "no_annotation"},
-		{"nested", create(`{"status":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`), "no_annotation"},
-		{"mirror", create(`{"metadata":{"annotations":{"kubernetes.io/config.mirror":"x","injector.tumblr.com/request":"logger"}}}`), "mirror_pod"},
-		{"namespace", strings.Replace(create(asking("logger", "app")), "team", "kube-system", 1), "ignored_namespace"},
-		{"again", create(`{"metadata":{"annotations":{"injector.tumblr.com/status":"Injected","injector.tumblr.com/request":"logger"}}}`), "already_injected"},
-		{"none", create(asking("none", "app")), "opted_out"},
+		{"deployment", newReview(`"resource":{"group":"apps","version":"v1","resource":"deployments"},` +
+			`"operation":"CREATE","object":{"spec":{"template":{}}}`), "not_a_pod_create"},
+		{"text for a spec", newReview(`"resource":{"group":"example.com","version":"v1","resource":"notes"},` +
+			`"operation":"CREATE","object":{"spec":"text"}`), "not_a_pod_create"},
+		{
+			"a list for a spec",
+			newReview(`"resource":{"group":"example.com","version":"v1","resource":"notes"},"operation":"CREATE",` +
+				`"object":{"spec":{"containers":"none","volumes":7}}`), "not_a_pod_create",
+		},
+		{"annotations are a list", newReview(`"resource":{"group":"example.com","version":"v1","resource":"notes"},` +
+			`"operation":"UPDATE","object":{"metadata":{"annotations":[1]}}`), "not_a_pod_create"},
+		{
+			"delete", newReview(pods + `"operation":"DELETE","object":null,"oldObject":{"spec":{"containers":[]}}`),
+			"not_a_pod_create",
+		},
+		{"no object", newReview(pods + `"operation":"CONNECT"`), "not_a_pod_create"},
+		{
+			"subresource", newReview(pods + `"subResource":"ephemeralcontainers","operation":"CREATE","object":{}`),
+			"not_a_pod_create",
+		},
+		{"null object", podReview("null"), "no_annotation"},
+		{"null everywhere", podReview(`{"metadata":null,"spec":null}`), "no_annotation"},
+		{
+			"nested", podReview(`{"status":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),
+			"no_annotation",
+		},
+		{"mirror", podReview(`{"metadata":{"annotations":{"kubernetes.io/config.mirror":"x",` +
+			`"injector.tumblr.com/request":"logger"}}}`), "mirror_pod"},
+		{
+			"namespace", strings.Replace(podReview(podRequesting("logger", "app")), "team", "kube-system", 1),
+			"ignored_namespace",
+		},
+		{"already injected", podReview(`{"metadata":{"annotations":{"injector.tumblr.com/status":"Injected",` +
+			`"injector.tumblr.com/request":"logger"}}}`), "already_injected"},
+		{"none", podReview(podRequesting("none", "app")), "opted_out"},
 		{"recorded", string(recorded(t, "v1-pod-without-request")), "no_annotation"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			i := newInjector(t, policy())
 			w := review(t, i, c.body)
-			a := answered(t, w.Body.Bytes())
-			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,"allowed":true,`+
+			a := decodeResponse(t, w.Body.Bytes())
+			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":%q,`+
+				`"allowed":true,`+
 				`"auditAnnotations":{"outcome":"skipped","reason":%q,"generation":"1"}}}`, a.Response.UID, c.reason)
 			if got := w.Body.String(); got != want || a.Response.UID == "" {
 				t.Errorf("answer:\n%s", cmp.Diff(want, got))
@@ -207,7 +236,7 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
-// message is what package mutate has to say to a question: its words are not tested here.
+// message returns the message of package mutate for a review.
 func message(tb testing.TB, p *mutate.Policy, question string) string {
 	tb.Helper()
 	var review struct {
@@ -223,14 +252,13 @@ func message(tb testing.TB, p *mutate.Policy, question string) string {
 	return decision.Message()
 }
 
-// A request that cannot be met is denied with the reason, or admitted with a warning, as the
-// operator's policy has it.
+// The policy decides whether a pod is denied, or admitted with a warning.
 func TestDeniedOrWarned(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, pod, reason string }{
-		{"unknown", asking("nobody:v3", "app"), "unknown_sidecar"},
-		{"malformed", asking("a b", "app"), "bad_request_annotation"},
-		{"conflict", asking("clash:v1", "app"), "conflict"},
+		{"unknown", podRequesting("missing:v3", "app"), "unknown_sidecar"},
+		{"malformed", podRequesting("a b", "app"), "bad_request_annotation"},
+		{"conflict", podRequesting("clash:v1", "app"), "conflict"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -238,16 +266,21 @@ func TestDeniedOrWarned(t *testing.T) {
 			denying.OnUnknown, denying.OnConflict = mutate.Deny, mutate.Deny
 			admitting.OnUnknown, admitting.OnConflict = mutate.Admit, mutate.Admit
 			for p, want := range map[*mutate.Policy]string{
-				denying: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":false,`+
+				denying: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1",`+
+					`"response":{"uid":"u1","allowed":false,`+
 					`"status":{"status":"Failure","message":%q,"reason":"Forbidden","code":403},`+
 					`"auditAnnotations":{"outcome":"denied","reason":%q,"generation":"1"},"warnings":[%q]}}`,
-					c.reason+": "+message(t, denying, create(c.pod)), c.reason, "sidecar injector: "+c.reason+": "+message(t, denying, create(c.pod))),
-				admitting: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":"u1","allowed":true,`+
+					c.reason+": "+message(t, denying, podReview(c.pod)), c.reason,
+					"sidecar injector: "+c.reason+": "+message(t, denying, podReview(c.pod))),
+				admitting: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1",`+
+					`"response":{"uid":"u1","allowed":true,`+
 					`"auditAnnotations":{"outcome":"skipped","reason":%q,"generation":"1"},`+
-					`"warnings":[%q]}}`, c.reason, "sidecar injector: the pod is admitted without sidecars: "+c.reason+": "+message(t, admitting, create(c.pod))),
+					`"warnings":[%q]}}`, c.reason,
+					"sidecar injector: the pod is admitted without sidecars: "+c.reason+": "+message(t,
+						admitting, podReview(c.pod))),
 			} {
-				w := review(t, newInjector(t, p), create(c.pod))
-				answered(t, w.Body.Bytes())
+				w := review(t, newInjector(t, p), podReview(c.pod))
+				decodeResponse(t, w.Body.Bytes())
 				if got := w.Body.String(); got != want {
 					t.Errorf("answer:\n%s", cmp.Diff(want, got))
 				}
@@ -256,8 +289,8 @@ func TestDeniedOrWarned(t *testing.T) {
 	}
 }
 
-// A warning becomes an HTTP header of the API server's answer, which drops what is too long or
-// has control characters; a message goes to the user's terminal.
+// Messages are short and have no control characters. The API server sends warnings as HTTP headers, and kubectl
+// prints messages on a terminal.
 func TestHostileTexts(t *testing.T) {
 	t.Parallel()
 	for name, request := range map[string]string{
@@ -277,8 +310,8 @@ func TestHostileTexts(t *testing.T) {
 					t.Fatal(err)
 				}
 				i := newInjector(t, p)
-				w := review(t, i, create(`{"metadata":{"annotations":{"injector.tumblr.com/request":`+string(quoted)+`}}}`))
-				r := answered(t, w.Body.Bytes()).Response
+				w := review(t, i, podReview(`{"metadata":{"annotations":{"injector.tumblr.com/request":`+string(quoted)+`}}}`))
+				r := decodeResponse(t, w.Body.Bytes()).Response
 				text, most := "", 1024
 				if action == mutate.Admit && len(r.Warnings) == 1 {
 					text, most = r.Warnings[0], 1024

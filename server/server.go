@@ -8,7 +8,6 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,41 +16,41 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// What a client may take, and what it may hold.
+// The limits of a client.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
-	// writeTimeout is how long a response may take, and refuseTimeout that of a request that was cut off.
+	// writeTimeout is the limit of sending a response, and refuseTimeout of a request that was cut off.
 	writeTimeout  = 5 * time.Second
 	refuseTimeout = 100 * time.Millisecond
 	idleTimeout   = 2 * time.Minute
-	// maxHeaderBytes is many times the header of an API server.
+	// maxHeaderBytes is far more than an API server sends.
 	maxHeaderBytes = 8 << 10
 	// maxStreams is how many requests a connection may have in flight. Clients open another connection for
-	// more, and each of these requests has a goroutine and a header before any budget is asked.
+	// more. Each of these requests has a goroutine and a header before it enters a lane.
 	maxStreams = 16
-	// scrapeCost is what the metrics take in a scrape.
+	// scrapeCost is the memory of a scrape of the metrics.
 	scrapeCost = 64 << 10
 	// shutdownGrace is how long requests in flight may take to finish after the drain delay.
 	shutdownGrace = 15 * time.Second
 )
 
-// Options is what a Server is made of. Nothing may be nil.
+// Options configures a Server. No field may be nil.
 type Options struct {
 	// TLS and Lifecycle are the open ports. Run closes them.
 	TLS, Lifecycle net.Listener
-	// GetCertificate is asked at each handshake.
+	// GetCertificate is called for each handshake.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// Handlers are what the TLS port serves beside /health, by ServeMux pattern.
+	// Handlers are the handlers of the TLS port besides /health, by ServeMux pattern.
 	Handlers map[string]http.Handler
-	// Lanes are those of the handlers.
+	// Lanes are the lanes of the handlers.
 	Lanes    *Lanes
 	Metrics  *Metrics
 	Gatherer prometheus.Gatherer
-	// Checks decide on /readyz.
+	// Checks decide about /readyz.
 	Checks []Check
-	// DrainDelay is how long reviews are served on after readiness has begun to fail, so
-	// that clients learn of it before the port closes.
+	// DrainDelay is how long reviews are served after readiness begins to fail, so that clients notice
+	// before the port closes.
 	DrainDelay time.Duration
 	Log        zerolog.Logger
 }
@@ -63,11 +62,12 @@ type Server struct {
 	webhook   *http.Server
 	lifecycle *http.Server
 	grace     time.Duration
+	after     func(time.Duration) <-chan time.Time // time.After, except in tests
 }
 
-// New makes a server; Run starts it.
+// New returns a server. Run starts it.
 func New(options Options) *Server {
-	s := &Server{options: options, grace: shutdownGrace}
+	s := &Server{options: options, grace: shutdownGrace, after: time.After}
 	s.readiness.checks = options.Checks
 	s.webhook = newHTTPServer(s.webhookHandler(), options.Log)
 	s.webhook.TLSConfig = &tls.Config{
@@ -76,13 +76,13 @@ func New(options Options) *Server {
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 	s.lifecycle = newHTTPServer(s.lifecycleHandler(), options.Log)
-	s.options.TLS = limited(s.webhook, options.TLS, webhookPort, &options)
-	s.options.Lifecycle = limited(s.lifecycle, options.Lifecycle, lifecyclePort, &options)
+	s.options.TLS = limitConnections(s.webhook, options.TLS, webhookPort, &options)
+	s.options.Lifecycle = limitConnections(s.lifecycle, options.Lifecycle, lifecyclePort, &options)
 	return s
 }
 
-// limited limits the connections of a server, and returns the listener to serve.
-func limited(server *http.Server, listener net.Listener, port string, options *Options) net.Listener {
+// limitConnections limits the connections of a server and returns the listener to serve.
+func limitConnections(server *http.Server, listener net.Listener, port string, options *Options) net.Listener {
 	connections := newConnections(listener, port, options.Metrics, options.Log)
 	connections.limit(server)
 	return connections
@@ -99,7 +99,7 @@ func newHTTPServer(handler http.Handler, log zerolog.Logger) *http.Server {
 		ErrorLog:          stdlog.New(newErrorLog(log), "", 0),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
-			// What a connection may send before a handler reads it. Handlers read at once.
+			// The limits of bytes that a handler has not read yet. Handlers read immediately.
 			MaxReceiveBufferPerConnection: 128 << 10,
 			MaxReceiveBufferPerStream:     64 << 10,
 			MaxReadFrameSize:              16 << 10,
@@ -110,56 +110,73 @@ func newHTTPServer(handler http.Handler, log zerolog.Logger) *http.Server {
 
 func (s *Server) webhookHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", healthy)
+	mux.HandleFunc("GET /health", serveHealth)
 	for pattern, handler := range s.options.Handlers {
 		mux.Handle(pattern, handler)
 	}
-	others := s.options.Lanes.bounded(0, mux)
+	others := s.limited(0, mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.readiness.draining.Load() {
-			// Moves a client that keeps its connection to another replica before this one
-			// closes it: with HTTP/2 this becomes a GOAWAY after the answer.
+			// Moves a client to another replica before the port closes. HTTP/2 sends a GOAWAY after the
+			// response.
 			w.Header().Set("Connection", "close")
 		}
 		handler, pattern := mux.Handler(r)
-		if _, ours := s.options.Handlers[pattern]; !ours {
-			handler = others // the webhooks charge their requests themselves
+		if _, isWebhook := s.options.Handlers[pattern]; !isWebhook {
+			handler = others // webhooks charge their requests themselves
 		}
 		handler.ServeHTTP(w, r)
 	})
 }
 
 func (s *Server) lifecycleHandler() http.Handler {
-	bounded := s.options.Lanes.bounded
+	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{DisableCompression: true})
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", healthy)
-	mux.HandleFunc("GET /healthz", healthy)
+	mux.HandleFunc("GET /health", serveHealth)
+	mux.HandleFunc("GET /healthz", serveHealth)
 	mux.Handle("GET /readyz", &s.readiness)
-	mux.Handle("GET /metrics", bounded(scrapeCost, promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{DisableCompression: true})))
-	return bounded(0, mux)
+	mux.Handle("GET /metrics", s.limited(scrapeCost, metrics))
+	return s.limited(0, mux)
 }
 
-// Run serves until the context ends or a port fails, and drains: readiness fails at once,
-// reviews are served for the drain delay, those in flight then finish, and the lifecycle port
-// closes last. It returns nil after a drain in which every request was answered.
+// limited charges the small lane for the requests of a handler that reads no body and needs so much
+// memory itself.
+func (s *Server) limited(cost int64, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f := inflight{control: http.NewResponseController(w), start: time.Now()}
+		defer f.leave()
+		err := f.enter(&s.options.Lanes.small, cost+baseCost(r))
+		if err == nil {
+			err = f.write(func() error { next.ServeHTTP(w, r); return nil })
+		}
+		if errors.Is(err, errOverload) {
+			s.options.Metrics.refused.WithLabelValues(string(refusedOverload)).Inc()
+			http.Error(w, err.Error(), errOverload.code)
+		}
+	})
+}
+
+// Run serves until the context ends or a port fails, and drains: readiness fails immediately, reviews are
+// served for the drain delay, requests in flight finish, and the lifecycle port closes last. It returns
+// nil if every request was answered.
 func (s *Server) Run(ctx context.Context) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return ended(s.webhook.ServeTLS(s.options.TLS, "", ""))
+		return ignoreClosed(s.webhook.ServeTLS(s.options.TLS, "", ""))
 	})
 	group.Go(func() error {
-		return ended(s.lifecycle.Serve(s.options.Lifecycle))
+		return ignoreClosed(s.lifecycle.Serve(s.options.Lifecycle))
 	})
 	group.Go(func() error {
 		<-running.Done()
-		// A port that failed is no reason to wait for clients.
+		// If a port failed, there is no drain delay.
 		return s.drain(ctx, ctx.Err() != nil)
 	})
 	return group.Wait()
 }
 
-// ended drops the error that says no more than that Shutdown was called.
-func ended(err error) error {
+// ignoreClosed returns nil for the error that Shutdown causes.
+func ignoreClosed(err error) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -169,8 +186,9 @@ func ended(err error) error {
 func (s *Server) drain(ctx context.Context, orderly bool) error {
 	s.readiness.draining.Store(true)
 	if orderly {
-		s.options.Log.Info().Dur("delay", s.options.DrainDelay).Msg("shutting down: /readyz fails from now on, reviews are served until the delay is over")
-		<-time.After(s.options.DrainDelay)
+		s.options.Log.Info().Dur("delay", s.options.DrainDelay).
+			Msg("shutting down: /readyz fails, and reviews are served until the delay is over")
+		<-s.after(s.options.DrainDelay)
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace)
 	defer cancel()
@@ -180,51 +198,8 @@ func (s *Server) drain(ctx context.Context, orderly bool) error {
 		err = fmt.Errorf("requests were still in flight after %s: %w", s.grace, err)
 	}
 	if s.lifecycle.Shutdown(grace) != nil {
-		// A scrape that hangs, or no grace left: nothing is lost with it.
+		// A scrape hangs, or the grace period is over. No review is lost.
 		_ = s.lifecycle.Close()
 	}
 	return err
-}
-
-// errorLog logs the lines that net/http writes about connections and handlers, at a limited rate.
-type errorLog struct {
-	panics, others *throttle // separate, so that others do not suppress panics
-}
-
-func newErrorLog(log zerolog.Logger) errorLog {
-	return errorLog{panics: newThrottle(log), others: newThrottle(log)}
-}
-
-func (e errorLog) Write(line []byte) (int, error) {
-	text := strings.TrimSpace(string(line))
-	log := func(level zerolog.Level, message string) {
-		e.others.event(level).Str("error", text).Msg(message)
-	}
-	switch {
-	case strings.Contains(text, "panic serving"):
-		e.panics.event(zerolog.ErrorLevel).Str("error", text).Msg("a request was lost to a bug: please report it")
-	case strings.Contains(text, "TLS handshake error") && distrusted(text):
-		log(zerolog.WarnLevel, "a client does not trust our certificate: if it is the API server, does the webhook configuration's caBundle belong to it?")
-	case strings.Contains(text, "TLS handshake error") && !brokenOff(text):
-		log(zerolog.WarnLevel, "TLS handshake failed")
-	case strings.Contains(text, "Accept error"):
-		log(zerolog.WarnLevel, "no connection can be accepted: is the limit of open files reached?")
-	default:
-		log(zerolog.DebugLevel, "connection failed")
-	}
-	return len(line), nil
-}
-
-// distrusted tells the handshakes that the client ended because of our certificate. An alert
-// that it sends too early to be decrypted is a bad record MAC to us.
-func distrusted(text string) bool {
-	return strings.Contains(text, "remote error: tls: unknown certificate") || strings.Contains(text, "remote error: tls: bad certificate") ||
-		strings.Contains(text, "bad record MAC")
-}
-
-// brokenOff tells the handshakes of port scans and TCP probes, which are no event for an
-// operator.
-func brokenOff(text string) bool {
-	return strings.HasSuffix(text, "EOF") || strings.Contains(text, "connection reset by peer") ||
-		strings.Contains(text, "i/o timeout")
 }

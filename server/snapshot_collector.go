@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// snapshotCollector shows the snapshot that is current at the time of the scrape.
+// snapshotCollector collects metrics of the current snapshot.
 type snapshotCollector struct {
 	snapshots                                       Snapshots
 	generation, digest, sidecars, rejections, stale *prometheus.Desc
@@ -19,10 +19,12 @@ func newSnapshotCollector(snapshots Snapshots) *snapshotCollector {
 	return &snapshotCollector{
 		snapshots:  snapshots,
 		generation: desc("snapshot_generation", "Publications of this process; 0 before the first."),
-		digest:     desc("snapshot_info", "The digest of the content served: the same on all replicas that serve the same.", "digest"),
+		digest: desc("snapshot_info",
+			"The digest of the content served: the same on all replicas that serve the same.", "digest"),
 		sidecars:   desc("snapshot_sidecars", "Sidecars served."),
 		rejections: desc("snapshot_rejections", "Documents that are rejected now."),
-		stale:      desc("snapshot_stale_documents", "Sidecars served as they were before their document was changed to something that is rejected."),
+		stale: desc("snapshot_stale_documents",
+			"Sidecars served as they were before their document was changed to something that is rejected."),
 	}
 }
 

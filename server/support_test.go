@@ -24,8 +24,7 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// sidecars are those that the recorded pods ask for: a shipper and its helper, which share a
-// volume with each other and with the pod's containers.
+// sidecars are the sidecars that the recorded pods request. The containers of logger:v1 share a volume.
 const sidecars = `
 name: logger:v1
 containers:
@@ -61,7 +60,7 @@ containers:
 - {name: app, image: "registry.example/web:9"}
 `
 
-// load makes a store that serves the documents of one file.
+// load returns a store that serves the documents of one file.
 func load(tb testing.TB, yaml string) *store.Store {
 	tb.Helper()
 	s := new(store.Store)
@@ -88,7 +87,7 @@ func expectMetrics(tb testing.TB, registry *prometheus.Registry, want string, na
 	}
 }
 
-// policy is the default one.
+// policy returns the default policy.
 func policy() *mutate.Policy {
 	return &mutate.Policy{
 		AnnotationNamespace: "injector.tumblr.com",
@@ -98,7 +97,7 @@ func policy() *mutate.Policy {
 	}
 }
 
-// injector is a webhook with all that it writes to.
+// injector is a webhook with its log, metrics and Events.
 type injector struct {
 	*server.Webhook
 	log       *lines
@@ -109,7 +108,7 @@ type injector struct {
 	events    events
 }
 
-// events are those that were recorded.
+// events are the recorded Events.
 type events struct {
 	mutex    sync.Mutex
 	recorded []server.Event
@@ -132,14 +131,16 @@ func newInjectorAt(tb testing.TB, p *mutate.Policy, level zerolog.Level) *inject
 	return newInjectorOf(tb, nil, p, sidecars, level)
 }
 
-// newInjectorIn makes one with defaults of namespaces.
+// newInjectorIn returns an injector with defaults of namespaces.
 func newInjectorIn(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy, level zerolog.Level) *injector {
 	tb.Helper()
 	return newInjectorOf(tb, namespaces, p, sidecars, level)
 }
 
-// newInjectorOf is one that serves other sidecars.
-func newInjectorOf(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy, yaml string, level zerolog.Level) *injector {
+// newInjectorOf returns an injector that serves other sidecars.
+func newInjectorOf(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy, yaml string,
+	level zerolog.Level,
+) *injector {
 	tb.Helper()
 	snapshots := load(tb, yaml)
 	i := &injector{log: new(lines), registry: prometheus.NewRegistry(), lanes: server.NewLanes(), snapshots: snapshots}
@@ -148,11 +149,12 @@ func newInjectorOf(tb testing.TB, namespaces server.Namespaces, p *mutate.Policy
 		tb.Fatal(err)
 	}
 	i.metrics = metrics
-	i.Webhook = server.NewWebhook(i.lanes, snapshots, namespaces, p, &i.events, metrics, zerolog.New(i.log).Level(level))
+	i.Webhook = server.NewWebhook(i.lanes, snapshots, namespaces, p, &i.events, metrics,
+		zerolog.New(i.log).Level(level))
 	return i
 }
 
-// lines is a log, safe for concurrent use.
+// lines is a log. It is safe for concurrent use.
 type lines struct {
 	mutex  sync.Mutex
 	buffer bytes.Buffer
@@ -170,7 +172,7 @@ func (l *lines) String() string {
 	return l.buffer.String()
 }
 
-// events are the lines as maps.
+// events returns the decoded lines.
 func (l *lines) events(tb testing.TB) []map[string]any {
 	tb.Helper()
 	var events []map[string]any
@@ -184,7 +186,7 @@ func (l *lines) events(tb testing.TB) []map[string]any {
 	return events
 }
 
-// recorded is a review that a real API server sent.
+// recorded returns a review that a real API server sent.
 func recorded(tb testing.TB, name string) []byte {
 	tb.Helper()
 	body, err := os.ReadFile(filepath.Join("testdata", "reviews", name+".json"))
@@ -194,30 +196,58 @@ func recorded(tb testing.TB, name string) []byte {
 	return body
 }
 
-// ask is the request of an API server.
-func ask(tb testing.TB, body io.Reader) *http.Request {
+// newRequest returns a request as an API server sends it.
+func newRequest(tb testing.TB, body io.Reader) *http.Request {
 	tb.Helper()
 	r := httptest.NewRequestWithContext(tb.Context(), http.MethodPost, "/mutate?timeout=10s", body)
 	r.Header.Set("Content-Type", "application/json")
 	return r
 }
 
-// review sends a body through a handler.
+// review sends a body to a handler.
 func review(tb testing.TB, handler http.Handler, body string) *httptest.ResponseRecorder {
 	tb.Helper()
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, ask(tb, strings.NewReader(body)))
+	handler.ServeHTTP(w, newRequest(tb, strings.NewReader(body)))
 	return w
 }
 
-// counts is the text of the metric of reviews: every verdict there is, and how often it came.
-func counts(came map[mutate.Verdict]int) string {
+// reviewCounts returns the text of the metric of reviews.
+func reviewCounts(counts map[mutate.Verdict]int) string {
 	var text []string
 	for _, v := range mutate.Verdicts() {
-		text = append(text, fmt.Sprintf("sidecar_injector_reviews_total{outcome=%q,reason=%q} %d\n", v.Outcome, v.Reason, came[v]))
+		text = append(text, fmt.Sprintf("sidecar_injector_reviews_total{outcome=%q,reason=%q} %d\n", v.Outcome,
+			v.Reason, counts[v]))
 	}
 	slices.Sort(text)
 	return `# HELP sidecar_injector_reviews_total Admission reviews answered, by outcome and reason.
 # TYPE sidecar_injector_reviews_total counter
 ` + strings.Join(text, "")
+}
+
+// clip returns a text cut to a number of bytes.
+func clip(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return text[:limit-3] + "..."
+}
+
+// refusals returns how many requests were refused for a cause.
+func (i *injector) refusals(tb testing.TB, cause string) int {
+	tb.Helper()
+	families, err := i.registry.Gather()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == "sidecar_injector_requests_refused_total" &&
+				metric.GetLabel()[0].GetValue() == cause {
+				return int(metric.GetCounter().GetValue())
+			}
+		}
+	}
+	tb.Fatalf("no counter of %s", cause)
+	return 0
 }

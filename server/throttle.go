@@ -9,31 +9,32 @@ import (
 )
 
 const (
-	// mostLines is how many lines a throttle of refusals logs in a second.
-	mostLines = 10
-	// mostReviewLines and reviewLinesBurst limit the lines about reviews. An API server that creates hundreds of
-	// pods at once stays within them.
-	mostReviewLines  = 200
+	// maxLines is how many lines a throttle of refusals logs per second.
+	maxLines = 10
+	// maxReviewLines and reviewLinesBurst limit the lines about reviews. An API server that creates hundreds
+	// of pods at once stays within them.
+	maxReviewLines   = 200
 	reviewLinesBurst = 1000
-	// reportDelay is how long a throttle counts before it logs how many lines it has suppressed.
+	// reportDelay is how long a throttle counts suppressed lines before it logs their number.
 	reportDelay = time.Second
 )
 
-// throttle logs lines that any client can cause, at a limited rate. It is safe for concurrent use.
+// throttle limits the rate of one kind of log lines, which any client can cause. It is safe for
+// concurrent use.
 type throttle struct {
 	log        zerolog.Logger
-	what       string // what causes the lines
+	kind       string
 	limiter    *rate.Limiter
 	suppressed atomic.Int64
 }
 
-func newThrottle(log zerolog.Logger) *throttle {
-	return &throttle{log: log, what: "refused requests", limiter: rate.NewLimiter(mostLines, mostLines)}
+func newThrottle(log zerolog.Logger, kind string) *throttle {
+	return &throttle{log: log, kind: kind, limiter: rate.NewLimiter(maxLines, maxLines)}
 }
 
 // newReviewThrottle returns a throttle for lines about reviews that were answered.
 func newReviewThrottle(log zerolog.Logger) *throttle {
-	return &throttle{log: log, what: "reviews", limiter: rate.NewLimiter(mostReviewLines, reviewLinesBurst)}
+	return &throttle{log: log, kind: "reviews", limiter: rate.NewLimiter(maxReviewLines, reviewLinesBurst)}
 }
 
 // event returns a new event, or nil if the level is disabled or the line is suppressed. All methods
@@ -52,5 +53,5 @@ func (t *throttle) event(level zerolog.Level) *zerolog.Event {
 }
 
 func (t *throttle) report() {
-	t.log.Warn().Int64("suppressed", t.suppressed.Swap(0)).Msg("too many " + t.what + ": log lines were suppressed")
+	t.log.Warn().Int64("suppressed", t.suppressed.Swap(0)).Str("kind", t.kind).Msg("log lines were suppressed")
 }

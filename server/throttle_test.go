@@ -7,18 +7,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/server"
 )
 
-// A flood of refused requests leaves a few lines a second and the number of those suppressed. The
+// A flood of refused requests causes a few log lines per second and one with the number of the others. The
 // metric counts all.
 func TestRefusalsAreThrottled(t *testing.T) {
 	t.Parallel()
-	for name, body := range map[string]string{"no review": "{", "bad review": create(`{"spec":"text"}`)} {
-		t.Run(name, func(t *testing.T) {
+	for kind, body := range map[string]string{
+		"refused requests, cause not_a_review": "{", "bad reviews": podReview(`{"spec":"text"}`),
+	} {
+		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				i := newInjector(t, policy())
@@ -27,15 +30,18 @@ func TestRefusalsAreThrottled(t *testing.T) {
 					review(t, i, body)
 				}
 				time.Sleep(2 * time.Second)
-				expectThrottled(t, i.log, requests, 20)
-				got := counts(map[mutate.Verdict]int{{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview}: requests})
+				expectThrottled(t, i.log, kind, requests, 20)
+				got := reviewCounts(map[mutate.Verdict]int{{
+					Outcome: mutate.Denied,
+					Reason:  mutate.ReasonBadReview,
+				}: requests})
 				expectMetrics(t, i.registry, got, "sidecar_injector_reviews_total")
 			})
 		})
 	}
 }
 
-// The same holds for what net/http logs.
+// The lines of net/http are throttled in the same way.
 func TestErrorLogIsThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -43,11 +49,12 @@ func TestErrorLogIsThrottled(t *testing.T) {
 		w := server.NewErrorLog(zerolog.New(log).Level(zerolog.InfoLevel))
 		const lines = 1000
 		for range lines {
-			_, _ = w.Write([]byte("http: TLS handshake error from 127.0.0.1:1: client sent an HTTP request to an HTTPS server\n"))
+			_, _ = w.Write([]byte("http: TLS handshake error from 127.0.0.1:1: client sent an HTTP request to an " +
+				"HTTPS server\n"))
 			_, _ = w.Write([]byte("http: TLS handshake error from 127.0.0.1:1: EOF\n")) // at debug level
 		}
 		time.Sleep(2 * time.Second)
-		expectThrottled(t, log, lines, 20)
+		expectThrottled(t, log, "failed TLS handshakes", lines, 20)
 		_, _ = w.Write([]byte("http: panic serving 127.0.0.1:1: boom\n"))
 		if !strings.Contains(log.String(), "boom") {
 			t.Error("a panic was suppressed")
@@ -55,7 +62,7 @@ func TestErrorLogIsThrottled(t *testing.T) {
 	})
 }
 
-// The lines about reviews that were answered are limited as well, at a higher rate. The metrics count all.
+// Log lines about reviews are limited at a higher rate. The metrics count all.
 func TestReviewLinesAreThrottled(t *testing.T) {
 	t.Parallel()
 	const requests = 3000
@@ -64,11 +71,12 @@ func TestReviewLinesAreThrottled(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			i := newInjector(t, policy())
 			for range requests {
-				review(t, i, create(asking("unknown:v1", "app")))
+				review(t, i, podReview(podRequesting("unknown:v1", "app")))
 			}
 			time.Sleep(2 * time.Second)
-			expectThrottled(t, i.log, requests, 1500)
-			got := counts(map[mutate.Verdict]int{{Outcome: mutate.Skipped, Reason: mutate.ReasonUnknownSidecar}: requests})
+			expectThrottled(t, i.log, "reviews", requests, 1500)
+			verdict := mutate.Verdict{Outcome: mutate.Skipped, Reason: mutate.ReasonUnknownSidecar}
+			got := reviewCounts(map[mutate.Verdict]int{verdict: requests})
 			expectMetrics(t, i.registry, got, "sidecar_injector_reviews_total")
 		})
 	})
@@ -81,22 +89,26 @@ func TestReviewLinesAreThrottled(t *testing.T) {
 				review(t, v, changing("UPDATE", "wrong", wrong, wrong))
 			}
 			time.Sleep(2 * time.Second)
-			expectThrottled(t, v.log, requests, 1500)
+			expectThrottled(t, v.log, "reviews", requests, 1500)
 		})
 	})
 }
 
-// expectThrottled wants some lines, and then one that counts the rest.
-func expectThrottled(t *testing.T, log *lines, all, most int) {
+// expectThrottled checks that some lines were logged and that the last one has the number of the others.
+func expectThrottled(t *testing.T, log *lines, kind string, all, most int) {
 	t.Helper()
 	events := log.events(t)
 	last := events[len(events)-1]
-	if want := float64(all - len(events) + 1); len(events) > most || last["suppressed"] != want || last["level"] != "warn" {
+	want := map[string]any{
+		"level": "warn", "message": "log lines were suppressed", "kind": kind,
+		"suppressed": float64(all - len(events) + 1),
+	}
+	if len(events) > most || !cmp.Equal(last, want) {
 		t.Errorf("of %d lines, %d were logged, and then %v", all, len(events)-1, last)
 	}
 }
 
-// A sidecar that is not served any more has no counter of injections, and starts again if it comes back.
+// A sidecar that is no longer served has no counter of injections. It starts at 0 if it is served again.
 func TestInjectionsOfRemovedSidecars(t *testing.T) {
 	t.Parallel()
 	i := newInjector(t, policy())
@@ -109,7 +121,7 @@ func TestInjectionsOfRemovedSidecars(t *testing.T) {
 `
 	inject := func() {
 		t.Helper()
-		if w := review(t, i, create(asking("logger:v1", "app"))); w.Code != http.StatusOK {
+		if w := review(t, i, podReview(podRequesting("logger:v1", "app"))); w.Code != http.StatusOK {
 			t.Fatal(w.Body)
 		}
 	}

@@ -13,156 +13,202 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
-	"k8s-sidecar-injector/store"
 )
 
 const (
-	// patience is how long what was applied just before may take to get into a snapshot: it is
-	// watched, settles, and is loaded. Somebody may apply a base and what inherits from it at once.
-	patience = time.Second
-	// maxVerdict bounds the trials of a change and the wait for their turns, whatever the client says. It is
-	// shorter than the timeoutSeconds of the chart, so that the author gets the answer.
+	// maxVerdict bounds the trials of a change and the wait for them, whatever the timeout of the client is.
+	// It is shorter than the timeoutSeconds of the chart, so that the author gets the response.
 	maxVerdict = 4 * time.Second
 	// maxTrial bounds one trial, so that a slow one leaves time for those that wait.
 	maxTrial = 2 * time.Second
-	// glance is how often a new snapshot is looked for meanwhile.
-	glance = 20 * time.Millisecond
+	// retryWindow is how long a denied change is tried again. One `kubectl apply` may create a base and a
+	// definition that inherits from it, and the base takes a moment to be watched, debounced and loaded.
+	retryWindow  = time.Second
+	pollInterval = 20 * time.Millisecond
 )
 
-// Definitions are the ConfigMaps whose definitions are served. It must be safe for concurrent
-// use.
+// Definitions is the source of definitions in ConfigMaps. It must be safe for concurrent use.
 type Definitions interface {
-	// Selects tells whether a ConfigMap is one of them.
+	// Selects reports whether a ConfigMap belongs to the source.
 	Selects(configMap *corev1.ConfigMap) bool
-	// Trouble is why they cannot be followed now, so that the snapshot may lack some; nil if all
-	// is well.
+	// Trouble returns why the source cannot be read now, so that the snapshot may lack ConfigMaps. It
+	// returns nil if it can be read.
 	Trouble() error
 }
 
-// Validator answers admission reviews of the ConfigMaps that hold definitions: it denies what
-// would be rejected when it is loaded, and warns of what would break others. It is an
-// http.Handler and safe for concurrent use.
+// Validator answers admission reviews of the ConfigMaps with definitions. It denies definitions that would
+// be rejected and warns about definitions that a change would break. It is an http.Handler and safe for
+// concurrent use.
 type Validator struct {
-	intake
+	requestReader
 	snapshots   Snapshots
 	definitions Definitions
-	metrics     *Metrics
 }
 
-// NewValidator returns the handler. Nothing may be nil.
-func NewValidator(lanes *Lanes, snapshots Snapshots, definitions Definitions, metrics *Metrics, log zerolog.Logger) *Validator {
+// NewValidator returns the handler. No argument may be nil.
+func NewValidator(
+	lanes *Lanes, snapshots Snapshots, definitions Definitions, metrics *Metrics, log zerolog.Logger,
+) *Validator {
 	refused := func() { metrics.validated(mutate.Denied) }
 	return &Validator{
-		intake:    newIntake(lanes, refused, log),
-		snapshots: snapshots, definitions: definitions,
-		metrics: metrics,
+		requestReader: newRequestReader(lanes, metrics, refused, log),
+		snapshots:     snapshots, definitions: definitions,
 	}
 }
 
-// ServeHTTP answers one review. A denial may take a second, in which what the definitions need
-// may still come. What is no review at all is refused as by Webhook.
+// ServeHTTP answers one review. A denial takes up to retryWindow. Requests that are not reviews are
+// refused as by Webhook.
 func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := v.begin(w, r, start)
-	defer v.end(x)
-	var question *change
-	err := x.receive(w, r)
+	f := v.begin(w, r, start)
+	defer v.end(f)
+	var review *configMapReview
+	err := f.receive(w, r)
 	if err == nil {
-		question, err = v.decode(r.Context(), x)
+		review, err = v.decode(r.Context(), f)
 	}
 	if err != nil {
-		v.reject(w, r, x, question, err)
+		v.reject(w, r, f, review, err)
 		return
 	}
-	verdict, err := v.judge(r.Context(), question, x)
+	result, err := v.validate(r.Context(), review, f)
 	if err == nil {
-		err = v.encode(x, verdict.answer(question))
+		err = v.encode(f, result.respond(review))
 	}
 	if err != nil {
-		v.refuse(w, r, x, err)
+		v.refuse(w, r, f, err)
 		return
 	}
-	question.forget()
-	v.send(w, r, x, question.UID)
-	v.record(question, &verdict, time.Since(start))
+	review.dropObjects()
+	v.send(w, r, f, review.UID)
+	v.record(review, &result, time.Since(start))
 }
 
-// decode decodes the review in a slot of its lane, drops the body, and moves the exchange to the lane of
-// trials. There, it is charged for what was decoded.
-func (v *Validator) decode(ctx context.Context, x *exchange) (*change, error) {
-	if err := x.acquire(ctx); err != nil {
+// decode decodes the review in a slot of its lane, drops the body, and moves the request to the lane of
+// trials. There, it is charged for the decoded review.
+func (v *Validator) decode(ctx context.Context, f *inflight) (*configMapReview, error) {
+	if err := f.acquire(ctx); err != nil {
 		return nil, err
 	}
-	question, err := decodeChange(x.buffer.Bytes(), v.definitions.Selects)
-	v.dropBuffer(x)
-	x.buffer = new(bytes.Buffer)
+	review, err := decodeConfigMapReview(f.buffer.Bytes(), v.definitions.Selects)
+	v.dropBuffer(f)
+	f.buffer = new(bytes.Buffer)
 	if err != nil {
-		x.release()
-		return question, err
+		f.release()
+		return review, err
 	}
-	if err := x.enterTrial(x.base + question.size()); err != nil {
+	if err := f.enterTrial(f.base + review.size()); err != nil {
 		return nil, err
 	}
-	return question, nil
+	return review, nil
 }
 
-// reject answers a review that cannot be decided: in its own terms if its uid is known.
-func (v *Validator) reject(w http.ResponseWriter, r *http.Request, x *exchange, c *change, err error) {
-	if c == nil || c.UID == "" {
-		v.refuse(w, r, x, err)
+// reject answers an invalid review. The response is an AdmissionReview if the uid is known.
+func (v *Validator) reject(w http.ResponseWriter, r *http.Request, f *inflight, c *configMapReview, err error) {
+	if c == nil {
+		v.refuse(w, r, f, err)
 		return
 	}
-	v.note(r, err, http.StatusBadRequest)
-	a := newAnswer(c.version, c.UID, false, audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview})
-	a.Response.Status = failure(http.StatusBadRequest, "BadRequest", err.Error())
-	if v.encode(x, a) == nil {
-		v.send(w, r, x, c.UID)
+	v.countRefusal(r, asRefusal(err))
+	a := newResponse(c.apiVersion, c.UID, false, audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview})
+	a.Response.Status = failure(http.StatusBadRequest, truncate(err.Error(), maxMessage))
+	if v.encode(f, a) == nil {
+		v.send(w, r, f, c.UID)
 	}
 }
 
-// verdict is what to say of a change.
-type verdict struct {
-	denied   bool
-	faults   []conf.Rejection // of the ConfigMap itself: why it is denied, else what is as wrong as before
-	broken   []conf.Rejection // of others
-	trouble  error            // why none of that is certain
-	snapshot *store.Snapshot
-}
-
-// judge tries the change on the current snapshot, and before it denies on those that come soon. It
-// fails if that takes longer than the client waits.
-func (v *Validator) judge(ctx context.Context, c *change, x *exchange) (verdict, error) {
-	before, after := c.before(v.definitions.Selects), c.after(v.definitions.Selects)
-	if !before && !after {
-		return verdict{snapshot: v.snapshots.Current()}, nil
+// validate tries the change on the current snapshot. Before it denies a change, it tries it again on
+// newer snapshots. It returns an error if the client does not wait any longer.
+func (v *Validator) validate(ctx context.Context, c *configMapReview, f *inflight) (validation, error) {
+	served := c.old != nil && v.definitions.Selects(c.old)
+	var documents []conf.Document
+	if c.object != nil && v.definitions.Selects(c.object) {
+		documents = conf.OfConfigMap(c.object)
+	} else if !served {
+		return validation{snapshot: v.snapshots.Current()}, nil
 	}
-	ctx, stop := x.waitContext(ctx)
+	ctx, stop := f.waitContext(ctx)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, maxVerdict)
 	defer cancel()
-	try := v.trial(c, x, after)
-	result, err := try(ctx, v.snapshots.Current())
+	try := func(ctx context.Context) (validation, error) { return v.try(ctx, c, f, documents) }
+	result, err := try(ctx)
 	if err != nil {
-		return verdict{}, v.failed(x, err)
+		return validation{}, v.trialError(f, err)
 	}
 	if result.denied {
-		ctx, cancel := context.WithTimeout(ctx, within(x.deadline))
+		ctx, cancel := context.WithTimeout(ctx, retryTimeout(f.deadline))
 		defer cancel()
-		result = v.tryAgain(ctx, result, try)
+		result = v.retry(ctx, result, try)
 	}
-	// Of what we cannot read, anything may be missing: what gets in is quarantined when it is read.
+	// A base may be among the ConfigMaps that cannot be read. Documents that are invalid anyway are
+	// quarantined when they are loaded.
 	if result.trouble = v.definitions.Trouble(); result.trouble != nil {
 		result.denied = false
 	}
-	return result, inTime(x.deadline)
+	return result, checkDeadline(f.deadline)
 }
 
-// failed returns the error to refuse a review with whose trial failed.
-func (v *Validator) failed(x *exchange, err error) error {
-	if v.logPanic(err) {
-		return &httpError{http.StatusInternalServerError, "the definitions could not be tried: internal error"}
+// retryTimeout returns retryWindow, or half of the time until the deadline if that is less.
+func retryTimeout(deadline time.Time) time.Duration {
+	if deadline.IsZero() {
+		return retryWindow
 	}
-	return x.ended()
+	return min(retryWindow, time.Until(deadline)/2)
+}
+
+// retry tries the change on each new snapshot until ctx ends or the change is not denied.
+func (v *Validator) retry(
+	ctx context.Context, result validation, try func(context.Context) (validation, error),
+) validation {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for result.denied {
+		select {
+		case <-ctx.Done():
+			return result
+		case <-ticker.C:
+		}
+		if v.snapshots.Current() == result.snapshot {
+			continue
+		}
+		if next, err := try(ctx); err == nil {
+			result = next
+		}
+	}
+	return result
+}
+
+// try tries the documents on the current snapshot. It takes the only slot of the lane of trials, because
+// each trial loads all definitions, and many at once would delay the reviews of pods. It returns an error if
+// ctx ends.
+func (v *Validator) try(
+	ctx context.Context, c *configMapReview, f *inflight, documents []conf.Document,
+) (validation, error) {
+	if err := f.acquire(ctx); err != nil {
+		return validation{}, err
+	}
+	defer f.release()
+	ctx, cancel := context.WithTimeout(ctx, maxTrial)
+	defer cancel()
+	snapshot := v.snapshots.Current()
+	trial, err := snapshot.Try(ctx, c.Namespace, c.name(), documents)
+	if err != nil {
+		return validation{}, err
+	}
+	result := validation{faults: trial.Still, broken: trial.Broken, snapshot: snapshot}
+	if len(trial.Rejected) > 0 {
+		result.denied, result.faults = true, trial.Rejected
+	}
+	return result, nil
+}
+
+// trialError returns the refusal for the error of a trial.
+func (v *Validator) trialError(f *inflight, err error) error {
+	if v.logPanic(err) {
+		return &refusal{http.StatusInternalServerError, refusedInternal, "cannot try the definitions: internal error"}
+	}
+	return f.endReason()
 }
 
 // logPanic logs the stack of a panic, and reports whether the error is one.
@@ -174,91 +220,28 @@ func (v *Validator) logPanic(err error) bool {
 	return ok
 }
 
-// trial tries a change on a snapshot. It fails if ctx ends before it is done.
-type trial func(context.Context, *store.Snapshot) (verdict, error)
-
-// trial returns the trial of a change. It takes the only slot of the lane of trials: each trial loads all
-// definitions. One at a time is enough for authors, and bounds what changes cost the reviews of pods.
-func (v *Validator) trial(c *change, x *exchange, after bool) trial {
-	return func(ctx context.Context, snapshot *store.Snapshot) (verdict, error) {
-		if err := x.acquire(ctx); err != nil {
-			return verdict{}, err
-		}
-		defer x.release()
-		ctx, cancel := context.WithTimeout(ctx, maxTrial)
-		defer cancel()
-		var documents []conf.Document
-		if after {
-			documents = conf.OfConfigMap(c.object)
-		}
-		trial, err := snapshot.Try(ctx, c.Namespace, c.name(), documents)
-		if err != nil {
-			return verdict{}, err
-		}
-		if len(trial.Rejected) == 0 {
-			return verdict{faults: trial.Still, broken: trial.Broken, snapshot: snapshot}, nil
-		}
-		return verdict{denied: true, faults: trial.Rejected, broken: trial.Broken, snapshot: snapshot}, nil
-	}
-}
-
-// within is the time to wait: half of what is left at most, so that the answer arrives.
-func within(deadline time.Time) time.Duration {
-	if deadline.IsZero() {
-		return patience
-	}
-	return min(patience, time.Until(deadline)/2)
-}
-
-// tryAgain tries each new snapshot until ctx ends or nothing is denied.
-func (v *Validator) tryAgain(ctx context.Context, result verdict, try trial) verdict {
-	ticker := time.NewTicker(glance)
-	defer ticker.Stop()
-	for result.denied {
-		select {
-		case <-ctx.Done():
-			return result
-		case <-ticker.C:
-		}
-		now := v.snapshots.Current()
-		if now == result.snapshot {
-			continue
-		}
-		if next, err := try(ctx, now); err == nil {
-			result = next
-		}
-	}
-	return result
-}
-
 // record counts and logs one change.
-func (v *Validator) record(c *change, d *verdict, duration time.Duration) {
-	v.metrics.validated(d.outcome())
-	for _, rejection := range slices.Concat(d.faults, d.broken) {
+func (v *Validator) record(c *configMapReview, result *validation, duration time.Duration) {
+	v.metrics.validated(result.outcome())
+	rejections := slices.Concat(result.faults, result.broken)
+	for _, rejection := range rejections {
 		for _, err := range rejection.Errors.Errors {
 			v.logPanic(err)
 		}
 	}
 	level := zerolog.DebugLevel
-	if len(d.faults)+len(d.broken) > 0 {
+	if len(rejections) > 0 {
 		level = zerolog.InfoLevel
 	}
-	v.reviews.event(level).AnErr("trouble", d.trouble).Str("uid", clipped(c.UID, maxLogged)).
-		Str("namespace", clipped(c.Namespace, maxLogged)).
-		Str("name", clipped(c.name(), maxLogged)).
-		Str("operation", clipped(c.Operation, maxLogged)).
-		Str("user", clipped(c.User.Name, maxLogged)).
-		Str("outcome", string(d.outcome())).
-		Strs("errors", messages(d.faults)).
-		Strs("breaks", messages(d.broken)).
-		Uint64("generation", d.snapshot.Generation()).
+	v.reviews.event(level).AnErr("trouble", result.trouble).Str("uid", truncate(c.UID, maxLogged)).
+		Str("namespace", truncate(c.Namespace, maxLogged)).
+		Str("name", truncate(c.name(), maxLogged)).
+		Str("operation", truncate(c.Operation, maxLogged)).
+		Str("user", truncate(c.User.Name, maxLogged)).
+		Str("outcome", string(result.outcome())).
+		Strs("errors", messages(result.faults, maxFaults)).
+		Strs("breaks", messages(result.broken, maxFaults)).
+		Uint64("generation", result.snapshot.Generation()).
 		Dur("duration", duration).
 		Msg("definitions reviewed")
-}
-
-func (d *verdict) outcome() mutate.Outcome {
-	if d.denied {
-		return mutate.Denied
-	}
-	return allowed
 }

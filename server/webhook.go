@@ -11,111 +11,110 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// Snapshots gives the snapshot to decide over. It must be safe for concurrent use and fast.
+// Snapshots returns the snapshot in service. It must be fast and safe for concurrent use.
 type Snapshots interface {
 	Current() *store.Snapshot
 }
 
 // Webhook answers admission reviews of pods. It is an http.Handler and safe for concurrent use.
 type Webhook struct {
-	intake
+	requestReader
 	snapshots  Snapshots
-	namespaces Namespaces // nil if pods have nothing but their own requests
+	namespaces Namespaces // nil if namespaces have no defaults
 	policy     *mutate.Policy
-	recorder   Recorder // nil if nobody is to be told
-	metrics    *Metrics
+	recorder   Recorder // nil if no Events are recorded
+	badReviews *throttle
 }
 
-// NewWebhook returns the handler. The namespaces are nil if pods have nothing but their own requests,
-// and the recorder is nil if no events are wanted; nothing else may be.
-func NewWebhook(lanes *Lanes, snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, recorder Recorder, metrics *Metrics, log zerolog.Logger) *Webhook {
+// NewWebhook returns the handler. Namespaces are nil if namespaces have no defaults, and the recorder is
+// nil if no Events are recorded. Nothing else may be nil.
+func NewWebhook(
+	lanes *Lanes, snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, recorder Recorder,
+	metrics *Metrics, log zerolog.Logger,
+) *Webhook {
 	refused := func() { metrics.reviewed(mutate.Denied, mutate.ReasonBadReview) }
 	return &Webhook{
-		intake:    newIntake(lanes, refused, log),
-		snapshots: snapshots, namespaces: namespaces, policy: policy, recorder: recorder, metrics: metrics,
+		requestReader: newRequestReader(lanes, metrics, refused, log),
+		snapshots:     snapshots, namespaces: namespaces, policy: policy, recorder: recorder,
+		badReviews: newThrottle(log, "bad reviews"),
 	}
 }
 
-// ServeHTTP answers one review. The answer is 200 with an AdmissionReview whenever the uid of
-// the review could be read; else it is 400, 408, 413, 415 or 503 with a line of text.
+// ServeHTTP answers one review. The response is 200 with an AdmissionReview if the uid of the review can
+// be decoded; otherwise it is 400, 408, 413, 415 or 503 with a line of text.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
 
-	x := h.begin(w, r, start)
-	defer h.end(x)
-	err := x.receive(w, r)
+	f := h.begin(w, r, start)
+	defer h.end(f)
+	err := f.receive(w, r)
 	var done reviewed
 	if err == nil {
-		done, err = h.answer(r.Context(), x)
+		done, err = h.review(r.Context(), f)
 	}
 	if err != nil {
-		h.refuse(w, r, x, err)
+		h.refuse(w, r, f, err)
 		return
 	}
-	h.send(w, r, x, done.request.UID)
+	h.send(w, r, f, done.request.UID)
 	h.record(&done, time.Since(start))
 }
 
-// reviewed is what is left of a review when its response is encoded: enough to log and to count it.
+// reviewed is what remains of a review for logs and metrics while its response is sent.
 type reviewed struct {
 	request  *mutate.Request // without the pod, except for its names
 	decision mutate.Decision // without sidecars and patch
 	sidecars []string
 }
 
-// answer decides on the review in the buffer, and puts the response there. What it decodes is garbage
-// when it returns, so that a client that does not read its response holds nothing else. It fails if
-// the review cannot be answered in its own terms.
-func (h *Webhook) answer(ctx context.Context, x *exchange) (reviewed, error) {
-	if err := x.acquire(ctx); err != nil {
+// review decides about the review in the buffer and replaces it with the response. It keeps nothing else
+// that was decoded, so that a client that does not read its response holds no other memory. It returns an
+// error if the review cannot be answered with an AdmissionReview.
+func (h *Webhook) review(ctx context.Context, f *inflight) (reviewed, error) {
+	if err := f.acquire(ctx); err != nil {
 		return reviewed{}, err
 	}
-	defer x.release()
-	question, err := decodeReview(x.buffer.Bytes())
-	var decision mutate.Decision
-	var response answer
-	switch {
-	case err == nil:
-		if decision, err = h.decide(ctx, question.Request, x); err != nil {
+	defer f.release()
+	r, err := decodeReview(f.buffer.Bytes())
+	if err != nil && (r.Request == nil || r.Request.UID == "") {
+		return reviewed{}, err
+	}
+	decision := mutate.Decision{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Cause: err}
+	if err == nil {
+		decision, err = h.decide(ctx, r.Request, f)
+		if err != nil {
 			return reviewed{}, err
 		}
-		response = answerTo(&question, &decision)
-	case question.Request == nil || question.Request.UID == "":
-		return reviewed{}, err
-	default:
-		decision = mutate.Decision{
-			Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Cause: err,
-			Generation: h.snapshots.Current().Generation(),
-		}
-		response = rejection(&question, &decision)
+	} else {
+		decision.Generation = h.snapshots.Current().Generation()
 	}
-	err = h.encode(x, response)
-	done := reviewed{request: question.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
+	err = h.encode(f, r.respond(&decision))
+	done := reviewed{request: r.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
 	done.decision.Sidecars, done.decision.Patch = nil, nil
 	return done, err
 }
 
-// record counts and logs a review that was answered in its own terms, and records its Event. Lines
-// are logged at a limited rate, that of bad reviews at a lower one.
+// record counts and logs a review and records its Event. Lines are logged at a limited rate, which is lower
+// for bad reviews.
 func (h *Webhook) record(r *reviewed, duration time.Duration) {
 	request, d := r.request, &r.decision
 	h.metrics.decided(r, duration)
-	h.tell(request, d)
+	h.recordEvent(request, d)
 	lines := h.reviews
 	if d.Reason == mutate.ReasonBadReview {
-		lines = h.refusals
+		lines = h.badReviews
 	}
 	event := lines.event(levelOf(d))
 	if !event.Enabled() {
 		return
 	}
-	event.Str("uid", clipped(request.UID, maxLogged)).
-		Str("namespace", clipped(request.Namespace, maxLogged)).
-		Str("name", clipped(request.DisplayName(), maxLogged)).
-		Str("owner", clipped(request.Owner(), maxLogged)).
-		Str("request", clipped(d.Request, maxLogged)).
+	event.Str("uid", truncate(request.UID, maxLogged)).
+		Str("namespace", truncate(request.Namespace, maxLogged)).
+		Str("name", truncate(request.DisplayName(), maxLogged)).
+		Str("owner", truncate(request.Owner(), maxLogged)).
+		Str("request", truncate(d.Request, maxLogged)).
 		Str("requested_by", string(d.RequestedBy)).
 		Str("outcome", string(d.Outcome)).
 		Str("reason", string(d.Reason)).
@@ -123,13 +122,12 @@ func (h *Webhook) record(r *reviewed, duration time.Duration) {
 		Uint64("generation", d.Generation).
 		Dur("duration", duration)
 	if d.Cause != nil {
-		event.Str("detail", clipped(d.Message(), maxMessage))
+		event.Str("detail", truncate(d.Message(), maxMessage))
 	}
 	event.Msg("review")
 }
 
-// levelOf keeps quiet about pods that ask for nothing. One that asked and did not get it,
-// though it was admitted, is what an operator looks for.
+// levelOf returns the level of the log line. Pods that do not request sidecars are logged at debug.
 func levelOf(d *mutate.Decision) zerolog.Level {
 	switch {
 	case d.Outcome != mutate.Skipped:

@@ -13,17 +13,19 @@ import (
 	"k8s-sidecar-injector/server"
 )
 
-// controller is what made a pod, among other owners.
+// controller is the controller of a pod, among other owners.
 const controller = `"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"n","uid":"u0"},` +
 	`{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-1","uid":"u2","controller":true}]`
 
-// owned is a question about a pod that a controller made and that asks for a sidecar.
+// owned returns a review of a pod with owners that requests a sidecar.
 func owned(owners, request string) string {
-	return create(fmt.Sprintf(`{"metadata":{"generateName":"web-1-","annotations":{"injector.tumblr.com/request":%q},%s},"spec":{"containers":[{"name":"app"}]}}`, request, owners))
+	return podReview(fmt.Sprintf(`{"metadata":{"generateName":"web-1-",`+
+		`"annotations":{"injector.tumblr.com/request":%q},%s},"spec":{"containers":[{"name":"app"}]}}`, request,
+		owners))
 }
 
-// told sends one review and gives the events that it left.
-func told(t *testing.T, p *mutate.Policy, body string) []server.Event {
+// recordedEvents sends one review and returns its Events.
+func recordedEvents(t *testing.T, p *mutate.Policy, body string) []server.Event {
 	t.Helper()
 	i := newInjector(t, p)
 	review(t, i, body)
@@ -42,7 +44,7 @@ func admitting() *mutate.Policy {
 	return p
 }
 
-// The owner is told of what was denied, and of a sidecar that does not exist.
+// Denials and unknown sidecars are recorded as Events on the owner.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -50,8 +52,8 @@ func TestEvents(t *testing.T) {
 		policy        *mutate.Policy
 		reason, word  string
 	}{
-		{"unknown, denied", "nobody:v3", denying(), "PodDenied", "unknown_sidecar"},
-		{"unknown, admitted", "nobody:v3", admitting(), "SidecarNotInjected", "unknown_sidecar"},
+		{"unknown, denied", "missing:v3", denying(), "PodDenied", "unknown_sidecar"},
+		{"unknown, admitted", "missing:v3", admitting(), "SidecarNotInjected", "unknown_sidecar"},
 		{"malformed, denied", "a b", denying(), "PodDenied", "bad_request_annotation"},
 		{"conflict, denied", "clash:v1", denying(), "PodDenied", "conflict"},
 	} {
@@ -60,23 +62,25 @@ func TestEvents(t *testing.T) {
 			body := owned(controller, c.request)
 			want := []server.Event{{
 				Namespace: "team",
-				Owner:     mutate.Owner{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "u2", Controller: true},
-				Reason:    c.reason, Message: c.word + ": " + message(t, c.policy, body),
+				Owner: mutate.Owner{
+					APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-1", UID: "u2",
+					Controller: true,
+				},
+				Reason: c.reason, Message: c.word + ": " + message(t, c.policy, body),
 			}}
-			if diff := cmp.Diff(want, told(t, c.policy, body)); diff != "" {
+			if diff := cmp.Diff(want, recordedEvents(t, c.policy, body)); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-// Nobody is told of what went well, was not asked for, or was only tried, nor where there is nobody
-// to tell.
+// No Event is recorded for other decisions, dry runs, and pods without a valid controller.
 func TestNoEvents(t *testing.T) {
 	t.Parallel()
-	unknown := owned(controller, "nobody")
+	unknown := owned(controller, "missing")
 	reference := func(members string) string {
-		return owned(`"ownerReferences":[{`+members+`,"controller":true}]`, "nobody")
+		return owned(`"ownerReferences":[{`+members+`,"controller":true}]`, "missing")
 	}
 	for _, c := range []struct {
 		name, body string
@@ -89,31 +93,37 @@ func TestNoEvents(t *testing.T) {
 		{"bad review", strings.Replace(unknown, `"containers":[{"name":"app"}]`, `"containers":7`, 1), denying()},
 		{"dry run, denied", strings.Replace(unknown, `"operation":`, `"dryRun":true,"operation":`, 1), denying()},
 		{"dry run, admitted", strings.Replace(unknown, `"operation":`, `"dryRun":true,"operation":`, 1), admitting()},
-		{"no owner", owned(`"labels":{}`, "nobody"), denying()},
-		{"no controller", owned(`"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"n","uid":"u0","controller":false}]`, "nobody"), denying()},
+		{"no owner", owned(`"labels":{}`, "missing"), denying()},
+		{"no controller", owned(`"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"n","uid":"u0",`+
+			`"controller":false}]`, "missing"), denying()},
 		{"owner without a uid", reference(`"apiVersion":"v1","kind":"Node","name":"n"`), denying()},
 		{"owner without a version", reference(`"kind":"Node","name":"n","uid":"u"`), denying()},
-		{"owner with a long name", reference(`"apiVersion":"v1","kind":"Node","uid":"u","name":"` + strings.Repeat("n", 254) + `"`), denying()},
-		{"owner with a long uid", reference(`"apiVersion":"v1","kind":"Node","name":"n","uid":"` + strings.Repeat("u", 1<<20) + `"`), denying()},
+		{"owner with a long name", reference(`"apiVersion":"v1","kind":"Node","uid":"u","name":"` +
+			strings.Repeat("n", 254) + `"`), denying()},
+		{"owner with a long uid", reference(`"apiVersion":"v1","kind":"Node","name":"n","uid":"` +
+			strings.Repeat("u", 1<<20) + `"`), denying()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if events := told(t, c.policy, c.body); events != nil {
+			if events := recordedEvents(t, c.policy, c.body); events != nil {
 				t.Errorf("got %v", events)
 			}
 		})
 	}
-	if events := told(t, denying(), strings.Replace(unknown, `"operation":`, `"dryRun":false,"operation":`, 1)); len(events) != 1 {
+	if events := recordedEvents(t, denying(), strings.Replace(unknown, `"operation":`, `"dryRun":false,"operation":`,
+		1)); len(events) != 1 {
 		t.Errorf("dryRun false: got %v", events)
 	}
 }
 
-// Whatever a message quotes, the API takes it.
+// The message is short enough for the API.
 func TestLongEventMessage(t *testing.T) {
 	t.Parallel()
 	var containers []string
 	for i := range 20 {
-		containers = append(containers, fmt.Sprintf(`{"name":%q,"ports":[{"containerPort":80,"hostPort":%d},{"containerPort":80,"hostPort":%[2]d}]}`, strings.Repeat("€", 100)+fmt.Sprint(i), i+1))
+		containers = append(containers,
+			fmt.Sprintf(`{"name":%q,"ports":[{"containerPort":80,"hostPort":%d},{"containerPort":80,`+
+				`"hostPort":%[2]d}]}`, strings.Repeat("€", 100)+fmt.Sprint(i), i+1))
 	}
 	body := strings.Replace(owned(controller, "wide:v1"), `{"name":"app"}`, strings.Join(containers, ","), 1)
 	i := newInjectorOf(t, nil, denying(), "name: wide:v1\nhostNetwork: true\n", zerolog.InfoLevel)
@@ -122,7 +132,8 @@ func TestLongEventMessage(t *testing.T) {
 		t.Fatalf("got %v", i.events.recorded)
 	}
 	text := i.events.recorded[0].Message
-	if len(text) > 992 || len(text) < 900 || !utf8.ValidString(text) || !strings.HasPrefix(text, "conflict: ") || !strings.HasSuffix(text, "...") {
+	if len(text) > 992 || len(text) < 900 || !utf8.ValidString(text) || !strings.HasPrefix(text, "conflict: ") ||
+		!strings.HasSuffix(text, "...") {
 		t.Errorf("%d bytes: %q", len(text), text)
 	}
 }

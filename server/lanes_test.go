@@ -26,7 +26,7 @@ func newQueue(t *testing.T, client *server.Client) (q *queue, open func()) {
 	q = &queue{t: t, lanes: server.NewLanes()}
 	first, others := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(others) })
-	q.settle() // all clients of the test have connected before
+	q.settle() // all clients of the test are connected
 	for n := range q.lanes.Slots() {
 		hold := others
 		if n == 0 {
@@ -166,7 +166,7 @@ func TestTrialsTakeTurns(t *testing.T) {
 		other := server.NewClient(nil)
 		q.settle()
 		q.addTrials("hoard", hoard, 125<<10, 1)
-		for range server.MostTrials + refused {
+		for range server.MaxTrials + refused {
 			q.addTrials("hoard", server.NewClient(hoard), 125<<10, 1)
 		}
 		if len(q.cut) != refused {
@@ -178,7 +178,7 @@ func TestTrialsTakeTurns(t *testing.T) {
 			t.Errorf("the trials of %q were refused", q.cut[refused:])
 		}
 		<-time.After(time.Minute)
-		want := append([]string{"hoard", "other", "small"}, slices.Repeat([]string{"hoard"}, server.MostTrials-1)...)
+		want := append([]string{"hoard", "other", "small"}, slices.Repeat([]string{"hoard"}, server.MaxTrials-1)...)
 		if !slices.Equal(q.served, want) {
 			t.Errorf("the order is %q, want %q", q.served, want)
 		}

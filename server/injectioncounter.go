@@ -9,8 +9,8 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// injections counts injections by sidecar. A scrape drops the counters of sidecars that are not served
-// any more, so that the versions of years do not add up. It is safe for concurrent use.
+// injections counts injections by sidecar. A scrape drops the counters of sidecars that are no longer
+// served, so that old versions do not accumulate. It is safe for concurrent use.
 type injections struct {
 	desc      *prometheus.Desc
 	snapshots Snapshots
@@ -19,7 +19,8 @@ type injections struct {
 
 func newInjections(snapshots Snapshots) *injections {
 	return &injections{
-		desc:      prometheus.NewDesc(prefix+"injections_total", "Pods that a sidecar was injected into, by sidecar.", []string{"sidecar"}, nil),
+		desc: prometheus.NewDesc(prefix+"injections_total",
+			"Pods that a sidecar was injected into, by sidecar.", []string{"sidecar"}, nil),
 		snapshots: snapshots,
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// stalled is the connection of a client that sends a part of its body and then nothing more, until a
-// deadline in the past ends its read.
+// stalled is the connection of a client that stops in the middle of its body. A deadline in the past ends
+// the read.
 type stalled struct {
 	*httptest.ResponseRecorder
 	io.Reader
@@ -49,7 +49,7 @@ func (s *stalled) SetReadDeadline(t time.Time) error {
 
 func (*stalled) SetWriteDeadline(time.Time) error { return nil }
 
-// serve sends the body until the client stalls. The result is the code of the answer.
+// serve sends the body until the client stalls. The channel receives the status code.
 func (s *stalled) serve(i *injector) <-chan int {
 	done := make(chan int, 1)
 	r := httptest.NewRequest(http.MethodPost, "/mutate", io.NopCloser(s))
@@ -63,8 +63,8 @@ func (s *stalled) serve(i *injector) <-chan int {
 	return done
 }
 
-// Stalled bodies hold all that a budget has and more. Reviews of any size are answered all the same:
-// those that have stalled for longest are cut off.
+// Reviews of any size are answered while stalled bodies fill the budgets. The bodies that have stalled for
+// longest are cut off.
 func TestStalledBodiesLose(t *testing.T) {
 	t.Parallel()
 	i := newInjector(t, policy())
@@ -98,13 +98,46 @@ func TestStalledBodiesLose(t *testing.T) {
 	if held := len(clients) - cut; held > 128+3 {
 		t.Errorf("%d stalled bodies are held", held)
 	}
+	got := make(map[int]int)
 	for _, code := range codes {
-		if got := <-code; got != http.StatusServiceUnavailable && got != http.StatusRequestTimeout {
-			t.Errorf("a stalled body: got %d", got)
+		got[<-code]++
+	}
+	overload, late := got[http.StatusServiceUnavailable], got[http.StatusRequestTimeout]
+	if overload == 0 || overload+late != len(codes) {
+		t.Errorf("stalled bodies: got %v", got)
+	}
+	for cause, want := range map[string]int{"overload": overload, "deadline": late, "not_a_review": 0} {
+		if count := i.refusals(t, cause); count != want {
+			t.Errorf("%d refusals with cause %s, want %d", count, cause, want)
 		}
 	}
+	if !strings.Contains(i.log.String(), `"message":"request refused: overload"`) {
+		t.Error("overload is not in the log")
+	}
 	if used := i.lanes.Used(); used != 0 {
-		t.Errorf("%d bytes are charged to nobody", used)
+		t.Errorf("%d bytes are still charged", used)
+	}
+}
+
+// Refusals of other causes do not suppress the log lines about overload.
+func TestGarbageDoesNotHideOverload(t *testing.T) {
+	t.Parallel()
+	i := newInjector(t, policy())
+	for range 100 {
+		review(t, i, "garbage")
+	}
+	var clients []*stalled
+	var codes []<-chan int
+	for range 200 { // more than the budget
+		client := newStalled(256 << 10)
+		clients, codes = append(clients, client), append(codes, client.serve(i))
+	}
+	if !strings.Contains(i.log.String(), `"cause":"overload"`) {
+		t.Error("overload is not in the log")
+	}
+	for n, client := range clients {
+		_ = client.SetReadDeadline(time.Unix(1, 0))
+		<-codes[n]
 	}
 }
 
@@ -135,7 +168,7 @@ func (u *unread) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// Responses that nobody reads are charged, and cut off like bodies.
+// Responses that are not read are charged and cut off like bodies.
 func TestUnreadResponsesLose(t *testing.T) {
 	t.Parallel()
 	const clients = 4000 // more than the budget has for requests alone
@@ -147,12 +180,12 @@ func TestUnreadResponsesLose(t *testing.T) {
 		u := &unread{ResponseRecorder: httptest.NewRecorder(), written: written, cut: make(chan struct{})}
 		all[n] = u
 		group.Go(func() {
-			i.ServeHTTP(u, ask(t, strings.NewReader(create("{}"))))
+			i.ServeHTTP(u, newRequest(t, strings.NewReader(podReview("{}"))))
 			u.returned.Store(true)
 		})
 		<-written
 	}
-	if w := review(t, i, create("{}")); w.Code != http.StatusOK {
+	if w := review(t, i, podReview("{}")); w.Code != http.StatusOK {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	held := 0
@@ -174,6 +207,6 @@ func TestUnreadResponsesLose(t *testing.T) {
 		}
 	}
 	if used := i.lanes.Used(); used != 0 {
-		t.Errorf("%d bytes are charged to nobody", used)
+		t.Errorf("%d bytes are still charged", used)
 	}
 }

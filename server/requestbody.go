@@ -1,0 +1,156 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+)
+
+const (
+	// maxBody is the limit of a body. An object in etcd has at most 1.5 MiB, and a review contains it at
+	// most twice. JSON may write a character as six.
+	maxBody = 7 << 20
+	// maxPooled is the largest buffer that is kept for another request.
+	maxPooled = 64 << 10
+	// maxTimeout is the largest timeoutSeconds of a webhook configuration.
+	maxTimeout = 30 * time.Second
+
+	mediaType = "application/json"
+)
+
+// receive checks the header of the request and reads its body. The client has readTimeout for the body,
+// or the timeout of the API server if that is less.
+func (f *inflight) receive(w http.ResponseWriter, r *http.Request) error {
+	if err := checkHeader(r); err != nil {
+		return err
+	}
+	timeout, err := timeoutOf(r)
+	if err != nil {
+		return err
+	}
+	if timeout > 0 {
+		f.deadline = f.start.Add(timeout)
+		// Not every ResponseWriter has deadlines. The timeouts of the server apply as well.
+		_ = f.control.SetReadDeadline(f.start.Add(min(timeout, readTimeout)))
+	}
+	return f.readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength > maxSmallBody)
+}
+
+// readBody reads the body into the buffer. The buffer grows with the bytes received, not with the
+// announced length. A body that is large, or becomes large, is read in the large lane.
+func (f *inflight) readBody(body io.Reader, large bool) error {
+	for {
+		size := f.buffer.Cap()
+		if f.buffer.Available() < bytes.MinRead {
+			size = 2*size + bytes.MinRead
+		}
+		if err := f.holdBody(size, large || f.buffer.Len() > maxSmallBody); err != nil {
+			return err
+		}
+		f.buffer.Grow(size - f.buffer.Len())
+		room := f.buffer.AvailableBuffer()
+		n, err := body.Read(room[:cap(room)])
+		f.buffer.Write(room[:n])
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return f.bodyError(err)
+		}
+	}
+}
+
+// holdBody charges the request for a buffer of that size, in the lane for the body.
+func (f *inflight) holdBody(size int, large bool) error {
+	cost := f.base + int64(size)
+	switch {
+	case large && f.lane == &f.lanes.small:
+		return f.enter(&f.lanes.large, cost)
+	case cost != f.cost:
+		return f.hold(cost)
+	}
+	return nil
+}
+
+// bodyError returns the refusal for an error of reading the body.
+func (f *inflight) bodyError(err error) error {
+	if errors.Is(f.endReason(), errOverload) {
+		return errOverload
+	}
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return bodyTooLarge()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		return &refusal{http.StatusRequestTimeout, refusedDeadline, "the body did not arrive in time"}
+	}
+	return &refusal{http.StatusBadRequest, refusedBody, "cannot read the body: " + err.Error()}
+}
+
+func bodyTooLarge() error {
+	text := fmt.Sprintf("the body is larger than %d bytes", maxBody)
+	return &refusal{http.StatusRequestEntityTooLarge, refusedTooLarge, text}
+}
+
+// checkDeadline returns an error if the client does not wait any longer. Zero means no deadline.
+func checkDeadline(deadline time.Time) error {
+	if deadline.IsZero() || time.Now().Before(deadline) {
+		return nil
+	}
+	return errDeadline
+}
+
+func checkHeader(r *http.Request) error {
+	if got := r.Header.Get("Content-Type"); !isJSON(got) {
+		text := fmt.Sprintf("want Content-Type %s, got %q", mediaType, got)
+		return &refusal{http.StatusUnsupportedMediaType, refusedMediaType, text}
+	}
+	if got := r.Header.Get("Content-Encoding"); got != "" && got != "identity" {
+		text := fmt.Sprintf("want no Content-Encoding, got %q", got)
+		return &refusal{http.StatusUnsupportedMediaType, refusedMediaType, text}
+	}
+	if r.ContentLength > maxBody {
+		return bodyTooLarge()
+	}
+	return nil
+}
+
+// isJSON ignores the parameters of the media type. The API server sends none.
+func isJSON(contentType string) bool {
+	if contentType == mediaType {
+		return true
+	}
+	got, _, err := mime.ParseMediaType(contentType)
+	return err == nil && got == mediaType
+}
+
+// timeoutOf returns the ?timeout= of the API server, which is timeoutSeconds of the webhook
+// configuration. It returns 0 if there is none.
+func timeoutOf(r *http.Request) (time.Duration, error) {
+	if r.URL.RawQuery == "" {
+		return 0, nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return 0, invalidQuery("malformed query: " + err.Error())
+	}
+	text := query.Get("timeout")
+	if text == "" {
+		return 0, nil
+	}
+	timeout, err := time.ParseDuration(text)
+	if err != nil || timeout <= 0 {
+		return 0, invalidQuery(fmt.Sprintf("timeout: want a duration such as 5s, got %q", text))
+	}
+	return min(timeout, maxTimeout), nil
+}
+
+func invalidQuery(text string) error {
+	return &refusal{http.StatusBadRequest, refusedQuery, text}
+}

@@ -1,0 +1,103 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/rs/zerolog"
+)
+
+// maxLogged is the maximal length of a name or annotation in the log. They are not validated yet.
+const maxLogged = 256
+
+// requestReader reads requests within the limits of the lanes and sends responses, for both webhooks.
+// It is safe for concurrent use.
+type requestReader struct {
+	lanes    *Lanes
+	metrics  *Metrics
+	refused  func() // counts refusals in the metric of the webhook
+	log      zerolog.Logger
+	refusals map[refusalCause]*throttle
+	unsent   *throttle
+	reviews  *throttle // logs reviews that were answered
+	buffers  *sync.Pool
+}
+
+func newRequestReader(lanes *Lanes, metrics *Metrics, refused func(), log zerolog.Logger) requestReader {
+	refusals := make(map[refusalCause]*throttle)
+	for _, cause := range refusalCauses() {
+		refusals[cause] = newThrottle(log, "refused requests, cause "+string(cause))
+	}
+	return requestReader{
+		lanes: lanes, metrics: metrics, refused: refused, log: log, refusals: refusals,
+		unsent:  newThrottle(log, "responses that cannot be sent"),
+		reviews: newReviewThrottle(log),
+		buffers: &sync.Pool{New: func() any { return new(bytes.Buffer) }},
+	}
+}
+
+// begin starts a request in the small lane. The caller must call end.
+func (i *requestReader) begin(w http.ResponseWriter, r *http.Request, start time.Time) *inflight {
+	client, _ := r.Context().Value(connectionKey{}).(*connection)
+	f := &inflight{
+		lanes: i.lanes, control: http.NewResponseController(w), client: client, start: start, base: baseCost(r),
+		buffer: i.newBuffer(),
+	}
+	_ = f.enter(&i.lanes.small, f.base) // if it fails, so does the next call of hold
+	return f
+}
+
+// end frees what the request holds.
+func (i *requestReader) end(f *inflight) {
+	i.dropBuffer(f)
+	f.leave()
+}
+
+func (i *requestReader) newBuffer() *bytes.Buffer {
+	buffer, _ := i.buffers.Get().(*bytes.Buffer)
+	buffer.Reset()
+	return buffer
+}
+
+func (i *requestReader) dropBuffer(f *inflight) {
+	if f.buffer != nil && f.buffer.Cap() <= maxPooled {
+		i.buffers.Put(f.buffer)
+	}
+	f.buffer = nil
+}
+
+// encode replaces the body in the buffer with the response. The buffer of a large body is dropped. The
+// request is charged for the larger of both.
+func (i *requestReader) encode(f *inflight, response responseReview) error {
+	if f.buffer.Cap() > maxPooled {
+		i.dropBuffer(f)
+		f.buffer = new(bytes.Buffer)
+	}
+	f.buffer.Reset()
+	if err := json.MarshalWrite(f.buffer, response); err != nil {
+		return err
+	}
+	return f.hold(max(f.cost, f.base+int64(f.buffer.Cap()))) // names in the request may be as large as its body
+}
+
+// send writes the encoded response to the client.
+func (i *requestReader) send(w http.ResponseWriter, r *http.Request, f *inflight, uid string) {
+	err := f.write(func() error {
+		w.Header().Set("Content-Type", mediaType)
+		w.Header().Set("Content-Length", strconv.Itoa(f.buffer.Len()))
+		_, err := f.buffer.WriteTo(w)
+		return err
+	})
+	switch {
+	case errors.Is(err, errOverload):
+		i.refuse(w, r, f, err)
+	case err != nil:
+		i.unsent.event(zerolog.WarnLevel).Err(err).Str("uid", truncate(uid, maxLogged)).Str("remote", r.RemoteAddr).
+			Msg("cannot send the response")
+	}
+}

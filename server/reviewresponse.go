@@ -1,0 +1,107 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"k8s-sidecar-injector/mutate"
+)
+
+// maxMessage is the maximal length of a message for a user or the log. It may quote the pod, which is
+// not validated.
+const maxMessage = 1024
+
+// responseReview is an AdmissionReview with its response.
+type responseReview struct {
+	Kind       string   `json:"kind"`
+	APIVersion string   `json:"apiVersion"`
+	Response   response `json:"response"`
+}
+
+// response is an AdmissionResponse.
+type response struct {
+	UID       string   `json:"uid"`
+	Allowed   bool     `json:"allowed"`
+	Status    *status  `json:"status,omitempty"`
+	Patch     []byte   `json:"patch,omitempty"` // encoded as base64
+	PatchType string   `json:"patchType,omitempty"`
+	Audit     audit    `json:"auditAnnotations"`
+	Warnings  []string `json:"warnings,omitempty"`
+}
+
+// audit are the audit annotations. The API server prefixes the keys with the name of the webhook.
+type audit struct {
+	Outcome    mutate.Outcome `json:"outcome"`
+	Reason     mutate.Reason  `json:"reason,omitempty"`
+	Sidecars   string         `json:"sidecars,omitempty"`
+	Generation string         `json:"generation,omitempty"` // values are strings
+}
+
+// status is the part of a metav1.Status that users see.
+type status struct {
+	Status  string `json:"status"`
+	Message string `json:"message"`
+	Reason  string `json:"reason"`
+	Code    int    `json:"code"`
+}
+
+// newResponse returns a response to the review with this version and uid. An unknown version is
+// answered as v1.
+func newResponse(version, uid string, allowed bool, a audit) responseReview {
+	if version != v1beta1 {
+		version = v1
+	}
+	return responseReview{
+		Kind: reviewKind, APIVersion: version,
+		Response: response{UID: uid, Allowed: allowed, Audit: a},
+	}
+}
+
+// respond returns the response with the decision about the review.
+func (r *review) respond(d *mutate.Decision) responseReview {
+	answer := newResponse(r.APIVersion, r.Request.UID, d.Outcome != mutate.Denied, audit{
+		Outcome: d.Outcome, Reason: d.Reason,
+		Sidecars: mutate.Injections(d.Sidecars), Generation: strconv.FormatUint(d.Generation, 10),
+	})
+	response := &answer.Response
+	switch {
+	case d.Outcome == mutate.Denied:
+		code := http.StatusForbidden
+		if d.Reason == mutate.ReasonBadReview {
+			code = http.StatusBadRequest
+		}
+		response.Status = failure(code, truncate(reasonMessage(d), maxMessage))
+		response.Warnings = []string{warning(reasonMessage(d))}
+	case d.Patch != nil:
+		response.Patch, response.PatchType = d.Patch, "JSONPatch"
+	case d.Cause != nil:
+		response.Warnings = []string{warning("the pod is admitted without sidecars: " + reasonMessage(d))}
+	}
+	return answer
+}
+
+func failure(code int, message string) *status {
+	reason := strings.ReplaceAll(http.StatusText(code), " ", "") // as metav1.StatusReason
+	return &status{Status: "Failure", Message: message, Reason: reason, Code: code}
+}
+
+// reasonMessage returns the message of a decision after its reason, which is listed in docs/reasons.md.
+func reasonMessage(d *mutate.Decision) string {
+	return string(d.Reason) + ": " + d.Message()
+}
+
+// warning returns a warning of a response. The API server passes on 4096 characters of all warnings, or
+// 256 of each if webhooks send more.
+func warning(message string) string {
+	return truncate("sidecar injector: "+message, maxMessage)
+}
+
+// truncate returns the text, cut to at most limit bytes.
+func truncate(text string, limit int) string {
+	const dots = "..."
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit-len(dots)], "") + dots
+}

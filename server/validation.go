@@ -1,0 +1,102 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
+)
+
+// allowed is the outcome of a change that is not denied.
+const allowed mutate.Outcome = "allowed"
+
+const (
+	// maxReport is the maximal length of the message of a denial, and maxFaults how many faults it lists.
+	maxReport = 16 << 10
+	maxFaults = 50
+	// maxFaultWarnings and maxBrokenWarnings are how many warnings a response has, so that the API server
+	// passes on 256 bytes of each.
+	maxFaultWarnings  = 5
+	maxBrokenWarnings = 8
+)
+
+// validation is the result of validating a change of a ConfigMap.
+type validation struct {
+	denied   bool
+	faults   []conf.Rejection // of the ConfigMap: why it is denied, or what was rejected before
+	broken   []conf.Rejection // of other documents
+	trouble  error            // why the result is uncertain; nil if it is certain
+	snapshot *store.Snapshot
+}
+
+func (v *validation) outcome() mutate.Outcome {
+	if v.denied {
+		return mutate.Denied
+	}
+	return allowed
+}
+
+// respond returns the response to the review.
+func (v *validation) respond(c *configMapReview) responseReview {
+	a := newResponse(c.apiVersion, c.UID, !v.denied, audit{Outcome: v.outcome()})
+	if !v.denied {
+		a.Response.Warnings = v.warnings()
+		return a
+	}
+	text := "these definitions would be rejected:\n" + strings.Join(messages(v.faults, maxFaults), "\n")
+	a.Response.Status = failure(http.StatusForbidden, truncate(text, maxReport))
+	return a
+}
+
+// warnings returns the warnings about an allowed change.
+func (v *validation) warnings() []string {
+	prefix := "still rejected: "
+	var list []string
+	if v.trouble != nil {
+		prefix = "would be rejected: "
+		text := "this is uncertain, because the injector cannot read the ConfigMaps: " + v.trouble.Error()
+		list = append(list, warning(text))
+	}
+	for _, fault := range messages(v.faults, maxFaultWarnings) {
+		list = append(list, warning(prefix+fault))
+	}
+	for _, rejection := range v.broken[:min(len(v.broken), maxBrokenWarnings)] {
+		list = append(list, warning(describeBroken(rejection)))
+	}
+	if more := len(v.broken) - maxBrokenWarnings; more > 0 {
+		list = append(list, warning(fmt.Sprintf("this breaks %d more documents", more)))
+	}
+	return list
+}
+
+// describeBroken returns a warning about another document that the change breaks.
+func describeBroken(r conf.Rejection) string {
+	names := make([]string, len(r.Stale))
+	for i, ref := range r.Stale {
+		names[i] = ref.String()
+	}
+	return fmt.Sprintf("this breaks %s, whose last valid version stays in service until a restart: %v",
+		strings.Join(names, ", "), r.Errors)
+}
+
+// messages returns at most limit errors of the rejections, each with its origin, and the number of the
+// others.
+func messages(rejections []conf.Rejection, limit int) (list []string) {
+	more := 0
+	for _, r := range rejections {
+		for _, err := range r.Errors.Errors {
+			if len(list) == limit {
+				more++
+				continue
+			}
+			list = append(list, err.Error())
+		}
+	}
+	if more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return list
+}
