@@ -99,7 +99,8 @@ sidecar_injector_certificate_not_after_timestamp_seconds `+notAfter+`
 # TYPE sidecar_injector_certificate_reloads_total counter
 sidecar_injector_certificate_reloads_total{result="error"} `+bad+`
 sidecar_injector_certificate_reloads_total{result="success"} `+loaded+`
-# HELP sidecar_injector_reloads_total Reloads of the sidecars, by result: error when a source could not be read or a document was rejected.
+# HELP sidecar_injector_reloads_total Reloads of the sidecars, by result: `+
+			`error when a source could not be read or a document was rejected.
 # TYPE sidecar_injector_reloads_total counter
 sidecar_injector_reloads_total{result="error"} `+failed+`
 sidecar_injector_reloads_total{result="success"} `+reloaded+`
@@ -169,7 +170,8 @@ sidecar_injector_snapshot_rejections `+rejections+`
 # HELP sidecar_injector_snapshot_sidecars Sidecars served.
 # TYPE sidecar_injector_snapshot_sidecars gauge
 sidecar_injector_snapshot_sidecars `+sidecars+`
-# HELP sidecar_injector_snapshot_stale_documents Sidecars served as they were before their document was changed to something that is rejected.
+# HELP sidecar_injector_snapshot_stale_documents Sidecars served as they were `+
+			`before their document was changed to something that is rejected.
 # TYPE sidecar_injector_snapshot_stale_documents gauge
 sidecar_injector_snapshot_stale_documents `+stale+`
 `), "sidecar_injector_snapshot_generation", "sidecar_injector_snapshot_info", "sidecar_injector_snapshot_rejections",

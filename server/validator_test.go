@@ -315,7 +315,8 @@ func (v *validator) checkRecord(t *testing.T, name string, denied, logged bool) 
 	if denied {
 		outcome, counts = "denied", [2]int{0, 1}
 	}
-	want := fmt.Sprintf(`# HELP sidecar_injector_validations_total Changes of ConfigMaps with definitions that were reviewed, by outcome.
+	want := fmt.Sprintf(`# HELP sidecar_injector_validations_total Changes of ConfigMaps with definitions `+
+		`that were reviewed, by outcome.
 # TYPE sidecar_injector_validations_total counter
 sidecar_injector_validations_total{outcome="allowed"} %d
 sidecar_injector_validations_total{outcome="denied"} %d
@@ -422,7 +423,8 @@ func TestValidatorIgnoresDataOfOthers(t *testing.T) {
 // checkRefused checks the metric and the log of an invalid review.
 func (v *validator) checkRefused(t *testing.T) {
 	t.Helper()
-	want := `# HELP sidecar_injector_validations_total Changes of ConfigMaps with definitions that were reviewed, by outcome.
+	want := `# HELP sidecar_injector_validations_total Changes of ConfigMaps with definitions ` +
+		`that were reviewed, by outcome.
 # TYPE sidecar_injector_validations_total counter
 sidecar_injector_validations_total{outcome="allowed"} 0
 sidecar_injector_validations_total{outcome="denied"} 1
