@@ -59,7 +59,8 @@ func validatePatterns(at *field.Path, patterns []string) field.ErrorList {
 	}
 	var faults field.ErrorList
 	for i, pattern := range patterns {
-		valid := pattern != "" && len(pattern) <= maxName && strings.Trim(pattern, "abcdefghijklmnopqrstuvwxyz0123456789-*") == ""
+		valid := pattern != "" && len(pattern) <= maxName &&
+			strings.Trim(pattern, "abcdefghijklmnopqrstuvwxyz0123456789-*") == ""
 		if !valid {
 			faults = append(faults, field.Invalid(at.Index(i), pattern,
 				"must be 1 to 253 lower-case letters, digits, '-' and '*', which matches any text"))

@@ -14,7 +14,8 @@ import (
 //nolint:paralleltest // it measures the memory of the whole process
 func TestPatternsTakeLittleMemory(t *testing.T) {
 	one := func(text string) []conf.Document {
-		return documents("a.yaml", fmt.Sprintf("name: a\nparameters: {p: {pattern: '%s'}}\nenv: [{name: A, value: '${p}'}]\n", text))
+		return documents("a.yaml",
+			fmt.Sprintf("name: a\nparameters: {p: {pattern: '%s'}}\nenv: [{name: A, value: '${p}'}]\n", text))
 	}
 	many := func(text string) []conf.Document {
 		return documents("a.yaml", series(900, func(i int) string {
@@ -25,7 +26,9 @@ func TestPatternsTakeLittleMemory(t *testing.T) {
 		documents []conf.Document
 		want      string
 	}{
-		"long":              {one(strings.Repeat("(?:a*b*c*){1000}", 350)), "pattern: Invalid value: is longer than 1024 bytes"},
+		"long": {
+			one(strings.Repeat("(?:a*b*c*){1000}", 350)), "pattern: Invalid value: is longer than 1024 bytes",
+		},
 		"repeats":           {one("(?:a*b*c*){1000}"), "takes more than 1000 instructions"},
 		"nested repeats":    {one("(?:(?:(?:ab?){9}){9}){9}"), "takes more than 1000 instructions"},
 		"classes":           {one(`(?:\pL\PN){200}`), "takes more than 1000 instructions"},
@@ -38,7 +41,8 @@ func TestPatternsTakeLittleMemory(t *testing.T) {
 		"many":              {many("[a-z]{400}"), "may cost 8 MiB in all"},
 		"many defaults": {
 			documents("a.yaml", series(900, func(i int) string {
-				return fmt.Sprintf("name: a%d\nparameters: {p: {pattern: '(?:a*b*c*){9}', default: '%s'}}\n", i, strings.Repeat("a", 600))
+				return fmt.Sprintf("name: a%d\nparameters: {p: {pattern: '(?:a*b*c*){9}', default: '%s'}}\n",
+					i, strings.Repeat("a", 600))
 			})), "may cost 8 MiB in all",
 		},
 		"matched": {

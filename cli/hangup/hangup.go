@@ -1,8 +1,9 @@
 // Package hangup receives SIGHUP from the first milliseconds of the process on.
 //
-// Without a handler, SIGHUP ends the process. The imports of this program take several milliseconds to initialize before
-// main begins. Go initializes packages in the order of their import paths, each after its own imports (Go specification,
-// "Program initialization"). This package must import little, so that it is initialized early.
+// Without a handler, SIGHUP ends the process. The imports of this program take several milliseconds to
+// initialize before main begins. Go initializes packages in the order of their import paths, each after its own
+// imports (Go specification, "Program initialization"). This package must import little, so that it is
+// initialized early. A signal before the Go runtime is up, in about the first millisecond, still ends the process.
 package hangup
 
 import (

@@ -61,7 +61,8 @@ func TestParse(t *testing.T) {
 	for _, text := range []string{
 		"${pod.nam}", "${pod.}", "${pod.name.x}", "${pod.labels.}", "${pod.labels.a b}", "${pod.uid}",
 	} {
-		if parsed, err := params.NewScope(declared).Parse(nil, text); err == nil || strings.Contains(err.Error(), "pod.nam}") {
+		parsed, err := params.NewScope(declared).Parse(nil, text)
+		if err == nil || strings.Contains(err.Error(), "pod.nam}") {
 			t.Errorf("%s: got %v, %v; want an error without the text", text, parsed, err)
 		}
 	}

@@ -29,8 +29,9 @@ func runtimeAnnotations(annotations map[string]string) []Violation {
 func RuntimeAnnotation(key string) bool {
 	key = strings.ToLower(key)
 	domain, _, _ := strings.Cut(key, "/")
-	return slices.ContainsFunc(runtimePrefixes(), func(prefix string) bool { return strings.HasPrefix(key, prefix) }) ||
-		slices.ContainsFunc(runtimeDomains(), func(of string) bool { return domain == of || strings.HasSuffix(domain, "."+of) })
+	hasPrefix := func(prefix string) bool { return strings.HasPrefix(key, prefix) }
+	isOf := func(parent string) bool { return domain == parent || strings.HasSuffix(domain, "."+parent) }
+	return slices.ContainsFunc(runtimePrefixes(), hasPrefix) || slices.ContainsFunc(runtimeDomains(), isOf)
 }
 
 // runtimePrefixes begin the keys that are reversed domain names. The comments name where each runtime defines

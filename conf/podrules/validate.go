@@ -82,7 +82,8 @@ func validate(received *corev1.Pod, adjust func(*validation.PodValidationOptions
 // Details that quote a value, such as: must be less than or equal to cpu limit of 1.
 var (
 	limitDetail = regexp.MustCompile(`^(.*) (\S+) (limits?|requests) of \S+$`)
-	valueDetail = regexp.MustCompile(`^\S+ (is not positive integer multiple)|^(PVC name|must be the same as serviceAccountName:) ".*"|` +
+	valueDetail = regexp.MustCompile(`^\S+ (is not positive integer multiple)|` +
+		`^(PVC name|must be the same as serviceAccountName:) ".*"|` +
 		`^(error converting fieldPath(?:: field label not supported|: unsupported pod version)?): .*`)
 )
 
