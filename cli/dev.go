@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -23,6 +24,9 @@ var sampleReview []byte
 // previewPath is served only with --dev. GET returns the sample review. POST takes a review and returns the pod as
 // YAML after the patch of the webhook.
 const previewPath = "/preview"
+
+// maxPreview is the largest review of which a preview is rendered.
+const maxPreview = 256 << 10
 
 func addPreview(handlers map[string]http.Handler, webhook http.Handler) {
 	handlers["GET "+previewPath] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -46,20 +50,24 @@ func (b *responseBuffer) WriteHeader(status int) { b.status = status }
 func (b *responseBuffer) Write(p []byte) (int, error) { return b.body.Write(p) }
 
 func preview(webhook http.Handler) http.Handler {
+	// One at a time: YAML and a JSON Patch of a pod may take hundreds of times its size in memory.
+	var rendering sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The webhook limits the size of the request.
-		var request bytes.Buffer
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(r.Body, &request), r.Body}
+		request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPreview))
+		if err != nil {
+			http.Error(w, "cannot read the review: "+err.Error(), http.StatusRequestEntityTooLarge)
+			return
+		}
+		rendering.Lock()
+		defer rendering.Unlock()
+		r.Body = io.NopCloser(bytes.NewReader(request))
 		response := &responseBuffer{header: make(http.Header)}
 		webhook.ServeHTTP(response, r)
 		if response.status > http.StatusOK {
 			http.Error(w, response.body.String(), response.status)
 			return
 		}
-		pod, err := injectedPod(request.Bytes(), response.body.Bytes())
+		pod, err := injectedPod(request, response.body.Bytes())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 			return

@@ -65,3 +65,15 @@ func TestPreview(t *testing.T) {
 		})
 	}
 }
+
+// A large review is refused before the webhook or the renderer gets it.
+func TestPreviewOfLargeReview(t *testing.T) {
+	t.Parallel()
+	webhook := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the webhook was called") })
+	w := httptest.NewRecorder()
+	body := strings.NewReader(strings.Repeat(" ", maxPreview+1))
+	preview(webhook).ServeHTTP(w, httptest.NewRequest(http.MethodPost, previewPath, body))
+	if w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("got %d %q", w.Code, w.Body)
+	}
+}
