@@ -33,8 +33,11 @@ func (s *Sidecar) Allows(namespace string) bool {
 }
 
 const (
-	maxPatterns = 250 // of a list; a review matches all of them
-	maxName     = 253 // bytes of a pattern, and of the name of a Kubernetes object
+	// A review matches the patterns of namespaces once, and those of containers with each container of the pod.
+	maxNamespacePatterns = 250
+	maxContainerPatterns = 32
+
+	maxName = 253 // bytes of a pattern, and of the name of a Kubernetes object
 )
 
 func matchesAny(patterns []string, name string) bool {
@@ -48,14 +51,14 @@ func validateAppliesTo(at *field.Path, a *AppliesTo) field.ErrorList {
 	if a == nil {
 		return nil
 	}
-	faults := validatePatterns(at.Child("containers"), a.Containers)
-	return append(faults, validatePatterns(at.Child("initContainers"), a.InitContainers)...)
+	faults := validatePatterns(at.Child("containers"), a.Containers, maxContainerPatterns)
+	return append(faults, validatePatterns(at.Child("initContainers"), a.InitContainers, maxContainerPatterns)...)
 }
 
 // validatePatterns requires names of Kubernetes objects that may have `*` in place of any text.
-func validatePatterns(at *field.Path, patterns []string) field.ErrorList {
-	if len(patterns) > maxPatterns {
-		return field.ErrorList{field.TooMany(at, len(patterns), maxPatterns)}
+func validatePatterns(at *field.Path, patterns []string, most int) field.ErrorList {
+	if len(patterns) > most {
+		return field.ErrorList{field.TooMany(at, len(patterns), most)}
 	}
 	var faults field.ErrorList
 	for i, pattern := range patterns {

@@ -73,3 +73,23 @@ func allocated() uint64 {
 	runtime.ReadMemStats(&memory)
 	return memory.TotalAlloc
 }
+
+// A review matches the patterns of containers with each container of the pod, so there may be fewer of them.
+func TestManyNamePatterns(t *testing.T) {
+	t.Parallel()
+	for field, most := range map[string]int{
+		"allowedNamespaces": 250, "appliesTo.containers": 32, "appliesTo.initContainers": 32,
+	} {
+		list := func(n int) string {
+			key, nested, _ := strings.Cut(field, ".")
+			value := "[" + strings.Repeat("'a*', ", n) + "]"
+			if nested != "" {
+				value = "{" + nested + ": " + value + "}"
+			}
+			return "name: x\n" + key + ": " + value + "\n"
+		}
+		expect(t, field, conf.Load(documents("a.yaml", list(most)), nil).Rejections, nil)
+		expect(t, field, conf.Load(documents("a.yaml", list(most+1)), nil).Rejections,
+			[]string{fmt.Sprintf("%s: Too many: must have at most %d items", field, most)})
+	}
+}

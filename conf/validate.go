@@ -17,7 +17,8 @@ func validate(d *definition) field.ErrorList {
 	}
 	faults = append(faults, validateAnnotations(field.NewPath("annotations"), d.Annotations)...)
 	faults = append(faults, validateAppliesTo(field.NewPath("appliesTo"), d.AppliesTo)...)
-	faults = append(faults, validatePatterns(field.NewPath("allowedNamespaces"), d.AllowedNamespaces)...)
+	faults = append(faults, validatePatterns(
+		field.NewPath("allowedNamespaces"), d.AllowedNamespaces, maxNamespacePatterns)...)
 	library := d.Faults()
 	for i := range library {
 		library[i] = withKey(library[i])
