@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -90,14 +91,24 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 	return api
 }
 
-// watch opens a watch that ends after the timeout of the request.
+// watch opens a watch that ends after the timeout of the request. It begins with the object if that has changed
+// since the requested version, because the tracker does not keep events between two watches.
 func (api *fakeAPI) watch(action clienttesting.Action) (handled bool, stream watch.Interface, err error) {
 	options := action.(clienttesting.WatchActionImpl).ListOptions //nolint:forcetypeassert // watches have no other type
 	stream, err = api.tracker.Watch(action.GetResource(), action.GetNamespace(), options)
-	if err == nil {
-		time.AfterFunc(time.Duration(*options.TimeoutSeconds)*time.Second, stream.Stop)
+	if err != nil {
+		return true, nil, err
 	}
-	return true, stream, err
+	time.AfterFunc(time.Duration(*options.TimeoutSeconds)*time.Second, stream.Stop)
+	selected := strings.TrimPrefix(options.FieldSelector, "metadata.name=")
+	object, err := api.tracker.Get(action.GetResource(), action.GetNamespace(), selected)
+	if err != nil {
+		return true, stream, nil //nolint:nilerr // there is no such object
+	}
+	if meta, _ := object.(metav1.Object); meta.GetResourceVersion() != options.ResourceVersion {
+		stream.(*watch.RaceFreeFakeWatcher).Modify(object)
+	}
+	return true, stream, nil
 }
 
 // write handles an update or a patch.
