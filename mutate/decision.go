@@ -84,7 +84,7 @@ func Verdicts() []Verdict {
 type Decision struct {
 	Outcome Outcome
 	Reason  Reason
-	// Cause is why the sidecars were not injected. It is nil if nobody needs an explanation.
+	// Cause is why the sidecars were not injected. It is nil if the reason says enough.
 	Cause error
 	// Request is the value of the annotation that requests sidecars, and RequestedBy is whose it is.
 	Request     string

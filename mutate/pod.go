@@ -26,7 +26,7 @@ type review struct {
 }
 
 // run runs the stages of the review. The first stage that returns a reason ends the review without
-// an injection; its error is the cause, or nil if nobody needs an explanation.
+// an injection; its error is the cause, or nil if the reason says enough.
 func (r *review) run() {
 	r.decision.Generation = r.snapshot.Generation()
 	r.readOwnRequest()

@@ -1,5 +1,5 @@
-// Package store holds what is served: one immutable [Snapshot], swapped as a whole.
+// Package store holds the sidecars in service: one immutable [Snapshot], which is replaced atomically.
 //
-// It is the only place where the half that writes (watcher) and the half that reads
-// (server, mutate) meet. Nothing here reads files or knows of pods.
+// Only here, the writers (package watcher) and the readers (packages server and mutate) meet. Reading files and
+// processing pods do not belong here.
 package store

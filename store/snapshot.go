@@ -8,8 +8,7 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// Snapshot is the set of all sidecars served at one moment. It is immutable and safe for
-// concurrent use.
+// Snapshot is the set of all sidecars in service. It is immutable and safe for concurrent use.
 type Snapshot struct {
 	generation uint64
 	set        *conf.Set // nil before the first publication
@@ -17,7 +16,7 @@ type Snapshot struct {
 	stale      int
 }
 
-// empty is what a store holds before the first publication.
+// empty is the snapshot before the first publication.
 var empty Snapshot //nolint:gochecknoglobals // never written to
 
 func newSnapshot(generation uint64, set *conf.Set) *Snapshot {
@@ -31,14 +30,13 @@ func newSnapshot(generation uint64, set *conf.Set) *Snapshot {
 	return s
 }
 
-// Generation counts the publications of this process, from 1; it is 0 before the first.
+// Generation returns the number of this publication in this process, from 1. It is 0 before the first.
 func (s *Snapshot) Generation() uint64 {
 	return s.generation
 }
 
-// Digest is the SHA-256 of the content in lower-case hex: replicas that serve the same
-// sidecars have the same, whatever their generation. It is empty before the first
-// publication.
+// Digest returns the SHA-256 of the sidecars in lower-case hex. Replicas with the same sidecars have the same
+// digest, whatever their generation. It is empty before the first publication.
 func (s *Snapshot) Digest() string {
 	if s.set == nil {
 		return ""
@@ -46,12 +44,12 @@ func (s *Snapshot) Digest() string {
 	return s.set.Digest
 }
 
-// Sidecar finds a sidecar; nil means that the snapshot has none of that ref.
+// Sidecar returns the sidecar of this ref, or nil.
 func (s *Snapshot) Sidecar(ref conf.Ref) *conf.Sidecar {
 	return s.byRef[ref]
 }
 
-// Sidecars yields all sidecars by ref.
+// Sidecars yields all sidecars, sorted by ref.
 func (s *Snapshot) Sidecars() iter.Seq[*conf.Sidecar] {
 	if s.set == nil {
 		return func(func(*conf.Sidecar) bool) {}
@@ -59,7 +57,7 @@ func (s *Snapshot) Sidecars() iter.Seq[*conf.Sidecar] {
 	return slices.Values(s.set.Sidecars)
 }
 
-// Rejections yields the documents that could not be served, by origin.
+// Rejections yields the rejected documents, sorted by origin.
 func (s *Snapshot) Rejections() iter.Seq[conf.Rejection] {
 	if s.set == nil {
 		return func(func(conf.Rejection) bool) {}
@@ -67,7 +65,7 @@ func (s *Snapshot) Rejections() iter.Seq[conf.Rejection] {
 	return slices.Values(s.set.Rejections)
 }
 
-// Try loads the documents that a ConfigMap would hold, in the place of those that it holds. See conf.Set.Try.
+// Try loads the documents of the snapshot with those of one ConfigMap replaced. See conf.Set.Try.
 func (s *Snapshot) Try(ctx context.Context, namespace, name string, documents []conf.Document) (conf.Trial, error) {
 	set := s.set
 	if set == nil {
@@ -76,13 +74,12 @@ func (s *Snapshot) Try(ctx context.Context, namespace, name string, documents []
 	return set.Try(ctx, namespace, name, documents)
 }
 
-// Len is the number of sidecars.
+// Len returns the number of sidecars.
 func (s *Snapshot) Len() int {
 	return len(s.byRef)
 }
 
-// Stale is the number of sidecars that are served although their origin holds something
-// else now, which was rejected.
+// Stale returns the number of sidecars whose document was changed and rejected since.
 func (s *Snapshot) Stale() int {
 	return s.stale
 }

@@ -7,16 +7,16 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// Store holds the current snapshot. The zero Store is ready to use and holds an empty
-// snapshot of generation 0. It is safe for concurrent use.
+// Store holds the current snapshot. The zero Store holds an empty snapshot of generation 0. It is safe for
+// concurrent use.
 type Store struct {
 	current atomic.Pointer[Snapshot]
-	// publishing orders the writers; readers never take it.
+	// publishing serializes writers. Readers never take it.
 	publishing sync.Mutex
 }
 
-// Current gives the snapshot that is served now, never nil. It takes no lock and allocates
-// nothing. A review reads it once, so that it sees one state of the world throughout.
+// Current returns the snapshot in service, never nil. It takes no lock and allocates nothing. A review calls it
+// once, so that it uses one snapshot throughout.
 func (s *Store) Current() *Snapshot {
 	if snapshot := s.current.Load(); snapshot != nil {
 		return snapshot
@@ -24,10 +24,9 @@ func (s *Store) Current() *Snapshot {
 	return &empty
 }
 
-// Publish makes a set the current snapshot. It returns the generation that is current
-// afterwards, and whether that is a new one: a set equal to the current one publishes
-// nothing. The first set is always published, even an empty one, because it says that there
-// is nothing to serve. The caller gives up the set, which nobody changes afterwards.
+// Publish makes a set the current snapshot. It returns the current generation, and reports whether it is new: a
+// set that equals the current one is not published. The first set is always published, even if it is empty. The
+// set must not be changed afterwards.
 func (s *Store) Publish(set *conf.Set) (generation uint64, published bool) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()

@@ -10,7 +10,7 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// load makes a set of one file.
+// load returns the set of one file.
 func load(content string, previous *conf.Set) *conf.Set {
 	origin := conf.Origin{Root: "conf", Name: "a.yaml"}
 	return conf.Load(conf.Split(origin, []byte(content)), previous)
@@ -121,7 +121,7 @@ const (
 	publications = 100
 )
 
-// versions are sets of three sidecars each, all of which have the same env value.
+// versions returns sets of three sidecars each, which have the same env value.
 func versions() []*conf.Set {
 	var list []*conf.Set
 	for i := range publications {
@@ -134,7 +134,7 @@ func versions() []*conf.Set {
 	return list
 }
 
-// Readers see whole snapshots, of generations that never fall, while a writer publishes.
+// While a writer publishes, readers see consistent snapshots, and the generation never decreases.
 func TestReadersAndWriter(t *testing.T) {
 	t.Parallel()
 	var s store.Store
@@ -180,7 +180,7 @@ func follow(t *testing.T, s *store.Store) {
 	}
 }
 
-// Writers are put in order: each publication has a generation of its own.
+// Concurrent writers are serialized: each publication has its own generation.
 func TestManyWriters(t *testing.T) {
 	t.Parallel()
 	var s store.Store
