@@ -17,12 +17,18 @@ func TestAuditLog(t *testing.T) {
 	s := newScene(t, shared)
 	s.inject(logger, "--on-unknown=deny")
 	stored := s.create(pod("good", "logger:v1"))
-	if _, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), pod("bad", "nobody"), metav1.CreateOptions{}); err == nil {
+	_, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), pod("bad", "nobody"), metav1.CreateOptions{})
+	if err == nil {
 		t.Error("the pod was not denied")
 	}
 	for name, want := range map[string]map[string]any{
-		"good": {"outcome": "injected", "reason": "injected", "sidecars": stored.Annotations["injector.tumblr.com/injected"], "generation": "1"},
-		"bad":  {"outcome": "denied", "reason": "unknown_sidecar", "generation": "1"},
+		"good": {
+			"outcome":    "injected",
+			"reason":     "injected",
+			"sidecars":   stored.Annotations["injector.tumblr.com/injected"],
+			"generation": "1",
+		},
+		"bad": {"outcome": "denied", "reason": "unknown_sidecar", "generation": "1"},
 	} {
 		if diff := cmp.Diff(want, s.audited(name)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -40,28 +40,76 @@ func TestChartVariants(t *testing.T) {
 	s := newScene(t, startCluster(t))
 	s.kubectl("apply", "-f", "../deploy/namespace.yaml")
 	for name, values := range map[string][]string{
-		"defaults":      nil,
-		"sample":        {"sample=true"},
-		"sidecars":      {"sample=true", `sidecars.a\.yaml=name: a`, `sidecars.greeter\.yaml=  name: greeter:v1  # "quoted"`},
-		"secret":        {"tls.mode=secret", "tls.secret.name=own", "tls.secret.caBundle=" + strings.ReplaceAll(string(s.ca(t)), ",", `\,`)},
-		"events":        {"events.enabled=true"},
-		"autoscaling":   {"autoscaling.enabled=true"},
-		"all off":       {"rbac.create=false", "validation.enabled=false", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false", "serviceAccount.create=false"},
-		"names":         {"fullnameOverride=other", "serviceAccount.name=own", "annotationNamespace=sidecars.example.com", "configMaps.namespace=default"},
-		"scheduling":    {"priorityClassName=system-cluster-critical", "nodeSelector.a=b", "tolerations[0].key=a", "tolerations[0].operator=Exists", "topologySpreadConstraints[0].maxSkew=1", "topologySpreadConstraints[0].topologyKey=z", "topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule", "topologySpreadConstraints[0].labelSelector.matchLabels.a=b"},
-		"more webhook":  {"webhook.failurePolicy=Fail", "webhook.objectSelector.matchLabels.a=b", "webhook.matchConditions[0].name=x", "webhook.matchConditions[0].expression=has(object.spec)", "webhook.namespaceSelector.matchExpressions[0].key=a", "webhook.namespaceSelector.matchExpressions[0].operator=Exists"},
-		"more of a pod": {"extraArgs[0]=--log-level=debug", "extraEnv[0].name=A", "extraEnv[0].value=b", "podLabels.a=b", "podAnnotations.a=b", "imagePullSecrets[0].name=a", "image.digest=sha256:" + strings.Repeat("0", 64)},
+		"defaults": nil,
+		"sample":   {"sample=true"},
+		"sidecars": {"sample=true", `sidecars.a\.yaml=name: a`, `sidecars.greeter\.yaml=  name: greeter:v1  # "quoted"`},
+		"secret": {
+			"tls.mode=secret",
+			"tls.secret.name=own",
+			"tls.secret.caBundle=" + strings.ReplaceAll(string(s.ca(t)), ",", `\,`),
+		},
+		"events":      {"events.enabled=true"},
+		"autoscaling": {"autoscaling.enabled=true"},
+		"all off": {
+			"rbac.create=false",
+			"validation.enabled=false",
+			"networkPolicy.enabled=false",
+			"podDisruptionBudget.enabled=false",
+			"serviceAccount.create=false",
+		},
+		"names": {
+			"fullnameOverride=other",
+			"serviceAccount.name=own",
+			"annotationNamespace=sidecars.example.com",
+			"configMaps.namespace=default",
+		},
+		"scheduling": {
+			"priorityClassName=system-cluster-critical",
+			"nodeSelector.a=b",
+			"tolerations[0].key=a",
+			"tolerations[0].operator=Exists",
+			"topologySpreadConstraints[0].maxSkew=1",
+			"topologySpreadConstraints[0].topologyKey=z",
+			"topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule",
+			"topologySpreadConstraints[0].labelSelector.matchLabels.a=b",
+		},
+		"more webhook": {
+			"webhook.failurePolicy=Fail",
+			"webhook.objectSelector.matchLabels.a=b",
+			"webhook.matchConditions[0].name=x",
+			"webhook.matchConditions[0].expression=has(object.spec)",
+			"webhook.namespaceSelector.matchExpressions[0].key=a",
+			"webhook.namespaceSelector.matchExpressions[0].operator=Exists",
+		},
+		"more of a pod": {
+			"extraArgs[0]=--log-level=debug",
+			"extraEnv[0].name=A",
+			"extraEnv[0].value=b",
+			"podLabels.a=b",
+			"podAnnotations.a=b",
+			"imagePullSecrets[0].name=a",
+			"image.digest=sha256:" + strings.Repeat("0", 64),
+		},
 		"defaults of namespaces": {
-			"namespaceDefaults.enabled=true", "namespaceDefaults.failurePolicy=Fail", "webhook.objectSelector.matchLabels.a=b",
-			"webhook.matchConditions[0].name=x", "webhook.matchConditions[0].expression=has(object.spec)",
-			"webhook.namespaceSelector.matchExpressions[0].key=a", "webhook.namespaceSelector.matchExpressions[0].operator=Exists",
+			"namespaceDefaults.enabled=true",
+			"namespaceDefaults.failurePolicy=Fail",
+			"webhook.objectSelector.matchLabels.a=b",
+			"webhook.matchConditions[0].name=x",
+			"webhook.matchConditions[0].expression=has(object.spec)",
+			"webhook.namespaceSelector.matchExpressions[0].key=a",
+			"webhook.namespaceSelector.matchExpressions[0].operator=Exists",
 		},
 		"defaults by expressions": {
-			"namespaceDefaults.enabled=true", "namespaceDefaults.namespaceSelector.matchLabels=null",
-			"namespaceDefaults.namespaceSelector.matchExpressions[0].key=team", "namespaceDefaults.namespaceSelector.matchExpressions[0].operator=Exists",
+			"namespaceDefaults.enabled=true",
+			"namespaceDefaults.namespaceSelector.matchLabels=null",
+			"namespaceDefaults.namespaceSelector.matchExpressions[0].key=team",
+			"namespaceDefaults.namespaceSelector.matchExpressions[0].operator=Exists",
 		},
 		"power": {"privilegedSources[0]=files", "privilegedSources[1]=configmaps"},
-		"peers": {"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b"},
+		"peers": {
+			"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8",
+			"networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b",
+		},
 	} {
 		file := filepath.Join(t.TempDir(), strings.ReplaceAll(name, " ", "-")+".yaml")
 		must(t, os.WriteFile(file, []byte(render(t, values...)), 0o600))
@@ -74,8 +122,14 @@ func TestChartCustomResources(t *testing.T) {
 	t.Parallel()
 	for value, wants := range map[string][]string{
 		"tls.mode=certManager": {
-			"kind: Issuer", "selfSigned: {}", "kind: Certificate", "secretName: sidecar-injector-cert", "dnsNames: [sidecar-injector.sidecar-injector.svc]",
-			"cert-manager.io/inject-ca-from: sidecar-injector/sidecar-injector", "--tls-cert-file=/tls/tls.crt", "mountPath: /tls",
+			"kind: Issuer",
+			"selfSigned: {}",
+			"kind: Certificate",
+			"secretName: sidecar-injector-cert",
+			"dnsNames: [sidecar-injector.sidecar-injector.svc]",
+			"cert-manager.io/inject-ca-from: sidecar-injector/sidecar-injector",
+			"--tls-cert-file=/tls/tls.crt",
+			"mountPath: /tls",
 		},
 		"serviceMonitor.enabled=true": {"kind: ServiceMonitor", "port: lifecycle, path: /metrics"},
 		"podMonitor.enabled=true":     {"kind: PodMonitor", "podMetricsEndpoints:"},
@@ -87,7 +141,8 @@ func TestChartCustomResources(t *testing.T) {
 			}
 		}
 	}
-	if rendered := render(t, "tls.mode=certManager"); strings.Contains(rendered, "kind: ClusterRole") || strings.Contains(rendered, "self-managed") {
+	rendered := render(t, "tls.mode=certManager")
+	if strings.Contains(rendered, "kind: ClusterRole") || strings.Contains(rendered, "self-managed") {
 		t.Errorf("write rights are granted with cert-manager:\n%s", rendered)
 	}
 }
@@ -98,7 +153,8 @@ func TestChartPrivilegedSources(t *testing.T) {
 	for list, want := range map[string]string{"[]": "", "[files]": "files", "[files, configmaps]": "files,configmaps"} {
 		values := filepath.Join(t.TempDir(), "values.yaml")
 		must(t, os.WriteFile(values, []byte("privilegedSources: "+list+"\n"), 0o600))
-		output, err := exec.CommandContext(t.Context(), filepath.Join(bin, "helm"), "template", home, chart, "--values", values).CombinedOutput()
+		helm := exec.CommandContext(t.Context(), filepath.Join(bin, "helm"), "template", home, chart, "--values", values)
+		output, err := helm.CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "- --privileged-sources="+want+"\n") {
 			t.Errorf("%s: %v, no %q in\n%s", list, err, want, output)
 		}
@@ -124,7 +180,8 @@ func TestChartPolicies(t *testing.T) {
 			want = 2
 		}
 		equal(t, "the number of policies with "+values, strings.Count(rendered, "kind: ValidatingAdmissionPolicy\n"), want)
-		equal(t, "the number of bindings with "+values, strings.Count(rendered, "kind: ValidatingAdmissionPolicyBinding\n"), want)
+		equal(t, "the number of bindings with "+values,
+			strings.Count(rendered, "kind: ValidatingAdmissionPolicyBinding\n"), want)
 		condition := fmt.Sprintf(`expression: request.userInfo.username == "system:serviceaccount:%s:%s"`, home, account)
 		equal(t, "the number of policies for "+account, strings.Count(rendered, condition), want)
 	}
@@ -138,7 +195,8 @@ func TestChartRefuses(t *testing.T) {
 		"webhook.failurePolicy=ignore":      "failurePolicy",
 		"webhook.timeoutSeconds=31":         "timeoutSeconds",
 		"namespaceDefaults.failurePolicy=x": "failurePolicy",
-		"namespaceDefaults.enabled=true,namespaceDefaults.namespaceSelector.matchLabels=null": "namespaceDefaults.namespaceSelector must have labels or expressions",
+		"namespaceDefaults.enabled=true,namespaceDefaults.namespaceSelector.matchLabels=null": "namespaceDefaults." +
+			"namespaceSelector must have labels or expressions",
 		"tls.mode=files":                    "mode",
 		"tls.mode=secret":                   "is required with tls.mode secret",
 		"tls.selfManaged.lifetime=90d":      "lifetime",
@@ -151,11 +209,12 @@ func TestChartRefuses(t *testing.T) {
 		"ignoredNamespaces=null":            "ignoredNamespaces",
 		"networkPolicy.apiServerPorts=null": "apiServerPorts",
 		"privilegedSources[0]=pods":         "privilegedSources",
-		"drainDelay=60s":                    "terminationGracePeriodSeconds is 30: must be at least drainDelay, 60s, and 15 seconds",
-		"nameOverride=My_App":               "nameOverride",
-		"tls.selfManaged.secretName=a b":    "secretName",
-		"image.repository=a #b":             "repository",
-		"terminationGracePeriodSeconds=-1":  "terminationGracePeriodSeconds",
+		"drainDelay=60s": "terminationGracePeriodSeconds is 30: " +
+			"must be at least drainDelay, 60s, and 15 seconds",
+		"nameOverride=My_App":              "nameOverride",
+		"tls.selfManaged.secretName=a b":   "secretName",
+		"image.repository=a #b":            "repository",
+		"terminationGracePeriodSeconds=-1": "terminationGracePeriodSeconds",
 	} {
 		if output, err := tryRender(t, value); err == nil || !strings.Contains(output, want) {
 			t.Errorf("%s: %v, %s", value, err, output)
@@ -186,7 +245,8 @@ func TestHelmUpgrade(t *testing.T) {
 	i.pods(2)
 	i.setBundle(i.ca(t))
 	i.helm("upgrade", home, chart, "--namespace="+home, "--reuse-values", "--set=replicas=3", "--set=onUnknown=deny",
-		"--set=webhook.failurePolicy=Fail", "--set=resources.limits.memory=768Mi", "--set=validation.enabled=false", "--set=sample=false")
+		"--set=webhook.failurePolicy=Fail", "--set=resources.limits.memory=768Mi", "--set=validation.enabled=false",
+		"--set=sample=false")
 	var deployment *appsv1.Deployment
 	deployment, err := i.client().AppsV1().Deployments(home).Get(t.Context(), home, metav1.GetOptions{})
 	must(t, err)
@@ -196,15 +256,19 @@ func TestHelmUpgrade(t *testing.T) {
 	if args := strings.Join(container.Args, " "); !strings.Contains(args, "--on-unknown=deny") {
 		t.Errorf("got arguments %s", args)
 	}
-	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), home, metav1.GetOptions{})
+	configurations := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	configuration, err := configurations.Get(t.Context(), home, metav1.GetOptions{})
 	must(t, err)
 	equal(t, "the failure policy", *configuration.Webhooks[0].FailurePolicy, admissionregistrationv1.Fail)
 	equal(t, "the caBundle", string(i.bundle()), string(i.ca(t)))
-	if left := i.kubectl("get", "validatingwebhookconfiguration,configmap", "--namespace="+home, "-o", "name"); strings.Contains(left, "injector") {
+	left := i.kubectl("get", "validatingwebhookconfiguration,configmap", "--namespace="+home, "-o", "name")
+	if strings.Contains(left, "injector") {
 		t.Errorf("disabled objects still exist: %s", left)
 	}
 	i.helm("uninstall", home, "--namespace="+home)
-	if left := i.kubectl("get", "all,secret,configmap,role,rolebinding,networkpolicy,pdb,serviceaccount,mutatingwebhookconfiguration,clusterrole", "--namespace="+home, "-o", "name"); strings.Contains(left, "/sidecar-injector") {
+	left = i.kubectl("get", "all,secret,configmap,role,rolebinding,networkpolicy,pdb,serviceaccount,"+
+		"mutatingwebhookconfiguration,clusterrole", "--namespace="+home, "-o", "name")
+	if strings.Contains(left, "/sidecar-injector") {
 		t.Errorf("left after uninstalling: %s", left)
 	}
 }

@@ -66,7 +66,9 @@ func TestConfigMapLifecycle(t *testing.T) {
 	must(t, s.edit("a", func(c *corev1.ConfigMap) { c.Labels = labelled() }))
 	s.awaitContainers("x", "app,two")
 
-	must(t, s.edit("a", func(c *corev1.ConfigMap) { c.Data["more"] = sidecar("w", "three") + "---\n" + sidecar("z", "four") }))
+	must(t, s.edit("a", func(c *corev1.ConfigMap) {
+		c.Data["more"] = sidecar("w", "three") + "---\n" + sidecar("z", "four")
+	}))
 	s.awaitContainers("z", "app,four")
 	must(t, s.edit("a", func(c *corev1.ConfigMap) { delete(c.Data, "more") }))
 	s.awaitContainers("w", "app")
@@ -83,7 +85,12 @@ func TestConfigMapBadKeys(t *testing.T) {
 	i := s.follow()
 	_, err := s.client().CoreV1().ConfigMaps(s.namespace).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "mixed", Labels: labelled()},
-		Data:       map[string]string{"good": sidecar("x", "one"), "empty": "", "bytes": "\x00\xff\x1b[31m", "path": "name: p\ninherits: base.yaml\n"},
+		Data: map[string]string{
+			"good":  sidecar("x", "one"),
+			"empty": "",
+			"bytes": "\x00\xff\x1b[31m",
+			"path":  "name: p\ninherits: base.yaml\n",
+		},
 		BinaryData: map[string][]byte{"binary": {0, 255}},
 	}, metav1.CreateOptions{})
 	must(t, err)
@@ -122,7 +129,12 @@ func TestSelectors(t *testing.T) {
 		}, metav1.CreateOptions{})
 		must(t, err)
 	}
-	for selector, want := range map[string]float64{"app in (a, b)": 2, "app,team!=x": 2, "app notin (a),!team": 1, "app=a": 1} {
+	for selector, want := range map[string]float64{
+		"app in (a, b)":       2,
+		"app,team!=x":         2,
+		"app notin (a),!team": 1,
+		"app=a":               1,
+	} {
 		i := s.start("--configmap-labels="+selector, "--configmap-namespace="+s.namespace, "--kubeconfig="+id.Kubeconfig)
 		must(t, i.AwaitReady(t.Context()))
 		equal(t, "the number of sidecars of "+selector, s.metric(i, "sidecar_injector_snapshot_sidecars"), want)
@@ -157,7 +169,8 @@ func TestValidate(t *testing.T) {
 		"name: x\nfoo: 1\nbar: 2\nenv: [{}]\n": "env[0].name: Required value",
 	} {
 		err := s.apply("aa", definition)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "configmap "+s.namespace+"/aa[sidecar.yaml]") {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), "configmap "+s.namespace+"/aa[sidecar.yaml]") {
 			t.Errorf("%q: got error %v, want %q in it", definition, err, want)
 		}
 	}
@@ -335,7 +348,8 @@ func (s *scene) measure(i *cluster.Injector, name, ref string) {
 	}
 	slices.Sort(times)
 	median := times[edits/2]
-	s.Logf("time from an edit to its snapshot, with %v sidecars: median %s, at most %s", s.metric(i, "sidecar_injector_snapshot_sidecars"), median, times[edits-1])
+	s.Logf("time from an edit to its snapshot, with %v sidecars: median %s, at most %s",
+		s.metric(i, "sidecar_injector_snapshot_sidecars"), median, times[edits-1])
 	if median > slow {
 		s.Errorf("half of the edits took longer than %s: %v", slow, times)
 	}

@@ -9,7 +9,8 @@ func TestEntrypoint(t *testing.T) {
 	s := newScene(t, shared)
 	id := s.identity()
 	must(t, s.apply("a", sidecar("from-map", "map")))
-	i, err := s.StartEntrypoint(t.Context(), "CONFIG_DIR="+s.directory(sidecar("from-file:v2", "file")), "CONFIGMAP_NAMESPACE="+s.namespace,
+	i, err := s.StartEntrypoint(t.Context(),
+		"CONFIG_DIR="+s.directory(sidecar("from-file:v2", "file")), "CONFIGMAP_NAMESPACE="+s.namespace,
 		"KUBECONFIG="+id.Kubeconfig, "LOG_LEVEL=2", "ANNOTATION_NAMESPACE=")
 	must(t, err)
 	t.Cleanup(i.Kill)

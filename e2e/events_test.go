@@ -27,8 +27,15 @@ func TestEvents(t *testing.T) {
 	})
 	pods := s.client().CoreV1().Pods(s.namespace)
 	tried := pod("tried", "nobody:v1")
-	tried.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "tried", UID: "tried", Controller: new(true)}}
-	if _, err := pods.Create(t.Context(), tried, dryRun()); err == nil || !strings.Contains(err.Error(), `there is no sidecar "nobody:v1"`) {
+	tried.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "apps/v1",
+		Kind:       "ReplicaSet",
+		Name:       "tried",
+		UID:        "tried",
+		Controller: new(true),
+	}}
+	_, err := pods.Create(t.Context(), tried, dryRun())
+	if err == nil || !strings.Contains(err.Error(), `there is no sidecar "nobody:v1"`) {
 		t.Errorf("got %v from a dry run", err)
 	}
 
@@ -39,7 +46,10 @@ func TestEvents(t *testing.T) {
 	owner := s.replicaSet()
 	for n := range 100 {
 		p := pod("", fmt.Sprintf("nobody-%d", n%50))
-		p.GenerateName, p.OwnerReferences = "many-", []metav1.OwnerReference{*metav1.NewControllerRef(owner, appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))}
+		p.GenerateName = "many-"
+		p.OwnerReferences = []metav1.OwnerReference{
+			*metav1.NewControllerRef(owner, appsv1.SchemeGroupVersion.WithKind("ReplicaSet")),
+		}
 		if _, err := pods.Create(t.Context(), p, metav1.CreateOptions{}); err == nil {
 			t.Fatal("a pod was not denied")
 		}
@@ -50,7 +60,9 @@ func TestEvents(t *testing.T) {
 		t.Errorf("got %d events", len(events))
 	}
 	for _, e := range events {
-		equal(t, "the object of an event", fmt.Sprint(e.InvolvedObject.Kind, " ", e.InvolvedObject.Name, " ", e.InvolvedObject.UID), fmt.Sprint("ReplicaSet ", owner.Name, " ", owner.UID))
+		equal(t, "the object of an event",
+			fmt.Sprint(e.InvolvedObject.Kind, " ", e.InvolvedObject.Name, " ", e.InvolvedObject.UID),
+			fmt.Sprint("ReplicaSet ", owner.Name, " ", owner.UID))
 		equal(t, "the reporter", e.ReportingController, "k8s-sidecar-injector")
 	}
 	if lost := countLines(t, i, "events could not be recorded", ""); lost != 0 {
@@ -77,8 +89,13 @@ func TestEventsOfPolicies(t *testing.T) {
 			s := newScene(t, shared)
 			id := s.identity()
 			must(t, s.GrantEvents(t.Context(), s.namespace, s.namespace, "injector"))
-			i := s.inject(levelled, "--on-unknown="+c.policy, "--on-conflict="+c.policy, "--events", "--kubeconfig="+id.Kubeconfig)
-			for _, p := range []*corev1.Pod{owned("fine", "logger:v1", "debug"), owned("unknown", "nobody:v1", "debug"), owned("parameter", "logger:v1", "trace")} {
+			i := s.inject(levelled,
+				"--on-unknown="+c.policy, "--on-conflict="+c.policy, "--events", "--kubeconfig="+id.Kubeconfig)
+			for _, p := range []*corev1.Pod{
+				owned("fine", "logger:v1", "debug"),
+				owned("unknown", "nobody:v1", "debug"),
+				owned("parameter", "logger:v1", "trace"),
+			} {
 				stored, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), p, metav1.CreateOptions{})
 				switch {
 				case p.Name == "fine":
@@ -107,7 +124,13 @@ containers: [{name: logger, image: 'logger:1', args: ['${level}']}]
 func owned(name, asks, level string) *corev1.Pod {
 	p := pod(name, asks)
 	p.Annotations["injector.tumblr.com/param.level"] = level
-	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name, UID: types.UID(name), Controller: new(true)}}
+	p.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "apps/v1",
+		Kind:       "ReplicaSet",
+		Name:       name,
+		UID:        types.UID(name),
+		Controller: new(true),
+	}}
 	return p
 }
 
@@ -130,11 +153,13 @@ func TestEventsOfChart(t *testing.T) {
 	t.Parallel()
 	i := installChart(t, "events.enabled=true", "onUnknown=deny", "sample=true")
 	for _, namespace := range []string{home, i.namespace} {
-		if granted := strings.Join(i.granted(namespace), "\n"); strings.Count(granted, "create,patch events. ") != 1 || strings.Count(granted, "events") != 1 {
+		granted := strings.Join(i.granted(namespace), "\n")
+		if strings.Count(granted, "create,patch events. ") != 1 || strings.Count(granted, "events") != 1 {
 			t.Errorf("got rights in %s\n%s", namespace, granted)
 		}
 	}
-	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), home, metav1.GetOptions{})
+	configurations := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	configuration, err := configurations.Get(t.Context(), home, metav1.GetOptions{})
 	must(t, err)
 	equal(t, "sideEffects", *configuration.Webhooks[0].SideEffects, admissionregistrationv1.SideEffectClassNoneOnDryRun)
 	i.start(i.pods(2))
@@ -166,7 +191,9 @@ func (s *scene) awaitDescription(namespace string) {
 	s.await("the description of the ReplicaSet", func() error {
 		text := s.kubectl("describe", "replicaset", "--namespace="+namespace)
 		for line := range strings.Lines(text) {
-			if strings.Contains(line, "PodDenied") && strings.Contains(line, "Warning") && strings.Contains(line, "k8s-sidecar-injector") &&
+			if strings.Contains(line, "PodDenied") &&
+				strings.Contains(line, "Warning") &&
+				strings.Contains(line, "k8s-sidecar-injector") &&
 				strings.Contains(line, `unknown_sidecar: annotation injector.tumblr.com/request: there is no sidecar "nobody:v1"`) {
 				return nil
 			}
@@ -187,7 +214,9 @@ func (s *scene) replicaSet() *appsv1.ReplicaSet {
 // ourEvents returns the events of the namespace that the injector recorded.
 func (s *scene) ourEvents() []corev1.Event {
 	s.Helper()
-	list, err := s.client().CoreV1().Events(s.namespace).List(s.Context(), metav1.ListOptions{FieldSelector: "source=k8s-sidecar-injector"})
+	list, err := s.client().CoreV1().Events(s.namespace).List(s.Context(), metav1.ListOptions{
+		FieldSelector: "source=k8s-sidecar-injector",
+	})
 	must(s.T, err)
 	return list.Items
 }

@@ -14,7 +14,8 @@ import (
 // explain runs the command explain on a pod, and returns standard output and standard error.
 func (s *scene) explain(pod string, flags ...string) (output, report string, ok bool) {
 	s.Helper()
-	command := exec.CommandContext(s.Context(), filepath.Join(bin, "k8s-sidecar-injector"), append([]string{"explain", "-f", "-", "-n", s.namespace}, flags...)...)
+	args := append([]string{"explain", "-f", "-", "-n", s.namespace}, flags...)
+	command := exec.CommandContext(s.Context(), filepath.Join(bin, "k8s-sidecar-injector"), args...)
 	var stdout, stderr bytes.Buffer
 	command.Stdin, command.Stdout, command.Stderr = strings.NewReader(pod), &stdout, &stderr
 	err := command.Run()
@@ -28,16 +29,19 @@ func (s *scene) explain(pod string, flags ...string) (output, report string, ok 
 // exactly the rights of the injector.
 func TestExplain(t *testing.T) {
 	t.Parallel()
-	const plain = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "app", "image": "i"}]}}`
+	const plain = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, ` +
+		`"spec": {"containers": [{"name": "app", "image": "i"}]}}`
 	s := newScene(t, shared)
 	id := s.identity()
 	must(t, s.GrantNamespaces(t.Context(), s.namespace, "injector", "get"))
 	must(t, s.apply("a", sidecar("x", "one")))
 	must(t, s.apply("b", "name: [\n"))
-	flags := append(s.configMapFlags(id), "--namespace-defaults", "--config-directory="+s.directory(sidecar("file", "two")))
+	flags := append(s.configMapFlags(id),
+		"--namespace-defaults", "--config-directory="+s.directory(sidecar("file", "two")))
 
 	output, report, ok := s.explain(plain, flags...)
-	equal(t, "the decision without a request of the namespace", output, fmt.Sprintf("Pod %s/p: skipped, no_annotation\n", s.namespace))
+	equal(t, "the decision without a request of the namespace", output,
+		fmt.Sprintf("Pod %s/p: skipped, no_annotation\n", s.namespace))
 	if !ok || !strings.HasPrefix(report, "rejected: configmap "+s.namespace+"/b[sidecar.yaml]:2: ") {
 		t.Errorf("got %s on standard error", report)
 	}
@@ -59,11 +63,13 @@ func TestExplain(t *testing.T) {
 	item := explained.Items[0]
 	equal(t, "the reason", item.Reason, "namespace_default")
 	equal(t, "the elements", fmt.Sprint(item.Elements),
-		fmt.Sprintf("[{containers one configmap %s/a[sidecar.yaml] true} {containers two file %s true}]", s.namespace, fileOf(flags)))
+		fmt.Sprintf("[{containers one configmap %s/a[sidecar.yaml] true} {containers two file %s true}]",
+			s.namespace, fileOf(flags)))
 
 	denied := append(s.configMapFlags(id), "--configmap-namespace=default")
 	output, report, ok = s.explain(plain, denied...)
-	if ok || output != "" || !strings.Contains(report, "--configmap-labels: cannot list configmaps in namespace default: ") ||
+	if ok || output != "" ||
+		!strings.Contains(report, "--configmap-labels: cannot list configmaps in namespace default: ") ||
 		!strings.Contains(report, "forbidden") {
 		t.Errorf("without the right: %s%s", output, report)
 	}

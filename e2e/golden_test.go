@@ -100,7 +100,8 @@ func (c goldenCase) run(hooked, plain *scene) {
 	must(hooked.T, err)
 	original, err := json.Marshal(c.pod)
 	must(hooked.T, err)
-	injected, denied := hooked.injectOffline(original, hooked.directory(string(definitions)), append(c.flags, "--namespace="+hooked.namespace))
+	injected, denied := hooked.injectOffline(original, hooked.directory(string(definitions)),
+		append(c.flags, "--namespace="+hooked.namespace))
 	hooked.inject(string(definitions), c.flags...)
 	accounts := []string{accountOf(original), accountOf(injected)}
 	for _, match := range regexp.MustCompile(`serviceAccountName: ([a-z0-9-]+)`).FindAllSubmatch(definitions, -1) {
@@ -266,7 +267,9 @@ func normal(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	slices.SortFunc(same.Spec.Volumes, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
 	for _, list := range [][]corev1.Container{same.Spec.Containers, same.Spec.InitContainers} {
 		for i := range list {
-			slices.SortFunc(list[i].VolumeMounts, func(a, b corev1.VolumeMount) int { return strings.Compare(a.MountPath, b.MountPath) })
+			slices.SortFunc(list[i].VolumeMounts, func(a, b corev1.VolumeMount) int {
+				return strings.Compare(a.MountPath, b.MountPath)
+			})
 		}
 	}
 	return same

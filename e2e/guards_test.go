@@ -39,7 +39,8 @@ func TestGuards(t *testing.T) {
 			stored, warnings = s.createWarned(onHost)
 			equal(t, "the containers of a pod with hostNetwork", containers(stored), "app")
 			equal(t, "the warning", warnings,
-				"sidecar injector: the pod is admitted without sidecars: host_network: sidecar here:latest skips pods with hostNetwork")
+				"sidecar injector: the pod is admitted without sidecars: host_network: "+
+					"sidecar here:latest skips pods with hostNetwork")
 
 			s.checkNotAllowed(policy)
 		})
@@ -50,9 +51,11 @@ func TestGuards(t *testing.T) {
 // namespace, also together with one that is.
 func (s *scene) checkNotAllowed(policy string) {
 	s.Helper()
-	why := `not_allowed: sidecar away:latest is not allowed in namespace "` + s.namespace + `": allowedNamespaces does not include it`
+	why := `not_allowed: sidecar away:latest is not allowed in namespace "` + s.namespace +
+		`": allowedNamespaces does not include it`
 	if policy == "deny" {
-		_, err := s.client().CoreV1().Pods(s.namespace).Create(s.Context(), pod("elsewhere", "here,away"), metav1.CreateOptions{})
+		pods := s.client().CoreV1().Pods(s.namespace)
+		_, err := pods.Create(s.Context(), pod("elsewhere", "here,away"), metav1.CreateOptions{})
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "denied the request: "+why) {
 			s.Errorf("got error %v", err)
 		}

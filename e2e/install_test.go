@@ -31,7 +31,8 @@ func TestInstall(t *testing.T) {
 	// Every feature works with the rights of the manifests.
 	must(t, i.define("good", sidecar("x", "one")))
 	i.awaitContainers("x", "app,one")
-	if err := i.define("bad", "name: bad\nnonsense: 1\n"); err == nil || !strings.Contains(err.Error(), "nonsense: Forbidden") {
+	err := i.define("bad", "name: bad\nnonsense: 1\n")
+	if err == nil || !strings.Contains(err.Error(), "nonsense: Forbidden") {
 		t.Errorf("got error %v for an invalid definition", err)
 	}
 	i.setBundle(nil)
@@ -53,7 +54,10 @@ func TestInstall(t *testing.T) {
 	// Uninstalling leaves nothing.
 	i.kubectl("delete", "--namespace="+i.namespace, "-f", "../deploy/sample.yaml")
 	i.kubectl("delete", "--wait=false", "-f", "../deploy/install.yaml")
-	if left := i.kubectl("get", "clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration,validatingadmissionpolicy,validatingadmissionpolicybinding", "-o", "name"); strings.Contains(left, home) {
+	left := i.kubectl("get", "clusterrole,clusterrolebinding,"+
+		"mutatingwebhookconfiguration,validatingwebhookconfiguration,"+
+		"validatingadmissionpolicy,validatingadmissionpolicybinding", "-o", "name")
+	if strings.Contains(left, home) {
 		t.Errorf("left after uninstalling:\n%s", left)
 	}
 }
@@ -78,7 +82,8 @@ func (i *installation) setBundle(bundle []byte) {
 // bundle returns the caBundle of the webhook for pods.
 func (i *installation) bundle() []byte {
 	i.Helper()
-	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(i.Context(), home, metav1.GetOptions{})
+	configurations := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	configuration, err := configurations.Get(i.Context(), home, metav1.GetOptions{})
 	must(i.T, err)
 	return bytes.Clone(configuration.Webhooks[0].ClientConfig.CABundle)
 }
@@ -89,7 +94,8 @@ func (i *installation) bundle() []byte {
 func TestRights(t *testing.T) {
 	t.Parallel()
 	i := installManifests(t)
-	configurations := "list,patch,watch mutatingwebhookconfigurations,validatingwebhookconfigurations.admissionregistration.k8s.io " + home
+	configurations := "list,patch,watch mutatingwebhookconfigurations,validatingwebhookconfigurations." +
+		"admissionregistration.k8s.io " + home
 	i.checkRights(map[string][]string{
 		home: {
 			configurations,
@@ -130,7 +136,8 @@ func (i *installation) granted(namespace string) []string {
 // rights returns the rights of an identity in a namespace, as reported by the API server.
 func (i *installation) rights(kubeconfig, namespace string) []string {
 	i.Helper()
-	review, err := i.clientOf(kubeconfig).AuthorizationV1().SelfSubjectRulesReviews().Create(i.Context(), &authorizationv1.SelfSubjectRulesReview{
+	reviews := i.clientOf(kubeconfig).AuthorizationV1().SelfSubjectRulesReviews()
+	review, err := reviews.Create(i.Context(), &authorizationv1.SelfSubjectRulesReview{
 		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace},
 	}, metav1.CreateOptions{})
 	must(i.T, err)
@@ -138,7 +145,8 @@ func (i *installation) rights(kubeconfig, namespace string) []string {
 	for _, r := range review.Status.ResourceRules {
 		slices.Sort(r.Verbs)
 		slices.Sort(r.Resources)
-		rules = append(rules, fmt.Sprintf("%s %s.%s %s", strings.Join(r.Verbs, ","), strings.Join(r.Resources, ","), strings.Join(r.APIGroups, ","), strings.Join(r.ResourceNames, ",")))
+		rules = append(rules, fmt.Sprintf("%s %s.%s %s", strings.Join(r.Verbs, ","), strings.Join(r.Resources, ","),
+			strings.Join(r.APIGroups, ","), strings.Join(r.ResourceNames, ",")))
 	}
 	for _, r := range review.Status.NonResourceRules {
 		rules = append(rules, fmt.Sprintf("%s %s", strings.Join(r.Verbs, ","), strings.Join(r.NonResourceURLs, ",")))
@@ -185,7 +193,8 @@ func TestRightsRefused(t *testing.T) {
 			return err
 		},
 		"write a ConfigMap": func() error {
-			_, err := client.CoreV1().ConfigMaps(home).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
+			configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}
+			_, err := client.CoreV1().ConfigMaps(home).Create(t.Context(), configMap, metav1.CreateOptions{})
 			return err
 		},
 		"list webhook configurations": func() error {
@@ -193,11 +202,13 @@ func TestRightsRefused(t *testing.T) {
 			return err
 		},
 		"patch another Secret": func() error {
-			_, err := client.CoreV1().Secrets(home).Patch(t.Context(), "other", types.MergePatchType, []byte(`{}`), metav1.PatchOptions{})
+			_, err := client.CoreV1().Secrets(home).Patch(t.Context(), "other", types.MergePatchType,
+				[]byte(`{}`), metav1.PatchOptions{})
 			return err
 		},
 		"patch another configuration": func() error {
-			_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), "other", types.MergePatchType, []byte(`{}`), metav1.PatchOptions{})
+			_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), "other",
+				types.MergePatchType, []byte(`{}`), metav1.PatchOptions{})
 			return err
 		},
 		"create a pod": func() error {

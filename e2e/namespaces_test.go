@@ -35,7 +35,8 @@ func (s *scene) patchNamespace(metadata map[string]any) {
 	s.Helper()
 	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	must(s.T, err)
-	_, err = s.client().CoreV1().Namespaces().Patch(s.Context(), s.namespace, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err = s.client().CoreV1().Namespaces().Patch(s.Context(), s.namespace, types.MergePatchType, patch,
+		metav1.PatchOptions{})
 	must(s.T, err)
 }
 
@@ -103,7 +104,14 @@ func TestNamespaceDefaults(t *testing.T) {
 	for _, step := range []struct {
 		request *string
 		want    string
-	}{{new("two"), "app,two"}, {new("none"), "app"}, {new("one"), "app,one"}, {nil, "app"}, {new("two"), "app,two"}, {new(""), "app"}} {
+	}{
+		{new("two"), "app,two"},
+		{new("none"), "app"},
+		{new("one"), "app,one"},
+		{nil, "app"},
+		{new("two"), "app,two"},
+		{new(""), "app"},
+	} {
 		s.annotate(step.request)
 		s.awaitWithoutRequest(step.want)
 	}
@@ -141,7 +149,8 @@ func TestNamespacesForbidden(t *testing.T) {
 	s := newScene(t, shared)
 	s.annotate(new("one"))
 	i := s.startDefaults()
-	s.awaitLine(i, "cannot watch namespaces; known annotations stay in use", "grant it with a ClusterRole that has the verbs get, list and watch")
+	s.awaitLine(i, "cannot watch namespaces; known annotations stay in use",
+		"grant it with a ClusterRole that has the verbs get, list and watch")
 	client, warned := s.warned()
 	stored, err := client.CoreV1().Pods(s.namespace).Create(t.Context(), withoutRequest("p"), metav1.CreateOptions{})
 	must(t, err)
@@ -168,10 +177,16 @@ func TestNamespacesFetched(t *testing.T) {
 func TestNamespaceDefaultsInstalled(t *testing.T) {
 	t.Parallel()
 	i := installChart(t, "sample=true", "namespaceDefaults.enabled=true")
-	configurations := "list,patch,watch mutatingwebhookconfigurations,validatingwebhookconfigurations.admissionregistration.k8s.io " + home
+	configurations := "list,patch,watch mutatingwebhookconfigurations,validatingwebhookconfigurations." +
+		"admissionregistration.k8s.io " + home
 	const namespaces = "get,list,watch namespaces. "
 	i.checkRights(map[string][]string{
-		home:                   {configurations, namespaces, "create,list,patch,update,watch secrets. " + home + "-tls", "list,watch configmaps. "},
+		home: {
+			configurations,
+			namespaces,
+			"create,list,patch,update,watch secrets. " + home + "-tls",
+			"list,watch configmaps. ",
+		},
 		metav1.NamespaceSystem: {configurations, namespaces},
 	})
 	i.checkGuard(2)
@@ -182,7 +197,8 @@ func TestNamespaceDefaultsInstalled(t *testing.T) {
 	i.awaitWithoutRequest("app,greeter")
 	equal(t, "the containers of a pod that opts out", containers(i.create(pod("none", "none"))), "app")
 
-	configuration, err := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), home, metav1.GetOptions{})
+	mutating := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	configuration, err := mutating.Get(t.Context(), home, metav1.GetOptions{})
 	must(t, err)
 	bundles := make([]string, len(configuration.Webhooks))
 	for n := range configuration.Webhooks {
@@ -193,7 +209,7 @@ func TestNamespaceDefaultsInstalled(t *testing.T) {
 	}
 
 	// Pods in other namespaces do not wait for the injector, even while it is down.
-	_, err = i.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), home, types.JSONPatchType,
+	_, err = mutating.Patch(t.Context(), home, types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/webhooks/1/failurePolicy","value":"Fail"}]`), metav1.PatchOptions{})
 	must(t, err)
 	elsewhere := newScene(t, i.Cluster)
@@ -204,7 +220,8 @@ func TestNamespaceDefaultsInstalled(t *testing.T) {
 	for _, replica := range i.replicas {
 		replica.Kill()
 	}
-	equal(t, "the containers of a pod elsewhere, while no replica answers", containers(elsewhere.create(withoutRequest("q"))), "app")
+	equal(t, "the containers of a pod elsewhere, while no replica answers",
+		containers(elsewhere.create(withoutRequest("q"))), "app")
 	i.await("creations in the labelled namespace to fail", func() error {
 		_, err := i.client().CoreV1().Pods(i.namespace).Create(t.Context(), withoutRequest("q"), dryRun())
 		if err == nil || !strings.Contains(err.Error(), "failed calling webhook") {

@@ -43,11 +43,16 @@ func outage(t *testing.T) (*scene, *cluster.Injector, *cluster.Identity) {
 func (s *scene) ask(i *cluster.Injector, asks string) (string, error) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(i.CA)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 5 * time.Second}
+	client := &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
+		Timeout:   5 * time.Second,
+	}
 	defer client.CloseIdleConnections()
-	review := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u","namespace":"n","operation":"CREATE",` +
+	review := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1",` +
+		`"request":{"uid":"u","namespace":"n","operation":"CREATE",` +
 		`"resource":{"group":"","version":"v1","resource":"pods"},` +
-		`"object":{"metadata":{"annotations":{"` + request + `":"` + asks + `"}},"spec":{"containers":[{"name":"app","image":"i"}]}}}}`
+		`"object":{"metadata":{"annotations":{"` + request + `":"` + asks + `"}},` +
+		`"spec":{"containers":[{"name":"app","image":"i"}]}}}}`
 	response, err := client.Post(i.URL("/mutate"), "application/json", strings.NewReader(review))
 	if err != nil {
 		return "", err
@@ -125,7 +130,9 @@ func TestAPIServerAwayAtStart(t *testing.T) {
 	s.awaitLine(i, sourceFailed, "connection refused")
 	ready, reasons, err := i.Ready(t.Context())
 	must(t, err)
-	if want := "configmaps " + s.namespace + " (app=k8s-sidecar-injector) has not been read yet: cannot list configmaps in namespace " + s.namespace; ready || !strings.Contains(reasons, want) {
+	want := "configmaps " + s.namespace + " (app=k8s-sidecar-injector) has not been read yet: " +
+		"cannot list configmaps in namespace " + s.namespace
+	if ready || !strings.Contains(reasons, want) {
 		t.Errorf("/readyz returns %q, want %q", reasons, want)
 	}
 	s.served(i, "file", "f")
@@ -177,7 +184,9 @@ func TestWatchExpired(t *testing.T) {
 
 // watchError returns the error that ends a watch from this version.
 func (s *scene) watchError(resourceVersion string) error {
-	w, err := s.client().CoreV1().ConfigMaps(s.namespace).Watch(s.Context(), metav1.ListOptions{ResourceVersion: resourceVersion})
+	w, err := s.client().CoreV1().ConfigMaps(s.namespace).Watch(s.Context(), metav1.ListOptions{
+		ResourceVersion: resourceVersion,
+	})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,8 @@ func checkLogger(t *testing.T, p *corev1.Pod) {
 	}
 	equal(t, "the aliases", fmt.Sprint(p.Spec.HostAliases), "[{127.0.0.1 [logs.local]}]")
 	equal(t, "the status", p.Annotations["injector.tumblr.com/status"], "injected")
-	if injected := p.Annotations["injector.tumblr.com/injected"]; !regexp.MustCompile(`^logger:v1@[0-9a-f]{12}$`).MatchString(injected) {
+	injected := p.Annotations["injector.tumblr.com/injected"]
+	if !regexp.MustCompile(`^logger:v1@[0-9a-f]{12}$`).MatchString(injected) {
 		t.Errorf("the annotation injected is %q", injected)
 	}
 }
@@ -201,7 +202,8 @@ func TestMatchConditions(t *testing.T) {
 	p := pod("silent", "")
 	p.Annotations = nil
 	s.create(p)
-	_, err := s.client().CoreV1().Pods(s.namespace).Create(t.Context(), pod("asks-too", "logger:v1"), metav1.CreateOptions{})
+	pods := s.client().CoreV1().Pods(s.namespace)
+	_, err := pods.Create(t.Context(), pod("asks-too", "logger:v1"), metav1.CreateOptions{})
 	if !apierrors.IsInternalError(err) {
 		t.Errorf("with failurePolicy Fail and no injector, got error %v", err)
 	}

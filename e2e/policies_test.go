@@ -43,7 +43,8 @@ func metadataPatches() map[string]string {
 	return map[string]string{
 		"name": `"other"`, "namespace": `"default"`, "generateName": `"other-"`, "selfLink": `"/other"`,
 		"uid": `"11111111-2222-3333-4444-555555555555"`, "resourceVersion": "", "generation": `77`,
-		"creationTimestamp": `"2020-01-01T00:00:00Z"`, "deletionTimestamp": `"2020-01-01T00:00:00Z"`, "deletionGracePeriodSeconds": `0`,
+		"creationTimestamp": `"2020-01-01T00:00:00Z"`,
+		"deletionTimestamp": `"2020-01-01T00:00:00Z"`, "deletionGracePeriodSeconds": `0`,
 		"labels": `{"a":"b"}`, "annotations": `{"kubernetes.io/service-account.name":"victim"}`,
 		"ownerReferences": madeUp, "finalizers": `["example.com/keep"]`, "managedFields": `[{}]`,
 	}
@@ -52,16 +53,17 @@ func metadataPatches() map[string]string {
 // webhookPatches returns valid values for the fields of webhooks that differ from those of the chart.
 func webhookPatches() map[string]string {
 	return map[string]string{
-		"name":                               `"other.example.com"`,
-		"clientConfig":                       `{"url":"https://attacker.example.com/"}`,
-		"clientConfig.url":                   "", // excludes service: see clientConfig
-		"clientConfig.service":               `{"namespace":"default","name":"other","path":"/","port":443}`,
-		"clientConfig.service.namespace":     `"default"`,
-		"clientConfig.service.name":          `"other"`,
-		"clientConfig.service.path":          `"/other"`,
-		"clientConfig.service.port":          `444`,
-		"clientConfig.caBundle":              "", // may change
-		"rules":                              `[{"apiGroups":["*"],"apiVersions":["*"],"resources":["secrets"],"operations":["*"]}]`,
+		"name":                           `"other.example.com"`,
+		"clientConfig":                   `{"url":"https://attacker.example.com/"}`,
+		"clientConfig.url":               "", // excludes service: see clientConfig
+		"clientConfig.service":           `{"namespace":"default","name":"other","path":"/","port":443}`,
+		"clientConfig.service.namespace": `"default"`,
+		"clientConfig.service.name":      `"other"`,
+		"clientConfig.service.path":      `"/other"`,
+		"clientConfig.service.port":      `444`,
+		"clientConfig.caBundle":          "", // may change
+		"rules": `[{"apiGroups":["*"],"apiVersions":["*"],"resources":["secrets"],` +
+			`"operations":["*"]}]`,
 		"failurePolicy":                      `"Fail"`,
 		"matchPolicy":                        `"Exact"`,
 		"namespaceSelector":                  `{}`,
@@ -100,7 +102,8 @@ func fieldsOf(t reflect.Type, prefix string) (paths []string) {
 		if inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
-		if inner.Kind() == reflect.Struct && name != "metadata" && inner.PkgPath() != reflect.TypeFor[metav1.Time]().PkgPath() ||
+		if inner.Kind() == reflect.Struct && name != "metadata" &&
+			inner.PkgPath() != reflect.TypeFor[metav1.Time]().PkgPath() ||
 			inner == reflect.TypeFor[metav1.LabelSelector]() {
 			paths = append(paths, fieldsOf(inner, prefix+name+".")...)
 		}
@@ -118,7 +121,8 @@ func patchesOf(t *testing.T, typ reflect.Type, values map[string]string, pointer
 			t.Errorf("the field %s of %s is new: add a value for its patch", path, typ)
 		}
 		if value != "" {
-			patches[path] = fmt.Sprintf(`[{"op":"add","path":"%s/%s","value":%s}]`, pointer, strings.ReplaceAll(path, ".", "/"), value)
+			patches[path] = fmt.Sprintf(`[{"op":"add","path":"%s/%s","value":%s}]`,
+				pointer, strings.ReplaceAll(path, ".", "/"), value)
 		}
 	}
 	return patches
@@ -145,16 +149,25 @@ type guarded struct {
 func (i *installation) guardedConfiguration(resource string) *guarded {
 	i.Helper()
 	return &guarded{
-		installation: i, resource: resource, name: home, refusals: []string{refusedConfiguration, refusedManagers},
-		rest: i.clientOf(i.identity.Kubeconfig).AdmissionregistrationV1().RESTClient(), admin: i.client().AdmissionregistrationV1().RESTClient(),
+		installation: i,
+		resource:     resource,
+		name:         home,
+		refusals:     []string{refusedConfiguration, refusedManagers},
+		rest:         i.clientOf(i.identity.Kubeconfig).AdmissionregistrationV1().RESTClient(),
+		admin:        i.client().AdmissionregistrationV1().RESTClient(),
 	}
 }
 
 func (i *installation) guardedSecret() *guarded {
 	i.Helper()
 	return &guarded{
-		installation: i, resource: "secrets", name: home + "-tls", where: home, refusals: []string{refusedSecret, refusedManagers},
-		rest: i.clientOf(i.identity.Kubeconfig).CoreV1().RESTClient(), admin: i.client().CoreV1().RESTClient(),
+		installation: i,
+		resource:     "secrets",
+		name:         home + "-tls",
+		where:        home,
+		refusals:     []string{refusedSecret, refusedManagers},
+		rest:         i.clientOf(i.identity.Kubeconfig).CoreV1().RESTClient(),
+		admin:        i.client().CoreV1().RESTClient(),
 	}
 }
 
@@ -175,7 +188,8 @@ func (g *guarded) patch(kind types.PatchType, patch string, parameters ...string
 // stored returns the object without the fields that every write changes.
 func (g *guarded) stored() string {
 	g.Helper()
-	raw, err := g.admin.Get().NamespaceIfScoped(g.where, g.where != "").Resource(g.resource).Name(g.name).Do(g.Context()).Raw()
+	get := g.admin.Get().NamespaceIfScoped(g.where, g.where != "").Resource(g.resource).Name(g.name)
+	raw, err := get.Do(g.Context()).Raw()
 	must(g.T, err)
 	var object map[string]any
 	must(g.T, json.Unmarshal(raw, &object))
@@ -196,7 +210,9 @@ func (g *guarded) refused(what string, err error) {
 }
 
 func (g *guarded) isRefusal(err error) bool {
-	return err != nil && slices.ContainsFunc(g.refusals, func(refusal string) bool { return strings.Contains(err.Error(), refusal) })
+	return err != nil && slices.ContainsFunc(g.refusals, func(refusal string) bool {
+		return strings.Contains(err.Error(), refusal)
+	})
 }
 
 // awaitPolicy waits until the API server enforces the policy.
@@ -235,7 +251,8 @@ func (g *guarded) checkKinds(apiVersion, kind, change string) {
 	g.refused("a merge patch", g.patch(types.MergePatchType, `{`+change+`}`))
 	g.refused("a strategic merge patch", g.patch(types.StrategicMergePatchType, `{`+change+`}`))
 	change = strings.Replace(change, `"metadata":{`, `"metadata":{"name":"`+g.name+`",`, 1)
-	g.refused("an applied patch", g.patch(types.ApplyPatchType, fmt.Sprintf(`{"apiVersion":%q,"kind":%q,%s}`, apiVersion, kind, change)))
+	applied := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,%s}`, apiVersion, kind, change)
+	g.refused("an applied patch", g.patch(types.ApplyPatchType, applied))
 }
 
 // TestPatchesRefused checks that only the caBundle of webhook configurations can be patched. The injector's
@@ -253,10 +270,12 @@ func (i *installation) checkGuard(webhooks int) {
 	i.Helper()
 	mutating := i.guardedConfiguration("mutatingwebhookconfigurations")
 	mutating.awaitPolicy()
-	mutating.checkConfiguration("MutatingWebhookConfiguration", reflect.TypeFor[admissionregistrationv1.MutatingWebhook](), webhooks)
+	mutating.checkConfiguration("MutatingWebhookConfiguration",
+		reflect.TypeFor[admissionregistrationv1.MutatingWebhook](), webhooks)
 	validating := i.guardedConfiguration("validatingwebhookconfigurations")
 	validating.awaitPolicy()
-	validating.checkConfiguration("ValidatingWebhookConfiguration", reflect.TypeFor[admissionregistrationv1.ValidatingWebhook](), 1)
+	validating.checkConfiguration("ValidatingWebhookConfiguration",
+		reflect.TypeFor[admissionregistrationv1.ValidatingWebhook](), 1)
 }
 
 func (g *guarded) checkConfiguration(kind string, webhook reflect.Type, webhooks int) {
@@ -266,18 +285,20 @@ func (g *guarded) checkConfiguration(kind string, webhook reflect.Type, webhooks
 		g.checkFields(patchesOf(g.T, webhook, webhookPatches(), fmt.Sprintf("/webhooks/%d", n)))
 	}
 	g.checkKinds("admissionregistration.k8s.io/v1", kind, `"metadata":{"ownerReferences":`+madeUp+`}`)
-	added := `{"name":"a.example.com","clientConfig":{"url":"https://a.example.com/"},"sideEffects":"None","admissionReviewVersions":["v1"]}`
+	added := `{"name":"a.example.com","clientConfig":{"url":"https://a.example.com/"},` +
+		`"sideEffects":"None","admissionReviewVersions":["v1"]}`
 	g.checkFields(map[string]string{
-		"added webhook":         `[{"op":"add","path":"/webhooks/-","value":` + added + `}]`,
-		"added first webhook":   `[{"op":"add","path":"/webhooks/0","value":` + added + `}]`,
-		"removed webhook":       `[{"op":"remove","path":"/webhooks/0"}]`,
-		"emptied webhooks":      `[{"op":"replace","path":"/webhooks","value":[]}]`,
-		"webhooks of null":      `[{"op":"replace","path":"/webhooks","value":null}]`,
-		"removed webhooks":      `[{"op":"remove","path":"/webhooks"}]`,
-		"removed labels":        `[{"op":"remove","path":"/metadata/labels"}]`,
-		"another's field":       `[{"op":"replace","path":"/metadata/managedFields/0/manager","value":"other"}]`,
-		"an entry's fields":     `[{"op":"replace","path":"/metadata/managedFields/0/fieldsV1","value":{"f:webhooks":{}}}]`,
-		"caBundle and policy":   `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":null},{"op":"add","path":"/webhooks/0/failurePolicy","value":"Fail"}]`,
+		"added webhook":       `[{"op":"add","path":"/webhooks/-","value":` + added + `}]`,
+		"added first webhook": `[{"op":"add","path":"/webhooks/0","value":` + added + `}]`,
+		"removed webhook":     `[{"op":"remove","path":"/webhooks/0"}]`,
+		"emptied webhooks":    `[{"op":"replace","path":"/webhooks","value":[]}]`,
+		"webhooks of null":    `[{"op":"replace","path":"/webhooks","value":null}]`,
+		"removed webhooks":    `[{"op":"remove","path":"/webhooks"}]`,
+		"removed labels":      `[{"op":"remove","path":"/metadata/labels"}]`,
+		"another's field":     `[{"op":"replace","path":"/metadata/managedFields/0/manager","value":"other"}]`,
+		"an entry's fields":   `[{"op":"replace","path":"/metadata/managedFields/0/fieldsV1","value":{"f:webhooks":{}}}]`,
+		"caBundle and policy": `[{"op":"add","path":"/webhooks/0/clientConfig/caBundle","value":null},` +
+			`{"op":"add","path":"/webhooks/0/failurePolicy","value":"Fail"}]`,
 		"a caBundle over limit": g.bundlePatch(0, maxBundle+3),
 	})
 	if webhooks > 1 {
@@ -285,7 +306,8 @@ func (g *guarded) checkConfiguration(kind string, webhook reflect.Type, webhooks
 	}
 	for n := range webhooks {
 		must(g.T, g.patch(types.JSONPatchType, g.bundlePatch(n, maxBundle)))
-		must(g.T, g.patch(types.JSONPatchType, fmt.Sprintf(`[{"op":"add","path":"/webhooks/%d/clientConfig/caBundle","value":null}]`, n)))
+		empty := fmt.Sprintf(`[{"op":"add","path":"/webhooks/%d/clientConfig/caBundle","value":null}]`, n)
+		must(g.T, g.patch(types.JSONPatchType, empty))
 	}
 }
 
@@ -293,7 +315,8 @@ func (g *guarded) checkConfiguration(kind string, webhook reflect.Type, webhooks
 func (g *guarded) bundlePatch(webhook, size int) string {
 	bundle := g.ca(g.T)
 	bundle = append(bundle, bytes.Repeat([]byte("\n"), size-len(bundle))...)
-	return fmt.Sprintf(`[{"op":"add","path":"/webhooks/%d/clientConfig/caBundle","value":%q}]`, webhook, base64.StdEncoding.EncodeToString(bundle))
+	return fmt.Sprintf(`[{"op":"add","path":"/webhooks/%d/clientConfig/caBundle","value":%q}]`,
+		webhook, base64.StdEncoding.EncodeToString(bundle))
 }
 
 // checkTypes checks that the API server has no type warnings about policies.
@@ -302,7 +325,8 @@ func (i *installation) checkTypes(names ...string) {
 	for _, name := range names {
 		var policy *admissionregistrationv1.ValidatingAdmissionPolicy
 		i.await("the types of "+name+" to be checked", func() (err error) {
-			policy, err = i.client().AdmissionregistrationV1().ValidatingAdmissionPolicies().Get(i.Context(), name, metav1.GetOptions{})
+			policies := i.client().AdmissionregistrationV1().ValidatingAdmissionPolicies()
+			policy, err = policies.Get(i.Context(), name, metav1.GetOptions{})
 			if err == nil && (policy.Status.ObservedGeneration != policy.Generation || policy.Status.TypeChecking == nil) {
 				err = errors.New("they are not yet")
 			}
@@ -342,7 +366,8 @@ func (g *guarded) checkCreation() {
 		for _, kind := range []corev1.SecretType{
 			corev1.SecretTypeServiceAccountToken, corev1.SecretTypeBootstrapToken, "example.com/other",
 		} {
-			err := g.apply(`,"annotations":{"kubernetes.io/service-account.name":"victim"}`, fmt.Sprintf(`,"type":%q`, kind), parameters...)
+			err := g.apply(`,"annotations":{"kubernetes.io/service-account.name":"victim"}`,
+				fmt.Sprintf(`,"type":%q`, kind), parameters...)
 			g.refused("creation with type "+string(kind), err)
 		}
 		g.refused("creation as immutable", g.apply("", `,"immutable":true`, parameters...))
@@ -401,6 +426,7 @@ func (g *guarded) checkSecretKept() {
 }
 
 func createSecret(ctx context.Context, client kubernetes.Interface, name string) error {
-	_, err := client.CoreV1().Secrets(home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	_, err := client.CoreV1().Secrets(home).Create(ctx, secret, metav1.CreateOptions{})
 	return err
 }

@@ -44,7 +44,8 @@ func TestPrivilegedConfigMapRejected(t *testing.T) {
 	s.registerValidating(strict)
 	err := s.apply("asked", privileged("asked"))
 	for _, want := range []string{
-		"denied the request: these definitions would be rejected", "move it to a file, or have the operator start with --privileged-sources=files,configmaps",
+		"denied the request: these definitions would be rejected",
+		"move it to a file, or have the operator start with --privileged-sources=files,configmaps",
 		`/asked[sidecar.yaml]:1: violates the Pod Security level baseline: hostPath volumes`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -62,7 +63,9 @@ func TestPrivilegedConfigMapAllowed(t *testing.T) {
 	must(t, s.apply("strong", privileged("strong")))
 	s.awaitContainers("strong", "app,strong")
 	volumes := s.create(pod("strong", "strong")).Spec.Volumes
-	if !slices.ContainsFunc(volumes, func(v corev1.Volume) bool { return v.HostPath != nil && v.HostPath.Path == "/var/log" }) {
+	if !slices.ContainsFunc(volumes, func(v corev1.Volume) bool {
+		return v.HostPath != nil && v.HostPath.Path == "/var/log"
+	}) {
 		t.Errorf("got volumes %+v", volumes)
 	}
 }

@@ -108,12 +108,21 @@ func dueForRenewal(t *testing.T) map[string][]byte {
 	must(t, err)
 	start := time.Now().Add(-80 * day)
 	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "due for renewal"}, NotBefore: start, NotAfter: start.Add(1800 * day),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "due for renewal"},
+		NotBefore:             start,
+		NotAfter:              start.Add(1800 * day),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: []string{home + "." + home + ".svc"}, NotBefore: start, NotAfter: start.Add(90 * day),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		SerialNumber: big.NewInt(2),
+		DNSNames:     []string{home + "." + home + ".svc"},
+		NotBefore:    start,
+		NotAfter:     start.Add(90 * day),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	must(t, err)
@@ -181,7 +190,10 @@ func (i *installation) shakeHands() (check func()) {
 func handshake(replica *cluster.Injector, bundle []byte) error {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(bundle)
-	connection, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", replica.TLSPort), &tls.Config{RootCAs: roots, ServerName: home + "." + home + ".svc"})
+	connection, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", replica.TLSPort), &tls.Config{
+		RootCAs:    roots,
+		ServerName: home + "." + home + ".svc",
+	})
 	if err != nil {
 		return err
 	}

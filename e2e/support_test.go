@@ -127,7 +127,8 @@ func withoutSkips(file string) string {
 		return err.Error()
 	}
 	lines := strings.SplitAfter(string(log), "\n")
-	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"outcome":"skipped"`) }), "")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, `"outcome":"skipped"`) })
+	return strings.Join(lines, "")
 }
 
 // register registers the injector for the pods of the namespace.
@@ -135,7 +136,8 @@ func (s *scene) register(i *cluster.Injector, change func(*admissionregistration
 	s.Helper()
 	must(s.T, s.Register(s.Context(), i, s.namespace, change))
 	s.Cleanup(func() {
-		_ = s.client().AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(context.Background(), s.namespace, metav1.DeleteOptions{})
+		configurations := s.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
+		_ = configurations.Delete(context.Background(), s.namespace, metav1.DeleteOptions{})
 	})
 }
 
@@ -144,7 +146,8 @@ func (s *scene) registerValidating(i *cluster.Injector) {
 	s.Helper()
 	must(s.T, s.RegisterValidating(s.Context(), i, s.namespace, labelled()))
 	s.Cleanup(func() {
-		_ = s.client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(context.Background(), s.namespace, metav1.DeleteOptions{})
+		configurations := s.client().AdmissionregistrationV1().ValidatingWebhookConfigurations()
+		_ = configurations.Delete(context.Background(), s.namespace, metav1.DeleteOptions{})
 	})
 }
 
@@ -174,7 +177,11 @@ func (s *scene) grant() {
 
 // configMapFlags returns flags to read the labelled ConfigMaps of the namespace.
 func (s *scene) configMapFlags(id *cluster.Identity) []string {
-	return []string{"--configmap-labels=app=k8s-sidecar-injector", "--configmap-namespace=" + s.namespace, "--kubeconfig=" + id.Kubeconfig}
+	return []string{
+		"--configmap-labels=app=k8s-sidecar-injector",
+		"--configmap-namespace=" + s.namespace,
+		"--kubeconfig=" + id.Kubeconfig,
+	}
 }
 
 // apply creates or replaces a labelled ConfigMap with one key.

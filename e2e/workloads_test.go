@@ -44,7 +44,8 @@ func TestWorkloads(t *testing.T) {
 			return err
 		},
 		"Job": func(s *scene, c kubernetes.Interface) error {
-			_, err := c.BatchV1().Jobs(s.namespace).Create(s.Context(), &batchv1.Job{ObjectMeta: meta, Spec: job}, metav1.CreateOptions{})
+			object := &batchv1.Job{ObjectMeta: meta, Spec: job}
+			_, err := c.BatchV1().Jobs(s.namespace).Create(s.Context(), object, metav1.CreateOptions{})
 			return err
 		},
 		"CronJob": func(s *scene, c kubernetes.Interface) error {

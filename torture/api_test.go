@@ -17,10 +17,10 @@ import (
 type fault struct {
 	name   string
 	answer func(w http.ResponseWriter, r *http.Request) bool
-	short  bool // part of a short run
+	short  bool // also runs with -short
 }
 
-// answers returns a fault that answers each request with a status and a body.
+// answers returns a fault that responds to each request with a status code and a body.
 func answers(code int, body string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Content-Type", "application/json")
@@ -30,7 +30,7 @@ func answers(code int, body string) func(http.ResponseWriter, *http.Request) boo
 	}
 }
 
-// status returns a fault that answers each request with an error of the API.
+// status returns a fault that responds to each request with an API error.
 func status(code int, reason string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Retry-After", "1")
@@ -46,13 +46,13 @@ func onWatch(fault func(http.ResponseWriter, *http.Request) bool) func(http.Resp
 	}
 }
 
-// hang answers nothing until the client leaves.
+// hang sends no response and returns when the client disconnects.
 func hang(_ http.ResponseWriter, r *http.Request) bool {
 	<-r.Context().Done()
 	return true
 }
 
-// hangInBody sends half a response.
+// hangInBody sends half a response, then hangs.
 func hangInBody(w http.ResponseWriter, r *http.Request) bool {
 	_, _ = w.Write([]byte(`{"kind":"ConfigMapList","apiVersion":"v1","items":[`))
 	_ = http.NewResponseController(w).Flush()
@@ -88,7 +88,11 @@ func faults() []fault {
 		{"no body", answers(http.StatusOK, ""), false},
 		{"empty object", answers(http.StatusOK, "{}"), true},
 		{"truncated", answers(http.StatusOK, list+`[{"meta`), false},
-		{"other kind", answers(http.StatusOK, `{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[]}`), false},
+		{
+			"other kind",
+			answers(http.StatusOK, `{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[]}`),
+			false,
+		},
 		{"null items", answers(http.StatusOK, list+`[null]}`), false},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, r.URL.String(), http.StatusFound)
@@ -96,8 +100,18 @@ func faults() []fault {
 		}, false},
 		{"watch closes", onWatch(answers(http.StatusOK, "")), false},
 		{"watch garbage", onWatch(answers(http.StatusOK, "garbage\n")), true},
-		{"watch error", onWatch(answers(http.StatusOK, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}}`+"\n")), false},
-		{"watch other kind", onWatch(answers(http.StatusOK, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1","metadata":{"name":"x"}}}`+"\n")), false},
+		{
+			"watch error",
+			onWatch(answers(http.StatusOK, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1",`+
+				`"status":"Failure","reason":"Expired","code":410}}`+"\n")),
+			false,
+		},
+		{
+			"watch other kind",
+			onWatch(answers(http.StatusOK, `{"type":"ADDED","object":{"kind":"Pod","apiVersion":"v1",`+
+				`"metadata":{"name":"x"}}}`+"\n")),
+			false,
+		},
 		{"watch null", onWatch(answers(http.StatusOK, `{"type":"ADDED","object":null}`+"\n")), false},
 		{"watch endless line", onWatch(func(w http.ResponseWriter, _ *http.Request) bool {
 			piece := []byte(strings.Repeat("x", 1<<20))
@@ -111,14 +125,14 @@ func faults() []fault {
 	}
 }
 
-// While the API server is faulty, what was read stays in service. When it works again, edits are served.
-// All faults take place at the same time, each with an injector of its own.
+// TestFaults checks that the last valid definitions stay in service while the API server is faulty, and that
+// edits are served after it recovers. The faults run in parallel, each with its own injector.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			if testing.Short() && !f.short {
-				t.Skip("left out of a short run")
+				t.Skip("skipped with -short")
 			}
 			t.Parallel()
 			testFault(t, f)
@@ -153,7 +167,8 @@ func testFault(t *testing.T, f fault) {
 	i.requests = int(hit.Load())
 }
 
-// An API server that ends each watch after 100 ms, as some proxies do, delays no edit for long.
+// TestShortWatches checks that edits are served promptly although every watch ends after 100 ms, as behind
+// some proxies.
 func TestShortWatches(t *testing.T) {
 	api := newAPIServer(t)
 	i := start(t, options{flags: api.flags(t)})
@@ -184,7 +199,7 @@ func TestShortWatches(t *testing.T) {
 	}
 }
 
-// Lists that begin with 410 are repeated.
+// TestExpiredLists checks that lists that fail with 410 are retried.
 func TestExpiredLists(t *testing.T) {
 	api := newAPIServer(t)
 	api.apply("other", definition("other:v1", "other:1"))
@@ -207,8 +222,8 @@ func TestExpiredLists(t *testing.T) {
 	}
 }
 
-// A list that hangs at the start is given up and repeated. Meanwhile the injector is not ready, and ends
-// on SIGTERM.
+// TestHungList checks that an initial list that hangs is canceled and retried. Until a list succeeds, the
+// injector is not ready, but it ends on SIGTERM.
 func TestHungList(t *testing.T) {
 	t.Parallel()
 	api := newAPIServer(t)
@@ -229,10 +244,10 @@ func TestHungList(t *testing.T) {
 	i.terminate(t, 5*time.Second)
 }
 
-// A list of Secrets that hangs at the start is given up, repeated and logged.
+// TestHungSecrets checks that an initial list of Secrets that hangs is canceled, retried and logged.
 func TestHungSecrets(t *testing.T) {
 	if testing.Short() {
-		t.Skip("left out of a short run")
+		t.Skip("skipped with -short")
 	}
 	t.Parallel()
 	api := newAPIServer(t)
@@ -246,11 +261,11 @@ func TestHungSecrets(t *testing.T) {
 	i := launch(t, options{flags: api.flags(t), selfManaged: true})
 	i.listen(t)
 	i.await(t, "two lists", 3*patience, func() bool { return secrets.Load() >= 2 })
-	i.await(t, "a line about the certificates", patience, func() bool { return i.warned("certificates") })
+	i.await(t, "a log line about the certificates", patience, func() bool { return i.warned("certificates") })
 	i.terminate(t, 5*time.Second)
 }
 
-// Updates of ConfigMaps one after the other.
+// TestUpdates updates ConfigMaps in quick succession.
 func TestUpdates(t *testing.T) {
 	api := newAPIServer(t)
 	i := start(t, options{flags: api.flags(t)})

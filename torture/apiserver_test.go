@@ -18,11 +18,11 @@ import (
 // sidecars is the namespace of the ConfigMaps.
 const sidecars = "sidecars"
 
-// apiServer serves the ConfigMaps of one namespace by list and watch, and breaks down on demand.
+// apiServer serves lists and watches of the ConfigMaps in one namespace. Tests can inject a fault.
 type apiServer struct {
 	server *httptest.Server
-	// fault answers requests in place of the server. It reports false for those that it leaves to
-	// the server.
+	// fault, if set, handles requests instead of the server. It returns false to pass a request on
+	// to the server.
 	fault   atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool]
 	lists   atomic.Int64
 	watches atomic.Int64
@@ -30,8 +30,8 @@ type apiServer struct {
 	mutex   sync.Mutex
 	events  []event
 	current map[string]configMap
-	changed chan struct{} // closed and replaced at each event and end of watches
-	ends    int           // how often all watches were ended
+	changed chan struct{} // closed and replaced by wake
+	ends    int           // the number of calls of endWatches
 }
 
 type event struct {
@@ -55,7 +55,7 @@ type metadata struct {
 	Labels            map[string]string `json:"labels"`
 }
 
-// newConfigMap returns a ConfigMap that the injector follows.
+// newConfigMap returns a ConfigMap with the label that the injector selects.
 func newConfigMap(name, definition string) configMap {
 	return configMap{
 		Kind: "ConfigMap", APIVersion: "v1", Data: map[string]string{"sidecar.yaml": definition},
@@ -77,7 +77,7 @@ func newAPIServer(t *testing.T) *apiServer {
 	return a
 }
 
-// flags returns the flags for an injector that follows this server.
+// flags returns the flags of an injector that watches this server.
 func (a *apiServer) flags(t *testing.T) []string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
@@ -87,7 +87,7 @@ contexts: [{name: c, context: {cluster: c, user: c}}]}`, a.server.URL), 0o600))
 	return []string{"--configmap-labels=app=torture", "--configmap-namespace=" + sidecars, "--kubeconfig=" + file}
 }
 
-// apply stores a definition as a ConfigMap of its own.
+// apply creates or updates a ConfigMap with one definition.
 func (a *apiServer) apply(name, definition string) {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
@@ -102,7 +102,7 @@ func (a *apiServer) apply(name, definition string) {
 	a.wake()
 }
 
-// endWatches ends the watches that are open.
+// endWatches ends all open watches.
 func (a *apiServer) endWatches() {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
@@ -110,13 +110,13 @@ func (a *apiServer) endWatches() {
 	a.wake()
 }
 
-// wake must be called with the mutex held.
+// wake wakes all watches. The caller must hold the mutex.
 func (a *apiServer) wake() {
 	close(a.changed)
 	a.changed = make(chan struct{})
 }
 
-// breakDown ends all watches and lets a fault answer until heal is called.
+// breakDown ends all watches and injects a fault until heal is called.
 func (a *apiServer) breakDown(fault func(w http.ResponseWriter, r *http.Request) bool) {
 	a.fault.Store(&fault)
 	a.endWatches()
@@ -155,11 +155,14 @@ func (a *apiServer) list(w http.ResponseWriter) {
 	version := strconv.Itoa(len(a.events) + 1) // never 0
 	a.mutex.Unlock()
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"kind": "ConfigMapList", "apiVersion": "v1", "metadata": map[string]string{"resourceVersion": version}, "items": items,
+		"kind":       "ConfigMapList",
+		"apiVersion": "v1",
+		"metadata":   map[string]string{"resourceVersion": version},
+		"items":      items,
 	})
 }
 
-// watch sends the events after a version until the client leaves.
+// watch sends the events after a version until the client disconnects.
 func (a *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 	version, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	next := max(version-1, 0)
@@ -196,14 +199,16 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 func writeStatus(w http.ResponseWriter, code int, reason string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":%q,"message":"torture","code":%d}`+"\n", reason, code)
+	fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure",`+
+		`"reason":%q,"message":"torture","code":%d}`+"\n", reason, code)
 }
 
-// configMapReview returns the review of a ConfigMap that is created.
+// configMapReview returns the review of the creation of a ConfigMap.
 func configMapReview(t *testing.T, name, definition string) string {
 	t.Helper()
 	object, err := json.Marshal(newConfigMap(name, definition))
 	must(t, err)
-	return `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u","namespace":"` + sidecars + `",` +
+	return `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1",` +
+		`"request":{"uid":"u","namespace":"` + sidecars + `",` +
 		`"resource":{"version":"v1","resource":"configmaps"},"operation":"CREATE","object":` + string(object) + `}}`
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// authority is a CA in memory.
+// authority is an in-memory CA.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -49,7 +49,7 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
-// issue writes a new serving certificate for this machine and its key.
+// issue writes a new serving certificate for this machine, and its key.
 func (a *authority) issue(certFile, keyFile string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // document is a hostile definition.
 type document struct {
 	name, text string
-	short      bool // part of a short run
+	short      bool // also runs with -short
 }
 
 // wide is a pattern of 5.6 KB whose program has millions of instructions.
@@ -24,11 +24,12 @@ var wide = strings.Repeat("(?:a*b*c*){1000}", 350)
 
 // parameterized returns a definition with one parameter that an argument uses.
 func parameterized(ref, parameter, args string) string {
-	return fmt.Sprintf("name: %s\nparameters: {a: %s}\ncontainers: [{name: c, image: i, args: [%s]}]\n", ref, parameter, args)
+	return fmt.Sprintf("name: %s\nparameters: {a: %s}\ncontainers: [{name: c, image: i, args: [%s]}]\n",
+		ref, parameter, args)
 }
 
-// documents returns hostile definitions, none larger than a ConfigMap may be. None of them defines a ref
-// that honest pods request.
+// documents returns hostile definitions. Each fits into a ConfigMap, and none defines a ref that honest pods
+// request.
 func documents() []document {
 	const size = 900 << 10
 	fill := func(head, piece string) string { return head + strings.Repeat(piece, size/len(piece)) }
@@ -37,10 +38,12 @@ func documents() []document {
 	}
 	var patterns, chain, anchors strings.Builder
 	for n := range 125 {
-		patterns.WriteString(parameterized(fmt.Sprintf("x%d:v1", n), fmt.Sprintf("{default: a, pattern: %q}", wide), "'${a}'") + "---\n")
+		ref := fmt.Sprintf("x%d:v1", n)
+		patterns.WriteString(parameterized(ref, fmt.Sprintf("{default: a, pattern: %q}", wide), "'${a}'") + "---\n")
 	}
 	for n := range 900 {
-		fmt.Fprintf(&chain, "name: x%d:v1\ninherits: x%d:v1\nenv: [{name: E%d, value: %q}]\n---\n", n, max(n-1, 0), n, strings.Repeat("y", 900))
+		fmt.Fprintf(&chain, "name: x%d:v1\ninherits: x%d:v1\nenv: [{name: E%d, value: %q}]\n---\n",
+			n, max(n-1, 0), n, strings.Repeat("y", 900))
 	}
 	fmt.Fprintf(&anchors, "name: x:v1\na0: &a0 [x,x,x,x,x,x,x,x,x]\n")
 	for n := 1; n < 12; n++ {
@@ -49,15 +52,50 @@ func documents() []document {
 	return []document{
 		{"pattern", parameterized("x:v1", fmt.Sprintf("{default: a, pattern: %q}", wide), "'${a}'"), true},
 		{"pattern in 125 documents", patterns.String(), true},
-		{"pattern and default", parameterized("x:v1", fmt.Sprintf("{default: %s, pattern: %q}", strings.Repeat("abc", 5461), wide), "'${a}'"), true},
-		{"narrow pattern and default", parameterized("x:v1", fmt.Sprintf("{default: %s, pattern: %q}", strings.Repeat("a", 16<<10), strings.Repeat("(?:a?b?c?){1000}", 100)), "'${a}'"), false},
-		{"pattern class", parameterized("x:v1", fmt.Sprintf("{default: a, pattern: %q}", strings.Repeat(`(?i:[\p{L}]){1000}`, 300)), "'${a}'"), false},
-		{"alias bytes", "name: x:v1\nx: &a " + strings.Repeat("z", 50_000) + "\ny: [" + strings.Repeat("*a,", 20_000) + "]\n", true},
+		{
+			"pattern and default",
+			parameterized("x:v1", fmt.Sprintf("{default: %s, pattern: %q}", strings.Repeat("abc", 5461), wide), "'${a}'"),
+			true,
+		},
+		{
+			"narrow pattern and default",
+			parameterized("x:v1", fmt.Sprintf("{default: %s, pattern: %q}",
+				strings.Repeat("a", 16<<10), strings.Repeat("(?:a?b?c?){1000}", 100)), "'${a}'"),
+			false,
+		},
+		{
+			"pattern class",
+			parameterized("x:v1", fmt.Sprintf("{default: a, pattern: %q}",
+				strings.Repeat(`(?i:[\p{L}]){1000}`, 300)), "'${a}'"),
+			false,
+		},
+		{
+			"alias bytes",
+			"name: x:v1\nx: &a " + strings.Repeat("z", 50_000) + "\ny: [" + strings.Repeat("*a,", 20_000) + "]\n",
+			true,
+		},
 		{"alias tree", anchors.String(), true},
-		{"alias maps", "name: x:v1\nx: &a {" + strings.Repeat("k", 50_000) + ": v}\ny: [" + strings.Repeat("{<<: *a},", 20_000) + "]\n", false},
-		{"alias in env", "name: x:v1\ncontainers:\n- name: c\n  image: i\n  args: [&a " + strings.Repeat("z", 50_000) + strings.Repeat(", *a", 20_000) + "]\n", false},
-		{"defaults in places", parameterized("x:v1", "{default: "+strings.Repeat("z", 100_000)+"}", "'"+strings.Repeat("${a}", 50_000)+"'"), false},
-		{"longest defaults in places", parameterized("x:v1", "{default: "+strings.Repeat("z", 16<<10)+"}", "'"+strings.Repeat("${a}", 200_000)+"'"), true},
+		{
+			"alias maps",
+			"name: x:v1\nx: &a {" + strings.Repeat("k", 50_000) + ": v}\ny: [" + strings.Repeat("{<<: *a},", 20_000) + "]\n",
+			false,
+		},
+		{
+			"alias in env",
+			"name: x:v1\ncontainers:\n- name: c\n  image: i\n  args: [&a " + strings.Repeat("z", 50_000) +
+				strings.Repeat(", *a", 20_000) + "]\n",
+			false,
+		},
+		{
+			"defaults in places",
+			parameterized("x:v1", "{default: "+strings.Repeat("z", 100_000)+"}", "'"+strings.Repeat("${a}", 50_000)+"'"),
+			false,
+		},
+		{
+			"longest defaults in places",
+			parameterized("x:v1", "{default: "+strings.Repeat("z", 16<<10)+"}", "'"+strings.Repeat("${a}", 200_000)+"'"),
+			true,
+		},
 		{"nested lists", nested("[", "]", 200_000), false},
 		{"nested maps", nested("{a: ", "}", 100_000), false},
 		{"nested dashes", "name: x:v1\ncontainers:\n" + strings.Repeat("- ", 200_000) + "a\n", false},
@@ -77,13 +115,13 @@ func documents() []document {
 	}
 }
 
-// Each document is validated, saved as a file, stored as a ConfigMap, and there at the start. Meanwhile
-// other edits are served, and SIGTERM works.
+// TestDocuments validates each document, saves it as a file, stores it as a ConfigMap, and restarts the
+// injector with it. Other edits must still be served, and SIGTERM must end the process.
 func TestDocuments(t *testing.T) {
 	for _, d := range documents() {
 		t.Run(d.name, func(t *testing.T) {
 			if testing.Short() && !d.short {
-				t.Skip("left out of a short run")
+				t.Skip("skipped with -short")
 			}
 			testDocument(t, d.text)
 		})
@@ -125,7 +163,7 @@ func testDocument(t *testing.T, text string) {
 	}
 }
 
-// The largest ConfigMaps, as many as an author may have, all hostile, and there at the start.
+// TestManyDocuments starts an injector with the maximum number of hostile ConfigMaps of the maximum size.
 func TestManyDocuments(t *testing.T) {
 	api := newAPIServer(t)
 	const count = 20
@@ -152,10 +190,13 @@ func TestManyDocuments(t *testing.T) {
 	})
 }
 
-// Values of pods cost time in proportion to their size, whatever the pattern.
+// TestValues checks that reviews with long parameter values stay cheap for every pattern.
 func TestValues(t *testing.T) {
 	patterns := map[string]string{
-		"w": strings.Repeat("(?:a*b*c*){1000}", 30), "x": "(?:a*b*c*){1000}", "y": "(?:a*b*c*){100}", "z": "(?:a|aa|aaa|b)*c?",
+		"w": strings.Repeat("(?:a*b*c*){1000}", 30),
+		"x": "(?:a*b*c*){1000}",
+		"y": "(?:a*b*c*){100}",
+		"z": "(?:a|aa|aaa|b)*c?",
 	}
 	files := map[string]string{"logger.yaml": definition(refLogger, "logger:1")}
 	for name, pattern := range patterns {
@@ -183,7 +224,7 @@ func TestValues(t *testing.T) {
 			}
 		}
 		if used := i.cpu() - begin; used > 6*time.Second {
-			t.Errorf("%d reviews cost %s of CPU", pods*len(files), used)
+			t.Errorf("%d reviews used %s of CPU time", pods*len(files), used)
 		}
 		return pods * len(files)
 	})

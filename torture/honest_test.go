@@ -20,28 +20,29 @@ import (
 )
 
 const (
-	header = "scenario                                          hostile    honest reviews   p50 before -> during     peak   result"
-	row    = "%-48s %8d  %7d of %-6d %9.2f -> %-8.2f ms %6d M   %-5s%s\n"
+	header = "scenario                                          hostile    honest reviews   " +
+		"p50 before -> during     peak   result"
+	row = "%-48s %8d  %7d of %-6d %9.2f -> %-8.2f ms %6d M   %-5s%s\n"
 
 	// honestTimeout is the default timeoutSeconds of a webhook configuration.
 	honestTimeout = 10 * time.Second
-	// honestClients is how many reviews the honest client has in flight.
+	// honestClients is the number of concurrent honest reviews.
 	honestClients = 4
-	// honestPause is the time between two reviews of each.
+	// honestPause is the interval between the reviews of one honest client.
 	honestPause = 10 * time.Millisecond
 )
 
-// honestAddress is where the honest client is. Everything from 127.0.0.0/8 is this machine, but a
-// different peer.
+// honestAddress is the source address of honest clients. All of 127.0.0.0/8 is this machine, but the
+// injector treats each address as a separate host.
 var honestAddress = net.IPv4(127, 0, 0, 1)
 
-// hostileAddress returns the addresses of the hostile hosts in turn.
+// hostileAddress returns the source addresses of the hostile hosts in rotation.
 func (i *injector) hostileAddress() net.IP {
 	n := i.hosts.Add(1) % max(i.hostileHosts, 1)
 	return net.IPv4(127, 0, 1+byte(n/250), 1+byte(n%250))
 }
 
-// transport returns a transport of its own that connects from an address.
+// transport returns a new transport that connects from an address.
 func (i *injector) transport(from net.IP, http2 bool) *http.Transport {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
 	return &http.Transport{
@@ -50,7 +51,7 @@ func (i *injector) transport(from net.IP, http2 bool) *http.Transport {
 	}
 }
 
-// hostile returns a client with connections of its own.
+// hostile returns a client that connects from a hostile address and shares no connections.
 func (i *injector) hostile(t *testing.T, http2 bool) *http.Client {
 	t.Helper()
 	transport := i.transport(i.hostileAddress(), http2)
@@ -58,7 +59,7 @@ func (i *injector) hostile(t *testing.T, http2 bool) *http.Client {
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// honest returns a client with connections of its own.
+// honest returns a client that connects from honestAddress and shares no connections.
 func (i *injector) honest(t *testing.T) *http.Client {
 	t.Helper()
 	transport := i.transport(honestAddress, true)
@@ -67,7 +68,9 @@ func (i *injector) honest(t *testing.T) *http.Client {
 }
 
 // post sends a body to a path and returns the status code and the whole response.
-func (i *injector) post(ctx context.Context, client *http.Client, path, body string) (code int, response []byte, err error) {
+func (i *injector) post(
+	ctx context.Context, client *http.Client, path, body string,
+) (code int, response []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+i.webhook+path, strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -82,7 +85,7 @@ func (i *injector) post(ctx context.Context, client *http.Client, path, body str
 	return answer.StatusCode, response, err
 }
 
-// podReview returns the review of a pod that requests a ref, with more annotations and a spec.
+// podReview returns the review of a pod that requests a ref, with additional annotations and a spec.
 func podReview(ref, annotations, spec string) string {
 	return fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u%d",`+
 		`"resource":{"group":"","version":"v1","resource":"pods"},"namespace":"shop","operation":"CREATE",`+
@@ -91,10 +94,11 @@ func podReview(ref, annotations, spec string) string {
 }
 
 // honestPod is the spec of an ordinary pod.
-const honestPod = `"containers":[{"name":"app","image":"shop:1","env":[{"name":"A","value":"b"}]},{"name":"proxy","image":"proxy:1"}]`
+const honestPod = `"containers":[{"name":"app","image":"shop:1","env":[{"name":"A","value":"b"}]},` +
+	`{"name":"proxy","image":"proxy:1"}]`
 
 // images sends the review of an honest pod and returns the images of the containers that the response
-// adds. Anything but a complete response is an error.
+// adds. It returns an error if the pod is not allowed or the patch is incomplete.
 func (i *injector) images(ctx context.Context, client *http.Client, refs string) ([]string, error) {
 	code, response, err := i.post(ctx, client, "/mutate?timeout=10s", podReview(refs, "", honestPod))
 	if err != nil {
@@ -111,7 +115,7 @@ func (i *injector) images(ctx context.Context, client *http.Client, refs string)
 	}
 	patch := review.Response.Patch
 	images := imagePattern.FindAllString(string(patch), -1)
-	// Both containers of the pod and each added one get a variable.
+	// A complete patch adds the variable to both containers of the pod and to each added container.
 	if len(images) == 0 || bytes.Count(patch, []byte(`"SIDECAR"`)) != 2+len(images) {
 		return nil, fmt.Errorf("incomplete patch %.300s", patch)
 	}
@@ -123,7 +127,7 @@ func (i *injector) images(ctx context.Context, client *http.Client, refs string)
 
 var imagePattern = regexp.MustCompile(`"image":"[^"]*"`)
 
-// image is images for a single ref.
+// image returns the image of the container that a single ref adds.
 func (i *injector) image(ctx context.Context, client *http.Client, ref string) (string, error) {
 	images, err := i.images(ctx, client, ref)
 	if err != nil {
@@ -132,7 +136,7 @@ func (i *injector) image(ctx context.Context, client *http.Client, ref string) (
 	return images[0], nil
 }
 
-// expect waits until pods that request a ref get an image.
+// expect waits until the injector adds an image to pods that request a ref.
 func (i *injector) expect(t *testing.T, within time.Duration, ref, image string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -151,11 +155,11 @@ func (i *injector) expect(t *testing.T, within time.Duration, ref, image string)
 		}
 		<-ticker.C
 	}
-	t.Errorf("pods that request %s do not get %s within %s, but %s", ref, image, within, last)
+	t.Errorf("ref %s: want image %s within %s, got %s", ref, image, within, last)
 }
 
-// honest is a client that sends reviews as the API server does, over one HTTP/2 connection that it
-// replaces now and then.
+// honest sends reviews as the API server does, over HTTP/2 connections that it replaces after every 100
+// reviews.
 type honest struct {
 	injector *injector
 
@@ -164,7 +168,7 @@ type honest struct {
 	failures  []string
 }
 
-// serve sends reviews until ctx ends, and at least some. It stops at the first failure after the end.
+// serve sends reviews until ctx ends, and at least a minimum per client. After ctx ends, a failure stops it.
 func (h *honest) serve(ctx context.Context, atLeast int) {
 	parallel(honestClients, func(int) {
 		ticker := time.NewTicker(honestPause)
@@ -200,15 +204,15 @@ func (h *honest) review(ctx context.Context, client *http.Client) (answered bool
 	return true
 }
 
-// under runs a hostile function while an honest client sends reviews, and asserts that each honest review
-// was answered correctly, and that the process still runs and is ready. The context of the function ends
-// with the process.
+// under runs a hostile function while honest clients send reviews. It asserts that every honest review is
+// answered correctly and that the process still runs and is ready. The context of the function ends when
+// the process does.
 func (i *injector) under(t *testing.T, hostile func(ctx context.Context) (requests int)) {
 	t.Helper()
 	i.underFor(t, time.Hour, hostile)
 }
 
-// underFor is under with a context that ends after a while.
+// underFor is like under, but the context of the function ends after a duration.
 func (i *injector) underFor(t *testing.T, duration time.Duration, hostile func(ctx context.Context) (requests int)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), duration)
@@ -239,7 +243,7 @@ func (i *injector) underFor(t *testing.T, duration time.Duration, hostile func(c
 	i.verdict(t, requests, before, h)
 }
 
-// verdict asserts what became of a scenario, and keeps its figures.
+// verdict asserts the outcome of a scenario and records its figures.
 func (i *injector) verdict(t *testing.T, requests int, before, during *honest) {
 	t.Helper()
 	asked := len(during.latencies) + len(during.failures)
@@ -249,13 +253,13 @@ func (i *injector) verdict(t *testing.T, requests int, before, during *honest) {
 		t.Error("/readyz fails")
 	}
 	if failed := len(during.failures); failed > 0 {
-		t.Errorf("%d of %d honest reviews failed, the first with %s", failed, asked, during.failures[0])
+		t.Errorf("%d of %d honest reviews failed; the first error: %s", failed, asked, during.failures[0])
 	}
 	i.requests, i.answered, i.asked = requests, len(during.latencies), asked
 	i.before, i.during = median(before.latencies), median(during.latencies)
 }
 
-// print prints the line of a scenario at its end.
+// print prints the figures of a scenario on one line.
 func (i *injector) print(t *testing.T) {
 	t.Helper()
 	result := "ok"

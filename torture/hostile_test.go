@@ -17,18 +17,23 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// connection is one of a hostile client that writes what it likes.
+// connection is a connection of a hostile client that writes arbitrary bytes.
 type connection struct {
 	net.Conn
 }
 
-// dial opens a TLS connection from a hostile address that speaks a protocol.
+// dial opens a TLS connection from a hostile address and negotiates a protocol by ALPN.
 func (i *injector) dial(ctx context.Context, protocol string) (*connection, error) {
 	plain, err := i.dialPlain(ctx, i.webhook)
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{RootCAs: i.roots, ServerName: "127.0.0.1", NextProtos: []string{protocol}, MinVersion: tls.VersionTLS12}
+	config := &tls.Config{
+		RootCAs:    i.roots,
+		ServerName: "127.0.0.1",
+		NextProtos: []string{protocol},
+		MinVersion: tls.VersionTLS12,
+	}
 	c := tls.Client(plain.Conn, config)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -49,7 +54,7 @@ func (i *injector) dialPlain(ctx context.Context, address string) (*connection, 
 	return &connection{c}, nil
 }
 
-// send writes a text, unless ctx ends before.
+// send writes a text. It fails when ctx ends.
 func (c *connection) send(ctx context.Context, text string) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Now()) })
 	defer stop()
@@ -57,7 +62,7 @@ func (c *connection) send(ctx context.Context, text string) error {
 	return err
 }
 
-// CloseWrite ends what is sent.
+// CloseWrite closes the sending side of the connection.
 func (c *connection) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -65,8 +70,8 @@ func (c *connection) CloseWrite() error {
 	return nil
 }
 
-// awaitEnd reads until the server closes the connection, and reports whether it does so before the time
-// is up. It is true if ctx ends.
+// awaitEnd reads until the server closes the connection, and reports whether that happens in time. It also
+// returns true if ctx ends.
 func (c *connection) awaitEnd(ctx context.Context, within time.Duration) bool {
 	_ = c.SetReadDeadline(time.Now().Add(within))
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now()) })
@@ -75,7 +80,7 @@ func (c *connection) awaitEnd(ctx context.Context, within time.Duration) bool {
 	return !timedOut(err) || ctx.Err() != nil
 }
 
-// idle opens a connection and sends nothing. An empty protocol is no TLS handshake.
+// idle opens a connection and sends nothing. With an empty protocol it skips the TLS handshake.
 func (i *injector) idle(ctx context.Context, protocol string) (end func()) {
 	dial := i.dial
 	if protocol == "" {
@@ -88,34 +93,41 @@ func (i *injector) idle(ctx context.Context, protocol string) (end func()) {
 	return func() { _ = c.Close() }
 }
 
-// http1 returns a request with a body as HTTP/1.1 has it.
+// http1 returns an HTTP/1.1 request with a body.
 func http1(path, body string) string {
-	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\n\r\n%s", path, len(body), body)
 }
 
-// windowZero is the setting of a client that accepts no byte of a response.
+// windowZero is the setting of a client that accepts no bytes of a response body.
 var windowZero = http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}
 
-// frames is a client of HTTP/2 that decides on each frame. It reads what comes and keeps to the windows of
-// the server, but to no other rule. Its methods fail once the connection is closed.
+// frames is an HTTP/2 client that controls each frame. It reads all frames and respects the flow-control
+// windows of the server, but no other rule. Its methods fail once the connection is closed.
 type frames struct {
 	connection *connection
 	framer     *http2.Framer
-	next       uint32        // the next stream
+	next       uint32        // the ID of the next stream
 	ended      chan struct{} // closed when the server ends a stream or the connection
 	end        sync.Once
 
 	mutex   sync.Mutex
 	changed *sync.Cond
 	initial int64            // the window of a new stream
-	windows map[uint32]int64 // what each stream may send, and the connection as 0
+	windows map[uint32]int64 // the send window by stream; 0 is the connection
 	over    map[uint32]bool  // the streams that the server has ended
-	err     error            // why there is no connection
+	err     error            // why the connection is closed
 }
 
-// frames opens a connection and closes it when ctx ends. If it cannot be opened, every method fails.
+// frames opens a connection and closes it when ctx ends. If opening fails, every method fails.
 func (i *injector) frames(ctx context.Context, settings ...http2.Setting) *frames {
-	c := &frames{next: 1, ended: make(chan struct{}), windows: map[uint32]int64{0: 65535}, over: make(map[uint32]bool), initial: 65535}
+	c := &frames{
+		next:    1,
+		ended:   make(chan struct{}),
+		windows: map[uint32]int64{0: 65535},
+		over:    make(map[uint32]bool),
+		initial: 65535,
+	}
 	c.changed = sync.NewCond(&c.mutex)
 	connection, err := i.dial(ctx, "h2")
 	if err != nil {
@@ -160,7 +172,7 @@ func (c *frames) failure() error {
 	return c.err
 }
 
-// read follows the windows until the connection ends. It calls settled after the server's settings.
+// read updates the windows until the connection ends. It calls settled after the server's settings.
 func (c *frames) read(settled func()) {
 	defer settled()
 	for {
@@ -199,7 +211,7 @@ func (c *frames) ends(stream uint32) {
 	c.finish()
 }
 
-// reserve waits until a stream may send so many bytes.
+// reserve waits until the windows allow a stream to send size bytes.
 func (c *frames) reserve(stream uint32, size int64) error {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -238,11 +250,15 @@ func (c *frames) open(block []byte, endHeaders bool) (stream uint32, err error) 
 	if err != nil {
 		return 0, err
 	}
-	return stream, c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block, EndHeaders: endHeaders})
+	return stream, c.framer.WriteHeaders(http2.HeadersFrameParam{
+		StreamID:      stream,
+		BlockFragment: block,
+		EndHeaders:    endHeaders,
+	})
 }
 
-// request sends a body of which it announces the length. The stream stays open if that is more than the
-// body has. The names and values of more header fields alternate.
+// request sends a body and announces its length. The stream stays open if the announced length exceeds the
+// body. more alternates the names and values of additional header fields.
 func (c *frames) request(path, body string, announced int, more ...string) error {
 	complete := announced == len(body)
 	stream, err := c.open(headerBlock(path, announced, more...), true)

@@ -22,21 +22,21 @@ import (
 	"time"
 )
 
-// options are what a scenario may change about its injector. The zero value is the default.
+// options configure the injector of a scenario. The zero value is the default.
 type options struct {
-	// files are the definitions by file name; nil means logger.yaml alone.
+	// files maps file names to definitions; nil means only logger.yaml.
 	files map[string]string
-	// flags are added to the usual ones. A flag that is given twice has its last value.
+	// flags are appended to the default flags. The last value of a repeated flag applies.
 	flags []string
 	// prelude is a line of sh that runs before the program in the same process, such as ulimit.
 	prelude string
-	// namespace runs the program in a user namespace of its own, for sysctls in the prelude.
+	// namespace runs the program in its own user namespace, for sysctls in the prelude.
 	namespace bool
-	// selfManaged lets the injector manage its certificates in a Secret.
+	// selfManaged makes the injector manage its certificates in a Secret.
 	selfManaged bool
-	// stalled makes stderr a pipe that nobody reads once the process listens.
+	// stalled makes stderr a pipe, and stops reading it once the process listens.
 	stalled bool
-	// quiet prints neither a line of figures nor the log.
+	// quiet suppresses the line of figures and the log.
 	quiet bool
 }
 
@@ -46,33 +46,34 @@ type injector struct {
 	config             string   // the directory of the definitions
 	cert, key          string   // the files of the key pair
 	log                string   // the file of the log
-	output             *os.File // what the process writes to stderr
-	written            []byte   // of that, what was read
+	output             *os.File // the stderr of the process
+	written            []byte   // the part of output that was read
 	roots              *x509.CertPool
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
-	err  error         // how it ended; valid after done
+	err  error         // the exit error; valid after done
 	peak atomic.Int64  // the largest resident size so far, in bytes
 
-	hostileHosts int64 // how many hosts the hostile client has; 0 means 1
+	hostileHosts int64 // the number of hostile hosts; 0 means 1
 	hosts        atomic.Int64
 
-	// The figures of the scenario: how many requests were hostile, how many honest reviews were
-	// answered and asked, and their median latency before and during the scenario.
+	// The figures of the scenario: the number of hostile requests, the numbers of honest reviews that
+	// were answered and sent, and their median latency before and during the scenario.
 	requests, answered, asked int
 	before, during            time.Duration
-	// note is printed behind the figures.
+	// note is printed after the figures.
 	note string
 }
 
 // definition returns a sidecar that adds a container and an env variable to each container.
 func definition(ref, image string) string {
 	name, _, _ := strings.Cut(ref, ":")
-	return fmt.Sprintf("name: %s\nenv: [{name: SIDECAR, value: %s}]\ncontainers: [{name: %s, image: %q}]\n", ref, name, name, image)
+	return fmt.Sprintf("name: %s\nenv: [{name: SIDECAR, value: %s}]\ncontainers: [{name: %s, image: %q}]\n",
+		ref, name, name, image)
 }
 
-// launch starts an injector and returns at once.
+// launch starts an injector and does not wait until it listens.
 func launch(t *testing.T, o options) *injector {
 	t.Helper()
 	dir := t.TempDir()
@@ -114,7 +115,7 @@ func launch(t *testing.T, o options) *injector {
 			target = memoryLimit
 		}
 		if peak := i.peak.Load(); peak > target {
-			t.Errorf("the process took %d MiB", peak>>20)
+			t.Errorf("the process used %d MiB", peak>>20)
 		}
 		if o.quiet {
 			return
@@ -150,7 +151,7 @@ func (i *injector) command(o options) *exec.Cmd {
 	return cmd
 }
 
-// inNamespace starts a process as root of a user namespace of its own.
+// inNamespace starts a process as root of its own user namespace.
 func inNamespace() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER,
@@ -163,7 +164,7 @@ func inNamespace() *syscall.SysProcAttr {
 func (i *injector) run() error {
 	started := make(chan error)
 	go func() {
-		// Pdeathsig is sent when the thread ends that started the process.
+		// The kernel sends Pdeathsig when the thread that started the process ends.
 		runtime.LockOSThread()
 		err := i.cmd.Start()
 		started <- err
@@ -187,10 +188,10 @@ func start(t *testing.T, o options) *injector {
 // listen waits until the process listens.
 func (i *injector) listen(t *testing.T) {
 	t.Helper()
-	i.await(t, "a line with the addresses", patience, i.listens)
+	i.await(t, "a log line with the addresses", patience, i.listens)
 }
 
-// listens reads what the process has written and reports whether that has the addresses.
+// listens reads the output of the process and reports whether it contains the addresses.
 func (i *injector) listens() bool {
 	piece := make([]byte, 4096)
 	n, _ := i.output.Read(piece)
@@ -211,7 +212,7 @@ func (i *injector) catches(signal syscall.Signal) bool {
 	return mask&(1<<(signal-1)) != 0
 }
 
-// local returns the address of this machine with the port of another.
+// local returns the loopback address with the port of another address.
 func local(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	return net.JoinHostPort("127.0.0.1", port)
@@ -229,7 +230,7 @@ func (i *injector) await(t *testing.T, what string, within time.Duration, condit
 		case <-i.done:
 			t.Fatalf("waiting for %s: the process ended: %s", what, i.cmd.ProcessState)
 		case <-over:
-			t.Fatalf("waiting for %s: not within %s", what, within)
+			t.Fatalf("waiting for %s: timed out after %s", what, within)
 		}
 	}
 }
@@ -255,8 +256,7 @@ func (i *injector) ended() bool {
 	}
 }
 
-// terminate sends SIGTERM and returns how long the process takes to end. It must end with exit
-// code 0.
+// terminate sends SIGTERM and returns the time until the process ends. The exit code must be 0.
 func (i *injector) terminate(t *testing.T, within time.Duration) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -264,10 +264,10 @@ func (i *injector) terminate(t *testing.T, within time.Duration) time.Duration {
 	select {
 	case <-i.done:
 		if i.err != nil {
-			t.Errorf("after SIGTERM the process ends with %v", i.err)
+			t.Errorf("the process ended with an error after SIGTERM: %v", i.err)
 		}
 	case <-time.After(within):
-		t.Errorf("after SIGTERM the process still runs after %s", within)
+		t.Errorf("the process still runs %s after SIGTERM", within)
 	}
 	return time.Since(begin)
 }
@@ -278,7 +278,7 @@ func (i *injector) signal(t *testing.T, signal os.Signal) {
 	must(t, i.cmd.Process.Signal(signal))
 }
 
-// write replaces a definition by rename, as editors do.
+// write replaces a definition file by a rename, as editors do.
 func (i *injector) write(t *testing.T, name, content string) {
 	t.Helper()
 	temporary := filepath.Join(filepath.Dir(i.config), "new")
@@ -302,7 +302,8 @@ func (i *injector) logged(text string) int {
 func (i *injector) warned(text string) bool {
 	content, _ := os.ReadFile(i.log)
 	for line := range strings.Lines(string(content)) {
-		if strings.Contains(line, text) && (strings.Contains(line, `"level":"warn"`) || strings.Contains(line, `"level":"error"`)) {
+		if strings.Contains(line, text) &&
+			(strings.Contains(line, `"level":"warn"`) || strings.Contains(line, `"level":"error"`)) {
 			return true
 		}
 	}
@@ -321,8 +322,8 @@ func (i *injector) tail() string {
 	return strings.Join(lines[max(0, len(lines)-4):], "")
 }
 
-// measure follows the resident size of the process, and kills it above the limit where the
-// kernel does not.
+// measure records the peak resident size of the process. It kills the process above the limit, in case no
+// cgroup enforces it.
 func (i *injector) measure() {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -371,7 +372,8 @@ func (i *injector) cpu() time.Duration {
 	return time.Duration(user+system) * perTick
 }
 
-// limit puts a process into a memory cgroup of its own, where this test may make one, and returns it.
+// limit moves a process into its own memory cgroup and returns the directory of the cgroup. It returns "" if
+// the test cannot create one.
 func limit(pid int) (group string) {
 	for _, c := range []struct{ root, file string }{
 		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, // version 1
@@ -389,7 +391,7 @@ func limit(pid int) (group string) {
 	return ""
 }
 
-// set writes a number to a file that exists.
+// set writes a number to an existing file.
 func set(file string, number int) error {
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {

@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// drainDelay is how long reviews are served after SIGTERM in these scenarios.
+	// drainDelay is the duration for which reviews are served after SIGTERM in these scenarios.
 	drainDelay = 2 * time.Second
-	// shutdownGrace is how long requests in flight may take after that.
+	// shutdownGrace is the time limit for requests in flight after drainDelay.
 	shutdownGrace = 15 * time.Second
 )
 
-// A reader of the log that stalls delays neither reviews nor the end of the process.
+// TestStalledLog checks that a stalled reader of the log delays neither reviews nor shutdown.
 func TestStalledLog(t *testing.T) {
 	i := start(t, options{stalled: true, flags: []string{"--log-level=debug"}})
 	client := i.hostile(t, true)
 	i.underFor(t, 20*time.Second, func(ctx context.Context) int {
-		const count = 3000 // a pipe holds some hundred lines
+		const count = 3000 // a pipe buffers a few hundred lines
 		var sent atomic.Int64
 		repeatUntil, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -40,8 +40,8 @@ func TestStalledLog(t *testing.T) {
 	i.terminate(t, 10*time.Second)
 }
 
-// SIGTERM under every kind of load: readiness fails at once, reviews are served for the drain delay, and
-// the process ends with exit code 0 within the grace.
+// TestTerminate sends SIGTERM under each kind of load. Readiness must fail at once, reviews must be served
+// for drainDelay, and the process must exit with code 0 within shutdownGrace.
 func TestTerminate(t *testing.T) {
 	t.Parallel()
 	for name, load := range map[string]func(ctx context.Context, i *injector){
@@ -66,7 +66,7 @@ func TestTerminate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && name != "stalled bodies" {
-				t.Skip("left out of a short run")
+				t.Skip("skipped with -short")
 			}
 			t.Parallel()
 			testTerminate(t, load)
@@ -99,7 +99,7 @@ func testTerminate(t *testing.T, load func(ctx context.Context, i *injector)) {
 				if err == nil {
 					answered.Add(1)
 				} else {
-					t.Errorf("a review failed: %v", err)
+					t.Errorf("honest review failed: %v", err)
 				}
 			}
 		})
@@ -111,10 +111,10 @@ func testTerminate(t *testing.T, load func(ctx context.Context, i *injector)) {
 	select {
 	case <-i.done:
 		if i.err != nil {
-			t.Errorf("after SIGTERM the process ends with %v", i.err)
+			t.Errorf("the process ended with an error after SIGTERM: %v", i.err)
 		}
 	case <-time.After(drainDelay + shutdownGrace + 2*time.Second):
-		t.Error("the process does not end")
+		t.Error("the process still runs after the shutdown grace")
 	}
 	i.note = fmt.Sprintf("ended after %.1f s", time.Since(time.Unix(0, terminated.Load())).Seconds())
 	stop()

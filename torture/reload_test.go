@@ -20,7 +20,7 @@ import (
 // image returns the n-th image of a sidecar.
 func image(n int) string { return fmt.Sprintf("logger:%d", n) }
 
-// Edits one after the other, and other files that come and go meanwhile.
+// TestEdits edits one file in quick succession while other files are created and removed.
 func TestEdits(t *testing.T) {
 	i := start(t, options{})
 	edits := sized(1000, 300)
@@ -45,7 +45,7 @@ func TestEdits(t *testing.T) {
 	})
 }
 
-// Swaps of ..data as the kubelet does them. A response has all of one version.
+// TestDataSwaps swaps ..data as the kubelet does. Each response must contain a single version.
 func TestDataSwaps(t *testing.T) {
 	i := start(t, options{})
 	swap := func(n int) {
@@ -92,13 +92,13 @@ func TestDataSwaps(t *testing.T) {
 		stop()
 		<-read
 		if len(seen) < 2 {
-			t.Errorf("the responses had %d versions", len(seen))
+			t.Errorf("the responses contained %d versions, want at least 2", len(seen))
 		}
 		return swaps
 	})
 }
 
-// oddFiles makes files and directories of every odd kind.
+// oddFiles creates unusual files and directories of many kinds.
 func oddFiles(t *testing.T, dir string) {
 	t.Helper()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -107,15 +107,28 @@ func oddFiles(t *testing.T, dir string) {
 	must(t, err)
 	t.Cleanup(func() { _ = socket.Close() })
 	for name, target := range map[string]string{
-		"dangling.yaml": "nowhere", "self.yaml": "self.yaml", "loop": ".", "zero.yaml": "/dev/zero", "random.yaml": "/dev/urandom",
-		"memory.yaml": "/proc/self/mem", "terminal.yaml": "/dev/tty", "root": "/",
+		"dangling.yaml": "nowhere",
+		"self.yaml":     "self.yaml",
+		"loop":          ".",
+		"zero.yaml":     "/dev/zero",
+		"random.yaml":   "/dev/urandom",
+		"memory.yaml":   "/proc/self/mem",
+		"terminal.yaml": "/dev/tty",
+		"root":          "/",
 	} {
 		must(t, os.Symlink(target, at(name)))
 	}
 	must(t, os.MkdirAll(at("directory.yaml/"+strings.Repeat("d/", 100)), 0o700))
 	for name, content := range map[string]string{
-		"empty.yaml": "", "binary.yaml": "\x00\x01\xff", "bom.yaml": "\xef\xbb\xbf", "\xff\xfe.yaml": "name: x", ".hidden.yaml": "name: [",
-		strings.Repeat("l", 250) + ".yaml": "name: x", "new\nline.yaml": "name: x", ".yaml": "name: x", "large.yaml": strings.Repeat("#", 16<<20),
+		"empty.yaml":                       "",
+		"binary.yaml":                      "\x00\x01\xff",
+		"bom.yaml":                         "\xef\xbb\xbf",
+		"\xff\xfe.yaml":                    "name: x",
+		".hidden.yaml":                     "name: [",
+		strings.Repeat("l", 250) + ".yaml": "name: x",
+		"new\nline.yaml":                   "name: x",
+		".yaml":                            "name: x",
+		"large.yaml":                       strings.Repeat("#", 16<<20),
 	} {
 		must(t, os.WriteFile(at(name), []byte(content), 0o600))
 	}
@@ -129,7 +142,7 @@ func oddFiles(t *testing.T, dir string) {
 	}
 }
 
-// Files and directories of odd kinds neither block a reload nor fill the memory.
+// TestOddFiles checks that unusual files and directories neither block reloads nor exhaust memory.
 func TestOddFiles(t *testing.T) {
 	i := start(t, options{})
 	i.under(t, func(context.Context) int {
@@ -144,7 +157,7 @@ func TestOddFiles(t *testing.T) {
 	i.terminate(t, patience)
 }
 
-// Rotations of the key pair, with broken pairs between, while clients handshake.
+// TestRotations rotates the key pair, with broken pairs in between, while clients connect.
 func TestRotations(t *testing.T) {
 	i := start(t, options{})
 	rotations := sized(201, 51)
@@ -184,7 +197,7 @@ func TestRotations(t *testing.T) {
 	})
 }
 
-// serial handshakes and returns the serial number of the certificate.
+// serial connects and returns the serial number of the serving certificate.
 func (i *injector) serial(ctx context.Context) (string, error) {
 	dialer := tls.Dialer{Config: &tls.Config{RootCAs: i.roots, MinVersion: tls.VersionTLS12}}
 	c, err := dialer.DialContext(ctx, "tcp", i.webhook)
@@ -196,7 +209,7 @@ func (i *injector) serial(ctx context.Context) (string, error) {
 	return secure.ConnectionState().PeerCertificates[0].SerialNumber.String(), nil
 }
 
-// SIGHUPs faster than anything can be read again.
+// TestHangups sends SIGHUPs faster than the injector can reload.
 func TestHangups(t *testing.T) {
 	i := start(t, options{})
 	i.under(t, func(context.Context) int {
@@ -213,8 +226,8 @@ func TestHangups(t *testing.T) {
 	})
 }
 
-// A SIGHUP while the process starts does not end it. A few may come between the start of the Go runtime and
-// the first code of the program.
+// TestHangupAtStart checks that SIGHUP does not end a process that is starting. It tolerates a few that arrive
+// before the program's own code runs.
 func TestHangupAtStart(t *testing.T) {
 	const starts = 60
 	killed := 0
@@ -238,7 +251,7 @@ func TestHangupAtStart(t *testing.T) {
 	}
 }
 
-// A process that is stopped for a while answers afterwards what waits.
+// TestStop checks that a process that was stopped for a while answers all pending reviews.
 func TestStop(t *testing.T) {
 	i := start(t, options{})
 	i.under(t, func(context.Context) int {
@@ -251,7 +264,7 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// With 64 file descriptors, all taken by a hostile client, the process survives, and serves afterwards.
+// TestFewDescriptors checks that the process recovers after a hostile client uses up its 64 file descriptors.
 func TestFewDescriptors(t *testing.T) {
 	i := start(t, options{prelude: "ulimit -n 64"})
 	var ends []func()
@@ -272,10 +285,10 @@ func TestFewDescriptors(t *testing.T) {
 	})
 }
 
-// noInotify takes all inotify instances from a user namespace.
+// noInotify is a prelude that sets the limit of inotify instances in a user namespace to 0.
 const noInotify = "echo 0 >/proc/sys/user/max_inotify_instances || exit 1"
 
-// Without inotify, SIGHUP and the slow poll still reload.
+// TestNoInotify checks that SIGHUP and the slow poll reload without inotify.
 func TestNoInotify(t *testing.T) {
 	t.Parallel()
 	probe := exec.Command("/bin/sh", "-c", noInotify)

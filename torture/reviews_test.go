@@ -13,17 +13,18 @@ import (
 	"time"
 )
 
-// empties returns a JSON list of so many empty objects.
+// empties returns a JSON list of count empty objects.
 func empties(count int) string {
 	return "[" + strings.TrimSuffix(strings.Repeat("{},", count), ",") + "]"
 }
 
-// grown is a review of 30 KB with more containers than a pod may have.
+// grown returns a review of 30 KB with more containers than a pod may have.
 func grown() string {
 	return podReview(refLogger, "", `"containers":`+empties(9990))
 }
 
-// Small reviews that decode to much more, and whose patches are larger still, from one host and from many.
+// TestAmplification sends small reviews that use much more memory when decoded, and still more for their
+// patches, from one host and from many.
 func TestAmplification(t *testing.T) {
 	for _, hosts := range []int64{1, 100} {
 		t.Run(fmt.Sprint(hosts), func(t *testing.T) {
@@ -45,7 +46,7 @@ func TestAmplification(t *testing.T) {
 	}
 }
 
-// Lists of empty objects everywhere, in reviews of every size up to the largest body.
+// TestEmptyObjects sends lists of empty objects in many fields, in reviews up to the size limit.
 func TestEmptyObjects(t *testing.T) {
 	i := start(t, options{})
 	client := i.hostile(t, true)
@@ -53,7 +54,15 @@ func TestEmptyObjects(t *testing.T) {
 	var bodies []string
 	for _, size := range []int{200 << 10, 3 << 20, 7<<20 - 1000} {
 		list := empties(size / len("{},"))
-		for _, field := range []string{"containers", "initContainers", "ephemeralContainers", "volumes", "imagePullSecrets", "hostAliases", "tolerations"} {
+		for _, field := range []string{
+			"containers",
+			"initContainers",
+			"ephemeralContainers",
+			"volumes",
+			"imagePullSecrets",
+			"hostAliases",
+			"tolerations",
+		} {
 			bodies = append(bodies, podReview(refLogger, "", fmt.Sprintf("%q:%s", field, list)))
 		}
 		for _, field := range []string{"env", "envFrom", "ports", "volumeMounts"} {
@@ -72,7 +81,7 @@ func TestEmptyObjects(t *testing.T) {
 	})
 }
 
-// The same in the metadata of ConfigMaps, which no definition uses.
+// TestEmptyMetadata sends lists of empty objects in ConfigMap metadata that definitions do not use.
 func TestEmptyMetadata(t *testing.T) {
 	for _, c := range []struct {
 		name             string
@@ -83,7 +92,8 @@ func TestEmptyMetadata(t *testing.T) {
 			client, review := i.hostile(t, true), configMapReview(t, "hostile", definition("hostile:v1", "hostile:1"))
 			var bodies []string
 			for _, field := range []string{"managedFields", "ownerReferences", "unknown"} {
-				bodies = append(bodies, strings.Replace(review, `"metadata":{`, fmt.Sprintf(`"metadata":{%q:%s,`, field, empties(c.size/3)), 1))
+				metadata := fmt.Sprintf(`"metadata":{%q:%s,`, field, empties(c.size/3))
+				bodies = append(bodies, strings.Replace(review, `"metadata":{`, metadata, 1))
 			}
 			finalizers := strings.TrimSuffix(strings.Repeat(`"",`, c.size/3), ",")
 			bodies = append(bodies, strings.Replace(review, `"metadata":{`, `"metadata":{"finalizers":[`+finalizers+"],", 1))
@@ -97,8 +107,8 @@ func TestEmptyMetadata(t *testing.T) {
 	}
 }
 
-// busy opens connections from 9 addresses to a port, which are always busy and often answered, and probes the
-// lifecycle port from an address that has no connection.
+// busy fills a port with connections that send a request every few seconds. Meanwhile it probes the lifecycle
+// port from an address without other connections.
 func (i *injector) busy(ctx context.Context, t *testing.T, open func(ctx context.Context) (*connection, error)) int {
 	t.Helper()
 	const count = 1024
@@ -152,7 +162,7 @@ func (i *injector) busy(ctx context.Context, t *testing.T, open func(ctx context
 	return int(sent.Load())
 }
 
-// As many busy connections as a port has, which are answered in time.
+// TestBusyConnections checks that probes succeed while busy connections fill a port.
 func TestBusyConnections(t *testing.T) {
 	for name, open := range map[string]func(i *injector) func(ctx context.Context) (*connection, error){
 		"webhook": func(i *injector) func(ctx context.Context) (*connection, error) {
@@ -172,22 +182,22 @@ func TestBusyConnections(t *testing.T) {
 	}
 }
 
-// amplified is a review of 1 KB whose response has 430 KB.
+// amplified returns a review of 1 KB with a response of 430 KB.
 func amplified() string {
 	return podReview(refLogger, "", `"containers":`+empties(249))
 }
 
-// large is a review of almost the largest body, which decodes to much more.
+// large returns a review just below the size limit that uses much more memory when decoded.
 func large() string {
 	env := strings.TrimSuffix(strings.Repeat(`{"name":"ab"},`, 480_000), ",")
 	return podReview(refLogger, "", `"containers":[{"name":"a","image":"a","env":[`+env+`]}]`)
 }
 
-// longHeader is a header field of almost the longest header.
+// longHeader is a header field just below the limit of the header size.
 var longHeader = []string{"x-long", strings.Repeat("~", 7000)}
 
-// unread opens streams whose responses are never read: the window of each is zero. It opens the connections
-// again after a while, and returns the number of streams.
+// unread opens streams with a window of zero, so that their responses are never read. It replaces the
+// connections every 3 seconds, and returns the number of streams.
 func (i *injector) unread(ctx context.Context, connections, streams int, body string, more ...string) int {
 	var sent atomic.Int64
 	repeat(ctx, connections, func(ctx context.Context) {
@@ -204,7 +214,7 @@ func (i *injector) unread(ctx context.Context, connections, streams int, body st
 	return int(sent.Load())
 }
 
-// Streams whose responses are never read.
+// TestUnreadStreams opens HTTP/2 streams and never reads their responses.
 func TestUnreadStreams(t *testing.T) {
 	for _, c := range []struct {
 		name                 string
@@ -224,7 +234,7 @@ func TestUnreadStreams(t *testing.T) {
 	}
 }
 
-// Many reviews of the largest bodies at a time.
+// TestLargeReviews sends many reviews of almost the maximum size at the same time.
 func TestLargeReviews(t *testing.T) {
 	i := start(t, options{})
 	client, body := i.hostile(t, false), large()
@@ -235,7 +245,7 @@ func TestLargeReviews(t *testing.T) {
 	})
 }
 
-// One host fills both budgets at the same time, and the connections as well.
+// TestMixture exhausts both memory budgets and the connections from one host at the same time.
 func TestMixture(t *testing.T) {
 	i := start(t, options{})
 	client, small, body := i.hostile(t, false), amplified(), large()
@@ -248,8 +258,8 @@ func TestMixture(t *testing.T) {
 	})
 }
 
-// Responses that are never read over HTTP/1.1: the client stops to read, and the socket buffers
-// are full soon.
+// TestUnreadConnections sends HTTP/1.1 requests and never reads the responses, so that the socket buffers
+// fill up.
 func TestUnreadConnections(t *testing.T) {
 	i := start(t, options{})
 	request := http1("/mutate?timeout=30s", amplified())
@@ -270,7 +280,8 @@ func TestUnreadConnections(t *testing.T) {
 	})
 }
 
-// Bodies that stop just before their end. The time that a client says it waits does not help it.
+// TestStalledBodies sends bodies without their last byte. The timeout parameter must not extend the read
+// timeout.
 func TestStalledBodies(t *testing.T) {
 	t.Parallel()
 	stalls := func(count, size int) []int {
@@ -284,7 +295,7 @@ func TestStalledBodies(t *testing.T) {
 		name  string
 		hosts int64
 		sizes []int
-		short bool // part of a short run
+		short bool // also runs with -short
 	}{
 		{"whole budget", 1, append(stalls(4, 7<<20-1), 4<<20-600), true},
 		{"normal size", 1, stalls(sized(1000, 300), 256<<10-1), true},
@@ -296,7 +307,7 @@ func TestStalledBodies(t *testing.T) {
 		for _, proto := range []string{"h2", "http/1.1"} {
 			t.Run(c.name+" "+strings.ReplaceAll(proto, "/", " "), func(t *testing.T) {
 				if testing.Short() && (proto != "h2" || !c.short) {
-					t.Skip("left out of a short run")
+					t.Skip("skipped with -short")
 				}
 				t.Parallel()
 				i := start(t, options{})
@@ -307,8 +318,8 @@ func TestStalledBodies(t *testing.T) {
 	}
 }
 
-// testStalledBodies stalls until the server has ended each request, which it must do within the read
-// timeout that docs/security.md promises.
+// testStalledBodies checks that the server ends each stalled request within the read timeout in
+// docs/security.md.
 func testStalledBodies(t *testing.T, i *injector, proto string, sizes []int) {
 	t.Helper()
 	const promised, margin = 10 * time.Second, 4 * time.Second
@@ -350,20 +361,26 @@ func (i *injector) stall(ctx context.Context, proto, body string, within time.Du
 	}
 	defer func() { _ = c.Close() }()
 	_ = c.SetWriteDeadline(time.Now().Add(within))
-	head := fmt.Sprintf("POST /mutate?timeout=30s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body)+1)
+	head := fmt.Sprintf("POST /mutate?timeout=30s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\n\r\n", len(body)+1)
 	if err := c.send(ctx, head+body); err != nil {
 		return !timedOut(err) || ctx.Err() != nil
 	}
 	return c.awaitEnd(ctx, within)
 }
 
-// Bodies of one byte per second and more, in chunks, after Expect: 100-continue, with the strangest
-// timeouts: all are cut off after the read timeout.
+// TestTrickle checks that bodies that arrive a few bytes per second are cut off after the read timeout,
+// whatever their headers and timeout parameter.
 func TestTrickle(t *testing.T) {
 	t.Parallel()
 	i := start(t, options{})
 	const promised, margin = 10 * time.Second, 4 * time.Second
-	heads := []string{"Transfer-Encoding: chunked\r\n", "Content-Length: 100000\r\n", "Content-Length: 100000\r\nExpect: 100-continue\r\n", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"}
+	heads := []string{
+		"Transfer-Encoding: chunked\r\n",
+		"Content-Length: 100000\r\n",
+		"Content-Length: 100000\r\nExpect: 100-continue\r\n",
+		"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n",
+	}
 	timeouts := []string{"", "?timeout=30s", "?timeout=1000000h", "?timeout=-1s", "?timeout=9223372036854775807ns"}
 	i.under(t, func(ctx context.Context) int {
 		const count = 200
@@ -382,7 +399,7 @@ func TestTrickle(t *testing.T) {
 	})
 }
 
-// Headers that never end.
+// TestSlowHeaders checks that headers that never end are cut off.
 func TestSlowHeaders(t *testing.T) {
 	t.Parallel()
 	i := start(t, options{})
@@ -402,7 +419,7 @@ func TestSlowHeaders(t *testing.T) {
 	})
 }
 
-// trickle sends a head at once and then a piece each second, and reports whether the server ends the
+// trickle sends a head at once and then one piece per second, and reports whether the server ends the
 // connection in time.
 func (i *injector) trickle(ctx context.Context, head, piece string, within time.Duration) bool {
 	c, err := i.dial(ctx, "http/1.1")
@@ -429,7 +446,7 @@ func (i *injector) trickle(ctx context.Context, head, piece string, within time.
 	return c.awaitEnd(ctx, within)
 }
 
-// Requests that lie about their length, or have two of them.
+// TestLyingLengths sends malformed requests, such as requests with wrong or conflicting lengths.
 func TestLyingLengths(t *testing.T) {
 	i := start(t, options{})
 	const head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -465,7 +482,7 @@ func TestLyingLengths(t *testing.T) {
 	})
 }
 
-// Payloads of every odd kind get a response, and none is a 500.
+// TestPayloads checks that every malformed payload is answered in time and none causes a 500.
 func TestPayloads(t *testing.T) {
 	i := start(t, options{})
 	client := i.hostile(t, true)
@@ -475,10 +492,13 @@ func TestPayloads(t *testing.T) {
 			`"resource":{"version":"v1","resource":"pods"},"operation":"CREATE","object":` + object + `}}`
 	}
 	payloads := []string{
-		"", " ", "null", "true", "0", `""`, "[]", "{}", "{", "\xff\xfe", "\xef\xbb\xbf{}", "\x00", `{"kind":"AdmissionReview"}`,
+		"", " ", "null", "true", "0", `""`, "[]", "{}", "{", "\xff\xfe", "\xef\xbb\xbf{}", "\x00",
+		`{"kind":"AdmissionReview"}`,
 		deep("[", "]"), deep(`{"a":`, "}"), `{"kind":"AdmissionReview","kind":"AdmissionReview"}`,
-		review("null"), review("{}"), review("[]"), review(`""`), review("1e999"), review(`{"spec":null}`), review(`{"spec":{"containers":{}}}`),
-		review(`{"metadata":{"annotations":{"injector.tumblr.com/request":null}}}`), review(`{"metadata":{"annotations":[]}}`),
+		review("null"), review("{}"), review("[]"), review(`""`), review("1e999"),
+		review(`{"spec":null}`), review(`{"spec":{"containers":{}}}`),
+		review(`{"metadata":{"annotations":{"injector.tumblr.com/request":null}}}`),
+		review(`{"metadata":{"annotations":[]}}`),
 		review(`{"spec":{"containers":[null]}}`), review(deep("[", "]")), review(deep(`{"a":`, "}")), review(`{"a":1,"a":2}`),
 		review(`{"metadata":{"annotations":{"\ud800":"x"}}}`), review(`"` + strings.Repeat(`\u0000`, 1<<20) + `"`),
 		review(`{"n":` + strings.Repeat("9", 1<<20) + `}`), review(`{"n":1e` + strings.Repeat("9", 1<<20) + `}`),
@@ -501,7 +521,7 @@ func TestPayloads(t *testing.T) {
 	}
 }
 
-// Frames of HTTP/2 that cost the client little.
+// TestFrameFloods floods the server with HTTP/2 frames that are cheap for the client.
 func TestFrameFloods(t *testing.T) {
 	for name, flood := range map[string]func(c *frames) error{
 		"rapid reset":  (*frames).rapidReset,
@@ -515,7 +535,7 @@ func TestFrameFloods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := start(t, options{})
 			i.underFor(t, sized(4*time.Second, 2*time.Second), func(ctx context.Context) int {
-				// The flood begins again on a new connection when the server closes one.
+				// When the server closes a connection, the flood continues on a new one.
 				var sent atomic.Int64
 				repeat(ctx, 4, func(ctx context.Context) {
 					c := i.frames(ctx)
@@ -531,7 +551,7 @@ func TestFrameFloods(t *testing.T) {
 	}
 }
 
-// Connections that do nothing after the handshake, or not even that.
+// TestIdleConnections opens connections that stay idle, before or after the TLS handshake.
 func TestIdleConnections(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -569,7 +589,7 @@ func TestIdleConnections(t *testing.T) {
 	}
 }
 
-// Readers of /metrics that take a byte and wait.
+// TestSlowScrapes requests /metrics many times per connection and never reads the responses.
 func TestSlowScrapes(t *testing.T) {
 	i := start(t, options{})
 	i.underFor(t, sized(6*time.Second, 2*time.Second), func(ctx context.Context) int {
@@ -591,9 +611,9 @@ func TestSlowScrapes(t *testing.T) {
 	})
 }
 
-// The cost of many annotations is in proportion to their size.
+// TestManyParameters checks that a review with the maximum number of parameters stays cheap.
 func TestManyParameters(t *testing.T) {
-	const sidecars, each = 90, 100 // the most parameters that a definition may have
+	const sidecars, each = 90, 100 // each is the maximum number of parameters per definition
 	var names, parameters []string
 	var content, annotations strings.Builder
 	for n := range each {
@@ -622,13 +642,13 @@ func TestManyParameters(t *testing.T) {
 			}
 		}
 		if cost := (i.cpu() - begin) / count; cost > 100*time.Millisecond {
-			t.Errorf("a review with %d parameters costs %s of CPU", sidecars*each, cost)
+			t.Errorf("a review with %d parameters used %s of CPU time", sidecars*each, cost)
 		}
 		return count
 	})
 }
 
-// Refused requests leave few lines in the log.
+// TestRefusedFlood checks that a flood of refused requests causes few log lines.
 func TestRefusedFlood(t *testing.T) {
 	i := start(t, options{})
 	client := i.hostile(t, true)
@@ -638,11 +658,11 @@ func TestRefusedFlood(t *testing.T) {
 		})
 	})
 	if lines := i.logged("request refused"); lines > 1000 {
-		t.Errorf("%d refused requests left %d lines in the log", i.requests, lines)
+		t.Errorf("%d refused requests caused %d log lines", i.requests, lines)
 	}
 	info, err := os.Stat(i.log)
 	must(t, err)
 	if info.Size() > 4<<20 {
-		t.Errorf("the log has %d KiB", info.Size()>>10)
+		t.Errorf("the log is %d KiB long", info.Size()>>10)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// After a mixed load the process takes about what it took before.
+// TestSoak checks that memory and file descriptors stay stable under a long mixed load.
 func TestSoak(t *testing.T) {
 	const growth = 2.0
 	api := newAPIServer(t)
@@ -54,7 +54,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// descriptors returns how many files the process has open.
+// descriptors returns the number of open file descriptors of the process.
 func (i *injector) descriptors() int {
 	entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", i.cmd.Process.Pid))
 	return len(entries)

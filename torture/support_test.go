@@ -18,15 +18,15 @@ import (
 const (
 	// memoryLimit is the limit of the chart. A process that exceeds it is killed.
 	memoryLimit = 512 << 20
-	// memoryTarget is what the process may take whatever one host sends.
+	// memoryTarget is the memory limit for scenarios with one hostile host.
 	memoryTarget = 300 << 20
-	// patience is how long a condition may take that has no deadline of its own.
+	// patience is the default deadline for conditions.
 	patience = 30 * time.Second
 	// refLogger is the sidecar that honest pods request.
 	refLogger = "logger:v1"
 )
 
-// lab is what all scenarios share. TestMain fills it.
+// lab is shared by all scenarios. TestMain sets it.
 var lab struct {
 	binary    string // the injector
 	authority *authority
@@ -74,7 +74,7 @@ func sized[T any](whole, short T) T {
 	return whole
 }
 
-// repeat calls a function on a number of goroutines until ctx ends, and returns how often.
+// repeat calls a function on a number of goroutines until ctx ends, and returns the number of calls.
 func repeat(ctx context.Context, workers int, call func(ctx context.Context)) int {
 	var calls atomic.Int64
 	parallel(workers, func(int) {
@@ -86,7 +86,7 @@ func repeat(ctx context.Context, workers int, call func(ctx context.Context)) in
 	return int(calls.Load())
 }
 
-// parallel calls a function with 0 to count-1 at the same time.
+// parallel calls a function concurrently with 0 to count-1, and waits for all calls.
 func parallel(count int, call func(n int)) {
 	done := make(chan struct{})
 	for n := range count {
@@ -100,7 +100,7 @@ func parallel(count int, call func(n int)) {
 	}
 }
 
-// median returns the middle of some durations, 0 if there are none.
+// median returns the median duration, or 0 for an empty slice.
 func median(durations []time.Duration) time.Duration {
 	if len(durations) == 0 {
 		return 0

@@ -18,7 +18,8 @@ rules:
 // auditFlags returns the audit flags of the API server.
 func (c *Cluster) auditFlags() ([]string, error) {
 	policy := c.file("audit-policy.yaml")
-	return []string{"--audit-policy-file=" + policy, "--audit-log-path=" + c.file("audit.log")}, os.WriteFile(policy, []byte(auditPolicy), 0o600)
+	flags := []string{"--audit-policy-file=" + policy, "--audit-log-path=" + c.file("audit.log")}
+	return flags, os.WriteFile(policy, []byte(auditPolicy), 0o600)
 }
 
 // AuditLog returns the lines of the API server's audit log: the creations of pods.

@@ -165,7 +165,8 @@ func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
 		"--tls-cert-file="+c.file("apiserver.crt"), "--tls-private-key-file="+c.file("apiserver.key"), "--cert-dir="+c.dir,
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+c.file("accounts.key"), "--service-account-signing-key-file="+c.file("accounts.key"),
-		"--token-auth-file="+c.file("tokens.csv"), "--authorization-mode=RBAC", "--service-cluster-ip-range="+c.serviceRange(),
+		"--token-auth-file="+c.file("tokens.csv"), "--authorization-mode=RBAC",
+		"--service-cluster-ip-range="+c.serviceRange(),
 		"--enable-admission-plugins=NodeRestriction", "--shutdown-delay-duration=0s")...)
 	if err != nil {
 		return err

@@ -27,7 +27,9 @@ func (c *Cluster) GrantEvents(ctx context.Context, namespace, accountNamespace, 
 }
 
 // grant creates a Role and a RoleBinding with this name.
-func (c *Cluster) grant(ctx context.Context, namespace, accountNamespace, account, name, resource string, verbs ...string) error {
+func (c *Cluster) grant(
+	ctx context.Context, namespace, accountNamespace, account, name, resource string, verbs ...string,
+) error {
 	meta := metav1.ObjectMeta{Name: name}
 	_, err := c.Client.RbacV1().Roles(namespace).Create(ctx, &rbacv1.Role{
 		ObjectMeta: meta,

@@ -41,7 +41,12 @@ func (c *Cluster) StartInjector(ctx context.Context, flags ...string) (*Injector
 	if err != nil {
 		return nil, err
 	}
-	i := &Injector{CA: c.authority.pem, TLSPort: ports[0], LifecyclePort: ports[1], program: c.program("k8s-sidecar-injector")}
+	i := &Injector{
+		CA:            c.authority.pem,
+		TLSPort:       ports[0],
+		LifecyclePort: ports[1],
+		program:       c.program("k8s-sidecar-injector"),
+	}
 	i.Process = &Process{Log: c.file(name + ".log")}
 	i.args = append([]string{
 		"--tls-cert-file=" + cert, "--tls-key-file=" + key,

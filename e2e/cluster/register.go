@@ -14,7 +14,9 @@ const Asks = "has(object.metadata.annotations) && 'injector.tumblr.com/request' 
 
 // Register registers the injector for the pods of one namespace, and returns when the API server
 // invokes it. change may modify the webhook before it is registered.
-func (c *Cluster) Register(ctx context.Context, i *Injector, namespace string, change func(*admissionregistrationv1.MutatingWebhook)) error {
+func (c *Cluster) Register(
+	ctx context.Context, i *Injector, namespace string, change func(*admissionregistrationv1.MutatingWebhook),
+) error {
 	webhook := admissionregistrationv1.MutatingWebhook{
 		Name:                    "injector.example.com",
 		ClientConfig:            i.clientConfig("/mutate"),
@@ -32,14 +34,18 @@ func (c *Cluster) Register(ctx context.Context, i *Injector, namespace string, c
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
 		Webhooks:   []admissionregistrationv1.MutatingWebhook{webhook},
 	}
-	_, err := c.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, configuration, metav1.CreateOptions{})
+	configurations := c.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	_, err := configurations.Create(ctx, configuration, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
 	return c.awaitReviews(ctx, i, "sidecar_injector_review_duration_seconds_count", func(ctx context.Context) {
 		pod := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{GenerateName: "probe-", Annotations: map[string]string{"injector.tumblr.com/request": "registration-probe"}},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+			ObjectMeta: metav1.ObjectMeta{
+				GenerateName: "probe-",
+				Annotations:  map[string]string{"injector.tumblr.com/request": "registration-probe"},
+			},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
 		}
 		_, _ = c.Client.CoreV1().Pods(namespace).Create(ctx, pod, dryRun())
 	})
@@ -47,13 +53,16 @@ func (c *Cluster) Register(ctx context.Context, i *Injector, namespace string, c
 
 // RegisterValidating registers the injector for the labelled ConfigMaps of one namespace, and returns when
 // the API server invokes it.
-func (c *Cluster) RegisterValidating(ctx context.Context, i *Injector, namespace string, labels map[string]string) error {
+func (c *Cluster) RegisterValidating(
+	ctx context.Context, i *Injector, namespace string, labels map[string]string,
+) error {
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-			Name:                    "validate.injector.example.com",
-			ClientConfig:            i.clientConfig("/validate"),
-			Rules:                   rules("configmaps", admissionregistrationv1.Create, admissionregistrationv1.Update, admissionregistrationv1.Delete),
+			Name:         "validate.injector.example.com",
+			ClientConfig: i.clientConfig("/validate"),
+			Rules: rules("configmaps",
+				admissionregistrationv1.Create, admissionregistrationv1.Update, admissionregistrationv1.Delete),
 			FailurePolicy:           new(admissionregistrationv1.Fail),
 			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
 			AdmissionReviewVersions: []string{"v1"},
@@ -61,7 +70,8 @@ func (c *Cluster) RegisterValidating(ctx context.Context, i *Injector, namespace
 			ObjectSelector:          &metav1.LabelSelector{MatchLabels: labels},
 		}},
 	}
-	_, err := c.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, configuration, metav1.CreateOptions{})
+	configurations := c.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	_, err := configurations.Create(ctx, configuration, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
@@ -93,10 +103,16 @@ func (i *Injector) clientConfig(path string) admissionregistrationv1.WebhookClie
 	return admissionregistrationv1.WebhookClientConfig{URL: new(i.URL(path)), CABundle: i.CA}
 }
 
-func rules(resource string, operations ...admissionregistrationv1.OperationType) []admissionregistrationv1.RuleWithOperations {
+func rules(
+	resource string, operations ...admissionregistrationv1.OperationType,
+) []admissionregistrationv1.RuleWithOperations {
 	return []admissionregistrationv1.RuleWithOperations{{
 		Operations: operations,
-		Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups:   []string{""},
+			APIVersions: []string{"v1"},
+			Resources:   []string{resource},
+		},
 	}}
 }
 

@@ -19,7 +19,12 @@ func (c *Cluster) StartReplica(ctx context.Context, pod *corev1.Pod, id *Identit
 	if err != nil {
 		return nil, err
 	}
-	i := &Injector{CA: c.authority.pem, TLSPort: ports[0], LifecyclePort: ports[1], program: c.program("k8s-sidecar-injector")}
+	i := &Injector{
+		CA:            c.authority.pem,
+		TLSPort:       ports[0],
+		LifecyclePort: ports[1],
+		program:       c.program("k8s-sidecar-injector"),
+	}
 	i.Process = &Process{Log: c.file("replica-" + strings.ToLower(rand.Text()[:6]) + ".log")}
 	for _, arg := range pod.Spec.Containers[0].Args {
 		if name, found := strings.CutPrefix(arg, "--tls-secret="); found {
@@ -27,7 +32,10 @@ func (c *Cluster) StartReplica(ctx context.Context, pod *corev1.Pod, id *Identit
 		}
 		i.args = append(i.args, arg)
 	}
-	i.args = append(i.args, "--tls-port="+strconv.Itoa(ports[0]), "--lifecycle-port="+strconv.Itoa(ports[1]), "--kubeconfig="+id.Kubeconfig)
+	i.args = append(i.args,
+		"--tls-port="+strconv.Itoa(ports[0]),
+		"--lifecycle-port="+strconv.Itoa(ports[1]),
+		"--kubeconfig="+id.Kubeconfig)
 	i.args = append(i.args, flags...)
 	return i, i.Start(ctx)
 }

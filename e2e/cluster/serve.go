@@ -20,7 +20,9 @@ func (c *Cluster) Serve(handler http.Handler) (url string, stop func(), err erro
 
 // ServeService creates a Service and serves a handler at its address, with a certificate for its DNS name,
 // until stop is called. It returns the client config of its webhook.
-func (c *Cluster) ServeService(ctx context.Context, namespace, name string, handler http.Handler) (config admissionregistrationv1.WebhookClientConfig, stop func(), err error) {
+func (c *Cluster) ServeService(
+	ctx context.Context, namespace, name string, handler http.Handler,
+) (config admissionregistrationv1.WebhookClientConfig, stop func(), err error) {
 	ports, err := FreePorts(1)
 	if err != nil {
 		return config, nil, err

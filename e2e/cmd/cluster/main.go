@@ -155,7 +155,8 @@ func hint(c *cluster.Cluster, injector *cluster.Injector) {
   Create a Deployment that requests a sidecar, and list its pods. They do not run, because there is no kubelet:
 
     kubectl apply -f e2e/sample/web.yaml
-    kubectl get pods -o custom-columns='POD:.metadata.name,CONTAINERS:.spec.containers[*].name,IMAGES:.spec.containers[*].image'
+    kubectl get pods -o custom-columns='POD:.metadata.name,CONTAINERS:.spec.containers[*].name,`+
+		`IMAGES:.spec.containers[*].image'
 
   Change the sidecar, for example its image, and create new pods. Invalid changes are denied with the reason:
 
