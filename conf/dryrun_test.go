@@ -170,7 +170,7 @@ func TestTryOfWhatIsRejectedAlready(t *testing.T) {
 		"another document": {
 			map[string]string{"heir": "name: new\n---\n" + heir}, nil, []string{"[bad]:2", "[empty]", "[heir]:4"},
 		},
-		"one mended":  {map[string]string{"bad": "name: bad\n"}, nil, []string{"[empty]", "[heir]:1", "[heir]:4"}},
+		"one fixed":   {map[string]string{"bad": "name: bad\n"}, nil, []string{"[empty]", "[heir]:1", "[heir]:4"}},
 		"one removed": {map[string]string{"heir": "-"}, nil, []string{"[bad]:2", "[empty]"}},
 		"one bad otherwise": {
 			map[string]string{"bad": "name: bad\nz: 1\n"}, []string{"[bad]:2: z"}, []string{"[empty]", "[heir]:1", "[heir]:4"},
