@@ -70,24 +70,25 @@ func (w *logWriter) Write(line []byte) (int, error) {
 func (w *logWriter) run(recovered func(lines uint64)) {
 	defer close(w.done)
 	var reported uint64
-	for lines := w.take(nil); len(lines) > 0; lines = w.take(lines) {
-		if dropped := w.dropped.Load(); dropped > reported {
-			recovered(dropped - reported) // take has emptied the buffer
+	for lines, dropped := w.take(nil); len(lines) > 0; lines, dropped = w.take(lines) {
+		if dropped > reported {
+			recovered(dropped - reported)
 			reported = dropped
 		}
 		_, _ = w.out.Write(lines) // an error could only be logged
 	}
 }
 
-// take waits for lines and returns them. It returns none after close. It reuses the memory of the previous lines.
-func (w *logWriter) take(previous []byte) (lines []byte) {
+// take waits for lines and returns them, and the number of lines dropped until then. It returns no lines after close.
+// It reuses the memory of the previous lines.
+func (w *logWriter) take(previous []byte) (lines []byte, dropped uint64) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	for len(w.buffered) == 0 && !w.closed {
 		w.changed.Wait()
 	}
 	w.buffered, lines = previous[:0], w.buffered
-	return lines
+	return lines, w.dropped.Load()
 }
 
 // close writes the buffer to the output. It returns after logCloseTimeout even if the output blocks.
