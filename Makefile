@@ -17,6 +17,7 @@ help: ## list the targets
 
 .PHONY: run
 run: ## serve on this machine with a self-signed certificate; prints a command to try
+	@echo 'compiling (the first time takes a few minutes)'
 	@CGO_ENABLED=0 go build -o k8s-sidecar-injector .
 	@exec ./k8s-sidecar-injector --dev
 
