@@ -17,7 +17,7 @@ const prefix = "sidecar_injector_"
 type Metrics struct {
 	reviews      *prometheus.CounterVec
 	refused      *prometheus.CounterVec
-	injections   *injections
+	injections   injections
 	duration     prometheus.Histogram
 	inFlight     prometheus.Gauge
 	validations  *prometheus.CounterVec
@@ -35,8 +35,7 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 	m := &Metrics{
 		reviews: counters("reviews_total",
 			"Admission reviews answered, by outcome and reason.", "outcome", "reason"),
-		refused:    counters("requests_refused_total", "Requests refused without a review, by cause.", "cause"),
-		injections: newInjections(snapshots),
+		refused: counters("requests_refused_total", "Requests refused without a review, by cause.", "cause"),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "review_duration_seconds",
 			Help: "Time from the header of a review to the end of its response.",
@@ -63,9 +62,8 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 	}
 	m.createSeries()
 	for _, collector := range []prometheus.Collector{
-		m.reviews, m.refused, m.injections, m.duration, m.inFlight, m.validations, m.reloads, m.reloaded,
-		m.certificates, m.notAfter, m.connections, m.closed,
-		newSnapshotCollector(snapshots),
+		m.reviews, m.refused, m.duration, m.inFlight, m.validations, m.reloads, m.reloaded, m.certificates,
+		m.notAfter, m.connections, m.closed, m.injections.collect(snapshots), collectSnapshot(snapshots),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),

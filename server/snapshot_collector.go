@@ -2,51 +2,65 @@ package server
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"k8s-sidecar-injector/conf"
 )
 
-// snapshotCollector collects metrics of the current snapshot.
-type snapshotCollector struct {
-	snapshots                                       Snapshots
-	generation, digest, sidecars, rejections, stale *prometheus.Desc
-}
-
-func newSnapshotCollector(snapshots Snapshots) *snapshotCollector {
-	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(prefix+name, help, labels, nil)
-	}
-	return &snapshotCollector{
-		snapshots:  snapshots,
-		generation: desc("snapshot_generation", "Publications of this process; 0 before the first."),
-		digest: desc("snapshot_info",
-			"The digest of the content served: the same on all replicas that serve the same.", "digest"),
-		sidecars:   desc("snapshot_sidecars", "Sidecars served."),
-		rejections: desc("snapshot_rejections", "Documents that are rejected now."),
-		stale: desc("snapshot_stale_documents",
-			"Sidecars served as they were before their document was changed to something that is rejected."),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *snapshotCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{c.generation, c.digest, c.sidecars, c.rejections, c.stale} {
-		descs <- desc
+// collectSnapshot collects metrics of the current snapshot.
+func collectSnapshot(snapshots Snapshots) prometheus.CollectorFunc {
+	return func(metrics chan<- prometheus.Metric) {
+		snapshot := snapshots.Current()
+		send := func(name, help string, value int, labels prometheus.Labels) {
+			desc := prometheus.NewDesc(prefix+name, help, nil, labels)
+			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
+		}
+		send("snapshot_generation", "Publications of this process; 0 before the first.",
+			int(snapshot.Generation()), nil)
+		if digest := snapshot.Digest(); digest != "" {
+			send("snapshot_info", "The digest of the content served: the same on all replicas that serve the same.",
+				1, prometheus.Labels{"digest": digest})
+		}
+		send("snapshot_sidecars", "Sidecars served.", snapshot.Len(), nil)
+		send("snapshot_rejections", "Documents that are rejected now.",
+			len(slices.Collect(snapshot.Rejections())), nil)
+		send("snapshot_stale_documents",
+			"Sidecars served as they were before their document was changed to something that is rejected.",
+			snapshot.Stale(), nil)
 	}
 }
 
-// Collect implements prometheus.Collector.
-func (c *snapshotCollector) Collect(metrics chan<- prometheus.Metric) {
-	snapshot := c.snapshots.Current()
-	rejections := len(slices.Collect(snapshot.Rejections()))
-	send := func(desc *prometheus.Desc, value float64, labels ...string) {
-		metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+// injections counts injections by sidecar. A scrape drops the counters of sidecars that are no longer
+// served, so that old versions do not accumulate. It is safe for concurrent use.
+type injections struct {
+	counters sync.Map // prometheus.Counter by ref
+}
+
+// count counts one injection of a sidecar.
+func (i *injections) count(ref string) {
+	counter, found := i.counters.Load(ref)
+	if !found {
+		counter, _ = i.counters.LoadOrStore(ref, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: prefix + "injections_total", Help: "Pods that a sidecar was injected into, by sidecar.",
+			ConstLabels: prometheus.Labels{"sidecar": ref},
+		}))
 	}
-	send(c.generation, float64(snapshot.Generation()))
-	if digest := snapshot.Digest(); digest != "" {
-		send(c.digest, 1, digest)
+	counter.(prometheus.Counter).Inc()
+}
+
+// collect collects the counters of the sidecars that are served.
+func (i *injections) collect(snapshots Snapshots) prometheus.CollectorFunc {
+	return func(metrics chan<- prometheus.Metric) {
+		snapshot := snapshots.Current()
+		for key, counter := range i.counters.Range {
+			ref, err := conf.ParseRef(key.(string))
+			if err != nil || snapshot.Sidecar(ref) == nil {
+				i.counters.Delete(key)
+				continue
+			}
+			metrics <- counter.(prometheus.Counter)
+		}
 	}
-	send(c.sidecars, float64(snapshot.Len()))
-	send(c.rejections, float64(rejections))
-	send(c.stale, float64(snapshot.Stale()))
 }
