@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 const (
@@ -21,12 +22,53 @@ const (
 	// cancels all reviews of all of its connections stays within them.
 	peerResetRate  = 500
 	peerResetBurst = maxPeerConnections * maxStreams
+	// reopenRate is how many connections per second an address may open after it has cancelled half of
+	// peerResetBurst, until its limiter has recovered, which takes two seconds.
+	reopenRate = 5
 )
 
 // usage is how much requests of a connection or an address use the lanes.
 type usage struct {
 	lastSlot atomic.Int64 // Unix nanoseconds of the last slot, or of the beginning
 	used     atomic.Int64 // the bytes that they are charged for
+}
+
+// peer is an address with connections.
+type peer struct {
+	usage
+	address string
+	open    sets.Set[*connection]
+	resets  *rate.Limiter
+	reopens *rate.Limiter
+}
+
+// newPeer returns a peer without connections.
+func newPeer(address string) *peer {
+	p := &peer{
+		address: address, open: sets.New[*connection](),
+		resets:  rate.NewLimiter(peerResetRate, peerResetBurst),
+		reopens: rate.NewLimiter(reopenRate, reopenRate),
+	}
+	p.lastSlot.Store(time.Now().UnixNano())
+	return p
+}
+
+// mayOpen reports whether the peer may open a connection now. A peer that has cancelled many requests may
+// open few.
+func (p *peer) mayOpen() bool {
+	return p.resets.Tokens() >= peerResetBurst/2 || p.reopens.Allow()
+}
+
+// victim returns the connection of the peer with the lowest rank and, of these, the one that has not responded
+// for longest.
+func (p *peer) victim(now time.Time) (victim *connection, lowest int) {
+	for one := range p.open {
+		rank := one.rank(now)
+		if victim == nil || rank < lowest || rank == lowest && one.since.Load() < victim.since.Load() {
+			victim, lowest = one, rank
+		}
+	}
+	return victim, lowest
 }
 
 // connection is one of the connections of a port. It is idle until its first request, and between
@@ -52,6 +94,25 @@ func newConnection(accepted net.Conn, port *connections, from *peer) *connection
 	return c
 }
 
+// The ranks of connections. A connection with a lower rank is displaced first.
+const (
+	rankIdle = iota
+	rankStalled
+	rankActive
+)
+
+// rank returns the rank of the connection.
+func (c *connection) rank(now time.Time) int {
+	idle, busy := c.idleTime(now), c.busy.Load()
+	switch {
+	case !busy && (idle >= minIdleTime || !c.works.Load()):
+		return rankIdle
+	case busy && idle > stallTimeout:
+		return rankStalled
+	}
+	return rankActive
+}
+
 // Close implements net.Conn.
 func (c *connection) Close() error {
 	c.port.mutex.Lock()
@@ -74,20 +135,8 @@ func (c *connection) idleTime(now time.Time) time.Duration {
 	return time.Duration(now.UnixNano() - c.since.Load())
 }
 
-// lastSlots returns when requests of the address and of the connection last got a slot. The connection
-// may be nil.
-func (c *connection) lastSlots() (peer, own int64) {
-	if c == nil {
-		return 0, 0
-	}
-	return c.peer.lastSlot.Load(), c.lastSlot.Load()
-}
-
 // gotSlot notes that a request of the connection got a slot.
 func (c *connection) gotSlot() {
-	if c == nil {
-		return
-	}
 	now := time.Now().UnixNano()
 	c.peer.lastSlot.Store(now)
 	c.lastSlot.Store(now)
@@ -95,18 +144,13 @@ func (c *connection) gotSlot() {
 
 // charge notes that requests of the connection are charged for more bytes, or less if that is negative.
 func (c *connection) charge(more int64) {
-	if c != nil {
-		c.used.Add(more)
-		c.peer.used.Add(more)
-	}
+	c.used.Add(more)
+	c.peer.used.Add(more)
 }
 
 // weight returns the product of the bytes that requests of the connection and of the address are charged
 // for.
 func (c *connection) weight() float64 {
-	if c == nil {
-		return 1
-	}
 	return float64(c.used.Load()) * float64(c.peer.used.Load())
 }
 
@@ -144,8 +188,8 @@ func (c *connection) changed(state http.ConnState) {
 // connectionKey is the key of the *connection in the context of a request.
 type connectionKey struct{}
 
-// limit makes a server use the limits of the port.
-func (c *connections) limit(server *http.Server) {
+// observe makes a server report what its connections do.
+func (c *connections) observe(server *http.Server) {
 	server.ConnContext = func(ctx context.Context, opened net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, connectionOf(opened))
 	}

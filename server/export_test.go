@@ -30,8 +30,8 @@ func NewErrorLog(log zerolog.Logger) io.Writer {
 
 // HoldTrials prevents trials until the function is called.
 func (v *Validator) HoldTrials() (release func()) {
-	f := &inflight{lanes: v.lanes, control: http.NewResponseController(nil), start: time.Now()}
-	if f.enter(&v.lanes.trials, 0) != nil || f.acquire(context.Background()) != nil {
+	f := v.lanes.newRequest(v.lanes.unknown)
+	if f.enter(v.lanes.trials, 0) != nil || f.acquire(context.Background()) != nil {
 		panic("no slot")
 	}
 	return f.leave
@@ -62,7 +62,7 @@ const (
 
 // LimitConnections returns the listener of a server and makes the server use its limits.
 func LimitConnections(server *http.Server, listener net.Listener, metrics *Metrics, log zerolog.Logger) net.Listener {
-	return limitConnections(server, listener, webhookPort, &Options{Metrics: metrics, Log: log})
+	return limitConnections(server, listener, webhookPort, metrics, log)
 }
 
 // Client is a connection that sends requests.
@@ -84,9 +84,18 @@ func (l *Lanes) Slots() int {
 
 // Compute calls a function in a slot, for a request of the client.
 func (l *Lanes) Compute(ctx context.Context, client *Client, compute func()) error {
-	f := inflight{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
+	return l.inSlot(ctx, l.small, client, requestCost, compute)
+}
+
+// Try calls a function in the slot of a trial that is charged for that many bytes.
+func (l *Lanes) Try(ctx context.Context, client *Client, size int64, compute func()) error {
+	return l.inSlot(ctx, l.trials, client, size, compute)
+}
+
+func (l *Lanes) inSlot(ctx context.Context, in *lane, client *Client, size int64, compute func()) error {
+	f := l.newRequest(client)
 	defer f.leave()
-	if err := f.enter(&l.small, requestCost); err != nil {
+	if err := f.enter(in, size); err != nil {
 		return err
 	}
 	if err := f.acquire(ctx); err != nil {
@@ -96,16 +105,9 @@ func (l *Lanes) Compute(ctx context.Context, client *Client, compute func()) err
 	return nil
 }
 
-// Try calls a function in the slot of a trial that is charged for that many bytes.
-func (l *Lanes) Try(ctx context.Context, client *Client, size int64, compute func()) error {
-	f := inflight{lanes: l, control: http.NewResponseController(nil), client: client, start: time.Now()}
-	defer f.leave()
-	if err := f.enterTrial(size); err != nil {
-		return err
+func (l *Lanes) newRequest(client *Client) *inflight {
+	now := time.Now()
+	return &inflight{
+		lanes: l, control: http.NewResponseController(nil), client: client, start: now, deadline: now.Add(time.Hour),
 	}
-	if err := f.acquire(ctx); err != nil {
-		return err
-	}
-	compute()
-	return nil
 }

@@ -16,26 +16,39 @@ const (
 	headerCost  = 3
 )
 
-// inflight is a request and its response. The zero value is in no lane.
+// inflight is a request and its response.
 type inflight struct {
 	lanes    *Lanes
 	control  *http.ResponseController
-	client   *connection // nil if it is unknown
+	client   *connection
 	start    time.Time
+	deadline time.Time     // when the client stops waiting
 	base     int64         // the cost without the buffer
-	deadline time.Time     // when the client stops waiting; zero if unknown
 	buffer   *bytes.Buffer // the body, and then the response
 	lane     *lane         // nil before enter and after leave
 
 	// The mutex of the lane guards the rest.
 	cost    int64         // the bytes that it is charged for
-	place   int           // the index in lane.waiting, from 1; 0 if it is not there
-	slot    bool          // whether it has a slot
 	granted chan struct{} // closed when it gets a slot; nil unless it waits for a slot
+	slot    bool          // whether it has a slot
 	writing bool          // whether it waits for the client to take the response
 	cut     bool
-	cancel  context.CancelFunc // ends the wait for a slot or a lookup; nil without such a wait
+	left    chan struct{}      // closed when it has left its lane; nil unless it was cut off
+	cancel  context.CancelFunc // ends its last wait; nil before the first
 	cutting sync.WaitGroup     // counts calls of cutOff in progress
+}
+
+// begin returns a request that is not in a lane yet.
+func (l *Lanes) begin(w http.ResponseWriter, r *http.Request) *inflight {
+	client, known := r.Context().Value(connectionKey{}).(*connection)
+	if !known {
+		client = l.unknown
+	}
+	now := time.Now()
+	return &inflight{
+		lanes: l, control: http.NewResponseController(w), client: client,
+		start: now, deadline: now.Add(maxTimeout), base: baseCost(r),
+	}
 }
 
 // baseCost returns the cost of a request without its body.
@@ -57,46 +70,38 @@ func (f *inflight) enter(l *lane, cost int64) error {
 	}
 	f.lane = l
 	l.mutex.Lock()
-	f.wait()
+	l.waiting.Insert(f)
 	l.mutex.Unlock()
 	return f.hold(cost)
 }
 
 // leave removes the request from its lane, if any. Afterwards, it cannot be cut off.
 func (f *inflight) leave() {
-	if f.lane == nil {
+	l := f.lane
+	if l == nil {
 		return
 	}
 	f.release()
-	l := f.lane
 	l.mutex.Lock()
-	f.stopWaiting()
-	if f.cut {
-		l.leaving -= f.cost
-	}
+	l.waiting.Delete(f)
 	f.charge(0)
-	l.wake()
+	if f.cut {
+		close(f.left)
+	}
 	l.mutex.Unlock()
 	f.cutting.Wait()
 	f.lane = nil
 }
 
-// hold charges the request for everything that it is about to hold. While the lane is over its budget,
-// hold cuts off the worst of the waiting requests, so that slow clients lose their place to new ones.
-// Before the request takes much, it waits until those that were cut off have left. hold returns an error
-// if this request was cut off.
+// hold charges the request for everything that it is about to hold, and makes room for it. It returns an
+// error if the request was cut off.
 func (f *inflight) hold(cost int64) error {
 	l := f.lane
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if f.cut {
-		return errOverload
-	}
-	more := cost - f.cost
-	f.charge(cost)
-	leaving := l.makeRoom()
-	if more > muchMemory && l.used > l.budget && leaving {
-		l.awaitRoom(f)
+	if !f.cut {
+		f.charge(cost)
+		l.makeRoom(f)
 	}
 	if f.cut {
 		return errOverload
@@ -112,26 +117,14 @@ func (f *inflight) charge(cost int64) {
 	f.client.charge(more)
 }
 
-// wait adds the request to lane.waiting, and stopWaiting removes it. The mutex is held.
-func (f *inflight) wait() {
-	if f.place == 0 && !f.cut {
-		f.lane.waiting = append(f.lane.waiting, f)
-		f.place = len(f.lane.waiting)
-	}
+// evict frees what the request is charged for and makes it leave. The mutex is held.
+func (f *inflight) evict() {
+	f.lane.waiting.Delete(f)
+	f.charge(0)
+	f.cut, f.left = true, make(chan struct{})
 }
 
-func (f *inflight) stopWaiting() {
-	if f.place == 0 {
-		return
-	}
-	list := f.lane.waiting
-	last := list[len(list)-1]
-	list[f.place-1], last.place = last, f.place
-	list[len(list)-1] = nil
-	f.lane.waiting, f.place = list[:len(list)-1], 0
-}
-
-// cutOff ends the wait of the request. It may block for a moment, so the mutex is not held. leave waits
+// cutOff ends the wait of a request that was evicted. It may block for a moment, so the mutex is not held. leave waits
 // for it: a deadline that is set later would hit the next request of the connection.
 func (f *inflight) cutOff() {
 	defer f.cutting.Done()
@@ -150,28 +143,76 @@ func (f *inflight) cutOff() {
 	}
 }
 
-// waitContext returns a context that ends with its parent, at the deadline of the request, or when the
-// request is cut off.
-func (f *inflight) waitContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	stop := func() {}
-	if !f.deadline.IsZero() {
-		ctx, stop = context.WithDeadline(ctx, f.deadline)
+// acquire takes a slot to compute in. It waits until the context or the deadline ends, or until the
+// request is cut off. A request in a slot is never cut off.
+func (f *inflight) acquire(ctx context.Context) error {
+	l := f.lane
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.free > 0 && !f.cut {
+		l.free--
+		f.grant()
+		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	granted := make(chan struct{})
+	f.granted = granted
+	l.mutex.Unlock()
+	ctx, cancel := f.waitContext(ctx)
+	defer cancel()
+	select {
+	case <-granted:
+	case <-ctx.Done():
+	}
+	l.mutex.Lock()
+	f.granted = nil
+	switch {
+	case f.slot:
+		return nil
+	case f.cut:
+		return errOverload
+	}
+	return errDeadline
+}
+
+// release passes the slot of the request, if any, to the next one. Afterwards, it can be cut off again.
+func (f *inflight) release() {
+	l := f.lane
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if !f.slot {
+		return
+	}
+	f.slot = false
+	if next := l.next(); next != nil {
+		next.grant()
+	} else {
+		l.free++
+	}
+	l.waiting.Insert(f)
+}
+
+// grant gives a slot to the request. The mutex is held.
+func (f *inflight) grant() {
+	f.slot = true
+	f.lane.waiting.Delete(f)
+	f.client.gotSlot()
+	if f.granted != nil {
+		close(f.granted)
+		f.granted = nil
+	}
+}
+
+// waitContext returns a context that ends with its parent, at the deadline of the request, or when the
+// request is cut off. A request has only one such context at a time.
+func (f *inflight) waitContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithDeadline(ctx, f.deadline)
 	f.lane.mutex.Lock()
-	outer := f.cancel
+	defer f.lane.mutex.Unlock()
 	f.cancel = cancel
 	if f.cut {
 		cancel()
 	}
-	f.lane.mutex.Unlock()
-	return ctx, func() {
-		f.lane.mutex.Lock()
-		f.cancel = outer
-		f.lane.mutex.Unlock()
-		cancel()
-		stop()
-	}
+	return ctx, cancel
 }
 
 // endReason returns why a wait has ended early.

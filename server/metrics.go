@@ -89,7 +89,7 @@ func (m *Metrics) createSeries() {
 	}
 	for _, port := range []string{webhookPort, lifecyclePort} {
 		m.connections.WithLabelValues(port)
-		for _, cause := range []string{closedDisplaced, closedRefused, closedResets} {
+		for cause := range closedMessages {
 			m.closed.WithLabelValues(port, cause)
 		}
 	}

@@ -1,8 +1,8 @@
 package server
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"k8s-sidecar-injector/mutate"
@@ -21,45 +21,34 @@ const decodedFactor = 4
 
 // decide decides about a pod. It returns an error if the client does not wait any longer.
 func (h *Webhook) decide(ctx context.Context, request *mutate.Request, f *inflight) (mutate.Decision, error) {
-	if err := checkDeadline(f.deadline); err != nil {
+	if err := f.checkDeadline(); err != nil {
 		return mutate.Decision{}, err
 	}
-	var lost error
 	if h.namespaces != nil {
-		request.NamespaceDefault = func() (value string, found bool, err error) {
-			lost = f.withoutSlot(ctx, func() {
-				value, found, err = h.lookUp(ctx, request.Namespace, f)
-			})
-			return value, found, cmp.Or(lost, err)
-		}
+		request.NamespaceDefault = func() (string, bool, error) { return h.lookUp(ctx, request.Namespace, f) }
 	}
-	return mutate.Pod(h.snapshots.Current(), h.policy, request), lost
+	decision := mutate.Pod(h.snapshots.Current(), h.policy, request)
+	if lost, ok := errors.AsType[*refusal](decision.Cause); ok {
+		return mutate.Decision{}, lost
+	}
+	return decision, nil
 }
 
-// withoutSlot calls a function that waits, and holds no slot meanwhile. It returns an error if the request
-// does not get a slot again. The decoded review stays in memory.
-func (f *inflight) withoutSlot(ctx context.Context, wait func()) error {
+// lookUp returns the request of a namespace. It holds no slot meanwhile, but the decoded review stays in
+// memory. It ends before the deadline, so that a review can be answered after a failed lookup. The error is
+// a refusal if the request does not get a slot again.
+func (h *Webhook) lookUp(ctx context.Context, namespace string, f *inflight) (string, bool, error) {
 	if err := f.hold(min(decodedFactor*f.cost, f.lane.budget/2)); err != nil {
-		return err
+		return "", false, err
 	}
 	f.release()
-	wait()
-	return f.acquire(ctx)
-}
-
-func (h *Webhook) lookUp(ctx context.Context, namespace string, f *inflight) (request string, found bool, err error) {
-	ctx, cancel := f.waitContext(ctx)
+	waiting, cancel := f.waitContext(ctx)
 	defer cancel()
-	ctx, done := lookupContext(ctx, f.deadline)
-	defer done()
-	return h.namespaces.Default(ctx, namespace)
-}
-
-// lookupContext ends before the deadline, so that a review can be answered after a failed lookup.
-// The zero deadline means none.
-func lookupContext(ctx context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
-	if deadline.IsZero() {
-		return context.WithCancel(ctx)
+	waiting, stop := context.WithTimeout(waiting, time.Until(f.deadline)*3/4)
+	defer stop()
+	request, found, err := h.namespaces.Default(waiting, namespace)
+	if lost := f.acquire(ctx); lost != nil {
+		return "", false, lost
 	}
-	return context.WithTimeout(ctx, time.Until(deadline)*3/4)
+	return request, found, err
 }

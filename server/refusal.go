@@ -63,7 +63,7 @@ func (i *requestReader) refuse(w http.ResponseWriter, r *http.Request, f *inflig
 		return nil
 	}
 	if refused.cause == refusedOverload { // it may have been cut off, and then it cannot write in its lane
-		f.leave()
+		i.end(f)
 		_ = f.control.SetWriteDeadline(time.Now().Add(refuseTimeout))
 		_ = respond()
 		return

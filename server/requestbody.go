@@ -35,11 +35,9 @@ func (f *inflight) receive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if timeout > 0 {
-		f.deadline = f.start.Add(timeout)
-		// Not every ResponseWriter has deadlines. The timeouts of the server apply as well.
-		_ = f.control.SetReadDeadline(f.start.Add(min(timeout, readTimeout)))
-	}
+	f.deadline = f.start.Add(timeout)
+	// Not every ResponseWriter has deadlines. The timeouts of the server apply as well.
+	_ = f.control.SetReadDeadline(f.start.Add(min(timeout, readTimeout)))
 	return f.readBody(http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength > maxSmallBody)
 }
 
@@ -71,8 +69,8 @@ func (f *inflight) readBody(body io.Reader, large bool) error {
 func (f *inflight) holdBody(size int, large bool) error {
 	cost := f.base + int64(size)
 	switch {
-	case large && f.lane == &f.lanes.small:
-		return f.enter(&f.lanes.large, cost)
+	case large && f.lane == f.lanes.small:
+		return f.enter(f.lanes.large, cost)
 	case cost != f.cost:
 		return f.hold(cost)
 	}
@@ -98,9 +96,9 @@ func bodyTooLarge() error {
 	return &refusal{http.StatusRequestEntityTooLarge, refusedTooLarge, text}
 }
 
-// checkDeadline returns an error if the client does not wait any longer. Zero means no deadline.
-func checkDeadline(deadline time.Time) error {
-	if deadline.IsZero() || time.Now().Before(deadline) {
+// checkDeadline returns an error if the client does not wait any longer.
+func (f *inflight) checkDeadline() error {
+	if time.Now().Before(f.deadline) {
 		return nil
 	}
 	return errDeadline
@@ -131,10 +129,10 @@ func isJSON(contentType string) bool {
 }
 
 // timeoutOf returns the ?timeout= of the API server, which is timeoutSeconds of the webhook
-// configuration. It returns 0 if there is none.
+// configuration. It returns maxTimeout if there is none.
 func timeoutOf(r *http.Request) (time.Duration, error) {
 	if r.URL.RawQuery == "" {
-		return 0, nil
+		return maxTimeout, nil
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -142,7 +140,7 @@ func timeoutOf(r *http.Request) (time.Duration, error) {
 	}
 	text := query.Get("timeout")
 	if text == "" {
-		return 0, nil
+		return maxTimeout, nil
 	}
 	timeout, err := time.ParseDuration(text)
 	if err != nil || timeout <= 0 {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/rs/zerolog"
@@ -42,13 +41,11 @@ func newRequestReader(lanes *Lanes, metrics *Metrics, refused func(), log zerolo
 }
 
 // begin starts a request in the small lane. The caller must call end.
-func (i *requestReader) begin(w http.ResponseWriter, r *http.Request, start time.Time) *inflight {
-	client, _ := r.Context().Value(connectionKey{}).(*connection)
-	f := &inflight{
-		lanes: i.lanes, control: http.NewResponseController(w), client: client, start: start, base: baseCost(r),
-		buffer: i.newBuffer(),
-	}
-	_ = f.enter(&i.lanes.small, f.base) // if it fails, so does the next call of hold
+func (i *requestReader) begin(w http.ResponseWriter, r *http.Request) *inflight {
+	f := i.lanes.begin(w, r)
+	f.buffer, _ = i.buffers.Get().(*bytes.Buffer)
+	f.buffer.Reset()
+	_ = f.enter(i.lanes.small, f.base) // if it fails, so does the next call of hold
 	return f
 }
 
@@ -56,12 +53,6 @@ func (i *requestReader) begin(w http.ResponseWriter, r *http.Request, start time
 func (i *requestReader) end(f *inflight) {
 	i.dropBuffer(f)
 	f.leave()
-}
-
-func (i *requestReader) newBuffer() *bytes.Buffer {
-	buffer, _ := i.buffers.Get().(*bytes.Buffer)
-	buffer.Reset()
-	return buffer
 }
 
 func (i *requestReader) dropBuffer(f *inflight) {

@@ -76,16 +76,9 @@ func New(options Options) *Server {
 		NextProtos:     []string{"h2", "http/1.1"},
 	}
 	s.lifecycle = newHTTPServer(s.lifecycleHandler(), options.Log)
-	s.options.TLS = limitConnections(s.webhook, options.TLS, webhookPort, &options)
-	s.options.Lifecycle = limitConnections(s.lifecycle, options.Lifecycle, lifecyclePort, &options)
+	s.options.TLS = limitConnections(s.webhook, options.TLS, webhookPort, options.Metrics, options.Log)
+	s.options.Lifecycle = limitConnections(s.lifecycle, options.Lifecycle, lifecyclePort, options.Metrics, options.Log)
 	return s
-}
-
-// limitConnections limits the connections of a server and returns the listener to serve.
-func limitConnections(server *http.Server, listener net.Listener, port string, options *Options) net.Listener {
-	connections := newConnections(listener, port, options.Metrics, options.Log)
-	connections.limit(server)
-	return connections
 }
 
 func newHTTPServer(handler http.Handler, log zerolog.Logger) *http.Server {
@@ -143,9 +136,9 @@ func (s *Server) lifecycleHandler() http.Handler {
 // memory itself.
 func (s *Server) limited(cost int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f := inflight{control: http.NewResponseController(w), start: time.Now()}
+		f := s.options.Lanes.begin(w, r)
 		defer f.leave()
-		err := f.enter(&s.options.Lanes.small, cost+baseCost(r))
+		err := f.enter(s.options.Lanes.small, cost+f.base)
 		if err == nil {
 			err = f.write(func() error { next.ServeHTTP(w, r); return nil })
 		}

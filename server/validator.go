@@ -13,6 +13,7 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
 )
 
 const (
@@ -59,8 +60,7 @@ func NewValidator(
 // ServeHTTP answers one review. A denial takes up to retryWindow. Requests that are not reviews are
 // refused as by Webhook.
 func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	f := v.begin(w, r, start)
+	f := v.begin(w, r)
 	defer v.end(f)
 	var review *configMapReview
 	err := f.receive(w, r)
@@ -81,7 +81,7 @@ func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	review.dropObjects()
 	v.send(w, r, f, review.UID)
-	v.record(review, &result, time.Since(start))
+	v.record(review, &result, time.Since(f.start))
 }
 
 // decode decodes the review in a slot of its lane, drops the body, and moves the request to the lane of
@@ -97,7 +97,7 @@ func (v *Validator) decode(ctx context.Context, f *inflight) (*configMapReview, 
 		f.release()
 		return review, err
 	}
-	if err := f.enterTrial(f.base + review.size()); err != nil {
+	if err := f.enter(f.lanes.trials, f.base + review.size()); err != nil {
 		return nil, err
 	}
 	return review, nil
@@ -127,56 +127,42 @@ func (v *Validator) validate(ctx context.Context, c *configMapReview, f *infligh
 	} else if !served {
 		return validation{snapshot: v.snapshots.Current()}, nil
 	}
-	ctx, stop := f.waitContext(ctx)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, maxVerdict)
-	defer cancel()
-	try := func(ctx context.Context) (validation, error) { return v.try(ctx, c, f, documents) }
-	result, err := try(ctx)
+	if verdict := time.Now().Add(maxVerdict); verdict.Before(f.deadline) {
+		f.deadline = verdict
+	}
+	result, err := v.try(ctx, c, f, documents)
 	if err != nil {
 		return validation{}, v.trialError(f, err)
 	}
-	if result.denied {
-		ctx, cancel := context.WithTimeout(ctx, retryTimeout(f.deadline))
-		defer cancel()
-		result = v.retry(ctx, result, try)
+	retrying, stop := context.WithTimeout(ctx, min(retryWindow, time.Until(f.deadline)/2))
+	defer stop()
+	for result.denied && v.awaitChange(retrying, f, result.snapshot) {
+		if next, err := v.try(retrying, c, f, documents); err == nil {
+			result = next
+		}
 	}
 	// A base may be among the ConfigMaps that cannot be read. Documents that are invalid anyway are
 	// quarantined when they are loaded.
 	if result.trouble = v.definitions.Trouble(); result.trouble != nil {
 		result.denied = false
 	}
-	return result, checkDeadline(f.deadline)
+	return result, f.checkDeadline()
 }
 
-// retryTimeout returns retryWindow, or half of the time until the deadline if that is less.
-func retryTimeout(deadline time.Time) time.Duration {
-	if deadline.IsZero() {
-		return retryWindow
-	}
-	return min(retryWindow, time.Until(deadline)/2)
-}
-
-// retry tries the change on each new snapshot until ctx ends or the change is not denied.
-func (v *Validator) retry(
-	ctx context.Context, result validation, try func(context.Context) (validation, error),
-) validation {
+// awaitChange waits for another snapshot than the one of a trial. It returns false if ctx or the request ends.
+func (v *Validator) awaitChange(ctx context.Context, f *inflight, tried *store.Snapshot) bool {
+	ctx, cancel := f.waitContext(ctx)
+	defer cancel()
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
-	for result.denied {
+	for v.snapshots.Current() == tried {
 		select {
 		case <-ctx.Done():
-			return result
+			return false
 		case <-ticker.C:
 		}
-		if v.snapshots.Current() == result.snapshot {
-			continue
-		}
-		if next, err := try(ctx); err == nil {
-			result = next
-		}
 	}
-	return result
+	return ctx.Err() == nil
 }
 
 // try tries the documents on the current snapshot. It takes the only slot of the lane of trials, because
@@ -189,7 +175,7 @@ func (v *Validator) try(
 		return validation{}, err
 	}
 	defer f.release()
-	ctx, cancel := context.WithTimeout(ctx, maxTrial)
+	ctx, cancel := context.WithTimeout(ctx, min(maxTrial, time.Until(f.deadline)))
 	defer cancel()
 	snapshot := v.snapshots.Current()
 	trial, err := snapshot.Try(ctx, c.Namespace, c.name(), documents)

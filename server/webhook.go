@@ -43,11 +43,10 @@ func NewWebhook(
 // ServeHTTP answers one review. The response is 200 with an AdmissionReview if the uid of the review can
 // be decoded; otherwise it is 400, 408, 413, 415 or 503 with a line of text.
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
 
-	f := h.begin(w, r, start)
+	f := h.begin(w, r)
 	defer h.end(f)
 	err := f.receive(w, r)
 	var done reviewed
@@ -59,7 +58,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.send(w, r, f, done.request.UID)
-	h.record(&done, time.Since(start))
+	h.record(&done, time.Since(f.start))
 }
 
 // reviewed is what remains of a review for logs and metrics while its response is sent.
