@@ -1,7 +1,10 @@
 package server
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -17,7 +20,7 @@ type configMapReview struct {
 
 	UID       string          `json:"uid"`
 	Resource  mutate.Resource `json:"resource"`
-	Name      string          `json:"name"`
+	Name      string          `json:"name"` // once decoded, that of the object
 	Namespace string          `json:"namespace"`
 	Operation string          `json:"operation"`
 	User      struct {
@@ -30,28 +33,40 @@ type configMapReview struct {
 	object, old *corev1.ConfigMap
 }
 
+// metadataView is the metadata that Definitions and messages use. The decoder skips all other metadata
+// without allocating.
+type metadataView struct {
+	Metadata struct {
+		Name              string     `json:"name"`
+		GenerateName      string     `json:"generateName"`
+		Labels            mutate.Map `json:"labels"`
+		CreationTimestamp string     `json:"creationTimestamp"`
+	} `json:"metadata"`
+}
+
+// dataView is the content of a ConfigMap. Its maps have a limit, because a key takes up to fifteen times as
+// many bytes in a map as in a review.
+type dataView struct {
+	Data       mutate.Map `json:"data"`
+	BinaryData mutate.Map `json:"binaryData"`
+}
+
 // decodeConfigMapReview decodes a review. If it returns an error, the review is nil or has its version
 // and uid, so that it can be answered.
 func decodeConfigMapReview(body []byte, selects func(*corev1.ConfigMap) bool) (*configMapReview, error) {
 	var r struct {
-		Kind       string           `json:"kind"`
-		APIVersion string           `json:"apiVersion"`
-		Request    *configMapReview `json:"request"`
+		Kind       string          `json:"kind"`
+		APIVersion string          `json:"apiVersion"`
+		Request    configMapReview `json:"request"`
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("the body is not an AdmissionReview: %w", mutate.DecodeError(err, ""))
 	}
-	if err := checkKind(r.Kind, r.APIVersion); err != nil {
-		return nil, err
-	}
-	if r.Request == nil {
-		return nil, errNoRequest
-	}
-	if err := checkUID(r.Request.UID); err != nil {
+	if err := checkReview(r.Kind, r.APIVersion, r.Request.UID); err != nil {
 		return nil, err
 	}
 	r.Request.apiVersion = r.APIVersion
-	return r.Request, r.Request.decode(selects)
+	return &r.Request, r.Request.decode(selects)
 }
 
 // decode decodes the metadata of both objects, and the data of the new one if it is selected.
@@ -62,19 +77,76 @@ func (c *configMapReview) decode(selects func(*corev1.ConfigMap) bool) (err erro
 		return nil
 	}
 	if c.old, err = decodeMetadata(old, c.Namespace); err != nil {
-		return fmt.Errorf("request.oldObject: %w", err)
+		return fmt.Errorf("request.oldObject: not a ConfigMap: %w", err)
 	}
 	if c.object, err = decodeMetadata(object, c.Namespace); err != nil {
-		return fmt.Errorf("request.object: %w", err)
+		return fmt.Errorf("request.object: not a ConfigMap: %w", err)
 	}
 	if c.object == nil {
 		return nil
 	}
-	c.object.CreationTimestamp = c.creationTimestamp()
+	c.Name = c.object.Name
+	// It decides who owns a ref. The API server sets it in new ConfigMaps before the review. There it is
+	// ignored: a new ConfigMap is younger than any other of the same second.
+	c.object.CreationTimestamp = metav1.Time{}
+	if c.old != nil {
+		c.object.CreationTimestamp = c.old.CreationTimestamp
+	}
 	if selects(c.object) {
-		if err = decodeData(object, c.object); err != nil {
-			return fmt.Errorf("request.object: %w", err)
+		if err := decodeData(object, c.object); err != nil {
+			return fmt.Errorf("request.object: not a ConfigMap: %w", err)
 		}
+	}
+	return nil
+}
+
+// decodeMetadata decodes the metadata of a ConfigMap in the namespace. It returns nil if the object is
+// absent or null.
+func decodeMetadata(object jsontext.Value, namespace string) (*corev1.ConfigMap, error) {
+	if len(object) == 0 || object.Kind() == jsontext.KindNull {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	var view metadataView
+	if err := decodeView(object, &view); err != nil {
+		return nil, err
+	}
+	metadata := view.Metadata
+	decoded := new(corev1.ConfigMap)
+	decoded.Namespace, decoded.Name, decoded.Labels = namespace, metadata.Name, metadata.Labels
+	if decoded.Name == "" {
+		decoded.Name = metadata.GenerateName + "*" // the API server appends the rest later
+	}
+	if metadata.CreationTimestamp != "" {
+		created, err := time.Parse(time.RFC3339, metadata.CreationTimestamp)
+		if err != nil {
+			return nil, errors.New("metadata.creationTimestamp is not a time")
+		}
+		decoded.CreationTimestamp = metav1.NewTime(created)
+	}
+	return decoded, nil
+}
+
+// decodeData decodes the content of a ConfigMap.
+func decodeData(object jsontext.Value, into *corev1.ConfigMap) error {
+	var view dataView
+	if err := decodeView(object, &view); err != nil {
+		return err
+	}
+	into.Data, into.BinaryData = view.Data, make(map[string][]byte, len(view.BinaryData))
+	for key, text := range view.BinaryData {
+		value, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return errors.New("binaryData is not base64")
+		}
+		into.BinaryData[key] = value
+	}
+	return nil
+}
+
+// decodeView decodes part of an object. Duplicate names were rejected when the review was decoded.
+func decodeView(object jsontext.Value, view any) error {
+	if err := json.Unmarshal(object, view, jsontext.AllowDuplicateNames(true)); err != nil {
+		return mutate.DecodeError(err, "")
 	}
 	return nil
 }
@@ -84,7 +156,7 @@ const keyCost = 64
 
 // size returns approximately the bytes of the decoded review.
 func (c *configMapReview) size() int64 {
-	size := len(c.apiVersion) + len(c.UID) + len(c.Name) + len(c.Namespace) + len(c.Operation) + len(c.User.Name)
+	size := len(c.UID) + len(c.Name) + len(c.Namespace) + len(c.Operation) + len(c.User.Name)
 	for _, object := range []*corev1.ConfigMap{c.object, c.old} {
 		if object != nil {
 			size += len(object.Name) + mapSize(object.Labels) + mapSize(object.Data) + mapSize(object.BinaryData)
@@ -98,28 +170,4 @@ func mapSize[V string | []byte](values map[string]V) (size int) {
 		size += keyCost + len(key) + len(value)
 	}
 	return size
-}
-
-// creationTimestamp returns the creationTimestamp that decides who owns a ref. The API server sets it in
-// new ConfigMaps before the review. It is ignored: a new ConfigMap is younger than any other of the same
-// second.
-func (c *configMapReview) creationTimestamp() metav1.Time {
-	if c.old == nil {
-		return metav1.Time{}
-	}
-	return c.old.CreationTimestamp
-}
-
-// name returns the name of the ConfigMap.
-func (c *configMapReview) name() string {
-	if c.object != nil {
-		return c.object.Name
-	}
-	return c.Name
-}
-
-// dropObjects drops the objects and keeps the name for the log.
-func (c *configMapReview) dropObjects() {
-	c.Name = c.name()
-	c.object, c.old = nil, nil
 }

@@ -79,13 +79,13 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 // alert on it never fires.
 func (m *Metrics) createSeries() {
 	for _, verdict := range mutate.Verdicts() {
-		m.reviews.WithLabelValues(string(verdict.Outcome), string(verdict.Reason))
+		m.reviewed(verdict.Outcome, verdict.Reason)
 	}
 	for _, cause := range refusalCauses() {
 		m.refused.WithLabelValues(string(cause))
 	}
 	for _, outcome := range []mutate.Outcome{allowed, mutate.Denied} {
-		m.validations.WithLabelValues(string(outcome))
+		m.validated(outcome)
 	}
 	for _, port := range []string{webhookPort, lifecyclePort} {
 		m.connections.WithLabelValues(port)
@@ -123,20 +123,20 @@ func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 
 // decided counts a review that was answered with an AdmissionReview.
 func (m *Metrics) decided(r *reviewed, duration time.Duration) {
-	m.reviewed(r.decision.Outcome, r.decision.Reason)
+	m.reviewed(r.decision.Outcome, r.decision.Reason).Inc()
 	m.duration.Observe(duration.Seconds())
 	for _, sidecar := range r.sidecars {
 		m.injections.count(sidecar)
 	}
 }
 
-func (m *Metrics) reviewed(outcome mutate.Outcome, reason mutate.Reason) {
-	m.reviews.WithLabelValues(string(outcome), string(reason)).Inc()
+func (m *Metrics) reviewed(outcome mutate.Outcome, reason mutate.Reason) prometheus.Counter {
+	return m.reviews.WithLabelValues(string(outcome), string(reason))
 }
 
-// validated counts a change of definitions.
-func (m *Metrics) validated(outcome mutate.Outcome) {
-	m.validations.WithLabelValues(string(outcome)).Inc()
+// validated returns the counter of changes of definitions.
+func (m *Metrics) validated(outcome mutate.Outcome) prometheus.Counter {
+	return m.validations.WithLabelValues(string(outcome))
 }
 
 func result(ok bool) string {

@@ -62,19 +62,19 @@ func (i *requestReader) refuse(w http.ResponseWriter, r *http.Request, f *inflig
 		http.Error(w, truncate(refused.text, maxMessage), refused.code)
 		return nil
 	}
-	if refused.cause == refusedOverload { // it may have been cut off, and then it cannot write in its lane
-		i.end(f)
-		_ = f.control.SetWriteDeadline(time.Now().Add(refuseTimeout))
-		_ = respond()
+	if refused.cause != refusedOverload {
+		_ = f.write(respond)
 		return
 	}
-	_ = f.write(respond)
+	i.end(f) // it was cut off, and cannot write in its lane
+	_ = f.control.SetWriteDeadline(time.Now().Add(refuseTimeout))
+	_ = respond()
 }
 
 // countRefusal counts and logs a refusal. Each cause has its own limit of log lines, so that garbage
 // does not suppress the lines about overload.
 func (i *requestReader) countRefusal(r *http.Request, refused *refusal) {
-	i.refused()
+	i.refused.Inc()
 	i.metrics.refused.WithLabelValues(string(refused.cause)).Inc()
 	i.refusals[refused.cause].event(zerolog.WarnLevel).Str("error", truncate(refused.text, maxMessage)).
 		Int("code", refused.code).Str("cause", string(refused.cause)).Str("path", r.URL.Path).

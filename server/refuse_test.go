@@ -89,11 +89,11 @@ func TestRefused(t *testing.T) {
 		},
 		{
 			"no request", jsonHeader, "", text(admission + `}`), 400, "not_a_review",
-			"the AdmissionReview has no request",
+			"the AdmissionReview has no request with a uid",
 		},
 		{
 			"empty uid", jsonHeader, "", text(admission + `,"request":{"uid":""}}`), 400, "not_a_review",
-			"the request has no uid",
+			"the AdmissionReview has no request with a uid",
 		},
 		{
 			"uid is a number", jsonHeader, "", text(admission + `,"request":{"uid":5}}`), 400, "not_a_review",

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
 
@@ -19,7 +21,7 @@ const maxLogged = 256
 type requestReader struct {
 	lanes    *Lanes
 	metrics  *Metrics
-	refused  func() // counts refusals in the metric of the webhook
+	refused  prometheus.Counter // of the webhook
 	log      zerolog.Logger
 	refusals map[refusalCause]*throttle
 	unsent   *throttle
@@ -27,7 +29,9 @@ type requestReader struct {
 	buffers  *sync.Pool
 }
 
-func newRequestReader(lanes *Lanes, metrics *Metrics, refused func(), log zerolog.Logger) requestReader {
+func newRequestReader(
+	lanes *Lanes, metrics *Metrics, refused prometheus.Counter, log zerolog.Logger,
+) requestReader {
 	refusals := make(map[refusalCause]*throttle)
 	for _, cause := range refusalCauses() {
 		refusals[cause] = newThrottle(log, "refused requests, cause "+string(cause))
@@ -40,13 +44,33 @@ func newRequestReader(lanes *Lanes, metrics *Metrics, refused func(), log zerolo
 	}
 }
 
-// begin starts a request in the small lane. The caller must call end.
-func (i *requestReader) begin(w http.ResponseWriter, r *http.Request) *inflight {
+// answer is a response in the buffer of its request.
+type answer struct {
+	uid    string
+	record func(duration time.Duration) // counts and logs the review
+}
+
+// serve answers one request. The function replaces its body in the buffer with a response, or returns an error
+// if it cannot be answered with an AdmissionReview.
+func (i *requestReader) serve(
+	w http.ResponseWriter, r *http.Request, review func(r *http.Request, f *inflight) (answer, error),
+) {
 	f := i.lanes.begin(w, r)
 	f.buffer, _ = i.buffers.Get().(*bytes.Buffer)
 	f.buffer.Reset()
+	defer i.end(f)
 	_ = f.enter(i.lanes.small, f.base) // if it fails, so does the next call of hold
-	return f
+	err := f.receive(w, r)
+	var done answer
+	if err == nil {
+		done, err = review(r, f)
+	}
+	if err != nil {
+		i.refuse(w, r, f, err)
+		return
+	}
+	i.send(w, r, f, done.uid)
+	done.record(time.Since(f.start))
 }
 
 // end frees what the request holds.

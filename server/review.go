@@ -18,9 +18,9 @@ const (
 
 // review is an AdmissionReview with its request.
 type review struct {
-	Kind       string          `json:"kind"`
-	APIVersion string          `json:"apiVersion"`
-	Request    *mutate.Request `json:"request"`
+	Kind       string         `json:"kind"`
+	APIVersion string         `json:"apiVersion"`
+	Request    mutate.Request `json:"request"`
 }
 
 // decodeReview decodes a review in one pass. If it returns an error, the review has its version, its uid
@@ -33,7 +33,7 @@ func decodeReview(body []byte) (review, error) {
 			return r, describe(err)
 		}
 	}
-	return r, r.check()
+	return r, checkReview(r.Kind, r.APIVersion, r.Request.UID)
 }
 
 // decodeHead decodes a review without its object, which may have any type unless it is a new pod. For a
@@ -42,16 +42,14 @@ func decodeHead(body []byte, cause error) (review, error) {
 	var r, names review
 	err := json.Unmarshal(body, &r, json.WithUnmarshalers(skip[mutate.Object]()))
 	switch {
-	case r.Request == nil:
+	case r.Request.UID == "":
 		return r, cause
 	case err == nil && !r.Request.PodCreate():
 		return r, nil
 	}
 	skipped := json.JoinUnmarshalers(skip[mutate.Spec](), skip[mutate.Map]())
 	_ = json.Unmarshal(body, &names, json.WithUnmarshalers(skipped)) // the cause is known
-	if names.Request != nil {
-		r.Request.Object = names.Request.Object
-	}
+	r.Request.Object = names.Request.Object
 	return r, cause
 }
 
@@ -69,31 +67,15 @@ func describe(err error) error {
 	return fmt.Errorf("the body is not an AdmissionReview of a pod: %w", described)
 }
 
-func (r *review) check() error {
-	if err := checkKind(r.Kind, r.APIVersion); err != nil {
-		return err
-	}
-	if r.Request == nil {
-		return errNoRequest
-	}
-	return checkUID(r.Request.UID)
-}
-
-var errNoRequest = errors.New("the AdmissionReview has no request")
-
-func checkKind(kind, version string) error {
-	if kind != reviewKind {
+// checkReview checks the fields that every review has.
+func checkReview(kind, version, uid string) error {
+	switch {
+	case kind != reviewKind:
 		return fmt.Errorf("want kind %s, got %q", reviewKind, kind)
-	}
-	if version != v1 && version != v1beta1 {
+	case version != v1 && version != v1beta1:
 		return fmt.Errorf("want apiVersion %s or %s, got %q", v1, v1beta1, version)
-	}
-	return nil
-}
-
-func checkUID(uid string) error {
-	if uid == "" {
-		return errors.New("the request has no uid")
+	case uid == "":
+		return errors.New("the AdmissionReview has no request with a uid")
 	}
 	return nil
 }

@@ -50,9 +50,8 @@ type Validator struct {
 func NewValidator(
 	lanes *Lanes, snapshots Snapshots, definitions Definitions, metrics *Metrics, log zerolog.Logger,
 ) *Validator {
-	refused := func() { metrics.validated(mutate.Denied) }
 	return &Validator{
-		requestReader: newRequestReader(lanes, metrics, refused, log),
+		requestReader: newRequestReader(lanes, metrics, metrics.validated(mutate.Denied), log),
 		snapshots:     snapshots, definitions: definitions,
 	}
 }
@@ -60,61 +59,45 @@ func NewValidator(
 // ServeHTTP answers one review. A denial takes up to retryWindow. Requests that are not reviews are
 // refused as by Webhook.
 func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f := v.begin(w, r)
-	defer v.end(f)
-	var review *configMapReview
-	err := f.receive(w, r)
-	if err == nil {
-		review, err = v.decode(r.Context(), f)
+	v.serve(w, r, v.review)
+}
+
+func (v *Validator) review(r *http.Request, f *inflight) (answer, error) {
+	c, err := v.decode(r.Context(), f)
+	if c == nil {
+		return answer{}, err
 	}
 	if err != nil {
-		v.reject(w, r, f, review, err)
-		return
+		invalid := newResponse(c.apiVersion, c.UID, false, audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview})
+		invalid.Response.Status = failure(http.StatusBadRequest, truncate(err.Error(), maxMessage))
+		return answer{c.UID, func(time.Duration) { v.countRefusal(r, asRefusal(err)) }}, v.encode(f, invalid)
 	}
-	result, err := v.validate(r.Context(), review, f)
+	result, err := v.validate(r.Context(), c, f)
 	if err == nil {
-		err = v.encode(f, result.respond(review))
+		err = v.encode(f, result.respond(c))
 	}
-	if err != nil {
-		v.refuse(w, r, f, err)
-		return
-	}
-	review.dropObjects()
-	v.send(w, r, f, review.UID)
-	v.record(review, &result, time.Since(f.start))
+	c.object, c.old = nil, nil
+	return answer{c.UID, func(duration time.Duration) { v.record(c, &result, duration) }}, err
 }
 
 // decode decodes the review in a slot of its lane, drops the body, and moves the request to the lane of
-// trials. There, it is charged for the decoded review.
+// trials. There, it is charged for the decoded review. If it returns an error and a review, the review is
+// invalid.
 func (v *Validator) decode(ctx context.Context, f *inflight) (*configMapReview, error) {
 	if err := f.acquire(ctx); err != nil {
 		return nil, err
 	}
-	review, err := decodeConfigMapReview(f.buffer.Bytes(), v.definitions.Selects)
+	c, err := decodeConfigMapReview(f.buffer.Bytes(), v.definitions.Selects)
 	v.dropBuffer(f)
 	f.buffer = new(bytes.Buffer)
 	if err != nil {
 		f.release()
-		return review, err
+		return c, err
 	}
-	if err := f.enter(f.lanes.trials, f.base + review.size()); err != nil {
+	if err := f.enter(f.lanes.trials, f.base+c.size()); err != nil {
 		return nil, err
 	}
-	return review, nil
-}
-
-// reject answers an invalid review. The response is an AdmissionReview if the uid is known.
-func (v *Validator) reject(w http.ResponseWriter, r *http.Request, f *inflight, c *configMapReview, err error) {
-	if c == nil {
-		v.refuse(w, r, f, err)
-		return
-	}
-	v.countRefusal(r, asRefusal(err))
-	a := newResponse(c.apiVersion, c.UID, false, audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview})
-	a.Response.Status = failure(http.StatusBadRequest, truncate(err.Error(), maxMessage))
-	if v.encode(f, a) == nil {
-		v.send(w, r, f, c.UID)
-	}
+	return c, nil
 }
 
 // validate tries the change on the current snapshot. Before it denies a change, it tries it again on
@@ -178,7 +161,7 @@ func (v *Validator) try(
 	ctx, cancel := context.WithTimeout(ctx, min(maxTrial, time.Until(f.deadline)))
 	defer cancel()
 	snapshot := v.snapshots.Current()
-	trial, err := snapshot.Try(ctx, c.Namespace, c.name(), documents)
+	trial, err := snapshot.Try(ctx, c.Namespace, c.Name, documents)
 	if err != nil {
 		return validation{}, err
 	}
@@ -208,7 +191,7 @@ func (v *Validator) logPanic(err error) bool {
 
 // record counts and logs one change.
 func (v *Validator) record(c *configMapReview, result *validation, duration time.Duration) {
-	v.metrics.validated(result.outcome())
+	v.metrics.validated(result.outcome()).Inc()
 	rejections := slices.Concat(result.faults, result.broken)
 	for _, rejection := range rejections {
 		for _, err := range rejection.Errors.Errors {
@@ -221,7 +204,7 @@ func (v *Validator) record(c *configMapReview, result *validation, duration time
 	}
 	v.reviews.event(level).AnErr("trouble", result.trouble).Str("uid", truncate(c.UID, maxLogged)).
 		Str("namespace", truncate(c.Namespace, maxLogged)).
-		Str("name", truncate(c.name(), maxLogged)).
+		Str("name", truncate(c.Name, maxLogged)).
 		Str("operation", truncate(c.Operation, maxLogged)).
 		Str("user", truncate(c.User.Name, maxLogged)).
 		Str("outcome", string(result.outcome())).

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -32,9 +31,8 @@ func NewWebhook(
 	lanes *Lanes, snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, recorder Recorder,
 	metrics *Metrics, log zerolog.Logger,
 ) *Webhook {
-	refused := func() { metrics.reviewed(mutate.Denied, mutate.ReasonBadReview) }
 	return &Webhook{
-		requestReader: newRequestReader(lanes, metrics, refused, log),
+		requestReader: newRequestReader(lanes, metrics, metrics.reviewed(mutate.Denied, mutate.ReasonBadReview), log),
 		snapshots:     snapshots, namespaces: namespaces, policy: policy, recorder: recorder,
 		badReviews: newThrottle(log, "bad reviews"),
 	}
@@ -45,20 +43,7 @@ func NewWebhook(
 func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.metrics.inFlight.Inc()
 	defer h.metrics.inFlight.Dec()
-
-	f := h.begin(w, r)
-	defer h.end(f)
-	err := f.receive(w, r)
-	var done reviewed
-	if err == nil {
-		done, err = h.review(r.Context(), f)
-	}
-	if err != nil {
-		h.refuse(w, r, f, err)
-		return
-	}
-	h.send(w, r, f, done.request.UID)
-	h.record(&done, time.Since(f.start))
+	h.serve(w, r, h.review)
 }
 
 // reviewed is what remains of a review for logs and metrics while its response is sent.
@@ -69,22 +54,21 @@ type reviewed struct {
 }
 
 // review decides about the review in the buffer and replaces it with the response. It keeps nothing else
-// that was decoded, so that a client that does not read its response holds no other memory. It returns an
-// error if the review cannot be answered with an AdmissionReview.
-func (h *Webhook) review(ctx context.Context, f *inflight) (reviewed, error) {
-	if err := f.acquire(ctx); err != nil {
-		return reviewed{}, err
+// that was decoded, so that a client that does not read its response holds no other memory.
+func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
+	if err := f.acquire(request.Context()); err != nil {
+		return answer{}, err
 	}
 	defer f.release()
 	r, err := decodeReview(f.buffer.Bytes())
-	if err != nil && (r.Request == nil || r.Request.UID == "") {
-		return reviewed{}, err
+	if err != nil && r.Request.UID == "" {
+		return answer{}, err
 	}
 	decision := mutate.Decision{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Cause: err}
 	if err == nil {
-		decision, err = h.decide(ctx, r.Request, f)
+		decision, err = h.decide(request.Context(), &r.Request, f)
 		if err != nil {
-			return reviewed{}, err
+			return answer{}, err
 		}
 	} else {
 		decision.Generation = h.snapshots.Current().Generation()
@@ -92,7 +76,7 @@ func (h *Webhook) review(ctx context.Context, f *inflight) (reviewed, error) {
 	err = h.encode(f, r.respond(&decision))
 	done := reviewed{request: r.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
 	done.decision.Sidecars, done.decision.Patch = nil, nil
-	return done, err
+	return answer{r.Request.UID, func(duration time.Duration) { h.record(&done, duration) }}, err
 }
 
 // record counts and logs a review and records its Event. Lines are logged at a limited rate, which is lower
