@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 )
 
@@ -29,8 +31,8 @@ type configMapReview struct {
 	Object    jsontext.Value `json:"object"`
 	OldObject jsontext.Value `json:"oldObject"`
 
-	// object and old are nil if they are absent or not ConfigMaps.
-	object, old *corev1.ConfigMap
+	selected  bool            // whether the ConfigMap belongs to the source, or did before
+	documents []conf.Document // of the ConfigMap after the change
 }
 
 // metadataView is the metadata that Definitions and messages use. The decoder skips all other metadata
@@ -69,53 +71,50 @@ func decodeConfigMapReview(body []byte, selects func(*corev1.ConfigMap) bool) (*
 	return &r.Request, r.Request.decode(selects)
 }
 
-// decode decodes the metadata of both objects, and the data of the new one if it is selected.
-func (c *configMapReview) decode(selects func(*corev1.ConfigMap) bool) (err error) {
-	object, old := c.Object, c.OldObject
+// decode decodes the metadata of both objects, and the documents of the new one if it is selected.
+func (c *configMapReview) decode(selects func(*corev1.ConfigMap) bool) error {
+	object, oldObject := c.Object, c.OldObject
 	c.Object, c.OldObject = nil, nil
 	if c.Resource != (mutate.Resource{Version: "v1", Resource: "configmaps"}) {
 		return nil
 	}
-	if c.old, err = decodeMetadata(old, c.Namespace); err != nil {
+	before, err := decodeMetadata(oldObject, c.Namespace)
+	if err != nil {
 		return fmt.Errorf("request.oldObject: not a ConfigMap: %w", err)
 	}
-	if c.object, err = decodeMetadata(object, c.Namespace); err != nil {
+	after, err := decodeMetadata(object, c.Namespace)
+	if err != nil {
 		return fmt.Errorf("request.object: not a ConfigMap: %w", err)
 	}
-	if c.object == nil {
+	c.Name = cmp.Or(after.Name, c.Name)
+	c.selected = selects(before) || selects(after)
+	if !selects(after) {
 		return nil
 	}
-	c.Name = c.object.Name
-	// It decides who owns a ref. The API server sets it in new ConfigMaps before the review. There it is
+	if err := decodeData(object, after); err != nil {
+		return fmt.Errorf("request.object: not a ConfigMap: %w", err)
+	}
+	// The time decides who owns a ref. The API server sets it in new ConfigMaps before the review. There it is
 	// ignored: a new ConfigMap is younger than any other of the same second.
-	c.object.CreationTimestamp = metav1.Time{}
-	if c.old != nil {
-		c.object.CreationTimestamp = c.old.CreationTimestamp
-	}
-	if selects(c.object) {
-		if err := decodeData(object, c.object); err != nil {
-			return fmt.Errorf("request.object: not a ConfigMap: %w", err)
-		}
-	}
+	after.CreationTimestamp = before.CreationTimestamp
+	c.documents = conf.OfConfigMap(after)
 	return nil
 }
 
-// decodeMetadata decodes the metadata of a ConfigMap in the namespace. It returns nil if the object is
-// absent or null.
+// decodeMetadata decodes the metadata of a ConfigMap in the namespace. If the object is absent or null, the
+// ConfigMap is empty and in no namespace, so it is not selected.
 func decodeMetadata(object jsontext.Value, namespace string) (*corev1.ConfigMap, error) {
+	decoded := new(corev1.ConfigMap)
 	if len(object) == 0 || object.Kind() == jsontext.KindNull {
-		return nil, nil //nolint:nilnil // there is none
+		return decoded, nil
 	}
 	var view metadataView
 	if err := decodeView(object, &view); err != nil {
 		return nil, err
 	}
 	metadata := view.Metadata
-	decoded := new(corev1.ConfigMap)
-	decoded.Namespace, decoded.Name, decoded.Labels = namespace, metadata.Name, metadata.Labels
-	if decoded.Name == "" {
-		decoded.Name = metadata.GenerateName + "*" // the API server appends the rest later
-	}
+	decoded.Namespace, decoded.Labels = namespace, metadata.Labels
+	decoded.Name = cmp.Or(metadata.Name, metadata.GenerateName+"*") // the API server appends the rest later
 	if metadata.CreationTimestamp != "" {
 		created, err := time.Parse(time.RFC3339, metadata.CreationTimestamp)
 		if err != nil {
@@ -151,23 +150,14 @@ func decodeView(object jsontext.Value, view any) error {
 	return nil
 }
 
-// keyCost is the cost of a label or a key of data without its bytes.
-const keyCost = 64
+// documentCost is the cost of a document without its content.
+const documentCost = 256
 
 // size returns approximately the bytes of the decoded review.
 func (c *configMapReview) size() int64 {
 	size := len(c.UID) + len(c.Name) + len(c.Namespace) + len(c.Operation) + len(c.User.Name)
-	for _, object := range []*corev1.ConfigMap{c.object, c.old} {
-		if object != nil {
-			size += len(object.Name) + mapSize(object.Labels) + mapSize(object.Data) + mapSize(object.BinaryData)
-		}
+	for i := range c.documents {
+		size += documentCost + len(c.documents[i].Content)
 	}
 	return int64(size)
-}
-
-func mapSize[V string | []byte](values map[string]V) (size int) {
-	for key, value := range values {
-		size += keyCost + len(key) + len(value)
-	}
-	return size
 }

@@ -25,28 +25,38 @@ const (
 
 // validation is the result of validating a change of a ConfigMap.
 type validation struct {
-	denied   bool
-	faults   []conf.Rejection // of the ConfigMap: why it is denied, or what was rejected before
-	broken   []conf.Rejection // of other documents
-	trouble  error            // why the result is uncertain; nil if it is certain
+	trial    conf.Trial
+	trouble  error // why the result is uncertain; nil if it is certain
 	snapshot *store.Snapshot
 }
 
+// outcome denies changes with rejected documents. But if the ConfigMaps cannot be read, a base may be among
+// them. Then, documents that are invalid anyway are quarantined when they are loaded.
 func (v *validation) outcome() mutate.Outcome {
-	if v.denied {
+	if len(v.trial.Rejected) > 0 && v.trouble == nil {
 		return mutate.Denied
 	}
 	return allowed
 }
 
+// faults returns the documents of the ConfigMap that are rejected now or, if there are none, those that were
+// rejected before.
+func (v *validation) faults() []conf.Rejection {
+	if len(v.trial.Rejected) > 0 {
+		return v.trial.Rejected
+	}
+	return v.trial.Still
+}
+
 // respond returns the response to the review.
 func (v *validation) respond(c *configMapReview) responseReview {
-	a := newResponse(c.apiVersion, c.UID, !v.denied, audit{Outcome: v.outcome()})
-	if !v.denied {
+	outcome := v.outcome()
+	a := newResponse(c.apiVersion, c.UID, outcome == allowed, audit{Outcome: outcome})
+	if outcome == allowed {
 		a.Response.Warnings = v.warnings()
 		return a
 	}
-	text := "these definitions would be rejected:\n" + strings.Join(messages(v.faults, maxFaults), "\n")
+	text := "these definitions would be rejected:\n" + strings.Join(messages(v.faults(), maxFaults), "\n")
 	a.Response.Status = failure(http.StatusForbidden, truncate(text, maxReport))
 	return a
 }
@@ -60,14 +70,14 @@ func (v *validation) warnings() []string {
 		text := "this is uncertain, because the injector cannot read the ConfigMaps: " + v.trouble.Error()
 		list = append(list, warning(text))
 	}
-	for _, fault := range messages(v.faults, maxFaultWarnings) {
+	for _, fault := range messages(v.faults(), maxFaultWarnings) {
 		list = append(list, warning(prefix+fault))
 	}
-	for _, rejection := range v.broken[:min(len(v.broken), maxBrokenWarnings)] {
+	for i, rejection := range v.trial.Broken {
+		if i == maxBrokenWarnings {
+			return append(list, warning(fmt.Sprintf("this breaks %d more documents", len(v.trial.Broken)-i)))
+		}
 		list = append(list, warning(describeBroken(rejection)))
-	}
-	if more := len(v.broken) - maxBrokenWarnings; more > 0 {
-		list = append(list, warning(fmt.Sprintf("this breaks %d more documents", more)))
 	}
 	return list
 }

@@ -76,7 +76,7 @@ func (v *Validator) review(r *http.Request, f *inflight) (answer, error) {
 	if err == nil {
 		err = v.encode(f, result.respond(c))
 	}
-	c.object, c.old = nil, nil
+	c.documents = nil
 	return answer{c.UID, func(duration time.Duration) { v.record(c, &result, duration) }}, err
 }
 
@@ -103,32 +103,28 @@ func (v *Validator) decode(ctx context.Context, f *inflight) (*configMapReview, 
 // validate tries the change on the current snapshot. Before it denies a change, it tries it again on
 // newer snapshots. It returns an error if the client does not wait any longer.
 func (v *Validator) validate(ctx context.Context, c *configMapReview, f *inflight) (validation, error) {
-	served := c.old != nil && v.definitions.Selects(c.old)
-	var documents []conf.Document
-	if c.object != nil && v.definitions.Selects(c.object) {
-		documents = conf.OfConfigMap(c.object)
-	} else if !served {
+	if !c.selected {
 		return validation{snapshot: v.snapshots.Current()}, nil
 	}
 	if verdict := time.Now().Add(maxVerdict); verdict.Before(f.deadline) {
 		f.deadline = verdict
 	}
-	result, err := v.try(ctx, c, f, documents)
+	result, err := v.try(ctx, c, f)
+	if v.logPanic(err) {
+		text := "cannot try the definitions: internal error"
+		return validation{}, &refusal{http.StatusInternalServerError, refusedInternal, text}
+	}
 	if err != nil {
-		return validation{}, v.trialError(f, err)
+		return validation{}, f.endReason()
 	}
 	retrying, stop := context.WithTimeout(ctx, min(retryWindow, time.Until(f.deadline)/2))
 	defer stop()
-	for result.denied && v.awaitChange(retrying, f, result.snapshot) {
-		if next, err := v.try(retrying, c, f, documents); err == nil {
+	for len(result.trial.Rejected) > 0 && v.awaitChange(retrying, f, result.snapshot) {
+		if next, err := v.try(retrying, c, f); err == nil {
 			result = next
 		}
 	}
-	// A base may be among the ConfigMaps that cannot be read. Documents that are invalid anyway are
-	// quarantined when they are loaded.
-	if result.trouble = v.definitions.Trouble(); result.trouble != nil {
-		result.denied = false
-	}
+	result.trouble = v.definitions.Trouble()
 	return result, f.checkDeadline()
 }
 
@@ -151,33 +147,16 @@ func (v *Validator) awaitChange(ctx context.Context, f *inflight, tried *store.S
 // try tries the documents on the current snapshot. It takes the only slot of the lane of trials, because
 // each trial loads all definitions, and many at once would delay the reviews of pods. It returns an error if
 // ctx ends.
-func (v *Validator) try(
-	ctx context.Context, c *configMapReview, f *inflight, documents []conf.Document,
-) (validation, error) {
+func (v *Validator) try(ctx context.Context, c *configMapReview, f *inflight) (result validation, err error) {
 	if err := f.acquire(ctx); err != nil {
-		return validation{}, err
+		return result, err
 	}
 	defer f.release()
 	ctx, cancel := context.WithTimeout(ctx, min(maxTrial, time.Until(f.deadline)))
 	defer cancel()
-	snapshot := v.snapshots.Current()
-	trial, err := snapshot.Try(ctx, c.Namespace, c.Name, documents)
-	if err != nil {
-		return validation{}, err
-	}
-	result := validation{faults: trial.Still, broken: trial.Broken, snapshot: snapshot}
-	if len(trial.Rejected) > 0 {
-		result.denied, result.faults = true, trial.Rejected
-	}
-	return result, nil
-}
-
-// trialError returns the refusal for the error of a trial.
-func (v *Validator) trialError(f *inflight, err error) error {
-	if v.logPanic(err) {
-		return &refusal{http.StatusInternalServerError, refusedInternal, "cannot try the definitions: internal error"}
-	}
-	return f.endReason()
+	result.snapshot = v.snapshots.Current()
+	result.trial, err = result.snapshot.Try(ctx, c.Namespace, c.Name, c.documents)
+	return result, err
 }
 
 // logPanic logs the stack of a panic, and reports whether the error is one.
@@ -192,14 +171,9 @@ func (v *Validator) logPanic(err error) bool {
 // record counts and logs one change.
 func (v *Validator) record(c *configMapReview, result *validation, duration time.Duration) {
 	v.metrics.validated(result.outcome()).Inc()
-	rejections := slices.Concat(result.faults, result.broken)
-	for _, rejection := range rejections {
-		for _, err := range rejection.Errors.Errors {
-			v.logPanic(err)
-		}
-	}
 	level := zerolog.DebugLevel
-	if len(rejections) > 0 {
+	for _, rejection := range slices.Concat(result.faults(), result.trial.Broken) {
+		v.logPanic(rejection.Errors)
 		level = zerolog.InfoLevel
 	}
 	v.reviews.event(level).AnErr("trouble", result.trouble).Str("uid", truncate(c.UID, maxLogged)).
@@ -208,8 +182,8 @@ func (v *Validator) record(c *configMapReview, result *validation, duration time
 		Str("operation", truncate(c.Operation, maxLogged)).
 		Str("user", truncate(c.User.Name, maxLogged)).
 		Str("outcome", string(result.outcome())).
-		Strs("errors", messages(result.faults, maxFaults)).
-		Strs("breaks", messages(result.broken, maxFaults)).
+		Strs("errors", messages(result.faults(), maxFaults)).
+		Strs("breaks", messages(result.trial.Broken, maxFaults)).
 		Uint64("generation", result.snapshot.Generation()).
 		Dur("duration", duration).
 		Msg("definitions reviewed")
