@@ -28,29 +28,15 @@ type review struct {
 func decodeReview(body []byte) (review, error) {
 	var r review
 	if err := json.Unmarshal(body, &r); err != nil {
-		r, err = decodeHead(body, err)
-		if err != nil {
-			return r, describe(err)
+		described := describe(err)
+		// Only new pods must have the fields of a pod.
+		skipped := json.JoinUnmarshalers(skip[mutate.Spec](), skip[mutate.Map]())
+		r = review{}
+		if json.Unmarshal(body, &r, json.WithUnmarshalers(skipped)) != nil || r.Request.PodCreate() {
+			return r, described
 		}
 	}
 	return r, checkReview(r.Kind, r.APIVersion, r.Request.UID)
-}
-
-// decodeHead decodes a review without its object, which may have any type unless it is a new pod. For a
-// new pod it returns the cause, and the names of the pod and of its owners as far as they can be decoded.
-func decodeHead(body []byte, cause error) (review, error) {
-	var r, names review
-	err := json.Unmarshal(body, &r, json.WithUnmarshalers(skip[mutate.Object]()))
-	switch {
-	case r.Request.UID == "":
-		return r, cause
-	case err == nil && !r.Request.PodCreate():
-		return r, nil
-	}
-	skipped := json.JoinUnmarshalers(skip[mutate.Spec](), skip[mutate.Map]())
-	_ = json.Unmarshal(body, &names, json.WithUnmarshalers(skipped)) // the cause is known
-	r.Request.Object = names.Request.Object
-	return r, cause
 }
 
 // skip skips values of a type.
