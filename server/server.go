@@ -8,6 +8,7 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,7 +59,7 @@ type Options struct {
 // Server runs the two ports.
 type Server struct {
 	options   Options
-	readiness readiness
+	draining  atomic.Bool
 	webhook   *http.Server
 	lifecycle *http.Server
 	grace     time.Duration
@@ -68,7 +69,6 @@ type Server struct {
 // New returns a server. Run starts it.
 func New(options Options) *Server {
 	s := &Server{options: options, grace: shutdownGrace, after: time.After}
-	s.readiness.checks = options.Checks
 	s.webhook = newHTTPServer(s.webhookHandler(), options.Log)
 	s.webhook.TLSConfig = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -109,7 +109,7 @@ func (s *Server) webhookHandler() http.Handler {
 	}
 	others := s.limited(0, mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.readiness.draining.Load() {
+		if s.draining.Load() {
 			// Moves a client to another replica before the port closes. HTTP/2 sends a GOAWAY after the
 			// response.
 			w.Header().Set("Connection", "close")
@@ -127,7 +127,7 @@ func (s *Server) lifecycleHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", serveHealth)
 	mux.HandleFunc("GET /healthz", serveHealth)
-	mux.Handle("GET /readyz", &s.readiness)
+	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", s.limited(scrapeCost, metrics))
 	return s.limited(0, mux)
 }
@@ -177,7 +177,7 @@ func ignoreClosed(err error) error {
 }
 
 func (s *Server) drain(ctx context.Context, orderly bool) error {
-	s.readiness.draining.Store(true)
+	s.draining.Store(true)
 	if orderly {
 		s.options.Log.Info().Dur("delay", s.options.DrainDelay).
 			Msg("shutting down: /readyz fails, and reviews are served until the delay is over")
