@@ -93,20 +93,18 @@ func (m *Metrics) createSeries() {
 			m.closed.WithLabelValues(port, cause)
 		}
 	}
-	for _, result := range []string{resultSuccess, resultError} {
+	for _, result := range results {
 		m.reloads.WithLabelValues(result)
 		m.certificates.WithLabelValues(result)
 	}
 }
 
-const (
-	resultSuccess = "success"
-	resultError   = "error"
-)
+// results are the values of the label `result`, by whether there was no error.
+var results = map[bool]string{true: "success", false: "error"}
 
 // Reloaded counts a reload of the sidecars.
 func (m *Metrics) Reloaded(ok bool) {
-	m.reloads.WithLabelValues(result(ok)).Inc()
+	m.reloads.WithLabelValues(results[ok]).Inc()
 	if ok {
 		m.reloaded.SetToCurrentTime()
 	}
@@ -115,7 +113,7 @@ func (m *Metrics) Reloaded(ok bool) {
 // CertificateLoaded counts the load of a key pair. The time is when the certificate in service expires,
 // or zero if there is none.
 func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
-	m.certificates.WithLabelValues(result(ok)).Inc()
+	m.certificates.WithLabelValues(results[ok]).Inc()
 	if !notAfter.IsZero() {
 		m.notAfter.Set(float64(notAfter.Unix()))
 	}
@@ -137,13 +135,6 @@ func (m *Metrics) reviewed(outcome mutate.Outcome, reason mutate.Reason) prometh
 // validated returns the counter of changes of definitions.
 func (m *Metrics) validated(outcome mutate.Outcome) prometheus.Counter {
 	return m.validations.WithLabelValues(string(outcome))
-}
-
-func result(ok bool) string {
-	if ok {
-		return resultSuccess
-	}
-	return resultError
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -18,6 +19,10 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.text }
+
+func refusalf(code int, cause refusalCause, format string, values ...any) *refusal {
+	return &refusal{code, cause, fmt.Sprintf(format, values...)}
+}
 
 // refusalCause is the class of a refusal in metrics and logs. The set is closed. An API server can cause
 // only the first three.

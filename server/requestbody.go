@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -86,14 +85,13 @@ func (f *inflight) bodyError(err error) error {
 		return bodyTooLarge()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
-		return &refusal{http.StatusRequestTimeout, refusedDeadline, "the body did not arrive in time"}
+		return refusalf(http.StatusRequestTimeout, refusedDeadline, "the body did not arrive in time")
 	}
-	return &refusal{http.StatusBadRequest, refusedBody, "cannot read the body: " + err.Error()}
+	return refusalf(http.StatusBadRequest, refusedBody, "cannot read the body: %v", err)
 }
 
 func bodyTooLarge() error {
-	text := fmt.Sprintf("the body is larger than %d bytes", maxBody)
-	return &refusal{http.StatusRequestEntityTooLarge, refusedTooLarge, text}
+	return refusalf(http.StatusRequestEntityTooLarge, refusedTooLarge, "the body is larger than %d bytes", maxBody)
 }
 
 // checkDeadline returns an error if the client does not wait any longer.
@@ -106,12 +104,10 @@ func (f *inflight) checkDeadline() error {
 
 func checkHeader(r *http.Request) error {
 	if got := r.Header.Get("Content-Type"); !isJSON(got) {
-		text := fmt.Sprintf("want Content-Type %s, got %q", mediaType, got)
-		return &refusal{http.StatusUnsupportedMediaType, refusedMediaType, text}
+		return refusalf(http.StatusUnsupportedMediaType, refusedMediaType, "want Content-Type %s, got %q", mediaType, got)
 	}
 	if got := r.Header.Get("Content-Encoding"); got != "" && got != "identity" {
-		text := fmt.Sprintf("want no Content-Encoding, got %q", got)
-		return &refusal{http.StatusUnsupportedMediaType, refusedMediaType, text}
+		return refusalf(http.StatusUnsupportedMediaType, refusedMediaType, "want no Content-Encoding, got %q", got)
 	}
 	if r.ContentLength > maxBody {
 		return bodyTooLarge()
@@ -136,7 +132,7 @@ func timeoutOf(r *http.Request) (time.Duration, error) {
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return 0, invalidQuery("malformed query: " + err.Error())
+		return 0, refusalf(http.StatusBadRequest, refusedQuery, "malformed query: %v", err)
 	}
 	text := query.Get("timeout")
 	if text == "" {
@@ -144,11 +140,8 @@ func timeoutOf(r *http.Request) (time.Duration, error) {
 	}
 	timeout, err := time.ParseDuration(text)
 	if err != nil || timeout <= 0 {
-		return 0, invalidQuery(fmt.Sprintf("timeout: want a duration such as 5s, got %q", text))
+		const want = "timeout: want a duration such as 5s, got %q"
+		return 0, refusalf(http.StatusBadRequest, refusedQuery, want, text)
 	}
 	return min(timeout, maxTimeout), nil
-}
-
-func invalidQuery(text string) error {
-	return &refusal{http.StatusBadRequest, refusedQuery, text}
 }

@@ -46,39 +46,34 @@ type status struct {
 	Code    int    `json:"code"`
 }
 
-// newResponse returns a response to the review with this version and uid. An unknown version is
-// answered as v1.
-func newResponse(version, uid string, allowed bool, a audit) responseReview {
+// newReview returns a review with this response. An unknown version is answered as v1.
+func newReview(version string, r response) responseReview {
 	if version != v1beta1 {
 		version = v1
 	}
-	return responseReview{
-		Kind: reviewKind, APIVersion: version,
-		Response: response{UID: uid, Allowed: allowed, Audit: a},
-	}
+	return responseReview{Kind: reviewKind, APIVersion: version, Response: r}
 }
 
 // respond returns the response with the decision about the review.
 func (r *review) respond(d *mutate.Decision) responseReview {
-	answer := newResponse(r.APIVersion, r.Request.UID, d.Outcome != mutate.Denied, audit{
+	answer := response{UID: r.Request.UID, Allowed: d.Outcome != mutate.Denied, Audit: audit{
 		Outcome: d.Outcome, Reason: d.Reason,
 		Sidecars: mutate.Injections(d.Sidecars), Generation: strconv.FormatUint(d.Generation, 10),
-	})
-	response := &answer.Response
+	}}
 	switch {
 	case d.Outcome == mutate.Denied:
 		code := http.StatusForbidden
 		if d.Reason == mutate.ReasonBadReview {
 			code = http.StatusBadRequest
 		}
-		response.Status = failure(code, truncate(reasonMessage(d), maxMessage))
-		response.Warnings = []string{warning(reasonMessage(d))}
+		answer.Status = failure(code, truncate(reasonMessage(d), maxMessage))
+		answer.Warnings = []string{warning(reasonMessage(d))}
 	case d.Patch != nil:
-		response.Patch, response.PatchType = d.Patch, "JSONPatch"
+		answer.Patch, answer.PatchType = d.Patch, "JSONPatch"
 	case d.Cause != nil:
-		response.Warnings = []string{warning("the pod is admitted without sidecars: " + reasonMessage(d))}
+		answer.Warnings = []string{warning("the pod is admitted without sidecars: " + reasonMessage(d))}
 	}
-	return answer
+	return newReview(r.APIVersion, answer)
 }
 
 func failure(code int, message string) *status {

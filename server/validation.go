@@ -51,14 +51,14 @@ func (v *validation) faults() []conf.Rejection {
 // respond returns the response to the review.
 func (v *validation) respond(c *configMapReview) responseReview {
 	outcome := v.outcome()
-	a := newResponse(c.apiVersion, c.UID, outcome == allowed, audit{Outcome: outcome})
+	answer := response{UID: c.UID, Allowed: outcome == allowed, Audit: audit{Outcome: outcome}}
 	if outcome == allowed {
-		a.Response.Warnings = v.warnings()
-		return a
+		answer.Warnings = v.warnings()
+	} else {
+		text := "these definitions would be rejected:\n" + strings.Join(messages(v.faults(), maxFaults), "\n")
+		answer.Status = failure(http.StatusForbidden, truncate(text, maxReport))
 	}
-	text := "these definitions would be rejected:\n" + strings.Join(messages(v.faults(), maxFaults), "\n")
-	a.Response.Status = failure(http.StatusForbidden, truncate(text, maxReport))
-	return a
+	return newReview(c.apiVersion, answer)
 }
 
 // warnings returns the warnings about an allowed change.

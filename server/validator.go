@@ -68,8 +68,10 @@ func (v *Validator) review(r *http.Request, f *inflight) (answer, error) {
 		return answer{}, err
 	}
 	if err != nil {
-		invalid := newResponse(c.apiVersion, c.UID, false, audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview})
-		invalid.Response.Status = failure(http.StatusBadRequest, truncate(err.Error(), maxMessage))
+		invalid := newReview(c.apiVersion, response{
+			UID: c.UID, Audit: audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview},
+			Status: failure(http.StatusBadRequest, truncate(err.Error(), maxMessage)),
+		})
 		return answer{c.UID, func(time.Duration) { v.countRefusal(r, asRefusal(err)) }}, v.encode(f, invalid)
 	}
 	result, err := v.validate(r.Context(), c, f)
@@ -111,7 +113,7 @@ func (v *Validator) validate(ctx context.Context, c *configMapReview, f *infligh
 	}
 	result, err := v.try(ctx, c, f)
 	if v.logPanic(err) {
-		text := "cannot try the definitions: internal error"
+		const text = "cannot try the definitions: internal error"
 		return validation{}, &refusal{http.StatusInternalServerError, refusedInternal, text}
 	}
 	if err != nil {
