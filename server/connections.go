@@ -55,7 +55,7 @@ type connections struct {
 	net.Listener
 	port    string
 	metrics *Metrics
-	log     *throttle
+	log     zerolog.Logger
 
 	mutex sync.Mutex
 	total int
@@ -67,7 +67,7 @@ func limitConnections(
 	server *http.Server, listener net.Listener, port string, metrics *Metrics, log zerolog.Logger,
 ) net.Listener {
 	c := &connections{
-		Listener: listener, port: port, metrics: metrics, log: newThrottle(log, "closed connections"),
+		Listener: listener, port: port, metrics: metrics, log: throttled(log, "closed connections"),
 		peers: make(map[string]*peer),
 	}
 	c.observe(server)
@@ -186,5 +186,5 @@ func (c *connections) remove(one *connection) {
 // countClosed counts and logs a connection that was closed because of a limit.
 func (c *connections) countClosed(peer, cause string) {
 	c.metrics.closed.WithLabelValues(c.port, cause).Inc()
-	c.log.event(zerolog.WarnLevel).Str("peer", peer).Str("port", c.port).Str("cause", cause).Msg(closedMessages[cause])
+	c.log.Warn().Str("peer", peer).Str("port", c.port).Str("cause", cause).Msg(closedMessages[cause])
 }

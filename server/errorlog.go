@@ -9,44 +9,43 @@ import (
 // errorLog receives the lines that net/http logs about connections and handlers. Each kind has its own
 // limit, so that lines about handshakes do not suppress panics.
 type errorLog struct {
-	panics, handshakes, connections *throttle
+	panics, handshakes, connections zerolog.Logger
 }
 
 func newErrorLog(log zerolog.Logger) errorLog {
 	return errorLog{
-		panics:      newThrottle(log, "panics"),
-		handshakes:  newThrottle(log, "failed TLS handshakes"),
-		connections: newThrottle(log, "failed connections"),
+		panics:      throttled(log, "panics"),
+		handshakes:  throttled(log, "failed TLS handshakes"),
+		connections: throttled(log, "failed connections"),
 	}
 }
 
 // Write implements io.Writer.
 func (e errorLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	throttle, level, message := e.classify(text)
-	throttle.event(level).Str("error", text).Msg(message)
+	event, message := e.classify(text)
+	event.Str("error", text).Msg(message)
 	return len(line), nil
 }
 
-func (e errorLog) classify(text string) (*throttle, zerolog.Level, string) {
+func (e errorLog) classify(text string) (event *zerolog.Event, message string) {
 	handshake := strings.Contains(text, "TLS handshake error")
 	switch {
 	case strings.Contains(text, "panic serving"):
-		return e.panics, zerolog.ErrorLevel, "request lost to a bug; please report it"
+		return e.panics.Error(), "request lost to a bug; please report it"
 	case handshake && isDistrust(text):
-		return e.handshakes, zerolog.WarnLevel, "TLS handshake failed: the client does not trust the certificate; " +
+		return e.handshakes.Warn(), "TLS handshake failed: the client does not trust the certificate; " +
 			"if it is an API server, check the caBundle of the webhook configuration"
 	case handshake && strings.Contains(text, "bad record MAC"):
 		// A TLS 1.3 client that rejects the certificate may send its alert before it encrypts.
-		return e.handshakes, zerolog.WarnLevel, "TLS handshake failed: cannot decrypt a message of the client, " +
+		return e.handshakes.Warn(), "TLS handshake failed: cannot decrypt a message of the client, " +
 			"which may be an alert that it does not trust the certificate"
 	case handshake && !isProbe(text):
-		return e.handshakes, zerolog.WarnLevel, "TLS handshake failed"
+		return e.handshakes.Warn(), "TLS handshake failed"
 	case strings.Contains(text, "Accept error"):
-		return e.connections, zerolog.WarnLevel, "cannot accept connections; check the limit of open files"
-	default:
-		return e.connections, zerolog.DebugLevel, "connection failed"
+		return e.connections.Warn(), "cannot accept connections; check the limit of open files"
 	}
+	return e.connections.Debug(), "connection failed"
 }
 
 // isDistrust reports whether the client ended the handshake because of the certificate.

@@ -31,7 +31,7 @@ func NewErrorLog(log zerolog.Logger) io.Writer {
 // HoldTrials prevents trials until the function is called.
 func (v *Validator) HoldTrials() (release func()) {
 	f := v.lanes.newRequest(v.lanes.unknown)
-	if f.enter(v.lanes.trials, 0) != nil || f.acquire(context.Background()) != nil {
+	if f.holdIn(v.lanes.trials, 0) != nil || f.acquire(context.Background()) != nil {
 		panic("no slot")
 	}
 	return f.leave
@@ -95,7 +95,7 @@ func (l *Lanes) Try(ctx context.Context, client *Client, size int64, compute fun
 func (l *Lanes) inSlot(ctx context.Context, in *lane, client *Client, size int64, compute func()) error {
 	f := l.newRequest(client)
 	defer f.leave()
-	if err := f.enter(in, size); err != nil {
+	if err := f.holdIn(in, size); err != nil {
 		return err
 	}
 	if err := f.acquire(ctx); err != nil {

@@ -25,7 +25,7 @@ type inflight struct {
 	deadline time.Time     // when the client stops waiting
 	base     int64         // the cost without the buffer
 	buffer   *bytes.Buffer // the body, and then the response
-	lane     *lane         // nil before enter and after leave
+	lane     *lane         // nil before holdIn and after leave
 
 	// The mutex of the lane guards the rest.
 	cost    int64         // the bytes that it is charged for
@@ -62,8 +62,13 @@ func baseCost(r *http.Request) int64 {
 	return int64(cost)
 }
 
-// enter moves the request to a lane and charges it there. It waits for its client until it acquires a slot.
-func (f *inflight) enter(l *lane, cost int64) error {
+// holdIn moves the request to a lane, unless it is there already, and charges it for everything that it is about
+// to hold. In its new lane, it waits for its client until it acquires a slot. Like hold, it returns errOverload if
+// the request was cut off.
+func (f *inflight) holdIn(l *lane, cost int64) error {
+	if f.lane == l {
+		return f.hold(cost)
+	}
 	f.leave()
 	if f.cut {
 		return errOverload
@@ -149,7 +154,7 @@ func (f *inflight) acquire(ctx context.Context) error {
 	l := f.lane
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if l.free > 0 && !f.cut {
+	if l.free > 0 && !f.cut && time.Now().Before(f.deadline) {
 		l.free--
 		f.grant()
 		return nil
@@ -213,16 +218,6 @@ func (f *inflight) waitContext(ctx context.Context) (context.Context, context.Ca
 		cancel()
 	}
 	return ctx, cancel
-}
-
-// endReason returns why a wait has ended early.
-func (f *inflight) endReason() error {
-	f.lane.mutex.Lock()
-	defer f.lane.mutex.Unlock()
-	if f.cut {
-		return errOverload
-	}
-	return errDeadline
 }
 
 // write sends a response. It returns when the client has taken all of it, after writeTimeout, or when the

@@ -21,9 +21,6 @@ const decodedFactor = 4
 
 // decide decides about a pod. It returns an error if the client does not wait any longer.
 func (h *Webhook) decide(ctx context.Context, request *mutate.Request, f *inflight) (mutate.Decision, error) {
-	if err := f.checkDeadline(); err != nil {
-		return mutate.Decision{}, err
-	}
 	if h.namespaces != nil {
 		request.NamespaceDefault = func() (string, bool, error) { return h.lookUp(ctx, request.Namespace, f) }
 	}

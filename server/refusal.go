@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"k8s-sidecar-injector/mutate"
 )
 
@@ -81,7 +79,8 @@ func (i *requestReader) refuse(w http.ResponseWriter, r *http.Request, f *inflig
 func (i *requestReader) countRefusal(r *http.Request, refused *refusal) {
 	i.refused.Inc()
 	i.metrics.refused.WithLabelValues(string(refused.cause)).Inc()
-	i.refusals[refused.cause].event(zerolog.WarnLevel).Str("error", truncate(refused.text, maxMessage)).
+	log := i.refusals[refused.cause]
+	log.Warn().Str("error", truncate(refused.text, maxMessage)).
 		Int("code", refused.code).Str("cause", string(refused.cause)).Str("path", r.URL.Path).
 		Str("remote", r.RemoteAddr).Str("reason", string(mutate.ReasonBadReview)).
 		Msg("request refused: " + string(refused.cause))

@@ -48,7 +48,11 @@ func (f *inflight) readBody(body io.Reader, large bool) error {
 		if f.buffer.Available() < bytes.MinRead {
 			size = 2*size + bytes.MinRead
 		}
-		if err := f.holdBody(size, large || f.buffer.Len() > maxSmallBody); err != nil {
+		lane := f.lane
+		if large || f.buffer.Len() > maxSmallBody {
+			lane = f.lanes.large
+		}
+		if err := f.holdIn(lane, f.base+int64(size)); err != nil {
 			return err
 		}
 		f.buffer.Grow(size - f.buffer.Len())
@@ -64,22 +68,10 @@ func (f *inflight) readBody(body io.Reader, large bool) error {
 	}
 }
 
-// holdBody charges the request for a buffer of that size, in the lane for the body.
-func (f *inflight) holdBody(size int, large bool) error {
-	cost := f.base + int64(size)
-	switch {
-	case large && f.lane == f.lanes.small:
-		return f.enter(f.lanes.large, cost)
-	case cost != f.cost:
-		return f.hold(cost)
-	}
-	return nil
-}
-
 // bodyError returns the refusal for an error of reading the body.
 func (f *inflight) bodyError(err error) error {
-	if errors.Is(f.endReason(), errOverload) {
-		return errOverload
+	if overload := f.hold(f.cost); overload != nil { // it was cut off
+		return overload
 	}
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return bodyTooLarge()
@@ -92,14 +84,6 @@ func (f *inflight) bodyError(err error) error {
 
 func bodyTooLarge() error {
 	return refusalf(http.StatusRequestEntityTooLarge, refusedTooLarge, "the body is larger than %d bytes", maxBody)
-}
-
-// checkDeadline returns an error if the client does not wait any longer.
-func (f *inflight) checkDeadline() error {
-	if time.Now().Before(f.deadline) {
-		return nil
-	}
-	return errDeadline
 }
 
 func checkHeader(r *http.Request) error {

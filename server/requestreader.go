@@ -23,23 +23,23 @@ type requestReader struct {
 	metrics  *Metrics
 	refused  prometheus.Counter // of the webhook
 	log      zerolog.Logger
-	refusals map[refusalCause]*throttle
-	unsent   *throttle
-	reviews  *throttle // logs reviews that were answered
+	refusals map[refusalCause]zerolog.Logger
+	unsent   zerolog.Logger
+	reviews  zerolog.Logger // logs reviews that were answered
 	buffers  *sync.Pool
 }
 
 func newRequestReader(
 	lanes *Lanes, metrics *Metrics, refused prometheus.Counter, log zerolog.Logger,
 ) requestReader {
-	refusals := make(map[refusalCause]*throttle)
+	refusals := make(map[refusalCause]zerolog.Logger)
 	for _, cause := range refusalCauses() {
-		refusals[cause] = newThrottle(log, "refused requests, cause "+string(cause))
+		refusals[cause] = throttled(log, "refused requests, cause "+string(cause))
 	}
 	return requestReader{
 		lanes: lanes, metrics: metrics, refused: refused, log: log, refusals: refusals,
-		unsent:  newThrottle(log, "responses that cannot be sent"),
-		reviews: newReviewThrottle(log),
+		unsent:  throttled(log, "responses that cannot be sent"),
+		reviews: throttledReviews(log),
 		buffers: &sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
 }
@@ -59,7 +59,7 @@ func (i *requestReader) serve(
 	f.buffer, _ = i.buffers.Get().(*bytes.Buffer)
 	f.buffer.Reset()
 	defer i.end(f)
-	_ = f.enter(i.lanes.small, f.base) // if it fails, so does the next call of hold
+	_ = f.holdIn(i.lanes.small, f.base) // if it fails, so does the next call of hold
 	err := f.receive(w, r)
 	var done answer
 	if err == nil {
@@ -112,7 +112,7 @@ func (i *requestReader) send(w http.ResponseWriter, r *http.Request, f *inflight
 	case errors.Is(err, errOverload):
 		i.refuse(w, r, f, err)
 	case err != nil:
-		i.unsent.event(zerolog.WarnLevel).Err(err).Str("uid", truncate(uid, maxLogged)).Str("remote", r.RemoteAddr).
+		i.unsent.Warn().Err(err).Str("uid", truncate(uid, maxLogged)).Str("remote", r.RemoteAddr).
 			Msg("cannot send the response")
 	}
 }

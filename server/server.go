@@ -138,7 +138,7 @@ func (s *Server) limited(cost int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := s.options.Lanes.begin(w, r)
 		defer f.leave()
-		err := f.enter(s.options.Lanes.small, cost+f.base)
+		err := f.holdIn(s.options.Lanes.small, cost+f.base)
 		if err == nil {
 			err = f.write(func() error { next.ServeHTTP(w, r); return nil })
 		}

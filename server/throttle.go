@@ -19,8 +19,8 @@ const (
 	reportDelay = time.Second
 )
 
-// throttle limits the rate of one kind of log lines, which any client can cause. It is safe for
-// concurrent use.
+// throttle limits the rate of one kind of log lines, which any client can cause. It implements zerolog.Sampler,
+// and is safe for concurrent use.
 type throttle struct {
 	log        zerolog.Logger
 	kind       string
@@ -28,30 +28,26 @@ type throttle struct {
 	suppressed atomic.Int64
 }
 
-func newThrottle(log zerolog.Logger, kind string) *throttle {
-	return &throttle{log: log, kind: kind, limiter: rate.NewLimiter(maxLines, maxLines)}
+// throttled returns a logger for one kind of lines.
+func throttled(log zerolog.Logger, kind string) zerolog.Logger {
+	return log.Sample(&throttle{log: log, kind: kind, limiter: rate.NewLimiter(maxLines, maxLines)})
 }
 
-// newReviewThrottle returns a throttle for lines about reviews that were answered.
-func newReviewThrottle(log zerolog.Logger) *throttle {
-	return &throttle{log: log, kind: "reviews", limiter: rate.NewLimiter(maxReviewLines, reviewLinesBurst)}
+// throttledReviews returns a logger for lines about reviews that were answered.
+func throttledReviews(log zerolog.Logger) zerolog.Logger {
+	limiter := rate.NewLimiter(maxReviewLines, reviewLinesBurst)
+	return log.Sample(&throttle{log: log, kind: "reviews", limiter: limiter})
 }
 
-// event returns a new event, or nil if the level is disabled or the line is suppressed. All methods
-// of a nil event do nothing.
-func (t *throttle) event(level zerolog.Level) *zerolog.Event {
-	if level < t.log.GetLevel() {
-		return nil
-	}
+// Sample reports whether to log a line.
+func (t *throttle) Sample(zerolog.Level) bool {
 	if t.limiter.Allow() {
-		return t.log.WithLevel(level) //nolint:zerologlint // the caller dispatches it
+		return true
 	}
 	if t.suppressed.Add(1) == 1 {
-		time.AfterFunc(reportDelay, t.report)
+		time.AfterFunc(reportDelay, func() {
+			t.log.Warn().Int64("suppressed", t.suppressed.Swap(0)).Str("kind", t.kind).Msg("log lines were suppressed")
+		})
 	}
-	return nil
-}
-
-func (t *throttle) report() {
-	t.log.Warn().Int64("suppressed", t.suppressed.Swap(0)).Str("kind", t.kind).Msg("log lines were suppressed")
+	return false
 }

@@ -96,7 +96,7 @@ func (v *Validator) decode(ctx context.Context, f *inflight) (*configMapReview, 
 		f.release()
 		return c, err
 	}
-	if err := f.enter(f.lanes.trials, f.base+c.size()); err != nil {
+	if err := f.holdIn(f.lanes.trials, f.base+c.size()); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -112,12 +112,8 @@ func (v *Validator) validate(ctx context.Context, c *configMapReview, f *infligh
 		f.deadline = verdict
 	}
 	result, err := v.try(ctx, c, f)
-	if v.logPanic(err) {
-		const text = "cannot try the definitions: internal error"
-		return validation{}, &refusal{http.StatusInternalServerError, refusedInternal, text}
-	}
 	if err != nil {
-		return validation{}, f.endReason()
+		return validation{}, err
 	}
 	retrying, stop := context.WithTimeout(ctx, min(retryWindow, time.Until(f.deadline)/2))
 	defer stop()
@@ -127,7 +123,7 @@ func (v *Validator) validate(ctx context.Context, c *configMapReview, f *infligh
 		}
 	}
 	result.trouble = v.definitions.Trouble()
-	return result, f.checkDeadline()
+	return result, nil
 }
 
 // awaitChange waits for another snapshot than the one of a trial. It returns false if ctx or the request ends.
@@ -147,8 +143,7 @@ func (v *Validator) awaitChange(ctx context.Context, f *inflight, tried *store.S
 }
 
 // try tries the documents on the current snapshot. It takes the only slot of the lane of trials, because
-// each trial loads all definitions, and many at once would delay the reviews of pods. It returns an error if
-// ctx ends.
+// each trial loads all definitions, and many at once would delay the reviews of pods. The error is a refusal.
 func (v *Validator) try(ctx context.Context, c *configMapReview, f *inflight) (result validation, err error) {
 	if err := f.acquire(ctx); err != nil {
 		return result, err
@@ -158,6 +153,12 @@ func (v *Validator) try(ctx context.Context, c *configMapReview, f *inflight) (r
 	defer cancel()
 	result.snapshot = v.snapshots.Current()
 	result.trial, err = result.snapshot.Try(ctx, c.Namespace, c.Name, c.documents)
+	switch {
+	case v.logPanic(err):
+		err = refusalf(http.StatusInternalServerError, refusedInternal, "cannot try the definitions: internal error")
+	case err != nil:
+		err = errDeadline
+	}
 	return result, err
 }
 
@@ -178,7 +179,7 @@ func (v *Validator) record(c *configMapReview, result *validation, duration time
 		v.logPanic(rejection.Errors)
 		level = zerolog.InfoLevel
 	}
-	v.reviews.event(level).AnErr("trouble", result.trouble).Str("uid", truncate(c.UID, maxLogged)).
+	v.reviews.WithLevel(level).AnErr("trouble", result.trouble).Str("uid", truncate(c.UID, maxLogged)).
 		Str("namespace", truncate(c.Namespace, maxLogged)).
 		Str("name", truncate(c.Name, maxLogged)).
 		Str("operation", truncate(c.Operation, maxLogged)).

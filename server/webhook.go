@@ -22,7 +22,7 @@ type Webhook struct {
 	namespaces Namespaces // nil if namespaces have no defaults
 	policy     *mutate.Policy
 	recorder   Recorder // nil if no Events are recorded
-	badReviews *throttle
+	badReviews zerolog.Logger
 }
 
 // NewWebhook returns the handler. Namespaces are nil if namespaces have no defaults, and the recorder is
@@ -34,7 +34,7 @@ func NewWebhook(
 	return &Webhook{
 		requestReader: newRequestReader(lanes, metrics, metrics.reviewed(mutate.Denied, mutate.ReasonBadReview), log),
 		snapshots:     snapshots, namespaces: namespaces, policy: policy, recorder: recorder,
-		badReviews: newThrottle(log, "bad reviews"),
+		badReviews: throttled(log, "bad reviews"),
 	}
 }
 
@@ -89,7 +89,7 @@ func (h *Webhook) record(r *reviewed, duration time.Duration) {
 	if d.Reason == mutate.ReasonBadReview {
 		lines = h.badReviews
 	}
-	event := lines.event(levelOf(d))
+	event := lines.WithLevel(levelOf(d))
 	if !event.Enabled() {
 		return
 	}
