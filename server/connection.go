@@ -135,25 +135,6 @@ func (c *connection) idleTime(now time.Time) time.Duration {
 	return time.Duration(now.UnixNano() - c.since.Load())
 }
 
-// gotSlot notes that a request of the connection got a slot.
-func (c *connection) gotSlot() {
-	now := time.Now().UnixNano()
-	c.peer.lastSlot.Store(now)
-	c.lastSlot.Store(now)
-}
-
-// charge notes that requests of the connection are charged for more bytes, or less if that is negative.
-func (c *connection) charge(more int64) {
-	c.used.Add(more)
-	c.peer.used.Add(more)
-}
-
-// weight returns the product of the bytes that requests of the connection and of the address are charged
-// for.
-func (c *connection) weight() float64 {
-	return float64(c.used.Load()) * float64(c.peer.used.Load())
-}
-
 // answered notes that a request of the connection was answered or cancelled.
 func (c *connection) answered(cancelled bool) {
 	c.since.Store(time.Now().UnixNano())

@@ -119,7 +119,8 @@ func (f *inflight) charge(cost int64) {
 	more := cost - f.cost
 	f.cost = cost
 	f.lane.used += more
-	f.client.charge(more)
+	f.client.used.Add(more)
+	f.client.peer.used.Add(more)
 }
 
 // evict frees what the request is charged for and makes it leave. The mutex is held.
@@ -200,7 +201,9 @@ func (f *inflight) release() {
 func (f *inflight) grant() {
 	f.slot = true
 	f.lane.waiting.Delete(f)
-	f.client.gotSlot()
+	now := time.Now().UnixNano()
+	f.client.lastSlot.Store(now)
+	f.client.peer.lastSlot.Store(now)
 	if f.granted != nil {
 		close(f.granted)
 		f.granted = nil

@@ -112,7 +112,8 @@ func (l *lane) worst() (worst *inflight) {
 	most := -1.0
 	now := time.Now()
 	for f := range l.waiting {
-		product := float64(f.cost) * now.Sub(f.start).Seconds() * f.client.weight()
+		product := float64(f.cost) * now.Sub(f.start).Seconds() *
+			float64(f.client.used.Load()) * float64(f.client.peer.used.Load())
 		if product > most {
 			worst, most = f, product
 		}
