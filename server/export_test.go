@@ -92,6 +92,8 @@ func (l *Lanes) Try(ctx context.Context, client *Client, size int64, compute fun
 	return l.inSlot(ctx, l.trials, client, size, compute)
 }
 
+// inSlot holds its response afterwards, without a slot.
+
 func (l *Lanes) inSlot(ctx context.Context, in *lane, client *Client, size int64, compute func()) error {
 	f := l.newRequest(client)
 	defer f.leave()
@@ -102,7 +104,8 @@ func (l *Lanes) inSlot(ctx context.Context, in *lane, client *Client, size int64
 		return err
 	}
 	compute()
-	return nil
+	f.release()
+	return f.hold(size)
 }
 
 func (l *Lanes) newRequest(client *Client) *inflight {

@@ -105,8 +105,9 @@ func (f *inflight) hold(cost int64) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if !f.cut {
+		entering := f.cost == 0
 		f.charge(cost)
-		l.makeRoom(f)
+		l.makeRoom(f, entering)
 	}
 	if f.cut {
 		return errOverload

@@ -61,10 +61,10 @@ func newLane(budget int64, slots int) *lane {
 // makeRoom cuts off requests until the lane is within its limits, so that slow clients lose their place to
 // new ones. It waits until these requests have left, for cutTimeout at most: not every ResponseWriter has
 // deadlines by which it can be cut off. The mutex is held when it is called and when it returns.
-func (l *lane) makeRoom(f *inflight) {
+func (l *lane) makeRoom(f *inflight, entering bool) {
 	var victims []*inflight
 	for !f.cut {
-		victim := l.excess(f)
+		victim := l.excess(f, entering)
 		if victim == nil {
 			break
 		}
@@ -93,13 +93,13 @@ func (l *lane) makeRoom(f *inflight) {
 	}
 }
 
-// excess returns the waiting request that is cut off next, or nil if the lane is within its limits. The mutex
-// is held.
-func (l *lane) excess(f *inflight) *inflight {
+// excess returns the waiting request that is cut off next, or nil if the lane is within its limits. The number of
+// trials is limited when one enters the lane. The mutex is held.
+func (l *lane) excess(f *inflight, entering bool) *inflight {
 	switch {
 	case l.used > l.budget:
 		return l.worst()
-	case l == f.lanes.trials:
+	case entering && l == f.lanes.trials:
 		return l.excessTrial(f)
 	}
 	return nil

@@ -182,6 +182,9 @@ func TestTrialsTakeTurns(t *testing.T) {
 		if !slices.Equal(q.served, want) {
 			t.Errorf("the order is %q, want %q", q.served, want)
 		}
+		if len(q.cut) != refused+1 {
+			t.Errorf("%d trials were cut off, want %d", len(q.cut), refused+1)
+		}
 	})
 }
 
