@@ -23,29 +23,29 @@ func newErrorLog(log zerolog.Logger) errorLog {
 // Write implements io.Writer.
 func (e errorLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	event, message := e.classify(text)
-	event.Str("error", text).Msg(message)
+	log, level, message := e.classify(text)
+	log.WithLevel(level).Str("error", text).Msg(message)
 	return len(line), nil
 }
 
-func (e errorLog) classify(text string) (event *zerolog.Event, message string) {
+func (e errorLog) classify(text string) (log zerolog.Logger, level zerolog.Level, message string) {
 	handshake := strings.Contains(text, "TLS handshake error")
 	switch {
 	case strings.Contains(text, "panic serving"):
-		return e.panics.Error(), "request lost to a bug; please report it"
+		return e.panics, zerolog.ErrorLevel, "request lost to a bug; please report it"
 	case handshake && isDistrust(text):
-		return e.handshakes.Warn(), "TLS handshake failed: the client does not trust the certificate; " +
+		return e.handshakes, zerolog.WarnLevel, "TLS handshake failed: the client does not trust the certificate; " +
 			"if it is an API server, check the caBundle of the webhook configuration"
 	case handshake && strings.Contains(text, "bad record MAC"):
 		// A TLS 1.3 client that rejects the certificate may send its alert before it encrypts.
-		return e.handshakes.Warn(), "TLS handshake failed: cannot decrypt a message of the client, " +
+		return e.handshakes, zerolog.WarnLevel, "TLS handshake failed: cannot decrypt a message of the client, " +
 			"which may be an alert that it does not trust the certificate"
 	case handshake && !isProbe(text):
-		return e.handshakes.Warn(), "TLS handshake failed"
+		return e.handshakes, zerolog.WarnLevel, "TLS handshake failed"
 	case strings.Contains(text, "Accept error"):
-		return e.connections.Warn(), "cannot accept connections; check the limit of open files"
+		return e.connections, zerolog.WarnLevel, "cannot accept connections; check the limit of open files"
 	}
-	return e.connections.Debug(), "connection failed"
+	return e.connections, zerolog.DebugLevel, "connection failed"
 }
 
 // isDistrust reports whether the client ended the handshake because of the certificate.
