@@ -13,20 +13,20 @@ import (
 )
 
 // encode returns the sidecar of a flattened definition.
-func encode(p *parsed, flat tree) (*Sidecar, error) {
-	digest, err := digestOf(p.ref, flat)
+func encode(p *parsed, flat *flattened) (*Sidecar, error) {
+	digest, err := digestOf(p.ref, flat.tree)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sidecar{Ref: p.ref, Origin: p.document.Origin, Digest: digest}
-	if mayHaveParameters(flat) {
-		return s, s.encodeWithParameters(decodeDefinition(flat))
+	s := &Sidecar{Ref: p.ref, Origin: p.document.Origin, Digest: digest, Level: flat.security.level}
+	if mayHaveParameters(flat.tree) {
+		return s, s.encodeWithParameters(decodeDefinition(flat.tree))
 	}
-	d, err := typed(flat)
+	d, err := typed(flat.tree)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.encode(flat, d)
+	return s, s.encode(flat.tree, d)
 }
 
 // encodeWithParameters encodes a valid definition with the defaults of its parameters, and with sample

@@ -1,82 +1,80 @@
 package conf
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 )
 
-// fallBack serves the last valid version of rejected documents, unless another document serves the ref. The
-// oldest document comes first, so that the last valid version of the owner of a ref wins.
-func (l *loader) fallBack() {
-	slices.SortStableFunc(l.rejections, func(a, b Rejection) int {
-		return compareAge(l.parsed[a.Origin].document, l.parsed[b.Origin].document)
-	})
+// fallBack returns the rejections, by origin. It serves the last valid version of rejected documents, unless another
+// document serves the ref. The oldest document comes first, so that the last valid version of the owner of a ref
+// wins.
+func (l *loader) fallBack() []Rejection {
+	rejected := slices.DeleteFunc(slices.Clone(l.order), func(p *loaded) bool { return len(p.all) == 0 })
+	slices.SortStableFunc(rejected, compareAge)
 	done := make(map[Origin]bool)
-	for i := range l.rejections {
-		for _, old := range l.lastGood(l.rejections[i].Origin, done) {
+	var rejections []Rejection
+	for _, p := range rejected {
+		rejection := Rejection{Origin: p.document.Origin, Errors: joined(p.all)}
+		for _, old := range l.lastGood(p, done) {
 			l.keep(old)
 			if l.served[old.Ref] == nil {
-				l.serveStale(&l.rejections[i], old)
+				l.served[old.Ref] = stale(old, p.document)
+				rejection.Stale = append(rejection.Stale, old.Ref)
 			}
 		}
+		rejections = append(rejections, rejection)
 	}
-	slices.SortFunc(l.rejections, compareRejections)
+	slices.SortFunc(rejections, compareRejections)
+	return rejections
 }
 
-func (l *loader) serveStale(rejection *Rejection, old *Sidecar) {
+// stale returns the last valid version of a sidecar whose document is rejected.
+func stale(old *Sidecar, rejected Document) *Sidecar {
 	stale := *old
 	stale.Stale = true
-	if l.parsed[rejection.Origin].document.Err == nil {
-		stale.Origin = rejection.Origin // it may have moved in its file
+	if rejected.Err == nil {
+		stale.Origin = rejected.Origin // it may have moved in its file
 	}
-	l.served[old.Ref] = &stale
-	rejection.Stale = append(rejection.Stale, old.Ref)
+	return &stale
 }
 
 // lastGood returns the last valid version of a rejected document: the sidecar of its ref or, if its file had
 // none with that ref, all that the file does not define any more. That may be too much, but a typo must not
 // unload anything. The done map has the files for which the latter was returned.
-func (l *loader) lastGood(rejected Origin, done map[Origin]bool) []*Sidecar {
-	if old := l.previous.good[rejected.whole()][l.parsed[rejected].ref]; old != nil {
+func (l *loader) lastGood(p *loaded, done map[Origin]bool) []*Sidecar {
+	if old := l.previous.good[entry{p.document.Origin.whole(), p.ref}]; old != nil {
 		return []*Sidecar{old}
 	}
-	return l.missingOnce(rejected, done)
+	return l.missingOnce(p.document.Origin.whole(), done)
 }
 
-// missingOnce returns the sidecars that a file or key had before, and that none of its documents defines now,
-// as far as their names can be read. It adds the file to done, and returns nothing for a file in done.
-func (l *loader) missingOnce(of Origin, done map[Origin]bool) []*Sidecar {
-	if done[of.whole()] {
+// missingOnce returns the sidecars that a file, key or whole ConfigMap had before, and that none of its documents
+// defines now, as far as their names can be read. It adds the file to done, and returns nothing for a file in done.
+func (l *loader) missingOnce(file Origin, done map[Origin]bool) []*Sidecar {
+	if done[file] {
 		return nil
 	}
-	done[of.whole()] = true
+	done[file] = true
 	var found []*Sidecar
-	for _, file := range l.filesOf(of) {
-		good := l.previous.good[file]
-		for _, ref := range slices.SortedFunc(maps.Keys(good), Ref.Compare) {
-			if !l.defined[entry{file, ref}] {
-				found = append(found, good[ref])
-			}
+	for _, old := range l.before[file.holder()] {
+		at := old.entry()
+		if (file.isConfigMap() || at.file == file) && !l.defined[at] {
+			found = append(found, old)
 		}
 	}
+	slices.SortFunc(found, func(a, b *Sidecar) int {
+		return cmp.Or(a.Origin.whole().Compare(b.Origin.whole()), a.Ref.Compare(b.Ref))
+	})
 	return found
-}
-
-// filesOf returns the file of a document, or the keys that a ConfigMap had before it was rejected as a whole.
-func (l *loader) filesOf(of Origin) []Origin {
-	if !of.isConfigMap() {
-		return []Origin{of.whole()}
-	}
-	return slices.SortedFunc(slices.Values(l.previousFiles[of.whole()]), Origin.Compare)
 }
 
 // keep records the last valid version of a ref in a file, even if another document serves the ref.
 func (l *loader) keep(s *Sidecar) {
-	file := s.Origin.whole()
-	if l.good[file] == nil {
-		l.good[file] = make(map[Ref]*Sidecar)
+	if at := s.entry(); l.good[at] == nil {
+		l.good[at] = s
 	}
-	if l.good[file][s.Ref] == nil {
-		l.good[file][s.Ref] = s
-	}
+}
+
+func (s *Sidecar) entry() entry {
+	return entry{s.Origin.whole(), s.Ref}
 }

@@ -20,89 +20,73 @@ const (
 // flattened is a document merged with its chain of bases.
 type flattened struct {
 	tree     tree
-	size     int    // in bytes of JSON, with overridden values
-	depth    int    // number of bases in the chain
-	err      *Error // why inheritance failed
+	size     int // in bytes of JSON, with overridden values
+	depth    int // number of bases in the chain
 	security podSecurity
-	// levelFaults is set if the source of the document may not use the level.
-	levelFaults []error
-}
-
-// link is the result of resolving inherits. Both fields are nil if the document inherits nothing.
-type link struct {
-	base *parsed
-	err  error
 }
 
 // flatten merges the document with its bases. Each document of the chain is flattened once.
-func (l *loader) flatten(p *parsed) flattened {
-	chain, ring := l.follow(p)
-	for _, member := range ring {
-		l.flat[member] = member.inheritsFault("a cycle: " + formatCycle(ring))
+func (l *loader) flatten(p *loaded) {
+	var chain []*loaded
+	for ; p != nil && !p.resolved; p = p.base {
+		p.resolved = true
+		if p.inherits != "" {
+			var err error
+			if p.base, err = l.base(p); err != nil {
+				p.failInherits(err.Error())
+			}
+		}
+		chain = append(chain, p)
+	}
+	if at := slices.Index(chain, p); at >= 0 {
+		ring := chain[at:]
+		cycle := formatCycle(ring)
+		for _, member := range ring {
+			member.failInherits(cycle)
+		}
+		chain = chain[:at]
 	}
 	for _, heir := range slices.Backward(chain) {
-		l.flat[heir] = l.flattenOver(heir, l.links[heir])
+		if heir.flat = l.flattenOver(heir); heir.flat != nil {
+			l.checkLevel(heir)
+		}
 	}
-	return l.flat[p]
 }
 
-// follow returns the chain of documents that starts with p, up to the first one that is flattened already. If
-// the chain ends in a cycle, its members are returned apart.
-func (l *loader) follow(p *parsed) (chain, ring []*parsed) {
-	for p != nil {
-		if _, done := l.flat[p]; done {
-			break
-		}
-		if _, seen := l.links[p]; seen {
-			at := slices.Index(chain, p)
-			return chain[:at], chain[at:]
-		}
-		var next link
-		if p.inherits != "" {
-			next.base, next.err = l.base(p)
-		}
-		l.links[p] = next
-		chain = append(chain, p)
-		p = next.base
+// flattenOver merges a document with its base, which is flattened already. It returns nil if there are faults.
+func (l *loader) flattenOver(p *loaded) *flattened {
+	switch {
+	case p.inherits == "":
+		return &flattened{tree: p.tree, size: p.size, security: p.security}
+	case p.base == nil:
+		return nil
+	case len(p.base.all) > 0:
+		p.failInherits(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, p.base.document.Origin))
+		return nil
+	case len(p.faults) > 0:
+		return nil
 	}
-	return chain, nil
-}
-
-// flattenOver merges a document with its base, which is flattened already.
-func (l *loader) flattenOver(p *parsed, to link) flattened {
-	if to.err != nil {
-		return p.inheritsFault(to.err.Error())
-	}
-	if to.base == nil {
-		return flattened{tree: p.tree, size: p.size, security: p.security, levelFaults: l.levelFaults(p, p.security)}
-	}
-	base := l.flat[to.base]
-	if len(l.faults(to.base)) > 0 {
-		return p.inheritsFault(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, to.base.document.Origin))
-	}
-	if len(p.faults) > 0 {
-		return flattened{}
-	}
+	base := p.base.flat
 	if err := l.chargeInherited(p, base); err != nil {
-		return p.inheritsFault(err.Error())
+		p.failInherits(err.Error())
+		return nil
 	}
-	flat := flattened{tree: merge(base.tree, p.tree), size: base.size + p.size, depth: base.depth + 1}
+	flat := &flattened{tree: merge(base.tree, p.tree), size: base.size + p.size, depth: base.depth + 1}
 	d, err := l.validateMerged(p, flat)
 	if err != nil {
-		flat.err = err
-		return flat
+		p.fail(p.inheritsLine, fmt.Errorf("with what it inherits from %q: %w", p.inherits, err))
+		return nil
 	}
 	flat.security = l.evaluate(d)
-	flat.levelFaults = l.levelFaults(p, flat.security)
 	return flat
 }
 
 // chargeInherited checks the limits of inheritance before the merge.
-func (l *loader) chargeInherited(p *parsed, base flattened) error {
+func (l *loader) chargeInherited(p *loaded, base *flattened) error {
 	if base.depth == maxDepth {
 		return fmt.Errorf("the chain has more than %d bases; inherit from a base with fewer bases", maxDepth)
 	}
-	used := l.usageOf(p)
+	used := l.usageOf(p.parsed)
 	if used.inherited+base.size > maxInherited {
 		return fmt.Errorf("the documents of one file or ConfigMap may inherit %d MiB in all, and this is more; "+
 			"make the base smaller, or use several files or ConfigMaps", maxInherited>>20)
@@ -111,28 +95,26 @@ func (l *loader) chargeInherited(p *parsed, base flattened) error {
 	return nil
 }
 
-// inheritsFault returns the result for a document whose inherits cannot be resolved.
-func (p *parsed) inheritsFault(detail string) flattened {
-	fault := field.Invalid(field.NewPath("inherits"), field.OmitValueType{}, detail)
-	return flattened{err: &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: fault}}
+// failInherits adds the fault that inherits cannot be resolved.
+func (p *loaded) failInherits(detail string) {
+	p.fail(p.inheritsLine, field.Invalid(field.NewPath("inherits"), field.OmitValueType{}, detail))
 }
 
-// validateMerged reports the faults that neither the base nor the child has alone, such as a container name in
-// two lists. It returns the merged definition.
-func (l *loader) validateMerged(p *parsed, flat flattened) (*definition, *Error) {
+// validateMerged returns the merged definition. The error has the faults that neither the base nor the child has
+// alone, such as a container name in two lists.
+func (l *loader) validateMerged(p *loaded, flat *flattened) (*definition, error) {
 	heir := &parsed{document: p.document}
 	d, faults, err := mergedFaults(flat.tree, func() bool { return l.affordTry(heir, flat.size) })
+	if err != nil {
+		return nil, err
+	}
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}
-	if err == nil && len(faults) > 0 {
-		err = faults.ToAggregate()
+	if len(faults) > 0 {
+		return nil, faults.ToAggregate()
 	}
-	if err == nil {
-		return d, nil
-	}
-	err = fmt.Errorf("with what it inherits from %q: %w", p.inherits, err)
-	return nil, &Error{Origin: p.document.Origin, Line: p.inheritsLine, Err: err}
+	return d, nil
 }
 
 func mergedFaults(merged tree, affordable func() bool) (*definition, field.ErrorList, error) {
@@ -150,7 +132,7 @@ func mergedFaults(merged tree, affordable func() bool) (*definition, field.Error
 }
 
 // base returns the document that inherits refers to.
-func (l *loader) base(p *parsed) (*parsed, error) {
+func (l *loader) base(p *loaded) (*loaded, error) {
 	if isPath(p.inherits) {
 		return l.baseByPath(p)
 	}
@@ -173,7 +155,7 @@ func isPath(inherits string) bool {
 }
 
 // baseByPath returns the document of the file at a path relative to the file that inherits.
-func (l *loader) baseByPath(p *parsed) (*parsed, error) {
+func (l *loader) baseByPath(p *loaded) (*loaded, error) {
 	origin := p.document.Origin.whole()
 	if origin.Kind == ConfigMap {
 		return nil, errors.New("a configmap inherits by ref only, not by path")
@@ -191,7 +173,7 @@ func (l *loader) baseByPath(p *parsed) (*parsed, error) {
 	}
 	second := origin
 	second.Index = 1
-	if l.parsed[second] != nil {
+	if l.byOrigin[second] != nil {
 		return nil, errors.New("the file has several documents; inherit from one of them by its ref")
 	}
 	return base, nil
@@ -199,36 +181,32 @@ func (l *loader) baseByPath(p *parsed) (*parsed, error) {
 
 // file returns the first document of a file, or nil if there is no such file. Base-only documents are parsed
 // here, so that unused ones cost nothing. A directory that cannot be read stands for each file below it.
-func (l *loader) file(origin Origin) *parsed {
-	if l.parsed[origin] != nil {
-		return l.parsed[origin]
+func (l *loader) file(origin Origin) *loaded {
+	if l.byOrigin[origin] != nil {
+		return l.byOrigin[origin]
 	}
 	for at := origin; at.Name != "."; at.Name = path.Dir(at.Name) {
 		documents, found := l.bases[at]
 		if !found {
 			continue
 		}
-		if l.parsed[at] == nil {
+		if l.byOrigin[at] == nil {
 			for _, document := range documents {
 				l.add(document)
 			}
 		}
-		return l.parsed[at]
+		return l.byOrigin[at]
 	}
 	return nil
 }
 
-// maxCycleShown bounds the error of each member of a cycle.
-const maxCycleShown = 10
-
 // formatCycle lists the refs of a cycle, each followed by its base.
-func formatCycle(ring []*parsed) string {
-	var names []string
-	for _, p := range ring[:min(len(ring), maxCycleShown)] {
-		names = append(names, p.ref.String())
+func formatCycle(ring []*loaded) string {
+	text := "a cycle: "
+	for _, p := range ring {
+		if text += p.ref.String() + " -> "; len(text) > mostPath {
+			return text + "..."
+		}
 	}
-	if more := len(ring) - maxCycleShown; more > 0 {
-		names = append(names, fmt.Sprintf("%d more", more))
-	}
-	return strings.Join(append(names, ring[0].ref.String()), " -> ")
+	return text + ring[0].ref.String()
 }

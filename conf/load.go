@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -50,26 +51,19 @@ type loader struct {
 	rules     Rules
 	standards *podrules.Standards
 	previous  *Set
-	// previousFiles are the files or keys that have a last valid version, by holder.
-	previousFiles map[Origin][]Origin
+	before    map[Origin][]*Sidecar // the last valid versions of the previous load, by holder
 
-	bases   map[Origin][]Document // base-only documents by file; parsed on demand
-	order   []*parsed             // by origin, followed by the base-only documents in use
-	parsed  map[Origin]*parsed
-	defined map[entry]bool // the refs of each file
-	unnamed bool           // there is a document without a readable name
-
-	byRef      map[Ref]*parsed    // the owner of each ref, valid or not
-	duplicates map[*parsed]*Error // documents whose ref has another owner
-
-	links map[*parsed]link
-	flat  map[*parsed]flattened
+	bases    map[Origin][]Document // base-only documents by file; parsed on demand
+	order    []*loaded             // by origin, followed by the base-only documents in use
+	byOrigin map[Origin]*loaded
+	byRef    map[Ref]*loaded // the owner of each ref, valid or not
+	defined  map[entry]bool
+	unnamed  bool // there is a document without a readable name
 
 	usage map[Origin]*usage // by holder
 
-	served     map[Ref]*Sidecar
-	good       map[Origin]map[Ref]*Sidecar
-	rejections []Rejection
+	served map[Ref]*Sidecar
+	good   map[entry]*Sidecar // the last valid versions for the next load
 }
 
 // entry is a ref in a file or key. The index of the origin is 0.
@@ -78,52 +72,47 @@ type entry struct {
 	ref  Ref
 }
 
+// loaded is a document in one load.
+type loaded struct {
+	*parsed
+	// all are the faults of the document itself, followed by those that depend on other documents or the rules.
+	all []error
+	// resolved is true if base is set. The base is nil if the document inherits nothing, or nothing valid.
+	resolved bool
+	base     *loaded
+	flat     *flattened // nil if the document has not been merged with its bases
+}
+
+func (p *loaded) fail(line int, err error) {
+	p.all = append(p.all, p.fault(line, err))
+}
+
 func newLoader(ctxErr func() error, rules Rules, previous *Set, documents int) *loader {
 	l := &loader{
-		ctxErr:        ctxErr,
-		rules:         rules,
-		standards:     previous.standards,
-		previous:      previous,
-		previousFiles: make(map[Origin][]Origin),
-		bases:         make(map[Origin][]Document),
-		parsed:        make(map[Origin]*parsed, documents),
-		defined:       make(map[entry]bool, documents),
-		byRef:         make(map[Ref]*parsed, documents),
-		duplicates:    make(map[*parsed]*Error),
-		links:         make(map[*parsed]link, documents),
-		flat:          make(map[*parsed]flattened, documents),
-		usage:         make(map[Origin]*usage),
-		served:        make(map[Ref]*Sidecar, documents),
-		good:          make(map[Origin]map[Ref]*Sidecar, documents),
+		ctxErr:    ctxErr,
+		rules:     rules,
+		standards: previous.standards,
+		previous:  previous,
+		before:    make(map[Origin][]*Sidecar),
+		bases:     make(map[Origin][]Document),
+		byOrigin:  make(map[Origin]*loaded, documents),
+		byRef:     make(map[Ref]*loaded, documents),
+		defined:   make(map[entry]bool, documents),
+		usage:     make(map[Origin]*usage),
+		served:    make(map[Ref]*Sidecar, documents),
+		good:      make(map[entry]*Sidecar, documents),
 	}
 	if l.standards == nil {
 		l.standards = podrules.NewStandards()
 	}
-	for file := range previous.good {
-		l.previousFiles[file.holder()] = append(l.previousFiles[file.holder()], file)
+	for at, old := range previous.good {
+		l.before[at.file.holder()] = append(l.before[at.file.holder()], old)
 	}
 	return l
 }
 
 // load makes the set of documents that are sorted by origin. The error is that of the context.
 func (l *loader) load(documents []Document) (*Set, error) {
-	if err := l.parseAll(documents); err != nil {
-		return nil, err
-	}
-	served := slices.Clone(l.order)
-	l.claim(served)
-	for _, p := range served {
-		l.serve(p)
-		if err := l.ctxErr(); err != nil {
-			return nil, err
-		}
-	}
-	l.rejectBases(l.order[len(served):])
-	l.fallBack()
-	return l.set(documents), nil
-}
-
-func (l *loader) parseAll(documents []Document) error {
 	for _, document := range documents {
 		if document.BaseOnly {
 			file := document.Origin.whole()
@@ -132,10 +121,17 @@ func (l *loader) parseAll(documents []Document) error {
 		}
 		l.add(document)
 		if err := l.ctxErr(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	l.claim(l.order)
+	for _, p := range l.order { // serve appends base-only documents, which are not served
+		l.serve(p)
+		if err := l.ctxErr(); err != nil {
+			return nil, err
+		}
+	}
+	return l.set(documents, l.fallBack()), nil
 }
 
 // add parses a document unless the previous load did.
@@ -149,8 +145,9 @@ func (l *loader) add(document Document) {
 		p = &parsed{document: document, again: true}
 		p.reject(0, err)
 	}
-	l.parsed[document.Origin] = p
-	l.order = append(l.order, p)
+	added := &loaded{parsed: p, all: slices.Clip(p.faults)}
+	l.byOrigin[document.Origin] = added
+	l.order = append(l.order, added)
 	l.defined[entry{document.Origin.whole(), p.ref}] = true
 	l.unnamed = l.unnamed || p.ref == Ref{}
 }
@@ -169,70 +166,40 @@ func (l *loader) reuseOrParse(earlier *parsed, document Document) *parsed {
 	return &same
 }
 
-// serve encodes a valid document, and rejects an invalid one.
-func (l *loader) serve(p *parsed) {
+// serve encodes the document if it is valid.
+func (l *loader) serve(p *loaded) {
 	var sidecar *Sidecar
-	var faults []error
 	err := l.bounded(func() (err error) {
-		flat := l.flatten(p)
-		if faults = l.faults(p); len(faults) > 0 {
+		l.flatten(p)
+		if len(p.all) > 0 {
 			return nil
 		}
-		if sidecar, err = encode(p, flat.tree); err == nil {
-			sidecar.Level = flat.security.level
-		}
+		sidecar, err = encode(p.parsed, p.flat)
 		return err
 	})
 	if err != nil {
-		faults = append(faults, &Error{Origin: p.document.Origin, Err: err})
+		p.fail(0, err)
 	}
-	if len(faults) > 0 {
-		l.reject(p, faults)
-		return
-	}
-	l.served[p.ref] = sidecar
-	l.keep(sidecar)
-}
-
-// faults returns all faults of a flattened document.
-func (l *loader) faults(p *parsed) []error {
-	faults, flat := slices.Clone(p.faults), l.flat[p]
-	if duplicate := l.duplicates[p]; duplicate != nil {
-		faults = append(faults, duplicate)
-	}
-	if flat.err != nil {
-		faults = append(faults, flat.err)
-	}
-	return append(faults, flat.levelFaults...)
-}
-
-// rejectBases reports the faults of base-only documents. The faults of their heirs only refer to them.
-func (l *loader) rejectBases(bases []*parsed) {
-	for _, p := range bases {
-		if faults := l.faults(p); len(faults) > 0 {
-			l.reject(p, faults)
-		}
+	if len(p.all) == 0 {
+		l.served[p.ref] = sidecar
+		l.keep(sidecar)
 	}
 }
 
-func (l *loader) reject(p *parsed, faults []error) {
-	l.rejections = append(l.rejections, Rejection{Origin: p.document.Origin, Errors: joined(faults)})
-}
-
-func (l *loader) set(documents []Document) *Set {
+func (l *loader) set(documents []Document, rejections []Rejection) *Set {
 	s := &Set{
-		Rejections: l.rejections, rules: l.rules, standards: l.standards,
-		documents: documents, parsed: l.parsed, good: l.good,
-		retry:  slices.ContainsFunc(l.order, func(p *parsed) bool { return p.again }),
+		Rejections: rejections, rules: l.rules, standards: l.standards, documents: documents, good: l.good,
+		parsed: make(map[Origin]*parsed, len(l.order)),
 		owners: make(map[Ref]Origin, len(l.byRef)),
+	}
+	for _, p := range l.order {
+		s.parsed[p.document.Origin] = p.parsed
+		s.retry = s.retry || p.again
 	}
 	for ref, owner := range l.byRef {
 		s.owners[ref] = owner.document.Origin
 	}
-	for _, sidecar := range l.served {
-		s.Sidecars = append(s.Sidecars, sidecar)
-	}
-	slices.SortFunc(s.Sidecars, compareSidecars)
+	s.Sidecars = slices.SortedFunc(maps.Values(l.served), func(a, b *Sidecar) int { return a.Ref.Compare(b.Ref) })
 	s.Digest = setDigest(s.Sidecars)
 	return s
 }

@@ -167,5 +167,9 @@ func lineOf(err error) int {
 }
 
 func (p *parsed) reject(line int, err error) {
-	p.faults = append(p.faults, &Error{Origin: p.document.Origin, Line: line, Err: err})
+	p.faults = append(p.faults, p.fault(line, err))
+}
+
+func (p *parsed) fault(line int, err error) *Error {
+	return &Error{Origin: p.document.Origin, Line: line, Err: err}
 }

@@ -20,26 +20,21 @@ func (l *loader) evaluate(d *definition) podSecurity {
 	return podSecurity{level, violations}
 }
 
-// levelFaults returns the faults of a document whose flattened definition needs a higher Pod Security level
-// than the operator allows for its source.
-func (l *loader) levelFaults(p *parsed, flat podSecurity) []error {
+// checkLevel adds faults to a document whose flattened definition needs a higher Pod Security level than the
+// operator allows for its source.
+func (l *loader) checkLevel(p *loaded) {
 	kind := p.document.Origin.Kind
-	if flat.level != podrules.Privileged || l.rules.privileged(kind) {
-		return nil
+	if p.flat.security.level != podrules.Privileged || l.rules.privileged(kind) {
+		return
 	}
-	var faults []error
-	fault := func(line int, err error) {
-		faults = append(faults, &Error{Origin: p.document.Origin, Line: line, Err: err})
-	}
-	fault(p.nameLine, fmt.Errorf("needs the Pod Security level privileged, which a definition in a %s may not: %s",
+	p.fail(p.nameLine, fmt.Errorf("needs the Pod Security level privileged, which a definition in a %s may not: %s",
 		kind.singular(), l.rules.advice(kind)))
-	for _, violation := range flat.violations {
+	for _, violation := range p.flat.security.violations {
 		if slices.Contains(p.security.violations, violation) {
-			fault(p.nameLine, fmt.Errorf("violates the Pod Security level baseline: %s", violation))
+			p.fail(p.nameLine, fmt.Errorf("violates the Pod Security level baseline: %s", violation))
 			continue
 		}
 		detail := fmt.Sprintf("with what it inherits from %q: %s", p.inherits, violation)
-		fault(p.inheritsLine, field.Forbidden(field.NewPath("inherits"), detail))
+		p.fail(p.inheritsLine, field.Forbidden(field.NewPath("inherits"), detail))
 	}
-	return faults
 }

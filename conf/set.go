@@ -3,7 +3,6 @@ package conf
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -25,8 +24,7 @@ type Set struct {
 	documents []Document          // all documents, by origin
 	parsed    map[Origin]*parsed  // reused by the next load for unchanged documents
 	owners    map[Ref]Origin      // the document that owns each ref, valid or not
-	// good are the last valid sidecars of each file or key. The next load falls back on them.
-	good map[Origin]map[Ref]*Sidecar
+	good      map[entry]*Sidecar  // the last valid version of each sidecar; the next load falls back on them
 	// retry is true if the next load must parse a document again even if it is unchanged.
 	retry bool
 }
@@ -62,10 +60,6 @@ func sameOrigin(a, b *Sidecar) bool {
 
 func sameRejection(a, b Rejection) bool {
 	return a.Origin == b.Origin && a.Errors.Error() == b.Errors.Error() && slices.Equal(a.Stale, b.Stale)
-}
-
-func compareSidecars(a, b *Sidecar) int {
-	return strings.Compare(a.Ref.String(), b.Ref.String())
 }
 
 func compareRejections(a, b Rejection) int {
