@@ -9,21 +9,16 @@ import (
 func merge(base, child tree) tree {
 	merged := maps.Clone(base)
 	for key, value := range child {
-		if value != nil {
+		switch {
+		case value == nil:
+		case slices.Contains(namedLists(), key):
+			merged[key] = mergeNamed(elements(base, key), elements(child, key))
+		case slices.Contains(appendedLists(), key):
+			merged[key] = slices.Concat(elements(base, key), elements(child, key))
+		case slices.Contains(overlaidMaps(), key):
+			merged[key] = overlay(base[key], value)
+		default:
 			merged[key] = value
-		}
-	}
-	for _, list := range namedLists() {
-		mergeNamed(merged, list, base, child)
-	}
-	for _, list := range appendedLists() {
-		if both := slices.Concat(elements(base, list), elements(child, list)); len(both) > 0 {
-			merged[list] = both
-		}
-	}
-	for _, name := range overlaidMaps() {
-		if both := overlay(base[name], child[name]); len(both) > 0 {
-			merged[name] = both
 		}
 	}
 	return merged
@@ -40,13 +35,13 @@ func overlay(base, child any) tree {
 }
 
 // mergeNamed replaces elements of the base by elements of the child with the same name, and appends the others.
-func mergeNamed(merged tree, list string, base, child tree) {
-	result := slices.Clone(elements(base, list))
+func mergeNamed(base, child []any) []any {
+	result := slices.Clone(base)
 	at := make(map[string]int, len(result))
 	for i, element := range slices.Backward(result) {
 		at[nameOf(element)] = i
 	}
-	for _, element := range elements(child, list) {
+	for _, element := range child {
 		name := nameOf(element)
 		if i, found := at[name]; found {
 			result[i] = element
@@ -55,9 +50,7 @@ func mergeNamed(merged tree, list string, base, child tree) {
 		at[name] = len(result)
 		result = append(result, element)
 	}
-	if len(result) > 0 {
-		merged[list] = result
-	}
+	return result
 }
 
 // elements returns the list, or nil if it is absent or null.
