@@ -87,37 +87,19 @@ func (f *findings) skip() bool {
 	return true
 }
 
-// sortFaults sorts faults that were found in a map by field.
-func sortFaults(faults field.ErrorList) {
-	slices.SortStableFunc(faults, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
-}
-
 // unlessBelow drops the faults that follow from a known one: faults at or below its field, and faults of an
 // object that lacks a member because the member is invalid.
 func unlessBelow(known, more field.ErrorList) field.ErrorList {
-	var kept field.ErrorList
-	for _, fault := range more {
+	return slices.DeleteFunc(slices.Clone(more), func(fault *field.Error) bool {
 		mayMiss := fault.Type == field.ErrorTypeRequired || fault.Type == field.ErrorTypeInvalid
-		missing := mayMiss && above(known, fault.Field)
-		if !missing && !below(known, fault.Field) {
-			kept = append(kept, fault)
-		}
-	}
-	return kept
-}
-
-func above(known field.ErrorList, path string) bool {
-	return slices.ContainsFunc(known, func(fault *field.Error) bool {
-		return len(fault.Field) > len(path) && below(field.ErrorList{{Field: path}}, fault.Field)
+		return slices.ContainsFunc(known, func(k *field.Error) bool {
+			return below(k.Field, fault.Field) || mayMiss && below(fault.Field, k.Field)
+		})
 	})
 }
 
-func below(known field.ErrorList, path string) bool {
-	for _, fault := range known {
-		rest, found := strings.CutPrefix(path, fault.Field)
-		if found && (rest == "" || rest[0] == '.' || rest[0] == '[') {
-			return true
-		}
-	}
-	return false
+// below reports whether a field path is the field or is below it.
+func below(field, path string) bool {
+	rest, found := strings.CutPrefix(path, field)
+	return found && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }

@@ -187,7 +187,7 @@ func (d *decoded) numbersIn(path string) []int {
 	for ; ; path = parent(path) {
 		var numbers []int
 		for i, text := range d.texts {
-			if path == "" || below(field.ErrorList{{Field: path}}, paths[i]) {
+			if path == "" || below(path, paths[i]) {
 				numbers = append(numbers, text.Numbers()...)
 			}
 		}

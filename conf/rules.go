@@ -52,14 +52,7 @@ func (k Kind) singular() string {
 
 // privileged reports whether definitions of a kind of origin may use any Pod Security level.
 func (r Rules) privileged(kind Kind) bool {
-	switch kind {
-	case File:
-		return !r.UnprivilegedFiles
-	case ConfigMap:
-		return r.PrivilegedConfigMaps
-	default:
-		return false
-	}
+	return kind == File && !r.UnprivilegedFiles || kind == ConfigMap && r.PrivilegedConfigMaps
 }
 
 // advice returns the remedies for a definition whose kind of origin may not use its Pod Security level.

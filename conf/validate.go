@@ -1,9 +1,12 @@
 package conf
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -15,7 +18,7 @@ func validate(d *definition) field.ErrorList {
 		at := field.NewPath("skipHostNetworkPods")
 		faults = append(faults, field.Forbidden(at, "must not be set together with hostNetwork"))
 	}
-	faults = append(faults, validateAnnotations(field.NewPath("annotations"), d.Annotations)...)
+	faults = append(faults, forbiddenKeys(field.NewPath("annotations"), d.Annotations, reservedAnnotation)...)
 	faults = append(faults, validateAppliesTo(field.NewPath("appliesTo"), d.AppliesTo)...)
 	faults = append(faults, validatePatterns(
 		field.NewPath("allowedNamespaces"), d.AllowedNamespaces, maxNamespacePatterns)...)
@@ -42,28 +45,56 @@ func withKey(fault *field.Error) *field.Error {
 // validateNames requires unique names and mount paths, because merging relies on them. Kubernetes' own validation
 // checks the others.
 func validateNames(d *definition) field.ErrorList {
-	faults := validateMountPaths(field.NewPath("volumeMounts"), d.VolumeMounts, nil)
-	faults = append(faults, validateEnvNames(field.NewPath("env"), d.Env)...)
-	mounts := make(names)
-	for i, m := range d.VolumeMounts {
-		faults = append(faults, mounts.add(field.NewPath("volumeMounts").Index(i).Child("name"), m.Name)...)
-	}
-	secrets := make(names)
+	mounts, secrets := field.NewPath("volumeMounts"), field.NewPath("imagePullSecrets")
+	faults := duplicates(mounts, "mountPath", d.VolumeMounts, mountPath)
+	faults = append(faults, duplicates(mounts, "name", d.VolumeMounts, func(m corev1.VolumeMount) string { return m.Name })...)
+	faults = append(faults, duplicates(field.NewPath("env"), "name", d.Env, envName)...)
+	secretName := func(secret corev1.LocalObjectReference) string { return secret.Name }
+	faults = append(faults, duplicates(secrets, "name", d.ImagePullSecrets, secretName)...)
 	for i, secret := range d.ImagePullSecrets {
-		at := field.NewPath("imagePullSecrets").Index(i).Child("name")
 		if secret.Name == "" {
-			faults = append(faults, field.Required(at, ""))
+			faults = append(faults, field.Required(secrets.Index(i).Child("name"), ""))
 		}
-		faults = append(faults, secrets.add(at, secret.Name)...)
 	}
 	for _, list := range d.containerLists() {
-		for i := range list.containers {
-			at, c := field.NewPath(list.name).Index(i), &list.containers[i]
-			faults = append(faults, validateMountPaths(at.Child("volumeMounts"), c.VolumeMounts, c.VolumeDevices)...)
-			faults = append(faults, validateEnvNames(at.Child("env"), c.Env)...)
+		for i, c := range list.containers {
+			var devices []string
+			for _, device := range c.VolumeDevices {
+				devices = append(devices, cleanMount(device.DevicePath))
+			}
+			at := field.NewPath(list.name).Index(i)
+			faults = append(faults, duplicates(at.Child("volumeMounts"), "mountPath", c.VolumeMounts, mountPath, devices...)...)
+			faults = append(faults, duplicates(at.Child("env"), "name", c.Env, envName)...)
 		}
 	}
 	return faults
+}
+
+// duplicates returns a fault for each element of a list whose member has the value of an earlier element, or one of
+// the known values. An empty value is not a duplicate, since a missing member is another fault.
+func duplicates[E any](
+	list *field.Path, member string, elements []E, value func(E) string, known ...string,
+) field.ErrorList {
+	var faults field.ErrorList
+	seen := sets.New(known...)
+	for i, element := range elements {
+		text := value(element)
+		if text != "" && seen.Has(text) {
+			faults = append(faults, field.Duplicate(list.Index(i).Child(member), text))
+		}
+		seen.Insert(text)
+	}
+	return faults
+}
+
+// envName returns the name of a variable. Kubernetes would use the last of two with the same name.
+func envName(e corev1.EnvVar) string {
+	return e.Name
+}
+
+// mountPath returns the path of a mount. A container runtime does not distinguish /data/ from /data.
+func mountPath(m corev1.VolumeMount) string {
+	return cleanMount(m.MountPath)
 }
 
 // maxMembers bounds each map of a definition, and the tolerations. A review compares each member with those of the
@@ -84,41 +115,6 @@ func validateCounts(d *definition) field.ErrorList {
 	return faults
 }
 
-// validateMountPaths rejects duplicate paths. A container runtime does not distinguish /data/ from /data.
-func validateMountPaths(at *field.Path, mounts []corev1.VolumeMount, devices []corev1.VolumeDevice) field.ErrorList {
-	paths := make(names)
-	for _, d := range devices {
-		paths[cleanMount(d.DevicePath)] = true
-	}
-	var faults field.ErrorList
-	for i, m := range mounts {
-		faults = append(faults, paths.add(at.Index(i).Child("mountPath"), cleanMount(m.MountPath))...)
-	}
-	return faults
-}
-
-// validateEnvNames rejects duplicate variables. Kubernetes would use the last one.
-func validateEnvNames(at *field.Path, list []corev1.EnvVar) field.ErrorList {
-	var faults field.ErrorList
-	seen := make(names)
-	for i, e := range list {
-		faults = append(faults, seen.add(at.Index(i).Child("name"), e.Name)...)
-	}
-	return faults
-}
-
-// names are the names of the preceding elements of a list.
-type names map[string]bool
-
-// add returns a fault if the name is a duplicate. An empty name is not, since a missing name is another fault.
-func (n names) add(at *field.Path, name string) field.ErrorList {
-	if n[name] {
-		return field.ErrorList{field.Duplicate(at, name)}
-	}
-	n[name] = name != ""
-	return nil
-}
-
 // cleanMount removes trailing slashes of a mount path.
 func cleanMount(path string) string {
 	if trimmed := strings.TrimRight(path, "/"); trimmed != "" {
@@ -130,19 +126,18 @@ func cleanMount(path string) string {
 // MostAnnotations is the maximum size of all annotations of an object in bytes.
 const MostAnnotations = 256 << 10
 
-// validateAnnotations rejects annotations that the API server or a kubelet interprets.
-func validateAnnotations(at *field.Path, annotations map[string]string) field.ErrorList {
+// forbiddenKeys returns a fault for each member of a map for whose key there is a reason.
+func forbiddenKeys(path *field.Path, members map[string]string, reason func(key string) string) field.ErrorList {
 	var faults field.ErrorList
-	for key := range annotations {
-		if why := reservedAnnotation(key); why != "" {
-			faults = append(faults, field.Forbidden(member(at, key), why))
+	for _, key := range slices.Sorted(maps.Keys(members)) {
+		if why := reason(key); why != "" {
+			faults = append(faults, field.Forbidden(member(path, key), why))
 		}
 	}
-	sortFaults(faults)
 	return faults
 }
 
-// reservedAnnotation returns why an annotation is reserved. It returns an empty string for other annotations.
+// reservedAnnotation returns why an annotation is reserved for the API server or a kubelet, or an empty string.
 func reservedAnnotation(key string) string {
 	switch key = strings.ToLower(key); {
 	case strings.HasPrefix(key, "kubernetes.io/config."):
@@ -161,15 +156,13 @@ func reservedAnnotation(key string) string {
 // ownKeys rejects labels and annotations of the injector itself: a pod with its status is not injected, and its
 // request selects other sidecars.
 func (l *loader) ownKeys(d *definition) field.ErrorList {
-	own := l.rules.AnnotationNamespace
-	var faults field.ErrorList
-	for name, members := range map[string]map[string]string{"labels": d.Labels, "annotations": d.Annotations} {
-		for key := range members {
-			if own != "" && strings.HasPrefix(key, own+"/") {
-				faults = append(faults, field.Forbidden(member(field.NewPath(name), key), own+" is the injector's own"))
-			}
+	namespace := l.rules.AnnotationNamespace
+	reason := func(key string) string {
+		if namespace != "" && strings.HasPrefix(key, namespace+"/") {
+			return namespace + " is the injector's own"
 		}
+		return ""
 	}
-	sortFaults(faults)
-	return faults
+	faults := forbiddenKeys(field.NewPath("annotations"), d.Annotations, reason)
+	return append(faults, forbiddenKeys(field.NewPath("labels"), d.Labels, reason)...)
 }
