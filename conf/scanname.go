@@ -65,48 +65,26 @@ func blockEntries(content []byte, indent int) iter.Seq[[]byte] {
 	}
 }
 
+// flowToken matches a text in quotes, of which the closing one may be missing, another text of one line, or a
+// character between them.
+var flowToken = regexp.MustCompile(`^(?s:"(?:[^"\\]|\\.)*"?|'[^']*'?|[{}\[\],:]|[^{}\[\],:"'][^{}\[\],:\n]*)`)
+
 // flowEntries yields the text after each `{` and `,` of the outermost braces.
 func flowEntries(content []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		s := flowScanner{previous: ','}
-		for i, c := range content {
-			if s.scan(c) && !yield(bytes.TrimLeft(content[i+1:], " \t\r\n")) {
+		depth := 0
+		for len(content) > 0 {
+			token := flowToken.Find(content)
+			content = bytes.TrimLeft(content[len(token):], " \t\r\n")
+			switch token[0] {
+			case '{', '[':
+				depth++
+			case '}', ']':
+				depth--
+			}
+			if depth == 1 && (token[0] == '{' || token[0] == ',') && !yield(content) {
 				return
 			}
 		}
 	}
-}
-
-// flowScanner tracks the quotes and braces of a document in flow style.
-type flowScanner struct {
-	depth    int
-	quote    byte // the quote character in a quoted text
-	escaped  bool // the next byte of a quoted text is escaped
-	previous byte // the last byte that is not white space
-}
-
-// scan processes one byte. It reports whether an entry of the outermost braces follows.
-func (s *flowScanner) scan(c byte) bool {
-	switch {
-	case s.escaped:
-		s.escaped = false
-		return false
-	case s.quote != 0:
-		s.escaped = s.quote == '"' && c == '\\'
-		if c == s.quote {
-			s.quote = 0
-		}
-		s.previous = c
-		return false
-	case (c == '"' || c == '\'') && strings.IndexByte("{[,:", s.previous) >= 0:
-		s.quote = c
-	case c == '{' || c == '[':
-		s.depth++
-	case c == '}' || c == ']':
-		s.depth--
-	}
-	if strings.IndexByte(" \t\r\n", c) < 0 {
-		s.previous = c
-	}
-	return s.depth == 1 && (c == '{' || c == ',')
 }
