@@ -79,21 +79,24 @@ func cut(origin Origin, content []byte, limit int) []Document {
 		documents = append(documents, Document{Origin: next, Content: piece, Line: line})
 	}
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
-	start, startLine, line := 0, 1, 1
-	for at := 0; at < len(content) && len(documents) <= limit; line++ {
-		end := lineEnd(content, at)
+	start, startLine, at, line := 0, 1, 0, 0
+	for text := range bytes.Lines(content) {
+		end := at + len(text)
+		line++
 		switch {
-		case isMarker(content[at:end], "---"):
+		case isMarker(text, "---"):
 			add(content[start:at], startLine)
 			// The rest of a `--- text` line belongs to the next document. The parser does not accept a leading
 			// tab.
-			start, startLine = end-len(bytes.TrimLeft(content[at+len("---"):end], " \t")), line
-		case isMarker(content[at:end], "..."):
+			start, startLine = end-len(bytes.TrimLeft(text[len("---"):], " \t")), line
+		case isMarker(text, "..."):
 			// The parser ignores content after this line.
 			add(content[start:at], startLine)
 			start, startLine = end, line+1
 		}
-		at = end
+		if at = end; len(documents) > limit {
+			break
+		}
 	}
 	add(content[start:], startLine)
 	if len(documents) == 0 {
@@ -120,14 +123,6 @@ func refuse(origin Origin, documents []Document, err error) Document {
 	}
 	whole.names = whole.names[:min(len(whole.names), maxDocuments)]
 	return whole
-}
-
-// lineEnd returns the end of the line that begins at an offset.
-func lineEnd(content []byte, at int) int {
-	if n := bytes.IndexByte(content[at:], '\n'); n >= 0 {
-		return at + n + 1
-	}
-	return len(content)
 }
 
 // isMarker reports whether the line is the marker `---` or `...` (YAML 1.2, sections 9.1.2 and 9.1.3).
