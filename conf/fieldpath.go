@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -10,11 +11,11 @@ import (
 // `value:s3cr3t`. Therefore field paths mark each key that does not look like a name, and errors show a question
 // mark for it.
 const (
-	keyMark   = "\x01"
-	hiddenKey = "?"
-	// mostKey is the length of the longest key of a label or annotation, 253/63.
-	mostKey = 317
+	keyMark = "\x01"
+	mostKey = 317 // length of the longest key of a label or annotation, 253/63
 )
+
+var markedPart = regexp.MustCompile(keyMark + "[^" + keyMark + "]*(" + keyMark + "|$)")
 
 // child is path.Child for a key of the document. The path may be nil.
 func child(path *field.Path, key string) *field.Path {
@@ -49,21 +50,14 @@ func markedKey(key string) string {
 
 // looksLikeName reports whether the key may be a field, a label or an annotation.
 func looksLikeName(key string) bool {
-	return key != "" && len(key) <= mostKey && !strings.ContainsFunc(key, func(r rune) bool {
-		return !alphanumeric(r) && !strings.ContainsRune("-_./", r)
-	})
+	return len(key) <= mostKey && namePattern.MatchString(key)
 }
 
-// looksLikeField reports whether the key may be a misspelled field. No field has a digit, but many secrets do.
-func looksLikeField(key string) bool {
-	return key != "" && len(key) <= 63 && !strings.ContainsFunc(key, func(r rune) bool {
-		return !alphanumeric(r) && r != '-' && r != '_' || r >= '0' && r <= '9'
-	})
-}
-
-func alphanumeric(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-}
+var (
+	namePattern = regexp.MustCompile(`^[\w./-]+$`)
+	// fieldPattern matches a field, perhaps misspelled. No field has a digit, but many secrets do.
+	fieldPattern = regexp.MustCompile(`^[A-Za-z_-]{1,63}$`)
+)
 
 // withoutValue returns the fault without its value, and with a field path that can be shown. Errors may reach
 // logs and users other than the author.
@@ -76,14 +70,7 @@ func withoutValue(fault *field.Error) *field.Error {
 
 // shownPath hides the marked keys of a path, and truncates it.
 func shownPath(path string) string {
-	var shown strings.Builder
-	for i, part := range strings.Split(path, keyMark) {
-		if i%2 == 1 {
-			part = hiddenKey
-		}
-		shown.WriteString(part)
-	}
-	return clipped(shown.String())
+	return clipped(markedPart.ReplaceAllString(path, "?"))
 }
 
 // clipped truncates a text to mostPath bytes and an ellipsis.
@@ -97,10 +84,8 @@ func clipped(text string) string {
 // afterKey removes a key from the front of a field path, in either form: `.limits` or `[nvidia.com/gpu]`.
 func afterKey(path, key string) (rest string, found bool) {
 	for _, spelling := range []string{key, markedKey(key)} {
-		if inner, bracketed := strings.CutPrefix(path, "["); bracketed {
-			if rest, found = strings.CutPrefix(inner, spelling+"]"); found {
-				return rest, true
-			}
+		if rest, found = strings.CutPrefix(path, "["+spelling+"]"); found {
+			return rest, true
 		}
 		rest, found = strings.CutPrefix(strings.TrimPrefix(path, "."), spelling)
 		if found && (rest == "" || rest[0] == '.' || rest[0] == '[') {

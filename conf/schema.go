@@ -37,29 +37,27 @@ func jsonFields(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
+// kindOf returns what a decoded value is.
 func kindOf(value any) string {
 	switch value.(type) {
-	case string:
-		return article(reflect.String)
-	case bool:
-		return article(reflect.Bool)
-	case json.Number:
-		return "a number"
-	case []any:
-		return "a list"
 	case nil:
 		return "null"
-	default:
-		return "an object"
+	case json.Number:
+		return kindName(reflect.Int)
 	}
+	return kindName(reflect.TypeOf(value).Kind())
 }
 
-func article(kind reflect.Kind) string {
-	switch kind {
+func kindName(kind reflect.Kind) string {
+	switch kind { //nolint:exhaustive // the others are numbers
 	case reflect.String:
 		return "a string"
 	case reflect.Bool:
 		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
 	default:
 		return "a number"
 	}

@@ -50,16 +50,29 @@ func (d *decoder) decodeAs(path *field.Path, want reflect.Type, value any) any {
 	if reflect.PointerTo(want).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return d.decodeUnmarshaler(path, want, value)
 	}
-	switch want.Kind() {
-	case reflect.Struct:
-		return d.decodeStruct(path, want, value)
-	case reflect.Slice:
-		return d.decodeList(path, want, value)
-	case reflect.Map:
-		return d.decodeMap(path, want, value)
+	kind := want.Kind()
+	switch got := value.(type) {
+	case tree:
+		switch kind { //nolint:exhaustive // the others are not objects
+		case reflect.Struct:
+			return d.decodeStruct(path, want, got)
+		case reflect.Map:
+			return d.decodeMap(path, want, got)
+		}
+	case []any:
+		if kind == reflect.Slice {
+			return d.decodeList(path, want, got)
+		}
+	case json.Number:
+		if kind >= reflect.Int && kind <= reflect.Float64 {
+			return d.decodeNumber(path, want, got)
+		}
 	default:
-		return d.decodeScalar(path, want, value)
+		if kind == reflect.TypeOf(value).Kind() {
+			return value
+		}
 	}
+	return d.mistyped(path, kindName(kind), value)
 }
 
 // descend decodes a member or an element.
@@ -75,25 +88,19 @@ func (d *decoder) decodeUnmarshaler(path *field.Path, want reflect.Type, value a
 	if want == reflect.TypeFor[intstr.IntOrString]() {
 		return d.decodeIntOrString(path, value)
 	}
+	what := strings.ToLower(want.Name())
 	text, err := json.Marshal(value)
 	if err == nil && want == reflect.TypeFor[resource.Quantity]() {
+		what += " such as 100m or 64Mi" // its own error has only a pattern
 		_, err = params.ParseQuantity(strings.Trim(string(text), `"`))
 	}
 	if err == nil {
 		err = reflect.New(want).Interface().(json.Unmarshaler).UnmarshalJSON(text)
 	}
 	if err != nil {
-		return d.fault(field.Invalid(path, field.OmitValueType{}, "not a valid "+strings.ToLower(want.Name())+example(want)))
+		return d.fault(field.Invalid(path, field.OmitValueType{}, "not a valid "+what))
 	}
 	return value
-}
-
-// example returns an example of a type whose own error has only a pattern.
-func example(want reflect.Type) string {
-	if want == reflect.TypeFor[resource.Quantity]() {
-		return " such as 100m or 64Mi"
-	}
-	return ""
 }
 
 func (d *decoder) decodeIntOrString(path *field.Path, value any) any {
@@ -107,17 +114,13 @@ func (d *decoder) decodeIntOrString(path *field.Path, value any) any {
 	}
 }
 
-func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, value any) any {
-	object, ok := value.(tree)
-	if !ok {
-		return d.mistyped(path, "an object", value)
-	}
+func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, object tree) any {
 	known := jsonFields(want)
 	kept := make(tree, len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		member, ok := known[key]
 		if !ok {
-			d.fault(unknown(keyPath(path, key, object[key] == nil || !looksLikeField(key)), key, known))
+			d.fault(unknown(keyPath(path, key, object[key] == nil || !fieldPattern.MatchString(key)), key, known))
 			continue
 		}
 		if v := d.descend(key, child(path, key), member, object[key]); v != nil || object[key] == nil {
@@ -131,11 +134,7 @@ func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, value any) a
 	return kept
 }
 
-func (d *decoder) decodeList(path *field.Path, want reflect.Type, value any) any {
-	list, ok := value.([]any)
-	if !ok {
-		return d.mistyped(path, "a list", value)
-	}
+func (d *decoder) decodeList(path *field.Path, want reflect.Type, list []any) any {
 	kept := make([]any, len(list))
 	for i, element := range list {
 		if element == nil {
@@ -147,11 +146,7 @@ func (d *decoder) decodeList(path *field.Path, want reflect.Type, value any) any
 	return kept
 }
 
-func (d *decoder) decodeMap(path *field.Path, want reflect.Type, value any) any {
-	object, ok := value.(tree)
-	if !ok {
-		return d.mistyped(path, "an object", value)
-	}
+func (d *decoder) decodeMap(path *field.Path, want reflect.Type, object tree) any {
 	kept := make(tree, len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		if want.Key() == reflect.TypeFor[corev1.ResourceName]() && !validResourceName(key) {
@@ -177,25 +172,6 @@ func validResourceName(name string) bool {
 	return looksLikeName(name) && (!huge || err == nil && quantity.Value() > 0)
 }
 
-func (d *decoder) decodeScalar(path *field.Path, want reflect.Type, value any) any {
-	switch got := value.(type) {
-	case string:
-		if want.Kind() != reflect.String {
-			break
-		}
-		return got
-	case bool:
-		if want.Kind() == reflect.Bool {
-			return got
-		}
-	case json.Number:
-		if want.Kind() != reflect.String && want.Kind() != reflect.Bool {
-			return d.decodeNumber(path, want, got)
-		}
-	}
-	return d.mistyped(path, article(want.Kind()), value)
-}
-
 func (d *decoder) decodeNumber(path *field.Path, want reflect.Type, number json.Number) any {
 	if want.Kind() == reflect.Float64 || want.Kind() == reflect.Float32 {
 		return number
@@ -216,12 +192,10 @@ func (d *decoder) decodeNumber(path *field.Path, want reflect.Type, number json.
 
 // mistyped adds a fault that names the types and not the value, which may be that of an env variable.
 func (d *decoder) mistyped(path *field.Path, want string, value any) any {
-	detail := fmt.Sprintf("must be %s, not %s", want, kindOf(value))
-	if want == article(reflect.String) {
-		switch value.(type) {
-		case bool, json.Number:
-			detail += ": put it in quotes"
-		}
+	got := kindOf(value)
+	detail := fmt.Sprintf("must be %s, not %s", want, got)
+	if want == kindName(reflect.String) && (got == kindName(reflect.Bool) || got == kindName(reflect.Int)) {
+		detail += ": put it in quotes"
 	}
 	if text, ok := value.(string); ok && strings.HasPrefix(text, "${") {
 		detail += ": there is no parameter of that name"
