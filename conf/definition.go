@@ -24,16 +24,15 @@ type definition struct {
 type containerList struct {
 	name       string
 	containers []corev1.Container
-	init       bool
 }
 
 // containerLists returns the four lists, in the order of the resulting pod.
 func (d *definition) containerLists() []containerList {
 	return []containerList{
-		{"prependInitContainers", d.PrependInitContainers, true},
-		{"initContainers", d.InitContainers, true},
-		{"prependContainers", d.PrependContainers, false},
-		{"containers", d.Containers, false},
+		{"prependInitContainers", d.PrependInitContainers},
+		{"initContainers", d.InitContainers},
+		{"prependContainers", d.PrependContainers},
+		{"containers", d.Containers},
 	}
 }
 

@@ -55,22 +55,22 @@ func (s *Sidecar) encodeWithParameters(source *decoded) error {
 // encode sets the fields that come from the definition. The JSON of elements comes from the tree, not
 // from Go types, so that nothing is defaulted, reformatted or lost.
 func (s *Sidecar) encode(from tree, d *definition) error {
-	e := encoder{from: from}
-	s.PrependInitContainers = e.containers("prependInitContainers", d.PrependInitContainers)
-	s.InitContainers = e.containers("initContainers", d.InitContainers)
-	s.PrependContainers = e.containers("prependContainers", d.PrependContainers)
-	s.Containers = e.containers("containers", d.Containers)
-	s.Volumes = e.elements(elements(from, "volumes"))
-	s.VolumeMounts = e.mounts(elements(from, "volumeMounts"), d.VolumeMounts)
-	s.Env = e.elements(elements(from, "env"))
-	s.EnvFrom = e.envFrom(elements(from, "envFrom"), d.EnvFrom)
+	e := new(encoder)
+	s.PrependInitContainers = e.initContainers(elements(from, "prependInitContainers"), d.PrependInitContainers)
+	s.InitContainers = e.initContainers(elements(from, "initContainers"), d.InitContainers)
+	s.PrependContainers = e.containers(elements(from, "prependContainers"), d.PrependContainers)
+	s.Containers = e.containers(elements(from, "containers"), d.Containers)
+	s.Volumes = encodeList(e, from, "volumes", newElement)
+	s.VolumeMounts = encodeList(e, from, "volumeMounts", newMount)
+	s.Env = encodeList(e, from, "env", newElement)
+	s.EnvFrom = encodeList(e, from, "envFrom", newEnvFrom)
 	s.AppliesTo = d.AppliesTo
-	s.Labels = e.pairs("labels", d.Labels)
-	s.Annotations = e.pairs("annotations", d.Annotations)
-	s.NodeSelector = e.pairs("nodeSelector", d.NodeSelector)
-	s.ImagePullSecrets = e.elements(elements(from, "imagePullSecrets"))
-	s.Tolerations = e.tolerations(d.Tolerations)
-	s.HostAliases = e.texts(elements(from, "hostAliases"))
+	s.Labels = e.pairs(from["labels"], d.Labels)
+	s.Annotations = e.pairs(from["annotations"], d.Annotations)
+	s.NodeSelector = e.pairs(from["nodeSelector"], d.NodeSelector)
+	s.ImagePullSecrets = encodeList(e, from, "imagePullSecrets", newElement)
+	s.Tolerations = encodeList(e, from, "tolerations", newToleration)
+	s.HostAliases = encodeList(e, from, "hostAliases", func(_ any, text RawJSON) RawJSON { return text })
 	s.HostNetwork, s.HostPID, s.HostIPC = d.HostNetwork, d.HostPID, d.HostIPC
 	s.ShareProcessNamespace = d.ShareProcessNamespace
 	s.ServiceAccountName = d.ServiceAccountName
@@ -81,8 +81,7 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 
 // encoder keeps its first error.
 type encoder struct {
-	from tree
-	err  error
+	err error
 }
 
 func (e *encoder) text(value any) RawJSON {
@@ -111,70 +110,45 @@ func digestOf(ref Ref, flat tree) (string, error) {
 	return hex.EncodeToString(sum[:]), err
 }
 
-func (e *encoder) texts(list []any) []RawJSON {
-	encoded := make([]RawJSON, len(list))
-	for i, element := range list {
-		encoded[i] = e.text(element)
+// encodeList encodes the elements of a list.
+func encodeList[E any](e *encoder, from tree, list string, encode func(element any, text RawJSON) E) []E {
+	written := elements(from, list)
+	encoded := make([]E, len(written))
+	for i, element := range written {
+		encoded[i] = encode(element, e.text(element))
 	}
 	return encoded
 }
 
-func (e *encoder) elements(list []any) []Element {
-	encoded := make([]Element, len(list))
-	for i, text := range e.texts(list) {
-		encoded[i] = Element{Name: nameOf(list[i]), RawJSON: text}
-	}
-	return encoded
+func newElement(element any, text RawJSON) Element {
+	return Element{Name: nameOf(element), RawJSON: text}
 }
 
-// mounts takes a list and the same list as Go types, as do the methods below.
-func (e *encoder) mounts(list []any, decoded []corev1.VolumeMount) []Mount {
-	encoded := make([]Mount, len(list))
-	for i, element := range e.elements(list) {
-		encoded[i] = Mount{Element: element, Path: decoded[i].MountPath}
-	}
-	return encoded
+func newMount(element any, text RawJSON) Mount {
+	return Mount{Element: newElement(element, text), Path: textOf(element, "mountPath")}
 }
 
-func (e *encoder) envFrom(list []any, decoded []corev1.EnvFromSource) []EnvFrom {
-	encoded := make([]EnvFrom, len(list))
-	for i, text := range e.texts(list) {
-		encoded[i] = EnvFrom{EnvSource: sourceOf(&decoded[i]), RawJSON: text}
-	}
-	return encoded
+func newEnvFrom(element any, text RawJSON) EnvFrom {
+	from, _ := element.(tree)
+	return EnvFrom{RawJSON: text, EnvSource: EnvSource{
+		Prefix:    textOf(from, "prefix"),
+		ConfigMap: nameOf(from["configMapRef"]),
+		Secret:    nameOf(from["secretRef"]),
+	}}
 }
 
-func sourceOf(from *corev1.EnvFromSource) EnvSource {
-	source := EnvSource{Prefix: from.Prefix}
-	if ref := from.ConfigMapRef; ref != nil {
-		source.ConfigMap = ref.Name
-	}
-	if ref := from.SecretRef; ref != nil {
-		source.Secret = ref.Name
-	}
-	return source
-}
-
-func (e *encoder) tolerations(decoded []corev1.Toleration) []Toleration {
-	encoded := make([]Toleration, len(decoded))
-	for i, text := range e.texts(elements(e.from, "tolerations")) {
-		encoded[i] = Toleration{Tolerated: toleratedBy(&decoded[i]), RawJSON: text}
-	}
-	return encoded
-}
-
-func toleratedBy(t *corev1.Toleration) Tolerated {
-	return Tolerated{
-		Key:      t.Key,
-		Operator: cmp.Or(string(t.Operator), string(corev1.TolerationOpEqual)),
-		Value:    t.Value,
-		Effect:   string(t.Effect),
-	}
+func newToleration(element any, text RawJSON) Toleration {
+	return Toleration{RawJSON: text, Tolerated: Tolerated{
+		Key:      textOf(element, "key"),
+		Operator: cmp.Or(textOf(element, "operator"), string(corev1.TolerationOpEqual)),
+		Value:    textOf(element, "value"),
+		Effect:   textOf(element, "effect"),
+	}}
 }
 
 // pairs returns the members of a map, sorted by key.
-func (e *encoder) pairs(name string, decoded map[string]string) []Pair {
-	written, _ := e.from[name].(tree)
+func (e *encoder) pairs(members any, decoded map[string]string) []Pair {
+	written, _ := members.(tree)
 	list := make([]Pair, 0, len(decoded))
 	for _, key := range slices.Sorted(maps.Keys(decoded)) {
 		list = append(list, Pair{Key: key, Value: decoded[key], RawJSON: e.text(written[key])})
@@ -182,47 +156,39 @@ func (e *encoder) pairs(name string, decoded map[string]string) []Pair {
 	return list
 }
 
-func (e *encoder) containers(list string, decoded []corev1.Container) []Container {
-	encoded := make([]Container, len(decoded))
-	for i, element := range elements(e.from, list) {
-		written, _ := element.(tree)
-		encoded[i] = e.container(written, &decoded[i])
-		if !isInit(list) || native(&decoded[i]) {
-			encoded[i].Ports = ports(&decoded[i])
+// initContainers is containers without the ports of those that do not keep running. Only native sidecars do
+// (KEP-753).
+func (e *encoder) initContainers(list []any, decoded []corev1.Container) []Container {
+	encoded := e.containers(list, decoded)
+	for i, c := range decoded {
+		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+			encoded[i].Ports = nil
 		}
 	}
 	return encoded
 }
 
-func isInit(list string) bool {
-	return list == "initContainers" || list == "prependInitContainers"
-}
-
-func (e *encoder) container(written tree, decoded *corev1.Container) Container {
-	rest := maps.Clone(written)
-	for _, list := range addedTo() {
-		delete(rest, list)
+// containers takes a list and the same list as Go types.
+func (e *encoder) containers(list []any, decoded []corev1.Container) []Container {
+	encoded := make([]Container, len(list))
+	for i, element := range list {
+		written, _ := element.(tree)
+		rest := maps.Clone(written)
+		for _, added := range []string{"env", "envFrom", "volumeMounts"} { // merging adds to these
+			delete(rest, added)
+		}
+		encoded[i] = Container{
+			Element:      newElement(rest, e.text(rest)),
+			Env:          encodeList(e, written, "env", newElement),
+			EnvFrom:      encodeList(e, written, "envFrom", newEnvFrom),
+			VolumeMounts: encodeList(e, written, "volumeMounts", newMount),
+			Ports:        ports(&decoded[i]),
+		}
+		for _, d := range decoded[i].VolumeDevices {
+			encoded[i].Devices = append(encoded[i].Devices, Device{Name: d.Name, Path: d.DevicePath})
+		}
 	}
-	return Container{
-		Element:      Element{Name: decoded.Name, RawJSON: e.text(rest)},
-		Env:          e.elements(elements(written, "env")),
-		EnvFrom:      e.envFrom(elements(written, "envFrom"), decoded.EnvFrom),
-		VolumeMounts: e.mounts(elements(written, "volumeMounts"), decoded.VolumeMounts),
-		Devices:      devices(decoded.VolumeDevices),
-	}
-}
-
-// addedTo are the lists of a container that merging adds to.
-func addedTo() []string {
-	return []string{"env", "envFrom", "volumeMounts"}
-}
-
-func devices(list []corev1.VolumeDevice) []Device {
-	var found []Device
-	for _, d := range list {
-		found = append(found, Device{Name: d.Name, Path: d.DevicePath})
-	}
-	return found
+	return encoded
 }
 
 // ports returns the ports of a container, which may conflict on the node.
@@ -237,9 +203,4 @@ func ports(c *corev1.Container) []Port {
 		})
 	}
 	return list
-}
-
-// native reports whether an init container keeps running: a native sidecar (KEP-753).
-func native(c *corev1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }

@@ -60,6 +60,12 @@ func elements(t tree, list string) []any {
 }
 
 func nameOf(element any) string {
-	name, _ := element.(tree)["name"].(string)
-	return name
+	return textOf(element, "name")
+}
+
+// textOf returns a member of an object, or an empty string if it is absent or null.
+func textOf(object any, key string) string {
+	members, _ := object.(tree)
+	text, _ := members[key].(string)
+	return text
 }
