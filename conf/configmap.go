@@ -15,7 +15,7 @@ var errBinary = errors.New("is binaryData, which is not read as a definition: pu
 // server accepts, the result is one document with an error for the ConfigMap as a whole. The result is empty if
 // there are no keys.
 func OfConfigMap(configMap *corev1.ConfigMap) []Document {
-	whole := Origin{Kind: ConfigMap, Root: configMapRoot(configMap.Namespace, configMap.Name)}
+	whole := Origin{Kind: ConfigMap, Root: configMap.Namespace + "/" + configMap.Name}
 	documents := ofKeys(whole, configMap)
 	switch {
 	case len(documents) > maxDocuments:
@@ -62,9 +62,4 @@ func sizeOf(configMap *corev1.ConfigMap) int {
 		size += len(value)
 	}
 	return size
-}
-
-// configMapRoot returns the root of the origins of a ConfigMap.
-func configMapRoot(namespace, name string) string {
-	return namespace + "/" + name
 }

@@ -25,15 +25,17 @@ type Trial struct {
 // is deleted. The documents of a new ConfigMap have no creation time. The set is not changed and must not be
 // nil. The error is that of Rules.Load.
 func (s *Set) Try(ctx context.Context, namespace, name string, documents []Document) (Trial, error) {
-	root := configMapRoot(namespace, name)
-	changed := func(o Origin) bool { return o.Kind == ConfigMap && o.Root == root }
+	changed := func(o Origin) bool { return o.Kind == ConfigMap && o.Root == namespace+"/"+name }
 	all := slices.DeleteFunc(slices.Clone(s.documents), func(d Document) bool { return changed(d.Origin) })
 	next, err := s.rules.Load(ctx, append(all, documents...), s)
 	if err != nil {
 		return Trial{}, err
 	}
 	trial := Trial{Rejected: s.takenRefs(next, changed)}
-	rejected := s.rejectedOrigins()
+	rejected := make(map[Origin]bool, len(s.Rejections))
+	for _, rejection := range s.Rejections {
+		rejected[rejection.Origin] = true
+	}
 	for _, rejection := range next.Rejections {
 		at := rejection.Origin
 		switch {
@@ -70,12 +72,4 @@ func (s *Set) takenRefs(next *Set, changed func(Origin) bool) []Rejection {
 	}
 	slices.SortFunc(taken, func(a, b Rejection) int { return strings.Compare(a.Errors.Error(), b.Errors.Error()) })
 	return taken
-}
-
-func (s *Set) rejectedOrigins() map[Origin]bool {
-	origins := make(map[Origin]bool, len(s.Rejections))
-	for _, r := range s.Rejections {
-		origins[r.Origin] = true
-	}
-	return origins
 }
