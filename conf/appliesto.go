@@ -47,14 +47,6 @@ func matchesAny(patterns []string, name string) bool {
 	})
 }
 
-func validateAppliesTo(at *field.Path, a *AppliesTo) field.ErrorList {
-	if a == nil {
-		return nil
-	}
-	faults := validatePatterns(at.Child("containers"), a.Containers, maxContainerPatterns)
-	return append(faults, validatePatterns(at.Child("initContainers"), a.InitContainers, maxContainerPatterns)...)
-}
-
 // validatePatterns requires names of Kubernetes objects that may have `*` in place of any text.
 func validatePatterns(at *field.Path, patterns []string, most int) field.ErrorList {
 	if len(patterns) > most {

@@ -63,33 +63,15 @@ const (
 	mostPath   = 300 // bytes of a field path
 )
 
-// findings are the faults of one document: the first ones, and the number of the others.
-type findings struct {
-	first field.ErrorList
-	more  int
+// firstFaults returns the faults that are reported.
+func firstFaults(faults field.ErrorList) field.ErrorList {
+	return faults[:min(len(faults), mostFaults)]
 }
 
-func (f *findings) add(faults ...*field.Error) {
-	for _, fault := range faults {
-		if !f.skip() {
-			f.first = append(f.first, fault)
-		}
-	}
-}
-
-// skip counts a fault, and reports that it need not be added, if there are enough faults. Callers use it before
-// they format a long field path.
-func (f *findings) skip() bool {
-	if len(f.first) < mostFaults {
-		return false
-	}
-	f.more++
-	return true
-}
-
-// unlessBelow drops the faults that follow from a known one: faults at or below its field, and faults of an
-// object that lacks a member because the member is invalid.
+// unlessBelow drops the faults that follow from a known one that is reported: faults at or below its field, and
+// faults of an object that lacks a member because the member is invalid.
 func unlessBelow(known, more field.ErrorList) field.ErrorList {
+	known = firstFaults(known)
 	return slices.DeleteFunc(slices.Clone(more), func(fault *field.Error) bool {
 		mayMiss := fault.Type == field.ErrorTypeRequired || fault.Type == field.ErrorTypeInvalid
 		return slices.ContainsFunc(known, func(k *field.Error) bool {

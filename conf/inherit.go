@@ -126,7 +126,7 @@ func mergedFaults(merged tree, affordable func() bool) (*definition, field.Error
 		return d, validate(d), nil
 	}
 	decoded := decodeDefinition(merged)
-	faults := decoded.faults.first
+	faults := decoded.faults
 	d, found, err := decoded.validate(faults, affordable)
 	return d, append(faults, found...), err
 }

@@ -23,7 +23,7 @@ type decoded struct {
 	declared map[string]params.Declaration
 	scope    *params.Scope
 	texts    []*params.Text
-	faults   findings
+	faults   field.ErrorList
 }
 
 // mayHaveParameters reports whether a definition has parameters, or strings that may have placeholders.
@@ -130,7 +130,7 @@ func (d *decoded) substitute(values []string) (tree, *definition, field.ErrorLis
 	var check decoder // unlike encoding/json, it reports the field
 	filled, _ = check.decode(nil, reflect.TypeFor[definition](), filled).(tree)
 	result, err = typed(filled)
-	return filled, result, check.faults.first, err
+	return filled, result, check.faults, err
 }
 
 // doubt separates the faults that other values of parameters without a default may avoid. It drops

@@ -48,7 +48,10 @@ func parse(document Document, l *loader) *parsed {
 		p.decode(l)
 	}
 	if p.ref == (Ref{}) {
-		p.names = scannedNames(document)
+		p.names = document.names
+		if ref := scanName(document.Content); ref != (Ref{}) {
+			p.names = []Ref{ref}
+		}
 	}
 	return p
 }
@@ -69,14 +72,6 @@ func (p *parsed) decode(l *loader) {
 	slices.SortStableFunc(p.faults, func(a, b error) int { return cmp.Compare(lineOf(a), lineOf(b)) })
 }
 
-// scannedNames returns the refs in a document that could not be decoded.
-func scannedNames(document Document) []Ref {
-	if ref := scanName(document.Content); ref != (Ref{}) {
-		return []Ref{ref}
-	}
-	return document.names
-}
-
 // inspect validates the decoded value, and sets the fields that Load needs.
 func (p *parsed) inspect(value any, lines outline, l *loader) {
 	object, ok := value.(tree)
@@ -91,20 +86,18 @@ func (p *parsed) inspect(value any, lines outline, l *loader) {
 	}
 	decoded := decodeDefinition(object)
 	p.readNames(object, decoded)
-	faults := lines.duplicates()
-	faults.add(decoded.faults.first...)
-	faults.more += decoded.faults.more
+	faults := append(lines.duplicates(), decoded.faults...)
 	var d *definition
 	err := l.affordParameters(p, decoded.declared)
 	if err == nil {
 		var found field.ErrorList
-		d, found, err = decoded.validate(faults.first, func() bool { return l.affordTry(p, p.size) })
-		faults.add(found...)
+		d, found, err = decoded.validate(faults, func() bool { return l.affordTry(p, p.size) })
+		faults = append(faults, found...)
 	}
 	if err != nil {
 		p.reject(p.document.Line, err)
 	} else {
-		faults.add(l.ownKeys(d)...)
+		faults = append(faults, l.ownKeys(d)...)
 	}
 	p.rejectAll(faults, lines)
 	if len(p.faults) == 0 && l.late() == nil {
@@ -113,34 +106,33 @@ func (p *parsed) inspect(value any, lines outline, l *loader) {
 	}
 }
 
-func (p *parsed) rejectAll(faults findings, lines outline) {
-	for _, fault := range faults.first {
+func (p *parsed) rejectAll(faults field.ErrorList, lines outline) {
+	for _, fault := range firstFaults(faults) {
 		p.reject(lines.line(fault.Field), withoutValue(fault))
 	}
-	if faults.more > 0 {
-		p.reject(0, fmt.Errorf("and %d more faults", faults.more))
+	if more := len(faults) - mostFaults; more > 0 {
+		p.reject(0, fmt.Errorf("and %d more faults", more))
 	}
 }
 
 // readNames reads the name and inherits. A name of the wrong type is a fault already.
 func (p *parsed) readNames(written tree, d *decoded) {
-	kept := d.tree
-	inherits, _ := kept["inherits"].(string)
-	p.inherits = strings.TrimSpace(inherits)
-	name, named := kept["name"].(string)
+	p.inherits = strings.TrimSpace(textOf(d.tree, "inherits"))
+	at := field.NewPath("name")
+	name, named := d.tree["name"].(string)
 	if !named {
 		if written["name"] == nil {
-			d.faults.add(field.Required(field.NewPath("name"), "a sidecar needs a name, such as logger:v1"))
+			d.faults = append(d.faults, field.Required(at, "a sidecar needs a name, such as logger:v1"))
 		}
 		return
 	}
 	ref, err := ParseRef(name)
 	if err != nil {
-		d.faults.add(field.Invalid(field.NewPath("name"), name, err.Error()))
+		d.faults = append(d.faults, field.Invalid(at, name, err.Error()))
 		return
 	}
 	if ref.Name == OptOut {
-		d.faults.add(field.Invalid(field.NewPath("name"), name, "that is what a pod says that wants no sidecar"))
+		d.faults = append(d.faults, field.Invalid(at, name, "that is what a pod says that wants no sidecar"))
 	}
 	p.ref = ref
 }

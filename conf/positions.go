@@ -66,36 +66,37 @@ func (o outline) line(path string) int {
 
 // duplicates returns the faults of keys: duplicates, and keys that are not strings. Aliases are not followed,
 // because the faults are found at the anchor.
-func (o outline) duplicates() findings {
-	var found findings
-	if o.root != nil {
-		found.checkKeys(nil, o.root)
+func (o outline) duplicates() field.ErrorList {
+	if o.root == nil {
+		return nil
 	}
-	return found
+	return checkKeys(nil, o.root)
 }
 
-func (f *findings) checkKeys(path *field.Path, node *yaml.Node) {
+func checkKeys(path *field.Path, node *yaml.Node) field.ErrorList {
+	var faults field.ErrorList
 	switch node.Kind { //nolint:exhaustive // the others hold no keys
 	case yaml.MappingNode:
 		seen := make(map[string]bool, len(node.Content)/2)
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			key := resolved(node.Content[i]).Value
 			at := keyPath(path, key, node.Content[i+1].Tag == "!!null")
-			if !isString(resolved(node.Content[i])) && !f.skip() {
-				f.add(field.Invalid(at, field.OmitValueType{},
+			if !isString(resolved(node.Content[i])) {
+				faults = append(faults, field.Invalid(at, field.OmitValueType{},
 					"YAML parses this key as a number or a boolean; put it in quotes"))
 			}
-			if seen[key] && node.Content[i].Tag != "!!merge" && !f.skip() {
-				f.add(field.Duplicate(at, field.OmitValueType{}))
+			if seen[key] && node.Content[i].Tag != "!!merge" {
+				faults = append(faults, field.Duplicate(at, field.OmitValueType{}))
 			}
 			seen[key] = true
-			f.checkKeys(at, node.Content[i+1])
+			faults = append(faults, checkKeys(at, node.Content[i+1])...)
 		}
 	case yaml.SequenceNode:
 		for i, element := range node.Content {
-			f.checkKeys(path.Index(i), element)
+			faults = append(faults, checkKeys(path.Index(i), element)...)
 		}
 	}
+	return faults
 }
 
 // isString reports whether a key is a string in YAML 1.1 as well, which Kubernetes parses. There, y and on are

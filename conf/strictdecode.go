@@ -21,7 +21,7 @@ import (
 // decoder checks a value that came from YAML against Go types. It collects every fault, where
 // encoding/json would stop at the first one.
 type decoder struct {
-	faults findings
+	faults field.ErrorList
 	// scope resolves placeholders. Nil means that the value has none.
 	scope *params.Scope
 	// texts are the strings with placeholders.
@@ -205,6 +205,6 @@ func (d *decoder) mistyped(path *field.Path, want string, value any) any {
 
 // fault adds the fault and returns nil, the value that is left.
 func (d *decoder) fault(err *field.Error) any {
-	d.faults.add(err)
+	d.faults = append(d.faults, err)
 	return nil
 }

@@ -19,15 +19,17 @@ func validate(d *definition) field.ErrorList {
 		faults = append(faults, field.Forbidden(at, "must not be set together with hostNetwork"))
 	}
 	faults = append(faults, forbiddenKeys(field.NewPath("annotations"), d.Annotations, reservedAnnotation)...)
-	faults = append(faults, validateAppliesTo(field.NewPath("appliesTo"), d.AppliesTo)...)
+	if a, at := d.AppliesTo, field.NewPath("appliesTo"); a != nil {
+		faults = append(faults, validatePatterns(at.Child("containers"), a.Containers, maxContainerPatterns)...)
+		faults = append(faults, validatePatterns(at.Child("initContainers"), a.InitContainers, maxContainerPatterns)...)
+	}
 	faults = append(faults, validatePatterns(
 		field.NewPath("allowedNamespaces"), d.AllowedNamespaces, maxNamespacePatterns)...)
 	library := d.Faults()
 	for i := range library {
 		library[i] = withKey(library[i])
 	}
-	reported := faults[:min(len(faults), mostFaults)]
-	return append(faults, unlessBelow(reported, library)...)
+	return append(faults, unlessBelow(faults, library)...)
 }
 
 // withKey adds the key of a label, annotation or node selector to the path of its fault.
