@@ -17,18 +17,13 @@ const (
 
 var markedPart = regexp.MustCompile(keyMark + "[^" + keyMark + "]*(" + keyMark + "|$)")
 
-// child is path.Child for a key of the document. The path may be nil.
-func child(path *field.Path, key string) *field.Path {
-	return path.Child(pathKey(key))
-}
-
-// keyPath is child for a key that is always marked if hidden is set. A key without a value, as in
-// `{name: PW, s3cr3t}`, is not a field.
+// keyPath is path.Child for a key of the document, which is always marked if hidden is set. A key without a value,
+// as in `{name: PW, s3cr3t}`, is not a field. The path may be nil.
 func keyPath(path *field.Path, key string, hidden bool) *field.Path {
 	if hidden {
 		return path.Child(markedKey(key))
 	}
-	return child(path, key)
+	return path.Child(pathKey(key))
 }
 
 // member is path.Key for a key of the document.

@@ -18,10 +18,21 @@ var (
 // document. A ref with quotes, a tag and an anchor is shorter.
 const maxScannedEntry = 512
 
+// firstText matches the first line of a document that has more than a comment or a directive.
+var firstText = regexp.MustCompile(`(?m)^([ \t]*)([^\s#%])`)
+
 // scanName returns the ref in the first top-level name of a document, whether or not the document is
 // valid YAML. It returns the zero Ref if it finds none.
 func scanName(content []byte) Ref {
-	for entry := range topLevel(content) {
+	first := firstText.FindSubmatch(content)
+	if first == nil {
+		return Ref{}
+	}
+	entries := blockEntries(content, len(first[1]))
+	if first[2][0] == '{' {
+		entries = flowEntries(content)
+	}
+	for entry := range entries {
 		entry = entry[:min(len(entry), maxScannedEntry)]
 		key := nameKey.Find(entry)
 		if key == nil {
@@ -35,22 +46,6 @@ func scanName(content []byte) Ref {
 		return ref
 	}
 	return Ref{}
-}
-
-// topLevel yields the possible top-level entries of a document. In flow style, each extends to the end of the
-// document.
-func topLevel(content []byte) iter.Seq[[]byte] {
-	for line := range bytes.Lines(content) {
-		if blank(line) {
-			continue
-		}
-		text := bytes.TrimLeft(line, " \t")
-		if text[0] == '{' {
-			return flowEntries(content)
-		}
-		return blockEntries(content, len(line)-len(text))
-	}
-	return func(func([]byte) bool) {}
 }
 
 // blockEntries yields the lines that are not indented further than the first one.
@@ -69,7 +64,7 @@ func blockEntries(content []byte, indent int) iter.Seq[[]byte] {
 // character between them.
 var flowToken = regexp.MustCompile(`^(?s:"(?:[^"\\]|\\.)*"?|'[^']*'?|[{}\[\],:]|[^{}\[\],:"'][^{}\[\],:\n]*)`)
 
-// flowEntries yields the text after each `{` and `,` of the outermost braces.
+// flowEntries yields the text after each `{` and `,` of the outermost braces, up to the end of the document.
 func flowEntries(content []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		depth := 0

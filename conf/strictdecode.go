@@ -123,7 +123,7 @@ func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, object tree)
 			d.fault(unknown(keyPath(path, key, object[key] == nil || !fieldPattern.MatchString(key)), key, known))
 			continue
 		}
-		if v := d.descend(key, child(path, key), member, object[key]); v != nil || object[key] == nil {
+		if v := d.descend(key, path.Child(key), member, object[key]); v != nil || object[key] == nil {
 			kept[key] = v
 		}
 	}
