@@ -102,33 +102,23 @@ func (p *loaded) failInherits(detail string) {
 
 // validateMerged returns the merged definition. The error has the faults that neither the base nor the child has
 // alone, such as a container name in two lists.
-func (l *loader) validateMerged(p *loaded, flat *flattened) (*definition, error) {
-	heir := &parsed{document: p.document}
-	d, faults, err := mergedFaults(flat.tree, func() bool { return l.affordTry(heir, flat.size) })
-	if err != nil {
-		return nil, err
+func (l *loader) validateMerged(p *loaded, merged *flattened) (d *definition, err error) {
+	var faults field.ErrorList
+	if mayHaveParameters(merged.tree) {
+		heir := &parsed{document: p.document}
+		decoded := decodeDefinition(merged.tree)
+		d, faults, err = decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, merged.size) })
+		faults = append(decoded.faults, faults...)
+	} else if d, err = typed(merged.tree); err == nil {
+		faults = validate(d)
 	}
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}
-	if len(faults) > 0 {
-		return nil, faults.ToAggregate()
+	if err == nil && len(faults) > 0 {
+		err = faults.ToAggregate()
 	}
-	return d, nil
-}
-
-func mergedFaults(merged tree, affordable func() bool) (*definition, field.ErrorList, error) {
-	if !mayHaveParameters(merged) {
-		d, err := typed(merged)
-		if err != nil {
-			return nil, nil, err
-		}
-		return d, validate(d), nil
-	}
-	decoded := decodeDefinition(merged)
-	faults := decoded.faults
-	d, found, err := decoded.validate(faults, affordable)
-	return d, append(faults, found...), err
+	return d, err
 }
 
 // base returns the document that inherits refers to.
