@@ -17,10 +17,14 @@ var errBinary = errors.New("is binaryData, which is not read as a definition: pu
 func OfConfigMap(configMap *corev1.ConfigMap) []Document {
 	whole := Origin{Kind: ConfigMap, Root: configMap.Namespace + "/" + configMap.Name}
 	documents := ofKeys(whole, configMap)
+	size := 0 // keys of binaryData are not parsed
+	for _, value := range configMap.Data {
+		size += len(value)
+	}
 	switch {
 	case len(documents) > maxDocuments:
 		documents = []Document{refuse(whole, documents, errManyDocuments)}
-	case sizeOf(configMap) > maxDocument:
+	case size > maxDocument:
 		documents = []Document{refuse(whole, documents, errLargeDocument)}
 	}
 	names := maxDocuments
@@ -38,28 +42,18 @@ func OfConfigMap(configMap *corev1.ConfigMap) []Document {
 // so that it always stops at the same one.
 func ofKeys(origin Origin, configMap *corev1.ConfigMap) []Document {
 	var documents []Document
-	for _, key := range slices.Sorted(maps.Keys(configMap.Data)) {
+	text, binary := slices.Sorted(maps.Keys(configMap.Data)), slices.Sorted(maps.Keys(configMap.BinaryData))
+	for i, key := range slices.Concat(text, binary) {
 		origin.Name = key
-		documents = append(documents, Split(origin, []byte(configMap.Data[key]))...)
-		if len(documents) > maxDocuments {
-			return documents
+		if i < len(text) {
+			documents = append(documents, Split(origin, []byte(configMap.Data[key]))...)
+		} else {
+			refused := refuse(origin, cut(origin, configMap.BinaryData[key], maxDocuments), errBinary)
+			documents = append(documents, refused)
 		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(configMap.BinaryData)) {
-		origin.Name = key
-		documents = append(documents, refuse(origin, cut(origin, configMap.BinaryData[key], maxDocuments), errBinary))
 		if len(documents) > maxDocuments {
-			return documents
+			break
 		}
 	}
 	return documents
-}
-
-// sizeOf returns the size of data in bytes. Keys of binaryData are not parsed.
-func sizeOf(configMap *corev1.ConfigMap) int {
-	size := 0
-	for _, value := range configMap.Data {
-		size += len(value)
-	}
-	return size
 }
