@@ -60,26 +60,35 @@ func blockEntries(content []byte, indent int) iter.Seq[[]byte] {
 	}
 }
 
-// flowToken matches a text in quotes, of which the closing one may be missing, another text of one line, or a
-// character between them.
-var flowToken = regexp.MustCompile(`^(?s:"(?:[^"\\]|\\.)*"?|'[^']*'?|[{}\[\],:]|[^{}\[\],:"'][^{}\[\],:\n]*)`)
+// quotedText matches a text in quotes. The closing one may be missing.
+var quotedText = regexp.MustCompile(`^(?s:"(?:[^"\\]|\\.)*"?|'[^']*'?)`)
 
 // flowEntries yields the text after each `{` and `,` of the outermost braces, up to the end of the document.
 func flowEntries(content []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		depth := 0
 		for len(content) > 0 {
-			token := flowToken.Find(content)
-			content = bytes.TrimLeft(content[len(token):], " \t\r\n")
-			switch token[0] {
+			first, length := content[0], 1
+			switch first {
 			case '{', '[':
 				depth++
 			case '}', ']':
 				depth--
+			case ',', ':', '\n':
+			case '"', '\'':
+				length = len(quotedText.Find(content))
+			default:
+				length = len(content) - len(bytes.TrimLeftFunc(content, isPlain))
 			}
-			if depth == 1 && (token[0] == '{' || token[0] == ',') && !yield(content) {
+			content = bytes.TrimLeft(content[length:], " \t\r\n")
+			if depth == 1 && (first == '{' || first == ',') && !yield(content) {
 				return
 			}
 		}
 	}
+}
+
+// isPlain reports whether a character continues a text without quotes.
+func isPlain(r rune) bool {
+	return !strings.ContainsRune("{}[],:\n", r)
 }
