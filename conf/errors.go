@@ -45,8 +45,12 @@ func printable(text string) string {
 }
 
 // joined returns a multierror that is formatted in one line. Each log event must be one line.
-func joined(errs []error) *multierror.Error {
-	return &multierror.Error{Errors: errs, ErrorFormat: oneLine}
+func joined(faults []*Error) *multierror.Error {
+	errs := &multierror.Error{ErrorFormat: oneLine}
+	for _, fault := range faults {
+		errs.Errors = append(errs.Errors, fault)
+	}
+	return errs
 }
 
 func oneLine(errs []error) string {

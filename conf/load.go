@@ -76,7 +76,7 @@ type entry struct {
 type loaded struct {
 	*parsed
 	// all are the faults of the document itself, followed by those that depend on other documents or the rules.
-	all []error
+	all []*Error
 	// resolved is true if base is set. The base is nil if the document inherits nothing, or nothing valid.
 	resolved bool
 	base     *loaded

@@ -25,7 +25,7 @@ type parsed struct {
 	inherits string
 	tree     tree // nil if there are faults
 	size     int  // of tree, in bytes of JSON
-	faults   []error
+	faults   []*Error
 	// security is that of the document without its base. It is zero if there are faults.
 	security podSecurity
 	// nameLine and inheritsLine are the positions of faults that Load finds.
@@ -69,7 +69,9 @@ func (p *parsed) decode(l *loader) {
 	p.size = len(text)
 	p.nameLine, p.inheritsLine = lines.line("name"), lines.line("inherits")
 	p.inspect(value, lines, l)
-	slices.SortStableFunc(p.faults, func(a, b error) int { return cmp.Compare(lineOf(a), lineOf(b)) })
+	slices.SortStableFunc(p.faults, func(a, b *Error) int { // those without a line come last
+		return cmp.Compare(cmp.Or(a.Line, math.MaxInt), cmp.Or(b.Line, math.MaxInt))
+	})
 }
 
 // inspect validates the decoded value, and sets the fields that Load needs.
@@ -148,14 +150,6 @@ func typed(kept tree) (*definition, error) {
 		return d, errors.New("cannot be decoded") // the decoder quotes values
 	}
 	return d, nil
-}
-
-// lineOf returns the line by which faults are sorted. Faults without a line come last.
-func lineOf(err error) int {
-	if e, ok := errors.AsType[*Error](err); ok && e.Line > 0 {
-		return e.Line
-	}
-	return math.MaxInt
 }
 
 func (p *parsed) reject(line int, err error) {
