@@ -49,9 +49,10 @@ func withKey(fault *field.Error) *field.Error {
 func validateNames(d *definition) field.ErrorList {
 	mounts, secrets := field.NewPath("volumeMounts"), field.NewPath("imagePullSecrets")
 	faults := duplicates(mounts, "mountPath", d.VolumeMounts, mountPath)
-	faults = append(faults, duplicates(mounts, "name", d.VolumeMounts, func(m corev1.VolumeMount) string { return m.Name })...)
-	faults = append(faults, duplicates(field.NewPath("env"), "name", d.Env, envName)...)
+	mountName := func(m corev1.VolumeMount) string { return m.Name }
 	secretName := func(secret corev1.LocalObjectReference) string { return secret.Name }
+	faults = append(faults, duplicates(mounts, "name", d.VolumeMounts, mountName)...)
+	faults = append(faults, duplicates(field.NewPath("env"), "name", d.Env, envName)...)
 	faults = append(faults, duplicates(secrets, "name", d.ImagePullSecrets, secretName)...)
 	for i, secret := range d.ImagePullSecrets {
 		if secret.Name == "" {
