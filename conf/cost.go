@@ -12,10 +12,8 @@ import (
 // The cost of a document is a rough estimate of the bytes of memory that its load needs. It is computed before
 // aliases are expanded and patterns are compiled.
 const (
-	valueCost       = 32 // of a value or key, in addition to its length
-	indexCost       = 4  // of a list index, for each value at or below it
-	instructionCost = 64 // of a pattern
-	stepCost        = 1  // of matching a default or an enum value
+	valueCost = 32 // of a value or key, in addition to its length
+	indexCost = 4  // of a list index, for each value at or below it
 )
 
 const (
@@ -85,8 +83,11 @@ func (l *loader) affordTry(p *parsed, size int) bool {
 
 // affordParameters charges a document for its patterns before they are compiled. Heirs compile them again, so
 // they count as inherited, too.
-func (l *loader) affordParameters(p *parsed, declared map[string]params.Declaration) error {
-	cost := parametersCost(declared)
+func (l *loader) affordParameters(p *parsed, declared []params.Parameter) error {
+	cost := 0
+	for i := range declared {
+		cost += declared[i].Cost()
+	}
 	p.size += cost
 	return l.charge(p, cost)
 }
@@ -169,18 +170,4 @@ func (m *measurer) measureContent(node *yaml.Node) (extent, error) {
 		e.add(part, key)
 	}
 	return e, nil
-}
-
-// parametersCost returns the cost of patterns, and of matching the defaults and enum values. Validation
-// reports invalid parameters.
-func parametersCost(parameters map[string]params.Declaration) int {
-	if len(parameters) > maxParameters {
-		return 0
-	}
-	cost := 0
-	for _, p := range parameters {
-		instructions, matched := p.Work()
-		cost += instructions * (instructionCost + matched*stepCost)
-	}
-	return cost
 }

@@ -17,7 +17,7 @@ type definition struct {
 	AppliesTo           *AppliesTo                    `json:"appliesTo,omitempty"`
 	AllowedNamespaces   []string                      `json:"allowedNamespaces,omitempty"`
 	SkipHostNetworkPods bool                          `json:"skipHostNetworkPods,omitempty"`
-	Parameters          map[string]params.Declaration `json:"parameters,omitempty"`
+	Parameters          map[string]params.Parameter `json:"parameters,omitempty"`
 }
 
 // containerList is one of the four lists of containers of a definition.

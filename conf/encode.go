@@ -37,8 +37,8 @@ func (s *Sidecar) encodeWithParameters(source *decoded) error {
 	if err != nil {
 		return err
 	}
-	s.Parameters, s.PodFields = source.scope.Parameters, source.scope.PodFields
-	if len(s.Parameters)+len(s.PodFields) > 0 {
+	s.Parameters = source.scope.Parameters
+	if len(s.Parameters) > 0 {
 		s.source = source
 	}
 	if source.scope.HasDefaults() {

@@ -135,6 +135,10 @@ func showPod(text *strings.Builder, s *conf.Sidecar) {
 		}
 	}
 	for _, p := range s.Parameters {
+		if p.Implicit() {
+			fmt.Fprintf(text, "  uses %s\n", p.Name)
+			continue
+		}
 		fmt.Fprintf(
 			text,
 			"  parameter %s %s from %q, pattern %q, enum %q, min %q, max %q",
@@ -150,9 +154,6 @@ func showPod(text *strings.Builder, s *conf.Sidecar) {
 			fmt.Fprintf(text, ", default %q", *p.Default)
 		}
 		text.WriteString("\n")
-	}
-	for _, f := range s.PodFields {
-		fmt.Fprintf(text, "  uses %s\n", f)
 	}
 	if s.AllowedNamespaces != nil {
 		fmt.Fprintf(text, "  allowedNamespaces %q\n", s.AllowedNamespaces)

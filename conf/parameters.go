@@ -19,11 +19,10 @@ const maxParameters = 100
 // decoded is a definition after strict decoding.
 type decoded struct {
 	// tree has neither the parameters nor faulty parts. Strings with placeholders are *params.Text.
-	tree     tree
-	declared map[string]params.Declaration
-	scope    *params.Scope
-	texts    []*params.Text
-	faults   field.ErrorList
+	tree   tree
+	scope  *params.Scope
+	texts  []*params.Text
+	faults field.ErrorList
 }
 
 // mayHaveParameters reports whether a definition has parameters, or strings that may have placeholders.
@@ -52,15 +51,15 @@ func decodeDefinition(written tree) *decoded {
 	rest := maps.Clone(written)
 	delete(rest, "parameters")
 	var d decoder
-	format := reflect.TypeFor[map[string]params.Declaration]()
+	format := reflect.TypeFor[map[string]params.Parameter]()
 	declared := d.decode(field.NewPath("parameters"), format, written["parameters"])
-	var parameters map[string]params.Declaration
+	var parameters map[string]params.Parameter
 	if own, err := typed(tree{"parameters": declared}); err == nil {
 		parameters = own.Parameters
 	}
 	d.scope = params.NewScope(parameters)
 	kept, _ := d.decode(nil, reflect.TypeFor[definition](), rest).(tree)
-	return &decoded{tree: kept, declared: parameters, scope: d.scope, texts: d.texts, faults: d.faults}
+	return &decoded{tree: kept, scope: d.scope, texts: d.texts, faults: d.faults}
 }
 
 // validate returns the definition with the defaults of its parameters, and its faults that do not
@@ -68,7 +67,7 @@ func decodeDefinition(written tree) *decoded {
 // count: the others are found when a pod has a value. The same holds if the validation of more values
 // is not affordable.
 func (d *decoded) validate(known field.ErrorList, affordable func() bool) (*definition, field.ErrorList, error) {
-	faults := unlessBelow(known, validateParameters(d.declared))
+	faults := unlessBelow(known, validateParameters(d.scope.Declared()))
 	_, filled, found, err := d.fill(d.scope.Samples(0))
 	if err != nil {
 		return nil, nil, err
@@ -93,15 +92,16 @@ func (d *decoded) validate(known field.ErrorList, affordable func() bool) (*defi
 	return filled, slices.Concat(faults, certain, doubtful), nil
 }
 
-func validateParameters(declared map[string]params.Declaration) field.ErrorList {
+// validateParameters compiles the parameters, and returns their faults.
+func validateParameters(declared []params.Parameter) field.ErrorList {
 	path := field.NewPath("parameters")
 	if len(declared) > maxParameters {
 		return field.ErrorList{field.TooMany(path, len(declared), maxParameters)}
 	}
 	var faults field.ErrorList
-	for _, name := range slices.Sorted(maps.Keys(declared)) {
-		p := declared[name]
-		faults = append(faults, p.Validate(member(path, name), name)...)
+	for i := range declared {
+		p := &declared[i]
+		faults = append(faults, p.Validate(member(path, p.Name))...)
 	}
 	return faults
 }
@@ -188,7 +188,7 @@ func (d *decoded) numbersIn(path string) []int {
 		var numbers []int
 		for i, text := range d.texts {
 			if path == "" || below(path, paths[i]) {
-				numbers = append(numbers, text.Numbers()...)
+				numbers = append(numbers, text.Numbers...)
 			}
 		}
 		if numbers != nil || path == "" {

@@ -90,7 +90,7 @@ func (p *parsed) inspect(value any, lines outline, l *loader) {
 	p.readNames(object, decoded)
 	faults := append(lines.duplicates(), decoded.faults...)
 	var d *definition
-	err := l.affordParameters(p, decoded.declared)
+	err := l.affordParameters(p, decoded.scope.Declared())
 	if err == nil {
 		var found field.ErrorList
 		d, found, err = decoded.validate(faults, func() bool { return l.affordTry(p, p.size) })

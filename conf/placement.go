@@ -23,7 +23,7 @@ func (d *decoder) decodePlaceholders(path *field.Path, want reflect.Type, writte
 		return d.fault(field.Invalid(path, field.OmitValueType{}, err.Error()))
 	case text == nil:
 		return d.decodeAs(path, want, written)
-	case len(text.Numbers()) > 0:
+	case len(text.Numbers) > 0:
 		if why := d.forbiddenReason(text); why != "" {
 			return d.fault(field.Forbidden(path, why))
 		}

@@ -224,8 +224,8 @@ func TestEscapedPlaceholders(t *testing.T) {
 	if got, want := string(s.Env[0].JSON), `{"name":"A","value":"${pod.name} ${HOME}","valueFrom":null}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if len(s.Parameters)+len(s.PodFields) > 0 {
-		t.Errorf("got %v %v, want no parameters", s.Parameters, s.PodFields)
+	if len(s.Parameters) > 0 {
+		t.Errorf("got %v, want no parameters", s.Parameters)
 	}
 }
 

@@ -51,11 +51,10 @@ type Sidecar struct {
 	// SkipHostNetworkPods is set if pods with hostNetwork do not get the sidecar.
 	SkipHostNetworkPods bool
 
-	// Parameters and PodFields have the values that Render needs, in this order.
+	// Parameters have the values that Render needs, in this order. The implicit ones come last.
 	Parameters []params.Parameter
-	PodFields  []params.PodField
 
-	source   *decoded // nil if Parameters and PodFields are empty
+	source   *decoded // nil if Parameters is empty
 	rendered []string // the values in the JSON; nil if some of them are samples
 }
 
@@ -63,7 +62,7 @@ type Sidecar struct {
 func (s *Sidecar) Unused() []string {
 	var names []string
 	for i := range s.Parameters {
-		used := slices.ContainsFunc(s.source.texts, func(t *params.Text) bool { return slices.Contains(t.Numbers(), i) })
+		used := slices.ContainsFunc(s.source.texts, func(t *params.Text) bool { return slices.Contains(t.Numbers, i) })
 		if !used {
 			names = append(names, s.Parameters[i].Name)
 		}

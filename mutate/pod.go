@@ -111,8 +111,8 @@ func (r *review) checkAllowed() (Reason, error) {
 }
 
 // applyParameters replaces sidecars that have parameters by sidecars with the values for this pod.
-func (r *review) applyParameters() (reason Reason, err error) {
-	if r.sidecars, err = fillAll(r.policy, r.request, r.sidecars); err != nil {
+func (r *review) applyParameters() (Reason, error) {
+	if err := fillAll(r.policy, r.request, r.sidecars); err != nil {
 		return ReasonBadParameter, err
 	}
 	return "", nil

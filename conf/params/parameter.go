@@ -1,9 +1,10 @@
 package params
 
 import (
-	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,22 +12,57 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Parameter is a value that a pod may set in a sidecar. It is immutable and safe for concurrent use.
+// Parameter is a value that a pod may set in a sidecar, as it is declared in a definition. A Scope also
+// has one for each field of the pod in a placeholder such as ${pod.name}, see Implicit. It is immutable
+// once it is compiled, and then safe for concurrent use.
 type Parameter struct {
-	Name string
-	Type Type
+	Name string `json:"-"`
+	Type Type   `json:"type,omitempty"`
 	// Default is nil if a pod must set the parameter, unless From has a value.
-	Default *string
-	// From is the field of the pod that has the value if the pod does not set it. Zero means none.
-	From PodField
+	Default *Scalar `json:"default,omitempty"`
+	// From is the field of the pod that has the value if the pod does not set it. Empty means none.
+	From PodField `json:"from,omitempty"`
 	// Pattern is as the author wrote it. A value must match it from end to end.
-	Pattern string
+	Pattern string `json:"pattern,omitempty"`
 	// Enum has the allowed values. Nil allows all.
-	Enum []string
+	Enum []Scalar `json:"enum,omitempty"`
 	// Min and Max are inclusive bounds. Empty means none.
-	Min, Max string
+	Min Scalar `json:"min"`
+	Max Scalar `json:"max"`
 
-	pattern *pattern // nil without a Pattern, and before Compile
+	expression   *regexp.Regexp // nil without a Pattern, and before Compile
+	instructions int            // of the expression
+}
+
+// Implicit reports whether the parameter is a field of the pod that is not declared. Only the pod has
+// its value, and any value is allowed.
+func (p *Parameter) Implicit() bool {
+	return p.Name == string(p.From)
+}
+
+// Scalar is the text of a string, a number or a boolean.
+type Scalar struct {
+	text   string
+	quoted bool // it is a string
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *Scalar) UnmarshalJSON(content []byte) error {
+	switch content[0] {
+	case '"':
+		s.quoted = true
+		return json.Unmarshal(content, &s.text)
+	case '{', '[':
+		return errors.New("want a string, a number, true or false")
+	case 'n': // null
+		return nil
+	}
+	s.text = string(content)
+	return nil
+}
+
+func (s Scalar) String() string {
+	return s.text
 }
 
 // Type is the type of a parameter. A value is always a text, which the types other than String
@@ -47,84 +83,47 @@ const (
 	maxEnum     = 100      // values of an enum, each of which is compared
 )
 
-// Compile prepares the pattern, which Check and Steps need.
-func (p *Parameter) Compile() (err error) {
-	if p.Pattern != "" {
-		p.pattern, err = compilePattern(p.Pattern)
-	}
-	return err
-}
-
 // Check returns an error that names the rule that the value breaks, and what the rule allows, but not
 // the value.
 func (p *Parameter) Check(value string) error {
-	switch broken := p.broken(value); broken {
-	case enumRule:
-		return fmt.Errorf("is none of %s", p.allowed())
-	case patternRule:
-		return fmt.Errorf("does not match the pattern %s", p.Pattern)
-	case minRule:
-		return fmt.Errorf("is less than %s%s", p.Min, otherBound("at most", p.Max))
-	case maxRule:
-		return fmt.Errorf("is more than %s%s", p.Max, otherBound("at least", p.Min))
-	case noRule:
-		return nil
-	default:
-		return errors.New(string(broken))
+	if err := p.checkExceptEnum(value); err != nil {
+		return err
 	}
+	if p.Enum != nil && !slices.ContainsFunc(p.Enum, func(allowed Scalar) bool { return p.Type.equal(value, allowed.text) }) {
+		return fmt.Errorf("is none of %s", p.allowed())
+	}
+	return nil
+}
+
+func (p *Parameter) checkExceptEnum(value string) error {
+	limit := maxValue
+	if p.expression != nil {
+		limit = maxMatched
+	}
+	if len(value) > limit {
+		return fmt.Errorf("is longer than %d bytes", limit)
+	}
+	if err := p.Type.check(value); err != nil {
+		return err
+	}
+	switch {
+	case p.expression != nil && !p.expression.MatchString(value):
+		return fmt.Errorf("does not match the pattern %s", p.Pattern)
+	case p.Min.text != "" && compare(value, p.Min.text) < 0:
+		return fmt.Errorf("is less than %s", p.Min)
+	case p.Max.text != "" && compare(value, p.Max.text) > 0:
+		return fmt.Errorf("is more than %s", p.Max)
+	}
+	return nil
 }
 
 // Steps estimates the work of Check for the value.
 func (p *Parameter) Steps(value string) int {
 	steps := len(p.Enum)
-	if p.pattern != nil && len(value) <= maxMatched {
-		steps += p.pattern.steps(value)
+	if len(value) <= maxMatched {
+		steps += p.instructions * (len(value) + 1)
 	}
 	return steps
-}
-
-// rule is a rule of a parameter. Its text is the error about a default or an enum value.
-type rule string
-
-const (
-	noRule      rule = ""
-	patternRule rule = "does not match the pattern"
-	enumRule    rule = "is not in enum"
-	minRule     rule = "is less than min"
-	maxRule     rule = "is more than max"
-)
-
-// broken returns the first rule that the value breaks.
-func (p *Parameter) broken(value string) rule {
-	if broken := p.brokenExceptEnum(value); broken != noRule {
-		return broken
-	}
-	if p.Enum != nil && !slices.ContainsFunc(p.Enum, func(allowed string) bool { return p.Type.equal(value, allowed) }) {
-		return enumRule
-	}
-	return noRule
-}
-
-func (p *Parameter) brokenExceptEnum(value string) rule {
-	limit := maxValue
-	if p.pattern != nil {
-		limit = maxMatched
-	}
-	if len(value) > limit {
-		return rule(fmt.Sprintf("is longer than %d bytes", limit))
-	}
-	if err := p.Type.check(value); err != nil {
-		return rule(err.Error())
-	}
-	switch {
-	case p.pattern != nil && !p.pattern.match(value):
-		return patternRule
-	case p.Min != "" && p.Type.compare(value, p.Min) < 0:
-		return minRule
-	case p.Max != "" && p.Type.compare(value, p.Max) > 0:
-		return maxRule
-	}
-	return noRule
 }
 
 // allowed lists the first values of the enum.
@@ -132,22 +131,16 @@ func (p *Parameter) allowed() string {
 	const maxListed, maxLength = 10, 64
 	var list []string
 	for _, value := range p.Enum[:min(len(p.Enum), maxListed)] {
-		if len(value) > maxLength {
-			value = strings.ToValidUTF8(value[:maxLength], "") + "..."
+		text := value.text
+		if len(text) > maxLength {
+			text = strings.ToValidUTF8(text[:maxLength], "") + "..."
 		}
-		list = append(list, value)
+		list = append(list, text)
 	}
 	if more := len(p.Enum) - maxListed; more > 0 {
 		list = append(list, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(list, ", ")
-}
-
-func otherBound(which, bound string) string {
-	if bound == "" {
-		return ""
-	}
-	return fmt.Sprintf(", and must be %s %s", which, bound)
 }
 
 // check validates a value of the type. Integers and booleans must be spelled as in JSON.
@@ -173,16 +166,11 @@ func (t Type) check(value string) error {
 
 // equal reports whether two texts are the same value: 1000m is 1.
 func (t Type) equal(a, b string) bool {
-	return a == b || t == Quantity && t.compare(a, b) == 0
+	return a == b || t == Quantity && compare(a, b) == 0
 }
 
 // compare compares two valid integers or quantities.
-func (t Type) compare(a, b string) int {
-	if t == Int {
-		x, _ := strconv.ParseInt(a, 10, 64)
-		y, _ := strconv.ParseInt(b, 10, 64)
-		return cmp.Compare(x, y)
-	}
+func compare(a, b string) int {
 	x, _ := ParseQuantity(a)
 	y, _ := ParseQuantity(b)
 	return x.Cmp(y)

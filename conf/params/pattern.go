@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
-	"unicode/utf8"
 )
 
 // Limits of a pattern. Together they bound the memory and the time that an author's pattern takes.
@@ -15,41 +14,46 @@ const (
 	maxInstructions = 1000    // of the compiled pattern
 	maxMatched      = 4 << 10 // bytes of a value that is matched against a pattern
 	rangesAsOne     = 16      // ranges of a character class that count as an instruction
+	instructionCost = 64      // bytes of memory
 )
 
 var errTooComplex = fmt.Errorf("takes more than %d instructions: repeat less, or use simpler character classes",
 	maxInstructions)
 
-// pattern is the regular expression of a parameter. No other code compiles or matches the regular
-// expression of an author.
-type pattern struct {
-	expression   *regexp.Regexp
-	instructions int
-}
-
-// compilePattern compiles an expression that must match a value from end to end. It measures the
-// expression first, so that a short one like `(?:a*b*c*){1000}` is rejected before it takes memory.
-// Errors do not quote the expression.
-func compilePattern(text string) (*pattern, error) {
-	instructions, err := patternInstructions(text)
-	if err != nil {
-		return nil, err
+// Compile prepares the pattern, which Check and Steps need. It measures the expression first, so that a
+// short one like `(?:a*b*c*){1000}` is rejected before it takes memory. Errors do not quote the
+// expression. No other code compiles the regular expression of an author.
+func (p *Parameter) Compile() error {
+	if p.Pattern == "" {
+		return nil
 	}
-	expression, err := regexp.Compile(`\A(?:` + text + `)\z`)
+	instructions, err := patternInstructions(p.Pattern)
 	if err != nil {
-		return nil, patternError(err)
+		return err
 	}
-	return &pattern{expression, instructions}, nil
+	expression, err := regexp.Compile(`\A(?:` + p.Pattern + `)\z`)
+	if err != nil {
+		return patternError(err)
+	}
+	p.expression, p.instructions = expression, instructions
+	return nil
 }
 
-// match reports whether the pattern matches the value. Its time is at most proportional to steps.
-func (p *pattern) match(value string) bool {
-	return len(value) <= maxMatched && p.expression.MatchString(value)
-}
-
-// steps is the number of instructions that matching a value takes at most.
-func (p *pattern) steps(value string) int {
-	return p.instructions * (len(value) + 1)
+// Cost estimates the bytes of memory that the pattern needs, and the bytes of the default and the enum
+// that are matched against it for each of its instructions. It is 0 if there is no valid pattern.
+func (p *Parameter) Cost() int {
+	instructions, err := patternInstructions(p.Pattern)
+	if p.Pattern == "" || err != nil {
+		return 0
+	}
+	matched := 0
+	if p.Default != nil {
+		matched += len(p.Default.text) + 1
+	}
+	for _, value := range p.Enum {
+		matched += len(value.text) + 1
+	}
+	return instructions * (instructionCost + matched)
 }
 
 // patternInstructions returns an upper bound of the instructions that the expression compiles to.
@@ -61,7 +65,8 @@ func patternInstructions(text string) (int, error) {
 	if unicodeClasses*rangesAsOne > maxInstructions {
 		return 0, errTooComplex
 	}
-	if foldsCase(text) && (unicodeClasses > 0 || beyondASCII(text)) {
+	// Folding the case of a class like [B-\x{ffff}] takes milliseconds, even before it is compiled.
+	if foldFlag.MatchString(text) && beyondASCII.MatchString(text) {
 		return 0, errors.New("with (?i) it may have ASCII characters only")
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
@@ -75,17 +80,10 @@ func patternInstructions(text string) (int, error) {
 	return instructions, nil
 }
 
-var foldFlag = regexp.MustCompile(`\(\?[imsU-]*i`)
-
-// foldsCase reports whether the expression may have the flag i. Folding the case of a class like
-// [B-\x{ffff}] takes milliseconds, even before it is compiled.
-func foldsCase(text string) bool {
-	return foldFlag.MatchString(text)
-}
-
-func beyondASCII(text string) bool {
-	return strings.Contains(text, `\x{`) || strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
-}
+var (
+	foldFlag    = regexp.MustCompile(`\(\?[imsU-]*i`)
+	beyondASCII = regexp.MustCompile(`\\[pP]|\\x\{|[^\x00-\x7f]`)
+)
 
 // instructionsOf returns an upper bound. It stops counting soon after maxInstructions.
 func instructionsOf(re *syntax.Regexp) int {

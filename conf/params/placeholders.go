@@ -1,6 +1,7 @@
 package params
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -10,49 +11,54 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Scope resolves the names in the placeholders of a definition, and numbers the values that it needs:
-// those of Parameters, then those of PodFields.
+// Scope resolves the names in the placeholders of a definition. A value has the number of its parameter.
 type Scope struct {
-	Parameters []Parameter // sorted by name
-	PodFields  []PodField  // in the order in which Parse finds them
+	// Parameters are the declared ones, sorted by name, and then the implicit ones, in the order in which
+	// Parse finds them.
+	Parameters []Parameter
 
 	numbers map[string]int // by name
 }
 
-// NewScope returns the scope of the declared parameters, which need not be valid.
-func NewScope(declared map[string]Declaration) *Scope {
+// NewScope returns the scope of the declared parameters, which need not be valid. They are not compiled.
+func NewScope(declared map[string]Parameter) *Scope {
 	s := &Scope{numbers: make(map[string]int, len(declared))}
-	for i, name := range slices.Sorted(maps.Keys(declared)) {
-		d := declared[name]
-		s.Parameters = append(s.Parameters, d.Parameter(name))
-		s.numbers[name] = i
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		p := declared[name]
+		p.Name, p.Type = name, cmp.Or(p.Type, String)
+		if inner, wrapped := strings.CutPrefix(string(p.From), "${"); wrapped {
+			p.From = PodField(strings.TrimSuffix(inner, "}"))
+		}
+		s.add(p)
 	}
 	return s
 }
 
-// lookup returns the number of the value of a name. If a field of the pod is not numbered yet, it is
-// found but gets a number only if it is used. The error is for a name that begins with `pod.` and is
-// no field of a pod.
-func (s *Scope) lookup(name string, used bool) (number int, found bool, err error) {
-	if number, found = s.numbers[name]; found || !strings.HasPrefix(name, podPrefix) {
-		return number, found, nil
-	}
-	f, err := parsePodField(name)
-	if err != nil || !used {
-		return 0, err == nil, err
-	}
-	number = len(s.Parameters) + len(s.PodFields)
-	s.PodFields = append(s.PodFields, f)
-	s.numbers[name] = number
-	return number, true, nil
+func (s *Scope) add(p Parameter) {
+	s.numbers[p.Name] = len(s.Parameters)
+	s.Parameters = append(s.Parameters, p)
 }
 
-// parameter returns the parameter that has the value of that number, or nil for a field of the pod.
-func (s *Scope) parameter(number int) *Parameter {
-	if number >= len(s.Parameters) {
-		return nil
+// Declared returns the parameters that are not implicit.
+func (s *Scope) Declared() []Parameter {
+	first := slices.IndexFunc(s.Parameters, func(p Parameter) bool { return p.Implicit() })
+	if first < 0 {
+		return s.Parameters
 	}
-	return &s.Parameters[number]
+	return s.Parameters[:first]
+}
+
+// resolve returns the number of the value of a name. The error is for a name that begins with `pod.` and
+// is no field of a pod.
+func (s *Scope) resolve(name string) (int, error) {
+	if _, found := s.numbers[name]; !found {
+		p := Parameter{Name: name, Type: String, From: PodField(name)}
+		if err := p.From.validate(); err != nil {
+			return 0, err
+		}
+		s.add(p)
+	}
+	return s.numbers[name], nil
 }
 
 // Text is a string of a definition that has placeholders. It stands in a decoded definition in the
@@ -64,13 +70,10 @@ type Text struct {
 	// Required is set if the values of a pod must not make the text empty. A default may.
 	Required bool
 
-	parts []part
-}
+	// Numbers are the numbers of the values in the text, in their order.
+	Numbers []int
 
-// part is a literal or, if number is not negative, a placeholder.
-type part struct {
-	literal string
-	number  int
+	literals []string // before, between and after the values
 }
 
 // maxPlaceholder is the length of the longest name in a placeholder, that of an annotation of the pod.
@@ -85,88 +88,71 @@ func HasPlaceholders(text string) bool {
 // that of a parameter or of a field of the pod; then `$${name}` is the literal `${name}`. The error is
 // for a name that begins with `pod.` and is no field of a pod.
 func (s *Scope) Parse(path *field.Path, text string) (*Text, error) {
-	var parts []part
+	t := &Text{Path: path}
 	var literal strings.Builder
-	special := false
+	escapes := false
 	for {
 		before, after, found := strings.Cut(text, "${")
 		if !found {
 			break
 		}
 		name, _, closed := strings.Cut(after[:min(len(after), maxPlaceholder+1)], "}")
-		unescaped, escaped := strings.CutSuffix(before, "$")
-		number, known, err := 0, false, error(nil)
-		if closed {
-			number, known, err = s.lookup(name, !escaped)
-		}
-		switch {
-		case err != nil && !escaped:
-			return nil, err
-		case escaped && (known || err != nil):
-			literal.WriteString(unescaped + "${" + name + "}")
-		case known:
-			literal.WriteString(before)
-			parts = append(parts, part{literal: literal.String(), number: -1}, part{number: number})
-			literal.Reset()
-		default:
+		_, declared := s.numbers[name]
+		if !closed || !declared && !strings.HasPrefix(name, podPrefix) {
 			literal.WriteString(before + "${")
 			text = after
 			continue
 		}
-		special, text = true, after[len(name)+1:]
+		text = after[len(name)+1:]
+		if unescaped, escaped := strings.CutSuffix(before, "$"); escaped {
+			literal.WriteString(unescaped + "${" + name + "}")
+			escapes = true
+			continue
+		}
+		number, err := s.resolve(name)
+		if err != nil {
+			return nil, err
+		}
+		literal.WriteString(before)
+		t.literals, t.Numbers = append(t.literals, literal.String()), append(t.Numbers, number)
+		literal.Reset()
 	}
-	if !special {
+	if len(t.Numbers) == 0 && !escapes {
 		return nil, nil //nolint:nilnil // documented
 	}
 	literal.WriteString(text)
-	return &Text{Path: path, parts: append(parts, part{literal: literal.String(), number: -1})}, nil
+	t.literals = append(t.literals, literal.String())
+	return t, nil
 }
 
 // Whole returns the type of the parameter that is the whole text. Other texts are a String.
 func (s *Scope) Whole(t *Text) Type {
-	if number, whole := t.whole(); whole && number < len(s.Parameters) {
-		return s.Parameters[number].Type
+	if t.whole() {
+		return s.Parameters[t.Numbers[0]].Type
 	}
 	return String
 }
 
+// whole reports whether the text is a value with nothing beside it.
+func (t *Text) whole() bool {
+	return len(t.Numbers) == 1 && t.literals[0] == "" && t.literals[1] == ""
+}
+
 // Bounded reports whether each placeholder of the text is a parameter with a pattern or an enum.
 func (s *Scope) Bounded(t *Text) bool {
-	for _, number := range t.Numbers() {
-		if p := s.parameter(number); p == nil || p.Pattern == "" && p.Enum == nil {
-			return false
-		}
-	}
-	return true
-}
-
-// whole returns the number of the value that is the whole text.
-func (t *Text) whole() (number int, whole bool) {
-	if len(t.parts) == 3 && t.parts[0].literal == "" && t.parts[2].literal == "" {
-		return t.parts[1].number, true
-	}
-	return 0, false
-}
-
-// Numbers returns the numbers of the values in the text, each once.
-func (t *Text) Numbers() []int {
-	var numbers []int
-	for _, p := range t.parts {
-		if p.number >= 0 && !slices.Contains(numbers, p.number) {
-			numbers = append(numbers, p.number)
-		}
-	}
-	return numbers
+	return !slices.ContainsFunc(t.Numbers, func(number int) bool {
+		p := &s.Parameters[number]
+		return p.Pattern == "" && p.Enum == nil
+	})
 }
 
 // Fill returns the text with the values. A value that does not have the type As stays a string.
 func (t *Text) Fill(values []string) any {
 	var text strings.Builder
-	for _, p := range t.parts {
-		text.WriteString(p.literal)
-		if p.number >= 0 {
-			text.WriteString(values[p.number])
-		}
+	text.WriteString(t.literals[0])
+	for i, number := range t.Numbers {
+		text.WriteString(values[number])
+		text.WriteString(t.literals[i+1])
 	}
 	filled := text.String()
 	switch {
@@ -213,10 +199,8 @@ func Size(texts []*Text, values []string) int {
 	}
 	size := 0
 	for _, t := range texts {
-		for _, p := range t.parts {
-			if p.number >= 0 {
-				size += sizes[p.number]
-			}
+		for _, number := range t.Numbers {
+			size += sizes[number]
 		}
 	}
 	return size

@@ -11,9 +11,9 @@ import (
 )
 
 // declarations parses the parameters of a definition in JSON.
-func declarations(t *testing.T, text string) map[string]params.Declaration {
+func declarations(t *testing.T, text string) map[string]params.Parameter {
 	t.Helper()
-	var declared map[string]params.Declaration
+	var declared map[string]params.Parameter
 	if err := json.Unmarshal([]byte(text), &declared); err != nil {
 		t.Fatal(err)
 	}
@@ -73,9 +73,6 @@ func valuesOf(scope *params.Scope, byName map[string]string) []string {
 	var values []string
 	for i := range scope.Parameters {
 		values = append(values, byName[scope.Parameters[i].Name])
-	}
-	for _, f := range scope.PodFields {
-		values = append(values, byName[f.String()])
 	}
 	return values
 }
@@ -157,7 +154,7 @@ func TestSamples(t *testing.T) {
 	}
 	kinds := map[params.Type][]string{params.Int: nil, params.Bool: {"true", "false"}, params.Quantity: nil}
 	for round := range scope.Rounds() {
-		for i, value := range scope.Samples(round)[:len(scope.Parameters)] {
+		for i, value := range scope.Samples(round) {
 			p := &scope.Parameters[i]
 			if _, err := params.ParseQuantity(value); err != nil && (p.Type == params.Int || p.Type == params.Quantity) {
 				t.Errorf("%s: got %q: %v", p.Name, value, err)

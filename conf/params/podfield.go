@@ -7,23 +7,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// PodField is a field of the pod that a placeholder may refer to. It is comparable.
-type PodField struct {
-	Kind PodFieldKind
-	Key  string // of a label or annotation
-}
+// PodField is a field of the pod that a placeholder may refer to, such as `pod.labels.team`.
+type PodField string
 
-// PodFieldKind is the kind of a field, as it is written after `pod.`.
-type PodFieldKind string
-
-// The kinds of fields. The name is absent when a controller creates the pod, because the API server
-// generates it after admission.
+// The fields of a pod. Labels and annotations are followed by a key. The name is absent when a
+// controller creates the pod, because the API server generates it after admission.
 const (
-	PodName           PodFieldKind = "name"
-	PodNamespace      PodFieldKind = "namespace"
-	PodServiceAccount PodFieldKind = "serviceAccountName"
-	PodLabel          PodFieldKind = "labels"
-	PodAnnotation     PodFieldKind = "annotations"
+	PodName           PodField = "pod.name"
+	PodNamespace      PodField = "pod.namespace"
+	PodServiceAccount PodField = "pod.serviceAccountName"
+	PodLabels         PodField = "pod.labels"
+	PodAnnotations    PodField = "pod.annotations"
 )
 
 const podPrefix = "pod."
@@ -31,29 +25,25 @@ const podPrefix = "pod."
 var errPodField = errors.New("want pod.name, pod.namespace, pod.serviceAccountName, pod.labels.KEY or " +
 	"pod.annotations.KEY")
 
-// String returns a text such as `pod.labels.team`.
-func (f PodField) String() string {
-	if f.Key == "" {
-		return podPrefix + string(f.Kind)
+// Cut splits `pod.labels.KEY` into PodLabels and the key. Fields other than labels and annotations have
+// no key.
+func (f PodField) Cut() (kind PodField, key string) {
+	for _, kind := range []PodField{PodLabels, PodAnnotations} {
+		if key, found := strings.CutPrefix(string(f), string(kind)+"."); found {
+			return kind, key
+		}
 	}
-	return podPrefix + string(f.Kind) + "." + f.Key
+	return f, ""
 }
 
-// parsePodField parses `pod.name`, `pod.labels.KEY` and so on.
-func parsePodField(text string) (PodField, error) {
-	rest, found := strings.CutPrefix(text, podPrefix)
-	kind, key, keyed := strings.Cut(rest, ".")
-	f := PodField{Kind: PodFieldKind(kind), Key: key}
-	switch f.Kind {
+func (f PodField) validate() error {
+	switch kind, key := f.Cut(); kind {
 	case PodName, PodNamespace, PodServiceAccount:
-		found = found && !keyed
-	case PodLabel, PodAnnotation:
-		found = found && len(validation.IsQualifiedName(strings.ToLower(key))) == 0
-	default:
-		found = false
+		return nil
+	case PodLabels, PodAnnotations:
+		if len(validation.IsQualifiedName(strings.ToLower(key))) == 0 {
+			return nil
+		}
 	}
-	if !found {
-		return PodField{}, errPodField
-	}
-	return f, nil
+	return errPodField
 }

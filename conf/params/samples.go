@@ -8,7 +8,7 @@ import (
 // Rounds returns how many rounds of Samples differ.
 func (s *Scope) Rounds() int {
 	rounds := 1
-	for number := range len(s.Parameters) + len(s.PodFields) {
+	for number := range s.Parameters {
 		rounds = max(rounds, len(s.samples(number)))
 	}
 	return rounds
@@ -17,61 +17,50 @@ func (s *Scope) Rounds() int {
 // Samples returns values to validate a definition with: defaults, and sample values where there is no
 // default. Each has the type of its parameter. Sample strings of round 0 differ from each other.
 func (s *Scope) Samples(round int) []string {
-	values := make([]string, len(s.Parameters)+len(s.PodFields))
+	values := make([]string, len(s.Parameters))
 	for number := range values {
 		samples := s.samples(number)
 		values[number] = samples[round%len(samples)]
-		if p := s.parameter(number); p != nil && p.Type.check(values[number]) != nil {
-			values[number] = p.Type.example() // the declaration is invalid
-		}
 	}
 	return values
 }
 
-// example returns a value of the type.
-func (t Type) example() string {
-	if t == Bool {
-		return "false"
-	}
-	return "1"
-}
-
 // HasDefaults reports whether all values have defaults, so that Samples returns these.
 func (s *Scope) HasDefaults() bool {
-	required := func(p Parameter) bool { return p.Default == nil }
-	return len(s.PodFields) == 0 && !slices.ContainsFunc(s.Parameters, required)
+	return !slices.ContainsFunc(s.Parameters, func(p Parameter) bool { return p.Default == nil })
 }
 
-// samples returns the values of that number to try. There is at least one.
+// samples returns the values of a parameter to try. There is at least one.
 func (s *Scope) samples(number int) []string {
+	p := &s.Parameters[number]
 	unique := "x" + strconv.Itoa(number)
-	p := s.parameter(number)
+	var samples []string
 	switch {
-	case p == nil:
-		return words(unique)
 	case p.Default != nil:
-		return []string{*p.Default}
+		samples = []string{p.Default.text}
 	case len(p.Enum) > 0:
-		return p.Enum
+		for _, value := range p.Enum {
+			samples = append(samples, value.text)
+		}
 	case p.Type == Bool:
 		return []string{"false", "true"}
-	case p.Type == Int:
-		return p.usable("1", p.Min, p.Max, "0", "2", "80", "600", "1000", "8080", "30000", "1000000", "-1")
-	case p.Type == Quantity:
-		return p.usable("1", p.Min, p.Max, "0", "1m", "100m", "1Mi", "2Mi", "4Mi", "1Gi", "2Gi", "1000000")
+	case p.Type == Int, p.Type == Quantity:
+		samples = []string{
+			"1", p.Min.text, p.Max.text, "0", "2", "80", "600", "1000", "8080", "30000", "1000000", "-1",
+			"1m", "100m", "1Mi", "2Mi", "4Mi", "1Gi", "2Gi",
+		}
 	case p.Pattern == "":
 		return words(unique)
+	default:
+		return []string{unique}
 	}
-	return []string{unique}
-}
-
-// usable returns the values that the parameter allows, or all if it allows none of them.
-func (p *Parameter) usable(values ...string) []string {
-	usable := slices.DeleteFunc(slices.Clone(values), func(value string) bool { return p.broken(value) != noRule })
-	if len(usable) == 0 {
-		return values
+	if p.Type != String {
+		samples = slices.DeleteFunc(samples, func(value string) bool { return p.checkExceptEnum(value) != nil })
 	}
-	return usable
+	if len(samples) == 0 { // the declaration is invalid
+		return []string{map[Type]string{Bool: "false", Int: "1", Quantity: "1"}[p.Type]}
+	}
+	return samples
 }
 
 // words returns strings of the kinds that fields of a pod want, and parts of words that they want.
@@ -82,12 +71,15 @@ func words(first string) []string {
 	}
 }
 
-// Unknown returns the numbers of the values in the text that have no default.
+// Unknown returns the numbers of the values in the text that have no default, each once.
 func (s *Scope) Unknown(t *Text) []int {
-	return slices.DeleteFunc(t.Numbers(), func(number int) bool {
-		p := s.parameter(number)
-		return p != nil && p.Default != nil
-	})
+	var unknown []int
+	for _, number := range t.Numbers {
+		if s.Parameters[number].Default == nil && !slices.Contains(unknown, number) {
+			unknown = append(unknown, number)
+		}
+	}
+	return unknown
 }
 
 // Undecidable reports whether samples cannot prove that no value makes the text valid: it has several
@@ -97,13 +89,6 @@ func (s *Scope) Undecidable(t *Text) bool {
 	if len(unknown) != 1 {
 		return len(unknown) > 1
 	}
-	p := s.parameter(unknown[0])
-	_, whole := t.whole()
-	switch {
-	case p == nil:
-		return whole
-	case p.Type != String || p.Enum != nil:
-		return false
-	}
-	return whole || p.Pattern != ""
+	p := &s.Parameters[unknown[0]]
+	return p.Type == String && p.Enum == nil && (t.whole() || p.Pattern != "")
 }
