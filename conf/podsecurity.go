@@ -12,7 +12,7 @@ import (
 // podSecurity is the Pod Security level of a definition, and why it is not baseline.
 type podSecurity struct {
 	level      podrules.Level
-	violations []podrules.Violation // set if the level is privileged
+	violations []string // set if the level is privileged
 }
 
 func (l *loader) evaluate(d *definition) podSecurity {

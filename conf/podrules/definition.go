@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/kubernetes/pkg/apis/core/validation"
 )
 
 // Definition is what a sidecar definition adds to a pod. VolumeMounts, Env and EnvFrom go into
@@ -53,28 +52,29 @@ func (d *Definition) Faults() field.ErrorList {
 		return faults
 	}
 	var faults field.ErrorList
-	for _, fault := range validate(d.pod(), restrictEnvNames) {
-		if fault.Type == field.ErrorTypeNotFound {
-			fault = invalidName(fault)
+	for _, fault := range validate(d.pod(), true) {
+		if fault.Field = d.path(fault); fault.Field == "" {
+			continue
 		}
-		if fault == nil || fault.Type == field.ErrorTypeDuplicate && fault.BadValue == "" {
-			continue // the pod may have it, or a missing name is reported anyway
+		value, _ := fault.BadValue.(string)
+		switch fault.Type {
+		case field.ErrorTypeDuplicate:
+			if fault.BadValue == "" {
+				continue // the missing name is reported anyway
+			}
+		case field.ErrorTypeNotFound:
+			messages := utilvalidation.IsDNS1123Label(value)
+			if value == "" || messages == nil {
+				continue // the pod may have it
+			}
+			fault = field.Invalid(field.NewPath(fault.Field), value, strings.Join(messages, "; "))
 		}
-		key, _ := fault.BadValue.(string)
-		inMap := fault.Field == "metadata.annotations" && key != ""
 		fault = withoutValue(fault)
-		if inMap {
-			fault.Type, fault.BadValue = field.ErrorTypeForbidden, key
+		if fault.Field == "annotations" && value != "" {
+			fault.Type, fault.BadValue = field.ErrorTypeForbidden, value
 		}
 		fault.Detail = strings.TrimSuffix(fault.Detail, mostGrace)
-		path, found := d.path(fault.Field)
-		if fault.Type == field.ErrorTypeInternal {
-			path, found = "definition", true
-		}
-		if found {
-			fault.Field = path
-			faults = append(faults, fault)
-		}
+		faults = append(faults, fault)
 	}
 	faults = append(faults, labelFaults("labels", d.Labels)...)
 	faults = append(faults, labelFaults("nodeSelector", d.NodeSelector)...)
@@ -127,19 +127,16 @@ func provide(spec *corev1.PodSpec) {
 	}
 }
 
-// restrictEnvNames applies the stricter of the two rules for names of variables (KEP-4369), because
-// a definition is used on any version of Kubernetes.
-func restrictEnvNames(options *validation.PodValidationOptions) {
-	options.AllowRelaxedEnvironmentVariableValidation = false
-}
-
 // maxCompared bounds lists of a container whose elements the library compares in pairs.
 const maxCompared = 100
 
 // tooMany returns faults for lists that would take the library too long.
 func (d *Definition) tooMany() field.ErrorList {
 	var faults field.ErrorList
-	check := func(list string, containers []corev1.Container) {
+	for list, containers := range map[string][]corev1.Container{
+		"prependInitContainers": d.PrependInitContainers, "initContainers": d.InitContainers,
+		"prependContainers": d.PrependContainers, "containers": d.Containers,
+	} {
 		for i := range containers {
 			at := field.NewPath(list).Index(i)
 			if n := len(containers[i].Resources.Claims); n > maxCompared {
@@ -150,22 +147,8 @@ func (d *Definition) tooMany() field.ErrorList {
 			}
 		}
 	}
-	check("prependInitContainers", d.PrependInitContainers)
-	check("initContainers", d.InitContainers)
-	check("prependContainers", d.PrependContainers)
-	check("containers", d.Containers)
+	sortFaults(faults)
 	return faults
-}
-
-// invalidName returns a fault for a reference to something that no pod can have, by its name, or
-// nil. An empty name is another fault.
-func invalidName(fault *field.Error) *field.Error {
-	name, _ := fault.BadValue.(string)
-	messages := utilvalidation.IsDNS1123Label(name)
-	if name == "" || len(messages) == 0 {
-		return nil
-	}
-	return field.Invalid(field.NewPath(fault.Field), name, strings.Join(messages, "; "))
 }
 
 // labelFaults validates labels as the library does, which does not report the key of a value.
@@ -183,42 +166,41 @@ func labelFaults(name string, labels map[string]string) field.ErrorList {
 	return faults
 }
 
-// path maps the path of a field of the pod to the definition. It is not found where the definition
-// does not set the field.
-func (d *Definition) path(inPod string) (path string, found bool) {
-	_, path, _ = strings.Cut(inPod, ".") // after metadata or spec
-	list, rest, _ := strings.Cut(path, "[")
-	name, _, _ := strings.Cut(list, ".")
-	switch name {
-	case "initContainers":
-		if rest == "" {
-			return path, true
-		}
-		return elementPath(rest, "prependInitContainers", len(d.PrependInitContainers), list, len(d.InitContainers))
-	case "containers":
-		return elementPath(rest, "prependContainers", len(d.PrependContainers), list, len(d.Containers))
-	case "hostNetwork":
-		return path, d.HostNetwork
-	case "annotations", "volumes", "imagePullSecrets", "tolerations", "hostAliases",
-		"shareProcessNamespace", "serviceAccountName":
-		return path, true
+// path returns the field of the definition that a fault of the pod is about. It is empty if the
+// definition does not set the field.
+func (d *Definition) path(fault *field.Error) string {
+	if fault.Type == field.ErrorTypeInternal {
+		return "definition"
 	}
-	return "", false
+	_, path, _ := strings.Cut(fault.Field, ".") // after metadata or spec
+	list, rest, element := strings.Cut(path, "[")
+	name, _, _ := strings.Cut(list, ".")
+	switch {
+	case name == "initContainers" && element:
+		return elementPath(rest, "prependInitContainers", len(d.PrependInitContainers), name, len(d.InitContainers))
+	case name == "containers" && element:
+		return elementPath(rest, "prependContainers", len(d.PrependContainers), name, len(d.Containers))
+	case name == "hostNetwork" && d.HostNetwork, slices.Contains([]string{
+		"initContainers", "annotations", "volumes", "imagePullSecrets", "tolerations", "hostAliases",
+		"shareProcessNamespace", "serviceAccountName",
+	}, name):
+		return path
+	}
+	return ""
 }
 
 // elementPath maps "2].image" to the second of two lists that the pod has in one. The element
 // after both is the carrier, which has only the top-level lists of the definition.
-func elementPath(inPod, first string, firsts int, second string, seconds int) (path string, found bool) {
+func elementPath(inPod, first string, firsts int, second string, seconds int) string {
 	index, rest, _ := strings.Cut(inPod, "]")
-	i, err := strconv.Atoi(index)
-	switch {
-	case err != nil:
-		return "", false
+	i, _ := strconv.Atoi(index)
+	switch path := strings.TrimPrefix(rest, "."); {
 	case i < firsts:
-		return first + "[" + index + "]" + rest, true
+		return first + "[" + index + "]" + rest
 	case i < firsts+seconds:
-		return second + "[" + strconv.Itoa(i-firsts) + "]" + rest, true
+		return second + "[" + strconv.Itoa(i-firsts) + "]" + rest
+	case strings.HasPrefix(path, "env"), strings.HasPrefix(path, "volumeMounts"):
+		return path
 	}
-	path = strings.TrimPrefix(rest, ".")
-	return path, strings.HasPrefix(path, "env") || strings.HasPrefix(path, "volumeMounts")
+	return ""
 }

@@ -20,23 +20,18 @@ const (
 	Privileged Level = Level(api.LevelPrivileged)
 )
 
-// Violation is a check of the level baseline that a definition fails.
-type Violation struct {
-	Reason, Detail string
-}
-
 // maxDetail bounds a detail, which lists every container.
 const maxDetail = 300
 
-// String returns a text such as `host namespaces (hostPID=true)`.
-func (v Violation) String() string {
+// violation returns a text such as `host namespaces (hostPID=true)`.
+func violation(reason, detail string) string {
 	switch {
-	case v.Detail == "":
-		return v.Reason
-	case len(v.Detail) > maxDetail:
-		return fmt.Sprintf("%s (%s...)", v.Reason, strings.ToValidUTF8(v.Detail[:maxDetail], ""))
+	case detail == "":
+		return reason
+	case len(detail) > maxDetail:
+		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "..."
 	}
-	return fmt.Sprintf("%s (%s)", v.Reason, v.Detail)
+	return fmt.Sprintf("%s (%s)", reason, detail)
 }
 
 // What a detail quotes may be any text of the definition, such as the host of a probe. Names of
@@ -70,9 +65,9 @@ func NewStandards() *Standards {
 }
 
 // Level returns the strictest level that a pod with only the definition meets. A pod that sets a
-// securityContext for all its containers may meet a stricter one. Violations are set if the level
-// is Privileged.
-func (s *Standards) Level(d *Definition) (Level, []Violation) {
+// securityContext for all its containers may meet a stricter one. If the level is Privileged, the
+// violations are the checks of Baseline that the definition fails.
+func (s *Standards) Level(d *Definition) (level Level, violations []string) {
 	if violations := s.violations(api.LevelBaseline, d); len(violations) > 0 {
 		return Privileged, violations
 	}
@@ -84,18 +79,21 @@ func (s *Standards) Level(d *Definition) (Level, []Violation) {
 
 // violations returns the checks of a level that the definition fails. Annotations that a container runtime
 // interprets fail each level.
-func (s *Standards) violations(level api.Level, d *Definition) []Violation {
+func (s *Standards) violations(level api.Level, d *Definition) []string {
 	pod := d.pod()
 	spec := &pod.Spec
 	spec.Containers = spec.Containers[:len(spec.Containers)-1] // without the carrier
 	spec.HostUsers, spec.OS = nil, nil                         // the standards relax some checks for them
-	var violations []Violation
+	var violations []string
 	against := api.LevelVersion{Level: level, Version: api.LatestVersion()}
 	for _, result := range s.evaluator.EvaluatePod(against, &pod.ObjectMeta, spec) {
 		if !result.Allowed {
 			reason := cmp.Or(result.ForbiddenReason, policy.UnknownForbiddenReason)
-			violations = append(violations, Violation{reason, withoutTexts(result.ForbiddenDetail)})
+			violations = append(violations, violation(reason, withoutTexts(result.ForbiddenDetail)))
 		}
 	}
-	return append(violations, runtimeAnnotations(d.Annotations)...)
+	if keys := runtimeAnnotations(d.Annotations); keys != nil {
+		violations = append(violations, violation("container runtime annotations", strings.Join(keys, ", ")))
+	}
+	return violations
 }

@@ -7,21 +7,18 @@ import (
 	"strings"
 )
 
-// runtimeAnnotations returns the violation of a definition with annotations that a container runtime
-// interprets. A kubelet passes the annotations of a pod to its runtime, which runs as root on the node. What
-// the runtime does with them, such as devices, mounts, profiles and properties of its systemd unit, is checked
-// neither by Kubernetes nor by the Pod Security Standards.
-func runtimeAnnotations(annotations map[string]string) []Violation {
+// runtimeAnnotations returns the quoted keys of annotations that a container runtime interprets. A kubelet
+// passes the annotations of a pod to its runtime, which runs as root on the node. What the runtime does with
+// them, such as devices, mounts, profiles and properties of its systemd unit, is checked neither by Kubernetes
+// nor by the Pod Security Standards.
+func runtimeAnnotations(annotations map[string]string) []string {
 	var found []string
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		if RuntimeAnnotation(key) {
 			found = append(found, strconv.Quote(key))
 		}
 	}
-	if found == nil {
-		return nil
-	}
-	return []Violation{{"container runtime annotations", strings.Join(found, ", ")}}
+	return found
 }
 
 // RuntimeAnnotation reports whether a container runtime, or a plugin of one, may interpret the annotation. Runtimes

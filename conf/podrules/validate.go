@@ -20,7 +20,7 @@ import (
 // pod may be that of a pod template, without a name. It is not changed. Admission plugins and
 // objects that the pod refers to are not considered.
 func Validate(pod *corev1.Pod) field.ErrorList {
-	faults := validate(pod, func(*validation.PodValidationOptions) {})
+	faults := validate(pod, false)
 	for i, fault := range faults {
 		faults[i] = withoutValue(fault)
 	}
@@ -45,8 +45,9 @@ func Introduced(before, after *corev1.Pod) field.ErrorList {
 	})
 }
 
-// validate runs the library. Its errors hold values of the pod.
-func validate(received *corev1.Pod, adjust func(*validation.PodValidationOptions)) (faults field.ErrorList) {
+// validate runs the library. Its errors hold values of the pod. Strict names of variables are those that all
+// versions of Kubernetes accept (KEP-4369).
+func validate(received *corev1.Pod, strictEnvNames bool) (faults field.ErrorList) {
 	// The library panics on some input, such as huge pages of size 0. The API server recovers too.
 	defer func() {
 		if recover() != nil {
@@ -68,7 +69,9 @@ func validate(received *corev1.Pod, adjust func(*validation.PodValidationOptions
 	}
 	options := podutil.GetValidationOptionsFromPodSpecAndMeta(&internal.Spec, nil, &internal.ObjectMeta, nil)
 	options.ResourceIsPod = true
-	adjust(&options)
+	if strictEnvNames {
+		options.AllowRelaxedEnvironmentVariableValidation = false
+	}
 	faults = validation.ValidatePodCreate(&internal, options)
 	for _, fault := range faults {
 		// The library reports the first init container whichever it is.
