@@ -28,11 +28,13 @@ var (
 	errDeep          = fmt.Errorf("is nested more than %d deep", maxNesting)
 	errSelfAlias     = errors.New("an anchor contains itself")
 	errAliases       = fmt.Errorf("its aliases would add more than %d MiB; use fewer aliases", maxCost>>20)
+	errTried         = errors.New("has too many values of parameters to try")
 	errCostly        = fmt.Errorf("the documents of one file or ConfigMap may cost %d MiB in all, and this is more; "+
 		"use fewer aliases, values or patterns, or several files or ConfigMaps", maxCost>>20)
 )
 
-// usage is how much the documents of a file or ConfigMap have used of maxCost, maxTried and maxInherited.
+// usage is how much a document, or all documents of a file or ConfigMap, have used of maxCost, maxTried and
+// maxInherited.
 type usage struct {
 	cost, tried, inherited int
 }
@@ -45,40 +47,30 @@ func (l *loader) usageOf(p *parsed) *usage {
 	return l.usage[holder]
 }
 
-// afford charges a document for its values, before its aliases are expanded.
-func (l *loader) afford(p *parsed, lines outline) error {
-	e, err := lines.measure(true)
-	if err != nil {
-		return err
-	}
-	if e.depth > maxNesting {
-		return errDeep
-	}
-	return l.charge(p, e.cost)
-}
-
-// charge adds to the cost of a document, and to that of its file or ConfigMap.
-func (l *loader) charge(p *parsed, cost int) error {
+// charge adds to the usage of a document, and to that of its file or ConfigMap.
+func (l *loader) charge(p *parsed, more usage) error {
 	used := l.usageOf(p)
-	if used.cost+cost > maxCost {
-		p.again = cost <= maxCost // the error depends on other documents
+	switch {
+	case used.cost+more.cost > maxCost:
+		p.again = more.cost <= maxCost // the error depends on other documents
 		return errCostly
+	case used.tried+more.tried > maxTried:
+		return errTried
 	}
-	used.cost += cost
-	p.cost += cost
+	for _, u := range []*usage{used, &p.used} {
+		u.cost += more.cost
+		u.tried += more.tried
+	}
 	return nil
 }
 
-// affordTry charges a document for one more validation of that many bytes. It returns false if the document
-// cannot afford it.
-func (l *loader) affordTry(p *parsed, size int) bool {
-	used := l.usageOf(p)
-	if used.tried+size > maxTried || l.late() != nil {
-		return false
+// afford charges a document for its values, before its aliases are expanded.
+func (l *loader) afford(p *parsed, lines outline) error {
+	e, err := lines.measure()
+	if err != nil {
+		return err
 	}
-	used.tried += size
-	p.tried += size
-	return true
+	return l.charge(p, usage{cost: e.cost})
 }
 
 // affordParameters charges a document for its patterns before they are compiled. Heirs compile them again, so
@@ -89,74 +81,82 @@ func (l *loader) affordParameters(p *parsed, declared []params.Parameter) error 
 		cost += declared[i].Cost()
 	}
 	p.size += cost
-	return l.charge(p, cost)
+	return l.charge(p, usage{cost: cost})
+}
+
+// affordTry charges a document for one more validation of that many bytes. It returns false if the document
+// cannot afford it.
+func (l *loader) affordTry(p *parsed, size int) bool {
+	return l.late() == nil && l.charge(p, usage{tried: size}) == nil
 }
 
 // fewAliases rejects a manifest whose aliases are too large. The manifest itself may have any size.
 func fewAliases(lines outline) error {
-	own, _ := lines.measure(false)
-	e, err := lines.measure(true)
-	switch {
-	case err != nil:
-		return err
-	case e.depth > maxNesting:
-		return errDeep
-	case e.cost > own.cost+maxCost:
+	e, err := lines.measure()
+	if err == nil && e.aliased > maxCost {
 		return errAliases
 	}
-	return nil
+	return err
 }
 
-// extent is the size of a part of a document.
+// extent is the size of a part of a document, with its aliases expanded.
 type extent struct {
 	cost, values, depth int
+	aliased             int // the part of cost that comes from aliases
 }
 
 // add adds a child. Its key, of that many bytes, counts for each value of the child, because it is in the field
 // path of the value.
 func (e *extent) add(child extent, key int) {
 	const ceiling = 1 << 40 // larger than any limit; avoids overflows
+	keys := min(key, maxDocument) * child.values
 	e.values = min(e.values+child.values, ceiling)
-	e.cost = min(e.cost+child.cost+min(key, maxDocument)*child.values, ceiling)
+	e.cost = min(e.cost+child.cost+keys, ceiling)
 	e.depth = max(e.depth, child.depth+1)
+	if child.aliased > 0 {
+		e.aliased = min(e.aliased+child.aliased+keys, ceiling)
+	}
 }
 
-// measurer computes extents in time proportional to the document: each anchor is visited once.
-type measurer struct {
-	expand  bool                  // whether an alias has the extent of its anchor
-	anchors map[*yaml.Node]extent // zero while an anchor is being measured
-}
-
-// measure returns the extent of a document. It fails if an anchor contains itself. A document that could not be
-// parsed has no aliases, and at most one value in two bytes.
-func (o outline) measure(expand bool) (extent, error) {
+// measure returns the extent of a document. It fails if an anchor contains itself or if the document is nested
+// too deep. A document that could not be parsed has no aliases, and at most one value in two bytes.
+func (o outline) measure() (extent, error) {
 	if o.root == nil {
 		return extent{cost: o.size / 2 * valueCost, values: o.size / 2}, nil
 	}
-	m := measurer{expand: expand, anchors: make(map[*yaml.Node]extent)}
-	return m.measure(o.root)
+	e, err := make(measurer).measure(o.root)
+	if err == nil && e.depth > maxNesting {
+		err = errDeep
+	}
+	return e, err
 }
 
-func (m *measurer) measure(node *yaml.Node) (extent, error) {
-	if node.Kind == yaml.AliasNode && m.expand {
-		node = node.Alias
+// measurer computes extents in time proportional to the document: each anchor is visited once. The extent of an
+// anchor is zero while it is being measured.
+type measurer map[*yaml.Node]extent
+
+func (m measurer) measure(node *yaml.Node) (extent, error) {
+	if node.Kind == yaml.AliasNode {
+		e, err := m.measure(node.Alias)
+		e.aliased = e.cost
+		return e, err
 	}
 	if node.Anchor == "" {
 		return m.measureContent(node)
 	}
-	if e, found := m.anchors[node]; found {
+	if e, found := m[node]; found {
 		if e.values == 0 {
 			return e, errSelfAlias
 		}
 		return e, nil
 	}
-	m.anchors[node] = extent{}
+	m[node] = extent{}
 	e, err := m.measureContent(node)
-	m.anchors[node] = e
+	m[node] = e
 	return e, err
 }
 
-func (m *measurer) measureContent(node *yaml.Node) (extent, error) {
+func (m measurer) measureContent(node *yaml.Node) (extent, error) {
 	e := extent{cost: valueCost + len(node.Value), values: 1}
 	for i, child := range node.Content {
 		part, err := m.measure(child)

@@ -159,8 +159,8 @@ func (l *loader) reuseOrParse(earlier *parsed, document Document) *parsed {
 		return parse(document, l)
 	}
 	same := *earlier
-	same.document, same.cost, same.tried = document, 0, 0
-	if l.charge(&same, earlier.cost) != nil || !l.affordTry(&same, earlier.tried) {
+	same.document, same.used = document, usage{}
+	if l.charge(&same, earlier.used) != nil {
 		return parse(document, l)
 	}
 	return &same

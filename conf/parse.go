@@ -30,8 +30,7 @@ type parsed struct {
 	security podSecurity
 	// nameLine and inheritsLine are the positions of faults that Load finds.
 	nameLine, inheritsLine int
-	// cost and tried are what the document was charged of maxCost and maxTried.
-	cost, tried int
+	used                   usage
 	// again is true if the result depends on more than the document, so that the next load cannot reuse it.
 	again bool
 }
