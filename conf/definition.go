@@ -12,11 +12,11 @@ import (
 type definition struct {
 	podrules.Definition
 
-	Name                string                        `json:"name"`
-	Inherits            string                        `json:"inherits,omitempty"`
-	AppliesTo           *AppliesTo                    `json:"appliesTo,omitempty"`
-	AllowedNamespaces   []string                      `json:"allowedNamespaces,omitempty"`
-	SkipHostNetworkPods bool                          `json:"skipHostNetworkPods,omitempty"`
+	Name                string                      `json:"name"`
+	Inherits            string                      `json:"inherits,omitempty"`
+	AppliesTo           *AppliesTo                  `json:"appliesTo,omitempty"`
+	AllowedNamespaces   []string                    `json:"allowedNamespaces,omitempty"`
+	SkipHostNetworkPods bool                        `json:"skipHostNetworkPods,omitempty"`
 	Parameters          map[string]params.Parameter `json:"parameters,omitempty"`
 }
 

@@ -12,32 +12,23 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// encode returns the sidecar of a flattened definition.
+// encode returns the sidecar of a flattened definition, with the defaults of its parameters, and with sample
+// values where there is no default.
 func encode(p *parsed, flat *flattened) (*Sidecar, error) {
 	digest, err := digestOf(p.ref, flat.tree)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sidecar{Ref: p.ref, Origin: p.document.Origin, Digest: digest, Level: flat.security.level}
-	if mayHaveParameters(flat.tree) {
-		return s, s.encodeWithParameters(decodeDefinition(flat.tree))
-	}
-	d, err := typed(flat.tree)
-	if err != nil {
-		return nil, err
-	}
-	return s, s.encode(flat.tree, d)
-}
-
-// encodeWithParameters encodes a valid definition with the defaults of its parameters, and with sample
-// values where there is no default.
-func (s *Sidecar) encodeWithParameters(source *decoded) error {
+	source := decodeFlat(flat.tree)
 	samples := source.scope.Samples(0)
 	filled, d, _, err := source.substitute(samples)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.Parameters = source.scope.Parameters
+	s := &Sidecar{
+		Ref: p.ref, Origin: p.document.Origin, Digest: digest, Level: flat.security.level,
+		Parameters: source.scope.Parameters,
+	}
 	if len(s.Parameters) > 0 {
 		s.source = source
 	}
@@ -46,10 +37,10 @@ func (s *Sidecar) encodeWithParameters(source *decoded) error {
 	}
 	for i := range s.Parameters {
 		if err := s.Parameters[i].Compile(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return s.encode(filled, d)
+	return s, s.encode(filled, d)
 }
 
 // encode sets the fields that come from the definition. The JSON of elements comes from the tree, not

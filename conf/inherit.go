@@ -102,16 +102,11 @@ func (p *loaded) failInherits(detail string) {
 
 // validateMerged returns the merged definition. The error has the faults that neither the base nor the child has
 // alone, such as a container name in two lists.
-func (l *loader) validateMerged(p *loaded, merged *flattened) (d *definition, err error) {
-	var faults field.ErrorList
-	if mayHaveParameters(merged.tree) {
-		heir := &parsed{document: p.document}
-		decoded := decodeDefinition(merged.tree)
-		d, faults, err = decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, merged.size) })
-		faults = append(decoded.faults, faults...)
-	} else if d, err = typed(merged.tree); err == nil {
-		faults = validate(d)
-	}
+func (l *loader) validateMerged(p *loaded, merged *flattened) (*definition, error) {
+	heir := &parsed{document: p.document}
+	decoded := decodeFlat(merged.tree)
+	d, found, err := decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, merged.size) })
+	faults := append(decoded.faults, found...)
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}

@@ -25,9 +25,12 @@ type decoded struct {
 	faults field.ErrorList
 }
 
-// mayHaveParameters reports whether a definition has parameters, or strings that may have placeholders.
-func mayHaveParameters(definition tree) bool {
-	return definition["parameters"] != nil || mayHavePlaceholders(definition)
+// decodeFlat decodes a definition whose parts have been decoded before. It is fast without parameters.
+func decodeFlat(flat tree) *decoded {
+	if flat["parameters"] == nil && !mayHavePlaceholders(flat) {
+		return &decoded{tree: flat, scope: params.NewScope(nil)}
+	}
+	return decodeDefinition(flat)
 }
 
 func mayHavePlaceholders(value any) bool {
@@ -180,14 +183,10 @@ func parent(path string) string {
 // numbersIn returns the numbers of the values in the field. If there are none, it returns those in the
 // nearest field around it.
 func (d *decoded) numbersIn(path string) []int {
-	paths := make([]string, len(d.texts))
-	for i, text := range d.texts {
-		paths[i] = text.Path.String()
-	}
 	for ; ; path = parent(path) {
 		var numbers []int
-		for i, text := range d.texts {
-			if path == "" || below(path, paths[i]) {
+		for _, text := range d.texts {
+			if path == "" || below(path, text.Path.String()) {
 				numbers = append(numbers, text.Numbers...)
 			}
 		}

@@ -9,12 +9,9 @@ import (
 	"k8s-sidecar-injector/conf/params"
 )
 
-// RenderedSize returns how many bytes of JSON the values take in the rendered sidecar. Callers check it
-// before Render if the values are not trusted.
+// RenderedSize returns how many bytes of JSON the values take in the rendered sidecar, which has
+// parameters. Callers check it before Render if the values are not trusted.
 func (s *Sidecar) RenderedSize(values []string) int {
-	if s.source == nil {
-		return 0
-	}
 	return params.Size(s.source.texts, values)
 }
 
@@ -22,7 +19,7 @@ func (s *Sidecar) RenderedSize(values []string) int {
 // Parameters, and have passed their Check. It substitutes them in the decoded definition, which it validates and encodes as Load does. The sidecar itself is not changed, and is
 // returned if it has the values already. The error is a *RenderError.
 func (s *Sidecar) Render(values []string) (*Sidecar, error) {
-	if s.source == nil || slices.Equal(s.rendered, values) {
+	if slices.Equal(s.rendered, values) {
 		return s, nil
 	}
 	if text := s.source.emptied(values); text != nil {
