@@ -89,7 +89,10 @@ func (p *Parameter) Check(value string) error {
 	if err := p.checkExceptEnum(value); err != nil {
 		return err
 	}
-	if p.Enum != nil && !slices.ContainsFunc(p.Enum, func(allowed Scalar) bool { return p.Type.equal(value, allowed.text) }) {
+	same := func(allowed Scalar) bool { // 1000m is 1
+		return value == allowed.text || p.Type == Quantity && compare(value, allowed.text) == 0
+	}
+	if p.Enum != nil && !slices.ContainsFunc(p.Enum, same) {
 		return fmt.Errorf("is none of %s", p.allowed())
 	}
 	return nil
@@ -126,21 +129,18 @@ func (p *Parameter) Steps(value string) int {
 	return steps
 }
 
-// allowed lists the first values of the enum.
+// allowed lists the values of the enum.
 func (p *Parameter) allowed() string {
-	const maxListed, maxLength = 10, 64
-	var list []string
-	for _, value := range p.Enum[:min(len(p.Enum), maxListed)] {
-		text := value.text
-		if len(text) > maxLength {
-			text = strings.ToValidUTF8(text[:maxLength], "") + "..."
-		}
-		list = append(list, text)
+	const most = 300
+	var texts []string
+	for _, value := range p.Enum {
+		texts = append(texts, value.text)
 	}
-	if more := len(p.Enum) - maxListed; more > 0 {
-		list = append(list, fmt.Sprintf("%d more", more))
+	list := strings.Join(texts, ", ")
+	if len(list) > most {
+		return strings.ToValidUTF8(list[:most], "") + "..."
 	}
-	return strings.Join(list, ", ")
+	return list
 }
 
 // check validates a value of the type. Integers and booleans must be spelled as in JSON.
@@ -162,11 +162,6 @@ func (t Type) check(value string) error {
 	case String:
 	}
 	return nil
-}
-
-// equal reports whether two texts are the same value: 1000m is 1.
-func (t Type) equal(a, b string) bool {
-	return a == b || t == Quantity && compare(a, b) == 0
 }
 
 // compare compares two valid integers or quantities.

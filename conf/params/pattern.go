@@ -85,11 +85,12 @@ var (
 	beyondASCII = regexp.MustCompile(`\\[pP]|\\x\{|[^\x00-\x7f]`)
 )
 
-// instructionsOf returns an upper bound. It stops counting soon after maxInstructions.
+// instructionsOf returns an upper bound, which is not much larger than maxInstructions.
 func instructionsOf(re *syntax.Regexp) int {
-	own := 0
+	own := 2
 	switch re.Op {
 	case syntax.OpConcat:
+		own = 0
 	case syntax.OpLiteral:
 		own = len(re.Rune)
 	case syntax.OpCharClass:
@@ -97,26 +98,15 @@ func instructionsOf(re *syntax.Regexp) int {
 	case syntax.OpAlternate:
 		own = len(re.Sub) - 1
 	case syntax.OpRepeat:
-		return repeated(re)
-	default:
-		own = 2
+		own = 1
 	}
 	for _, sub := range re.Sub {
-		if own > maxInstructions {
-			break
-		}
 		own += instructionsOf(sub)
 	}
-	return own
-}
-
-// repeated counts x{2,4} as xx(?:x(?:x)?)? and x{2,} as xx+, which is what they compile to.
-func repeated(re *syntax.Regexp) int {
-	times := max(re.Min, re.Max, 1)
-	if one := instructionsOf(re.Sub[0]) + 1; one <= maxInstructions {
-		return one*times + 2
+	if re.Op == syntax.OpRepeat { // x{2,4} compiles to xx(?:x(?:x)?)?, and x{2,} to xx+
+		own = own*max(re.Min, re.Max, 1) + 2
 	}
-	return maxInstructions + 1
+	return min(own, 2*maxInstructions)
 }
 
 // patternError returns an error that does not quote the expression.
