@@ -32,10 +32,11 @@ func encode(p *parsed, flat *flattened) (*Sidecar, error) {
 	if len(s.Parameters) > 0 {
 		s.source = source
 	}
-	if source.scope.HasDefaults() {
-		s.rendered = samples
-	}
+	s.rendered = samples
 	for i := range s.Parameters {
+		if s.Parameters[i].Default == nil {
+			s.rendered = nil
+		}
 		if err := s.Parameters[i].Compile(); err != nil {
 			return nil, err
 		}

@@ -105,15 +105,15 @@ func (p *loaded) failInherits(detail string) {
 func (l *loader) validateMerged(p *loaded, merged *flattened) (*definition, error) {
 	heir := &parsed{document: p.document}
 	decoded := decodeFlat(merged.tree)
-	d, found, err := decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, merged.size) })
+	d, found := decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, merged.size) })
 	faults := append(decoded.faults, found...)
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}
-	if err == nil && len(faults) > 0 {
-		err = faults.ToAggregate()
+	if len(faults) == 0 {
+		return d, nil
 	}
-	return d, err
+	return d, faults.ToAggregate()
 }
 
 // base returns the document that inherits refers to.

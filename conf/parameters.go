@@ -69,12 +69,9 @@ func decodeDefinition(written tree) *decoded {
 // follow from the known ones. Where a parameter has no default, only faults that every value causes
 // count: the others are found when a pod has a value. The same holds if the validation of more values
 // is not affordable.
-func (d *decoded) validate(known field.ErrorList, affordable func() bool) (*definition, field.ErrorList, error) {
+func (d *decoded) validate(known field.ErrorList, affordable func() bool) (*definition, field.ErrorList) {
 	faults := unlessBelow(known, validateParameters(d.scope.Declared()))
-	_, filled, found, err := d.fill(d.scope.Samples(0))
-	if err != nil {
-		return nil, nil, err
-	}
+	_, filled, found := d.fill(d.scope.Samples(0))
 	found = unlessBelow(slices.Concat(known, faults), found)
 	certain, doubtful := d.doubt(found)
 	for round := 1; len(doubtful) > 0 && round < d.scope.Rounds(); round++ {
@@ -82,17 +79,14 @@ func (d *decoded) validate(known field.ErrorList, affordable func() bool) (*defi
 			doubtful = nil
 			break
 		}
-		_, _, others, err := d.fill(d.scope.Samples(round))
-		if err != nil {
-			return nil, nil, err
-		}
+		_, _, others := d.fill(d.scope.Samples(round))
 		fields := make(map[string]bool, len(others))
 		for _, fault := range others {
 			fields[fault.Field] = true
 		}
 		doubtful = slices.DeleteFunc(doubtful, func(fault *field.Error) bool { return !fields[fault.Field] })
 	}
-	return filled, slices.Concat(faults, certain, doubtful), nil
+	return filled, slices.Concat(faults, certain, doubtful)
 }
 
 // validateParameters compiles the parameters, and returns their faults.
@@ -110,16 +104,16 @@ func validateParameters(declared []params.Parameter) field.ErrorList {
 }
 
 // fill returns the definition with the values, as a tree and as Go types, and its faults.
-func (d *decoded) fill(values []string) (tree, *definition, field.ErrorList, error) {
+func (d *decoded) fill(values []string) (tree, *definition, field.ErrorList) {
 	if params.Size(d.texts, values) > params.MaxSize {
 		detail := fmt.Sprintf("the defaults of parameters take more than %d KiB in all places", params.MaxSize>>10)
-		return nil, new(definition), field.ErrorList{field.Forbidden(field.NewPath("parameters"), detail)}, nil
+		return nil, new(definition), field.ErrorList{field.Forbidden(field.NewPath("parameters"), detail)}
 	}
 	filled, result, faults, err := d.substitute(values)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, new(definition), field.ErrorList{field.InternalError(field.NewPath("definition"), err)}
 	}
-	return filled, result, append(faults, unlessBelow(faults, validate(result))...), nil
+	return filled, result, append(faults, unlessBelow(faults, validate(result))...)
 }
 
 // substitute returns the definition with the values, as a tree and as Go types, without those that do

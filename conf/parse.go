@@ -89,15 +89,12 @@ func (p *parsed) inspect(value any, lines outline, l *loader) {
 	p.readNames(object, decoded)
 	faults := append(lines.duplicates(), decoded.faults...)
 	var d *definition
-	err := l.affordParameters(p, decoded.scope.Declared())
-	if err == nil {
-		var found field.ErrorList
-		d, found, err = decoded.validate(faults, func() bool { return l.affordTry(p, p.size) })
-		faults = append(faults, found...)
-	}
-	if err != nil {
+	if err := l.affordParameters(p, decoded.scope.Declared()); err != nil {
 		p.reject(p.document.Line, err)
 	} else {
+		var found field.ErrorList
+		d, found = decoded.validate(faults, func() bool { return l.affordTry(p, p.size) })
+		faults = append(faults, found...)
 		faults = append(faults, l.ownKeys(d)...)
 	}
 	p.rejectAll(faults, lines)

@@ -25,10 +25,7 @@ func (s *Sidecar) Render(values []string) (*Sidecar, error) {
 	if text := s.source.emptied(values); text != nil {
 		return nil, s.source.renderError(field.Required(text.Path, "must not be empty"))
 	}
-	filled, d, faults, err := s.source.fill(values)
-	if err != nil {
-		faults = field.ErrorList{field.InternalError(nil, err)}
-	}
+	filled, d, faults := s.source.fill(values)
 	if len(faults) > 0 {
 		return nil, s.source.renderError(faults[0])
 	}
@@ -52,21 +49,16 @@ type RenderError struct {
 	// Values are the numbers of the values in the field or, for a rule about several fields, near it.
 	// There is at least one.
 	Values []int
-	// Field is the path of the field.
-	Field string
-	// Detail is what is wrong, without the values.
-	Detail string
+	// Fault is the path of the field and what is wrong, without the values.
+	Fault string
 }
 
 func (d *decoded) renderError(fault *field.Error) *RenderError {
-	return &RenderError{
-		Values: d.numbersIn(fault.Field),
-		Field:  shownPath(fault.Field),
-		Detail: cmp.Or(fault.Detail, fault.Type.String()),
-	}
+	text := shownPath(fault.Field) + ": " + cmp.Or(fault.Detail, fault.Type.String())
+	return &RenderError{Values: d.numbersIn(fault.Field), Fault: text}
 }
 
 // Error implements error.
 func (e *RenderError) Error() string {
-	return e.Field + ": " + e.Detail
+	return e.Fault
 }

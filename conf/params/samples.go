@@ -25,11 +25,6 @@ func (s *Scope) Samples(round int) []string {
 	return values
 }
 
-// HasDefaults reports whether all values have defaults, so that Samples returns these.
-func (s *Scope) HasDefaults() bool {
-	return !slices.ContainsFunc(s.Parameters, func(p Parameter) bool { return p.Default == nil })
-}
-
 // samples returns the values of a parameter to try. There is at least one.
 func (s *Scope) samples(number int) []string {
 	p := &s.Parameters[number]
