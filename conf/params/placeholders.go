@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -76,8 +77,8 @@ type Text struct {
 	literals []string // before, between and after the values
 }
 
-// maxPlaceholder is the length of the longest name in a placeholder, that of an annotation of the pod.
-const maxPlaceholder = len("pod.annotations.") + 253 + len("/") + 63
+// placeholder matches `${name}` and `$${name}`.
+var placeholder = regexp.MustCompile(`\$?\$\{([^{}]+)\}`)
 
 // HasPlaceholders reports whether the string may have placeholders or escaped ones.
 func HasPlaceholders(text string) bool {
@@ -90,22 +91,16 @@ func HasPlaceholders(text string) bool {
 func (s *Scope) Parse(path *field.Path, text string) (*Text, error) {
 	t := &Text{Path: path}
 	var literal strings.Builder
-	escapes := false
-	for {
-		before, after, found := strings.Cut(text, "${")
-		if !found {
-			break
-		}
-		name, _, closed := strings.Cut(after[:min(len(after), maxPlaceholder+1)], "}")
-		_, declared := s.numbers[name]
-		if !closed || !declared && !strings.HasPrefix(name, podPrefix) {
-			literal.WriteString(before + "${")
-			text = after
+	end, escapes := 0, false
+	for _, match := range placeholder.FindAllStringSubmatchIndex(text, -1) {
+		name := text[match[2]:match[3]]
+		if _, known := s.numbers[name]; !known && !strings.HasPrefix(name, podPrefix) {
 			continue
 		}
-		text = after[len(name)+1:]
-		if unescaped, escaped := strings.CutSuffix(before, "$"); escaped {
-			literal.WriteString(unescaped + "${" + name + "}")
+		literal.WriteString(text[end:match[0]])
+		end = match[1]
+		if escaped := match[2]-match[0] == len("$${"); escaped {
+			literal.WriteString(text[match[0]+1 : end])
 			escapes = true
 			continue
 		}
@@ -113,14 +108,13 @@ func (s *Scope) Parse(path *field.Path, text string) (*Text, error) {
 		if err != nil {
 			return nil, err
 		}
-		literal.WriteString(before)
 		t.literals, t.Numbers = append(t.literals, literal.String()), append(t.Numbers, number)
 		literal.Reset()
 	}
 	if len(t.Numbers) == 0 && !escapes {
 		return nil, nil //nolint:nilnil // documented
 	}
-	literal.WriteString(text)
+	literal.WriteString(text[end:])
 	t.literals = append(t.literals, literal.String())
 	return t, nil
 }
