@@ -36,7 +36,7 @@ func invalid(path *field.Path, detail string) *field.Error {
 
 // validateRules validates the fields on their own.
 func (p *Parameter) validateRules(path *field.Path) field.ErrorList {
-	faults := p.validateQuotes(path)
+	var faults field.ErrorList
 	check := func(name string, err error) {
 		if err != nil {
 			faults = append(faults, invalid(path.Child(name), err.Error()))
@@ -69,41 +69,28 @@ func (p *Parameter) validateRules(path *field.Path) field.ErrorList {
 	return faults
 }
 
-// validateQuotes requires quotes for values of a string that YAML reads as another type and would
-// spell differently: no is false, and 007 is 7.
-func (p *Parameter) validateQuotes(path *field.Path) field.ErrorList {
-	var faults field.ErrorList
-	check := func(path *field.Path, value Scalar) {
-		if p.Type == String && !value.quoted {
-			faults = append(faults, invalid(path,
-				"is not a string in YAML: put it in quotes, or set the type of the parameter"))
-		}
-	}
-	if p.Default != nil {
-		check(path.Child("default"), *p.Default)
-	}
-	for i, value := range p.Enum {
-		check(path.Child("enum").Index(i), value)
-	}
-	return faults
-}
-
 // validateValues validates the bounds, the default and the enum of a parameter whose other rules are
-// valid.
+// valid. A string needs quotes if YAML reads it as another type and would spell it differently: no is
+// false, and 007 is 7.
 func (p *Parameter) validateValues(path *field.Path) field.ErrorList {
 	var faults field.ErrorList
+	check := func(path *field.Path, value Scalar, err error) {
+		switch {
+		case p.Type == String && !value.quoted:
+			faults = append(faults, invalid(path,
+				"is not a string in YAML: put it in quotes, or set the type of the parameter"))
+		case err != nil:
+			faults = append(faults, invalid(path, err.Error()))
+		}
+	}
 	if p.Min.text != "" && p.Max.text != "" && compare(p.Min.text, p.Max.text) > 0 {
 		faults = append(faults, invalid(path.Child("max"), "is less than min"))
 	}
-	for i, value := range p.Enum {
-		if err := p.checkExceptEnum(value.text); err != nil {
-			faults = append(faults, invalid(path.Child("enum").Index(i), err.Error()))
-		}
-	}
 	if p.Default != nil {
-		if err := p.Check(p.Default.text); err != nil {
-			faults = append(faults, invalid(path.Child("default"), err.Error()))
-		}
+		check(path.Child("default"), *p.Default, p.Check(p.Default.text))
+	}
+	for i, value := range p.Enum {
+		check(path.Child("enum").Index(i), value, p.checkExceptEnum(value.text))
 	}
 	return faults
 }
