@@ -16,8 +16,9 @@ func (s *Sidecar) RenderedSize(values []string) int {
 }
 
 // Render returns the sidecar with values in the place of its placeholders. They are those of
-// Parameters, and have passed their Check. It substitutes them in the decoded definition, which it validates and encodes as Load does. The sidecar itself is not changed, and is
-// returned if it has the values already. The error is a *RenderError.
+// Parameters, and have passed their Check. It substitutes them in the decoded definition, which it
+// validates and encodes as Load does. The sidecar itself is not changed, and is returned if it has the
+// values already. The error is a *RenderError.
 func (s *Sidecar) Render(values []string) (*Sidecar, error) {
 	if slices.Equal(s.rendered, values) {
 		return s, nil
