@@ -87,10 +87,9 @@ var (
 
 // instructionsOf returns an upper bound, which is not much larger than maxInstructions.
 func instructionsOf(re *syntax.Regexp) int {
-	own := 2
+	own := 0
 	switch re.Op {
 	case syntax.OpConcat:
-		own = 0
 	case syntax.OpLiteral:
 		own = len(re.Rune)
 	case syntax.OpCharClass:
@@ -99,6 +98,8 @@ func instructionsOf(re *syntax.Regexp) int {
 		own = len(re.Sub) - 1
 	case syntax.OpRepeat:
 		own = 1
+	default:
+		own = 2
 	}
 	for _, sub := range re.Sub {
 		own += instructionsOf(sub)

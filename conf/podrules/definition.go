@@ -57,12 +57,10 @@ func (d *Definition) Faults() field.ErrorList {
 			continue
 		}
 		value, _ := fault.BadValue.(string)
-		switch fault.Type {
-		case field.ErrorTypeDuplicate:
-			if fault.BadValue == "" {
-				continue // the missing name is reported anyway
-			}
-		case field.ErrorTypeNotFound:
+		switch {
+		case fault.Type == field.ErrorTypeDuplicate && fault.BadValue == "":
+			continue // the missing name is reported anyway
+		case fault.Type == field.ErrorTypeNotFound:
 			messages := utilvalidation.IsDNS1123Label(value)
 			if value == "" || messages == nil {
 				continue // the pod may have it
