@@ -110,9 +110,6 @@ func (l *loader) validateMerged(p *loaded, merged *flattened) (*definition, erro
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}
-	if len(faults) == 0 {
-		return d, nil
-	}
 	return d, faults.ToAggregate()
 }
 
