@@ -84,9 +84,9 @@ func (p *plan) checkContainer(s *conf.Sidecar, at place, c *conf.Container) omis
 	if other.at != at {
 		p.conflict("sidecar %s has the container %q in %s, and sidecar %s has it in %s: rename one of them",
 			other.by.Ref, c.Name, other.at.field(), s.Ref, at.field())
-	} else if path, differ := jsonDiff(containerJSON(other.injected), containerJSON(c)); differ {
+	} else if field := differingField(containerJSON(other.injected), containerJSON(c)); field != "" {
 		p.conflict("sidecars %s and %s have different containers %q: they differ in %s; rename one of them",
-			other.by.Ref, s.Ref, c.Name, path)
+			other.by.Ref, s.Ref, c.Name, field)
 	} else {
 		return omission{text: sidecarAddsIt, by: other.by}
 	}

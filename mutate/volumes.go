@@ -13,9 +13,9 @@ func (p *plan) addVolumes(s *conf.Sidecar) {
 		if other == nil {
 			return omission{}
 		}
-		if path, differ := jsonDiff(other.element.JSON, v.JSON); differ {
+		if field := differingField(other.element.JSON, v.JSON); field != "" {
 			p.conflict("sidecars %s and %s have different volumes %q: they differ in %s; rename one of them",
-				other.by.Ref, s.Ref, v.Name, path)
+				other.by.Ref, s.Ref, v.Name, field)
 			return omission{text: sidecarAddsOther, by: other.by}
 		}
 		return addedBy(other.by)
