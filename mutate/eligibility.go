@@ -9,23 +9,22 @@ import (
 // to it.
 const mirrorAnnotation = "kubernetes.io/config.mirror"
 
-// skipReason returns why a request is never injected, whatever it requests, or "".
-func skipReason(policy *Policy, request *Request) Reason {
-	if !request.PodCreate() {
-		return ReasonNotAPodCreate
+// checkEligible skips requests that are never injected, whatever they request, in the documented order
+// of the reasons.
+func (r *review) checkEligible() (Reason, error) {
+	annotations := r.request.Object.metadata().Annotations
+	_, mirror := annotations[mirrorAnnotation]
+	switch {
+	case !r.request.PodCreate():
+		return ReasonNotAPodCreate, nil
+	case mirror:
+		return ReasonMirrorPod, nil
+	case slices.Contains(r.policy.IgnoredNamespaces, r.request.Namespace):
+		return ReasonIgnoredNamespace, nil
+	case strings.EqualFold(strings.TrimSpace(annotations[r.policy.key(statusKey)]), statusInjected):
+		return ReasonAlreadyInjected, nil
 	}
-	annotations := request.Object.metadata().Annotations
-	if _, mirror := annotations[mirrorAnnotation]; mirror {
-		return ReasonMirrorPod
-	}
-	if slices.Contains(policy.IgnoredNamespaces, request.Namespace) {
-		return ReasonIgnoredNamespace
-	}
-	status := annotations[policy.key(statusKey)]
-	if strings.EqualFold(strings.TrimSpace(status), statusInjected) {
-		return ReasonAlreadyInjected
-	}
-	return ""
+	return "", nil
 }
 
 // PodCreate reports whether the request creates a core/v1 pod, not a subresource. The object of

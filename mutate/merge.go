@@ -29,7 +29,9 @@ type plan struct {
 
 	size      int         // bytes of the added elements
 	indexes   map[any]any // of long lists, see indexOf
-	conflicts conflicts
+	conflicts []string    // the first few
+
+	conflictCount int
 
 	explain bool
 	results []ElementResult // empty unless explain is set

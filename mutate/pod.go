@@ -1,6 +1,8 @@
 package mutate
 
 import (
+	"fmt"
+
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/store"
 )
@@ -37,7 +39,6 @@ func (r *review) run() {
 		(*review).checkAllowed,
 		(*review).applyParameters,
 		(*review).mergeSidecars,
-		(*review).checkConflicts,
 	} {
 		if reason, cause := stage(r); reason != "" {
 			r.end(reason, cause)
@@ -55,19 +56,15 @@ func (r *review) readOwnRequest() {
 	}
 }
 
-// checkEligible skips requests that are never injected, in the documented order of the reasons.
-func (r *review) checkEligible() (Reason, error) {
-	return skipReason(r.policy, r.request), nil
-}
-
 // findRequest uses the default of the namespace if the pod has no request of its own.
 func (r *review) findRequest() (Reason, error) {
 	d := &r.decision
 	if d.RequestedBy == SourceNone && r.request.NamespaceDefault != nil {
 		value, found, err := r.request.NamespaceDefault()
 		if err != nil {
-			return ReasonNamespaceUnavailable,
-				&namespaceUnavailableError{r.policy.RequestAnnotation(), r.request.Namespace, err}
+			return ReasonNamespaceUnavailable, fmt.Errorf(
+				"the pod has no annotation %s, and the lookup of namespace %s failed: %w",
+				r.policy.RequestAnnotation(), quoted(r.request.Namespace), err)
 		}
 		if found {
 			d.Request, d.RequestedBy = value, SourceNamespace
@@ -99,12 +96,14 @@ func (r *review) resolveRefs() (Reason, error) {
 func (r *review) checkAllowed() (Reason, error) {
 	for _, s := range r.sidecars {
 		if !s.Allows(r.request.Namespace) {
-			return ReasonNotAllowed, &notAllowedError{s.Ref, r.request.Namespace}
+			return ReasonNotAllowed, fmt.Errorf(
+				"sidecar %s is not allowed in namespace %s: allowedNamespaces does not include it",
+				s.Ref, quoted(r.request.Namespace))
 		}
 	}
 	for _, s := range r.sidecars {
 		if s.SkipHostNetworkPods && r.request.hostNetwork() {
-			return ReasonHostNetwork, &hostNetworkError{s.Ref}
+			return ReasonHostNetwork, fmt.Errorf("sidecar %s skips pods with hostNetwork", s.Ref)
 		}
 	}
 	return "", nil
@@ -118,19 +117,14 @@ func (r *review) applyParameters() (Reason, error) {
 	return "", nil
 }
 
-// mergeSidecars applies the merge rules.
+// mergeSidecars applies the merge rules. It ends the review if the resulting pod would be invalid.
 func (r *review) mergeSidecars() (Reason, error) {
 	r.plan = newPlan(r.policy, &r.request.Object, r.sidecars)
 	r.plan.explain = r.explain
 	r.plan.merge()
-	return "", nil
-}
-
-// checkConflicts ends the review if the resulting pod would be invalid.
-func (r *review) checkConflicts() (Reason, error) {
 	r.plan.findConflicts()
-	if r.plan.conflicts.found() {
-		return ReasonConflict, newConflictError(r.sidecars, r.plan.conflicts)
+	if err := r.plan.conflictError(); err != nil {
+		return ReasonConflict, err
 	}
 	return "", nil
 }
