@@ -60,14 +60,20 @@ func (p *plan) findConflicts() {
 // each volume once.
 func (p *plan) findMissingVolumes() {
 	reported := make(map[string]bool)
+	check := func(volume string, by *conf.Sidecar) {
+		if _, found := p.volumes.find(volume); !found && !reported[volume] {
+			reported[volume] = true
+			p.conflict("sidecar %s mounts volume %q, which %s", by.Ref, volume, missing)
+		}
+	}
 	for _, c := range p.containers {
-		for used := range c.mountPoints {
-			by := cmp.Or(used.by, c.by)
-			if by == nil || p.hasVolume(used.volume) || reported[used.volume] {
-				continue
+		for _, d := range c.devices {
+			if c.injected != nil {
+				check(d.Name, c.by)
 			}
-			reported[used.volume] = true
-			p.conflict("sidecar %s mounts volume %q, which %s", by.Ref, used.volume, missing)
+		}
+		for i := range c.mounts.added {
+			check(c.mounts.added[i].name, cmp.Or(c.mounts.added[i].by, c.by))
 		}
 	}
 }
@@ -82,8 +88,8 @@ func (p *plan) findTooLarge() {
 		received += len(key) + len(value)
 	}
 	size := received
-	for _, added := range p.annotations {
-		size += len(added.element.Key) + len(added.element.Value)
+	for _, added := range p.annotations.added {
+		size += len(added.name) + len(added.value)
 	}
 	if size > conf.MostAnnotations && received <= conf.MostAnnotations {
 		p.conflict("the annotations would have %d bytes, and the limit is %d", size, conf.MostAnnotations)

@@ -45,7 +45,7 @@ func (p *plan) addContainers(s *conf.Sidecar) {
 func (p *plan) inject(s *conf.Sidecar, at place, list []conf.Container) {
 	for i := range list {
 		c := &list[i]
-		if p.record(s, nil, at.field(), c, p.checkContainer(s, at, c)) && p.fits(c) {
+		if p.record(s, nil, at.field(), c.Name, p.checkContainer(s, at, c)) && p.fits(&c.RawJSON) {
 			p.injected[at] = append(p.injected[at], p.allocate(p.newInjected(s, at, c)))
 		}
 	}
@@ -54,29 +54,27 @@ func (p *plan) inject(s *conf.Sidecar, at place, list []conf.Container) {
 func (p *plan) newInjected(s *conf.Sidecar, at place, c *conf.Container) container {
 	return container{
 		name: c.Name, list: at.list(), at: at, injected: c, by: s, devices: c.Devices, ports: c.Ports,
-		env: ownElements(p, c.Env), envFrom: ownElements(p, c.EnvFrom), mounts: ownElements(p, c.VolumeMounts),
+		env:     p.ownList(additions(p, nil, c.Env, fromElement)),
+		envFrom: p.ownList(additions(p, nil, c.EnvFrom, fromEnvFrom)),
+		mounts:  p.ownList(additions(p, nil, c.VolumeMounts, fromMount)),
 	}
 }
 
-// ownElements returns elements that an injected container has by itself.
-func ownElements[E any, P element[E]](p *plan, elements []E) []addition[P] {
-	if len(elements) == 0 {
-		return nil
-	}
-	list := make([]addition[P], len(elements))
+// ownList returns a list of elements that an injected container has by itself.
+func (p *plan) ownList(elements []addition) list {
 	for i := range elements {
-		list[i].element = &elements[i]
-		p.fits(list[i].element)
+		p.fits(elements[i].json)
 	}
-	return list
+	return list{added: elements}
 }
 
 // checkContainer looks for a container that has the name already. A definition has no name twice.
 func (p *plan) checkContainer(s *conf.Sidecar, at place, c *conf.Container) omission {
-	other := p.findContainer(c.Name)
-	if other == nil {
+	i := p.names.find(c.Name, len(p.allocated), func(i int) string { return p.allocated[i].name })
+	if i < 0 {
 		return omission{}
 	}
+	other := &p.allocated[i]
 	if other.received != nil {
 		p.conflict("the pod already has a container %q (%s[%d]): rename one of them", c.Name, other.list, other.index)
 		return omission{text: podHasContainer}
@@ -91,22 +89,6 @@ func (p *plan) checkContainer(s *conf.Sidecar, at place, c *conf.Container) omis
 		return omission{text: sidecarAddsIt, by: other.by}
 	}
 	return omission{text: sidecarAddsOther, by: other.by}
-}
-
-// findContainer returns the first container with the name, or nil.
-func (p *plan) findContainer(name string) *container {
-	if x := indexOf[string](p, &p.allocated, len(p.allocated)); x != nil {
-		if i := x.find(name, len(p.allocated), func(i int) string { return p.allocated[i].name }); i >= 0 {
-			return &p.allocated[i]
-		}
-		return nil
-	}
-	for i := range p.allocated {
-		if p.allocated[i].name == name {
-			return &p.allocated[i]
-		}
-	}
-	return nil
 }
 
 // containerJSON returns the container as its sidecar defines it.

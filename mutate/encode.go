@@ -16,7 +16,7 @@ func (p *plan) encode() []byte {
 		w.set(opAdd, "{}", "/spec")
 	}
 	p.encodeServiceAccount(w)
-	addElements(w, p.spec.Volumes != nil, p.volumes, "/spec/volumes")
+	addElements(w, p.spec.Volumes != nil, p.volumes.added, "/spec/volumes")
 	for _, c := range p.containers[:p.received] {
 		c.encodeAdditions(w)
 	}
@@ -47,7 +47,7 @@ func (p *plan) encodeServiceAccount(w *patch) {
 
 // encodeRemovals removes token mounts of a received container.
 func (c *container) encodeRemovals(w *patch) {
-	for _, m := range slices.Backward(c.received.VolumeMounts) {
+	for _, m := range slices.Backward(c.receivedMounts) {
 		if c.removes(&m) {
 			w.remove("/spec/", c.list, "/", strconv.Itoa(c.index), "/volumeMounts/", strconv.Itoa(m.index))
 		}
@@ -56,13 +56,13 @@ func (c *container) encodeRemovals(w *patch) {
 
 // encodeAdditions adds elements to the lists of a received container.
 func (c *container) encodeAdditions(w *patch) {
-	if len(c.env)+len(c.envFrom)+len(c.mounts) == 0 {
+	if len(c.env.added)+len(c.envFrom.added)+len(c.mounts.added) == 0 {
 		return
 	}
 	index := strconv.Itoa(c.index)
-	addElements(w, c.received.Env != nil, c.env, "/spec/", c.list, "/", index, "/env")
-	prependElements(w, c.received.EnvFrom != nil, c.envFrom, "/spec/", c.list, "/", index, "/envFrom")
-	addElements(w, c.received.VolumeMounts != nil, c.mounts, "/spec/", c.list, "/", index, "/volumeMounts")
+	addElements(w, c.received.Env != nil, c.env.added, "/spec/", c.list, "/", index, "/env")
+	prependElements(w, c.received.EnvFrom != nil, c.envFrom.added, "/spec/", c.list, "/", index, "/envFrom")
+	addElements(w, c.received.VolumeMounts != nil, c.mounts.added, "/spec/", c.list, "/", index, "/volumeMounts")
 }
 
 // encodeContainers adds the injected containers of one list.
@@ -75,14 +75,14 @@ func (p *plan) encodeContainers(w *patch, exists bool, first, last place) {
 func writeContainer(w *patch, c *container) {
 	object := c.injected.JSON
 	w.buffer = append(w.buffer, object[:len(object)-1]...)
-	writeMember(w, "env", c.env)
-	writeMember(w, "envFrom", c.envFrom)
-	writeMember(w, "volumeMounts", c.mounts)
+	writeMember(w, "env", c.env.added)
+	writeMember(w, "envFrom", c.envFrom.added)
+	writeMember(w, "volumeMounts", c.mounts.added)
 	w.buffer = append(w.buffer, '}')
 }
 
 // writeMember writes a member of an object unless its list is empty.
-func writeMember[P encoded](w *patch, name string, list []addition[P]) {
+func writeMember(w *patch, name string, list []addition) {
 	if len(list) == 0 {
 		return
 	}
@@ -92,10 +92,10 @@ func writeMember[P encoded](w *patch, name string, list []addition[P]) {
 
 // encodePod writes what concerns the pod as a whole.
 func (p *plan) encodePod(w *patch) {
-	addElements(w, p.spec.HostAliases != nil, p.hostAliases, "/spec/hostAliases")
-	addElements(w, p.spec.ImagePullSecrets != nil, p.pullSecrets, "/spec/imagePullSecrets")
-	addElements(w, p.spec.Tolerations != nil, p.tolerations, "/spec/tolerations")
-	addPairs(w, p.spec.NodeSelector != nil, p.nodeSelector, "/spec/nodeSelector")
+	addElements(w, p.spec.HostAliases != nil, p.hostAliases.added, "/spec/hostAliases")
+	addElements(w, p.spec.ImagePullSecrets != nil, p.pullSecrets.added, "/spec/imagePullSecrets")
+	addElements(w, p.spec.Tolerations != nil, p.tolerations.added, "/spec/tolerations")
+	addPairs(w, p.spec.NodeSelector != nil, p.nodeSelector.added, "/spec/nodeSelector")
 	for _, field := range []struct {
 		path string
 		by   *conf.Sidecar
@@ -117,40 +117,40 @@ func (p *plan) encodeMetadata(w *patch) {
 	if p.object.Metadata == nil {
 		w.set(opAdd, "{}", "/metadata")
 	}
-	addPairs(w, metadata.Labels != nil, p.labels, "/metadata/labels")
-	addPairs(w, metadata.Annotations != nil, p.annotations, "/metadata/annotations")
+	addPairs(w, metadata.Labels != nil, p.labels.added, "/metadata/labels")
+	addPairs(w, metadata.Annotations != nil, p.annotations.added, "/metadata/annotations")
 }
 
 // addPairs adds members to an object, or creates the object if it does not exist.
-func addPairs(w *patch, exists bool, pairs []addition[*conf.Pair], path string) {
+func addPairs(w *patch, exists bool, pairs []addition, path string) {
 	if len(pairs) == 0 {
 		return
 	}
 	if exists {
 		for _, pair := range pairs {
-			w.setString(opAdd, pair.element.Value, path, "/", escape(pair.element.Key))
+			w.setString(opAdd, pair.value, path, "/", escape(pair.name))
 		}
 		return
 	}
 	w.begin(opAdd, []string{path})
 	for i, pair := range pairs {
 		w.buffer = append(w.buffer, "{,"[min(i, 1)])
-		w.quote(pair.element.Key)
+		w.quote(pair.name)
 		w.buffer = append(w.buffer, ':')
-		w.quote(pair.element.Value)
+		w.quote(pair.value)
 	}
 	w.buffer = append(w.buffer, '}')
 	w.end()
 }
 
-func addElements[P encoded](w *patch, exists bool, list []addition[P], path ...string) {
+func addElements(w *patch, exists bool, list []addition, path ...string) {
 	addAll(w, exists, nil, list, writeElement, path...)
 }
 
-func prependElements[P encoded](w *patch, exists bool, list []addition[P], path ...string) {
+func prependElements(w *patch, exists bool, list []addition, path ...string) {
 	addAll(w, exists, list, nil, writeElement, path...)
 }
 
-func writeElement[P encoded](w *patch, a addition[P]) {
-	w.buffer = append(w.buffer, a.element.Bytes()...)
+func writeElement(w *patch, a addition) {
+	w.buffer = append(w.buffer, a.json.JSON...)
 }

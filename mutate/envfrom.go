@@ -6,31 +6,32 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// addEnvFrom adds sources of variables to the containers. If several sources have the same
-// variable, the last source takes precedence. So sources of sidecars come before those of the
-// container, and those of later sidecars before those of earlier ones.
-func (p *plan) addEnvFrom(s *conf.Sidecar) {
-	list := func(c *container) *[]addition[*conf.EnvFrom] { return &c.envFrom }
-	check := func(p *plan, c *container, e *conf.EnvFrom) omission { return p.checkEnvFrom(s, c, e) }
-	addToContainers(p, s, "envFrom", list, s.EnvFrom, check)
+// addEnv adds variables to the containers. A variable that a container already has is unchanged.
+func (p *plan) addEnv(s *conf.Sidecar) {
+	list := func(c *container) *list { return &c.env }
+	p.addToContainers(s, "env", list, additions(p, s, s.Env, fromElement),
+		func(c *container, next *addition) omission { return checkName(&c.env, next, containerHasIt) })
 }
 
-// checkEnvFrom looks for the source in the container. A sidecar may have the same source twice.
-func (p *plan) checkEnvFrom(s *conf.Sidecar, c *container, e *conf.EnvFrom) omission {
-	source := Source{Prefix: e.Prefix, ConfigMap: Named{Name: e.ConfigMap}, Secret: Named{Name: e.Secret}}
-	if c.received != nil && contains(p, &c.received.EnvFrom, source) {
-		return omission{text: containerHasIt}
-	}
-	if other := findAdded(p, &c.envFrom, e.EnvSource, envFromKey); other != nil && other.by != s {
-		return addedBy(other.by)
-	}
-	return omission{}
+// addEnvFrom adds sources of variables to the containers. If several sources have the same
+// variable, the last source takes precedence. So sources of sidecars come before those of the
+// container, and those of later sidecars before those of earlier ones. A sidecar may have the same
+// source twice.
+func (p *plan) addEnvFrom(s *conf.Sidecar) {
+	list := func(c *container) *list { return &c.envFrom }
+	p.addToContainers(s, "envFrom", list, additions(p, s, s.EnvFrom, fromEnvFrom),
+		func(c *container, next *addition) omission {
+			if why := checkName(&c.envFrom, next, containerHasIt); why.by != s {
+				return why
+			}
+			return omission{}
+		})
 }
 
 // sortEnvFrom puts the sources of later sidecars before those of earlier ones.
 func (c *container) sortEnvFrom() {
-	slices.Reverse(c.envFrom)
-	for rest := c.envFrom; len(rest) > 0; {
+	slices.Reverse(c.envFrom.added)
+	for rest := c.envFrom.added; len(rest) > 0; {
 		count := 1
 		for count < len(rest) && rest[count].by == rest[0].by {
 			count++

@@ -65,15 +65,6 @@ const (
 	sidecarMountsPath = "already adds another volume at the path"
 )
 
-// addedBy returns the omission of an element that the sidecar adds. The element belongs to an
-// injected container if the sidecar is nil.
-func addedBy(s *conf.Sidecar) omission {
-	if s == nil {
-		return omission{text: containerHasIt}
-	}
-	return omission{text: sidecarAddsIt, by: s}
-}
-
 func (o omission) String() string {
 	if o.by == nil {
 		return o.text
@@ -83,44 +74,19 @@ func (o omission) String() string {
 
 // record reports whether an element is added. If the review is explained, it keeps the result.
 // The container is nil for an element of the pod.
-func (p *plan) record(s *conf.Sidecar, c *container, field string, element any, why omission) bool {
+func (p *plan) record(s *conf.Sidecar, c *container, field, name string, why omission) bool {
 	if p.explain {
-		p.keepResult(s, c, field, element, why)
+		p.keepResult(s, c, field, name, why)
 	}
 	return why.text == ""
 }
 
-func (p *plan) keepResult(s *conf.Sidecar, c *container, field string, element any, why omission) {
+func (p *plan) keepResult(s *conf.Sidecar, c *container, field, name string, why omission) {
 	result := ElementResult{
-		Sidecar: s, Field: field, Name: elementName(element), Added: why.text == "", Why: why.String(),
+		Sidecar: s, Field: field, Name: name, Added: why.text == "", Why: why.String(),
 	}
 	if c != nil {
 		result.List, result.Container = c.list, c.name
 	}
 	p.results = append(p.results, result)
-}
-
-// elementName returns the name of an element of a definition.
-func elementName(element any) string {
-	switch e := element.(type) {
-	case string:
-		return e
-	case *string:
-		return *e
-	case *conf.Container:
-		return e.Name
-	case *conf.Element:
-		return e.Name
-	case *conf.Mount:
-		return e.Name
-	case *conf.EnvFrom:
-		return e.String()
-	case *conf.Pair:
-		return e.Key
-	case *conf.Toleration:
-		return e.String()
-	case *conf.RawJSON:
-		return string(e.JSON)
-	}
-	return ""
 }

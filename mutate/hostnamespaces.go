@@ -21,7 +21,7 @@ func (p *plan) enable(s *conf.Sidecar, field string, wanted, received bool, by *
 	if received {
 		why.text = podHasIt
 	} else if *by != nil {
-		why = addedBy(*by)
+		why = omission{text: sidecarAddsIt, by: *by}
 	}
 	if p.record(s, nil, field, "true", why) {
 		*by = s

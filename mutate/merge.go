@@ -15,22 +15,19 @@ type plan struct {
 	allocated  []container          // their memory
 	received   int                  // how many of containers are received
 	injected   [places][]*container // the others, by place
-	volumes    []addition[*conf.Element]
-	removed    []int // indexes of the received volumes that are removed, ascending
+	names      index                // of allocated
+	removed    []int                // indexes of the received volumes that are removed, ascending
 
 	// The sidecar that sets the service account or a namespace of the host; nil for none.
 	account                                       *conf.Sidecar
 	hostNetwork, hostPID, hostIPC, shareProcesses *conf.Sidecar
 
-	labels, annotations, nodeSelector []addition[*conf.Pair]
-	pullSecrets                       []addition[*conf.Element]
-	tolerations                       []addition[*conf.Toleration]
-	hostAliases                       []addition[*conf.RawJSON]
+	volumes, labels, annotations, nodeSelector list
+	pullSecrets, tolerations, hostAliases      list
 
-	size      int         // bytes of the added elements
-	indexes   map[any]any // of long lists, see indexOf
-	conflicts []string    // the first few
-
+	shared        []addition // memory of short lists
+	size          int        // bytes of the added elements
+	conflicts     []string   // the first few
 	conflictCount int
 
 	explain bool
@@ -40,38 +37,22 @@ type plan struct {
 
 // container is a container of the resulting pod.
 type container struct {
-	name, list string          // list is containers or initContainers
-	index      int             // in that list as received
-	received   *Container      // nil if the container is injected
-	injected   *conf.Container // nil if the container is received
-	by         *conf.Sidecar   // adds an injected container
-	devices    []conf.Device
-	ports      []conf.Port
+	name, list     string          // list is containers or initContainers
+	index          int             // in that list as received
+	received       *Container      // nil if the container is injected
+	injected       *conf.Container // nil if the container is received
+	by             *conf.Sidecar   // adds an injected container
+	devices        []conf.Device
+	receivedMounts Mounts
+	ports          []conf.Port
 
-	// The elements that a received container gets, or all elements of an injected one.
-	env     []addition[*conf.Element]
-	envFrom []addition[*conf.EnvFrom]
-	mounts  []addition[*conf.Mount]
+	env, envFrom list
+	mounts       list    // by the names of their volumes
+	paths        []Named // of the received mounts
+	pathIndex    index   // of the paths of all mounts
 
 	at           place // of an injected container
 	removesToken bool  // received mounts at tokenPath are removed
-}
-
-// addition is an element of a sidecar that is added to the pod or to a container.
-type addition[P encoded] struct {
-	element P
-	by      *conf.Sidecar // nil if the element belongs to an injected container or to the injector
-}
-
-// encoded is an element that was encoded as JSON when it was loaded.
-type encoded interface {
-	Bytes() []byte
-}
-
-// element is a pointer to an encoded element of type E.
-type element[E any] interface {
-	*E
-	encoded
 }
 
 const (
@@ -79,8 +60,8 @@ const (
 	maxAdded = 3 << 19
 	// operationSize is about the size of an operation without its value.
 	operationSize = 64
-	// maxShared is how many elements addToContainers allocates at once.
-	maxShared = 1024
+	// sharedRoom is how many elements of short lists are allocated at once.
+	sharedRoom = 32
 )
 
 const (
@@ -101,17 +82,19 @@ func newPlan(policy *Policy, object *Object, sidecars []*conf.Sidecar) plan {
 	}
 	p.containers = make([]*container, 0, count)
 	p.allocated = make([]container, 0, count)
+	p.volumes.received, p.pullSecrets.received = p.spec.Volumes, p.spec.ImagePullSecrets
 	p.receive(initContainersList, p.spec.InitContainers)
 	p.receive(containersList, p.spec.Containers)
 	p.received = len(p.containers)
 	return p
 }
 
-func (p *plan) receive(list string, containers []*Container) {
+func (p *plan) receive(field string, containers []*Container) {
 	for i, c := range containers {
 		if c != nil {
 			p.containers = append(p.containers, p.allocate(container{
-				name: c.Name, list: list, index: i, received: c, devices: c.VolumeDevices, ports: c.Ports,
+				name: c.Name, list: field, index: i, received: c, devices: c.VolumeDevices, ports: c.Ports, receivedMounts: c.VolumeMounts,
+				env: list{received: c.Env}, envFrom: list{received: namesOf(c.EnvFrom, Source.name)},
 			}))
 		}
 	}
@@ -126,9 +109,9 @@ func (p *plan) allocate(c container) *container {
 // merge applies the rules. Each rule runs for all sidecars, in the order of the request, before
 // the next rule, so env and mounts of a sidecar also reach the containers of the others.
 func (p *plan) merge() {
-	for _, rule := range []func(*plan, *conf.Sidecar){
-		(*plan).setServiceAccount,
-		(*plan).addContainers,
+	p.apply((*plan).setServiceAccount, (*plan).addContainers)
+	p.readMounts()
+	p.apply(
 		(*plan).addVolumes,
 		(*plan).addMounts,
 		(*plan).addEnv,
@@ -136,16 +119,20 @@ func (p *plan) merge() {
 		(*plan).shareHostNamespaces,
 		(*plan).addMetadata,
 		(*plan).addScheduling,
-	} {
-		for _, s := range p.sidecars {
-			rule(p, s)
-		}
-	}
+	)
 	for _, c := range p.containers {
 		c.sortEnvFrom()
 	}
 	p.removeTokenVolumes()
 	p.addOwnAnnotations()
+}
+
+func (p *plan) apply(rules ...func(*plan, *conf.Sidecar)) {
+	for _, rule := range rules {
+		for _, s := range p.sidecars {
+			rule(p, s)
+		}
+	}
 }
 
 // appliesTo reports whether the sidecar's env, envFrom and volumeMounts apply to the container.
@@ -154,69 +141,78 @@ func (c *container) appliesTo(s *conf.Sidecar) bool {
 	return c.injected != nil || s.AppliesTo.Covers(c.list == initContainersList, c.name)
 }
 
+// addToPod adds elements of a sidecar to a list of the pod.
+func (p *plan) addToPod(
+	s *conf.Sidecar, field string, l *list, elements []addition, check func(*addition) omission,
+) {
+	p.add(s, nil, field, l, elements, check)
+}
+
+// addToContainers adds elements of a sidecar to a list of each container.
+func (p *plan) addToContainers(
+	s *conf.Sidecar, field string, listOf func(*container) *list, elements []addition,
+	check func(*container, *addition) omission,
+) {
+	if len(elements) == 0 || p.size > maxAdded && !p.explain {
+		return
+	}
+	for _, c := range p.containers {
+		p.add(s, c, field, listOf(c), elements, func(next *addition) omission { return check(c, next) })
+	}
+}
+
 // add appends elements of a sidecar to a list of the container, or of the pod if c is nil. An
 // element for which check returns an omission is left out.
-func add[E any, P element[E]](
-	p *plan, s *conf.Sidecar, c *container, field string, list *[]addition[P], elements []E, check func(P) omission,
+func (p *plan) add(
+	s *conf.Sidecar, c *container, field string, l *list, elements []addition, check func(*addition) omission,
 ) {
 	covered := c == nil || c.appliesTo(s)
 	if !covered && !p.explain {
 		return
 	}
 	for i := range elements {
-		next := P(&elements[i])
-		why := omission{text: notCovered}
+		next, why := &elements[i], omission{text: notCovered}
 		if covered {
 			why = check(next)
 		}
-		if p.record(s, c, field, next, why) && p.fits(next) {
-			if *list == nil {
-				*list = make([]addition[P], 0, len(elements)-i)
+		if p.record(s, c, field, next.name, why) && p.fits(next.json) {
+			if len(l.added) == 0 {
+				l.added = p.room(len(elements) - i)
 			}
-			*list = append(*list, addition[P]{element: next, by: s})
+			l.added = append(l.added, *next)
 		}
 	}
 }
 
-// addToContainers calls add for each container, unless the additions are too large already. The lists
-// share one allocation, unless it is large.
-func addToContainers[E any, P element[E]](
-	p *plan, s *conf.Sidecar, field string, list func(*container) *[]addition[P], elements []E,
-	check func(*plan, *container, P) omission,
-) {
-	if len(elements) == 0 || p.size > maxAdded && !p.explain {
-		return
+// room returns an empty list with room for a number of elements. Short lists share allocations.
+func (p *plan) room(count int) []addition {
+	if count > sharedRoom {
+		return make([]addition, 0, count)
 	}
-	count := len(elements)
-	memory := make([]addition[P], min(count*len(p.containers), maxShared))
-	for _, c := range p.containers {
-		if target := list(c); *target == nil && len(memory) >= count {
-			*target, memory = memory[:0:count], memory[count:]
-		}
-		add(p, s, c, field, list(c), elements, func(element P) omission { return check(p, c, element) })
+	used := len(p.shared)
+	if used+count > cap(p.shared) {
+		p.shared, used = make([]addition, 0, sharedRoom), 0
 	}
+	p.shared = p.shared[:used+count]
+	return p.shared[used : used : used+count]
 }
 
 // fits counts the size of an added element, and reports whether the additions are still small enough
 // for an API server. If they are not, findConflicts reports a conflict.
-func (p *plan) fits(element encoded) bool {
-	p.size += operationSize + len(element.Bytes())
+func (p *plan) fits(element *conf.RawJSON) bool {
+	p.size += operationSize + len(element.JSON)
 	return p.size <= maxAdded
 }
 
-// alreadyAdded returns the omission of an element if the list has one with its key already.
-func alreadyAdded[K comparable, P encoded](p *plan, list *[]addition[P], next P, keyOf func(P) K) omission {
-	if len(*list) > 0 {
-		if other := findAdded(p, list, keyOf(next), keyOf); other != nil {
-			return addedBy(other.by)
-		}
+// checkName returns the omission of an element if the list has one with its name already. The text is
+// for an element that no sidecar adds.
+func checkName(l *list, next *addition, text string) omission {
+	other, found := l.find(next.name)
+	switch {
+	case !found:
+		return omission{}
+	case other.by != nil:
+		return omission{text: sidecarAddsIt, by: other.by}
 	}
-	return omission{}
+	return omission{text: text}
 }
-
-// The keys of elements.
-func elementKey(e *conf.Element) string               { return e.Name }
-func envFromKey(e *conf.EnvFrom) conf.EnvSource       { return e.EnvSource }
-func pairKey(e *conf.Pair) string                     { return e.Key }
-func tolerationKey(e *conf.Toleration) conf.Tolerated { return e.Tolerated }
-func textKey(e *conf.RawJSON) string                  { return string(e.JSON) }

@@ -1,10 +1,6 @@
 package mutate
 
-import (
-	"slices"
-
-	"k8s-sidecar-injector/conf"
-)
+import "k8s-sidecar-injector/conf"
 
 // defaultContainer is the annotation for the container that kubectl uses by default. Without the
 // annotation, kubectl uses the first container.
@@ -17,39 +13,34 @@ func (p *plan) addMetadata(s *conf.Sidecar) {
 	p.addPairs(s, "annotations", &p.annotations, s.Annotations, metadata.Annotations)
 }
 
-func (p *plan) addPairs(
-	s *conf.Sidecar, field string, list *[]addition[*conf.Pair], pairs []conf.Pair, received Map,
-) {
-	add(p, s, nil, field, list, pairs, func(next *conf.Pair) omission {
-		if _, found := received[next.Key]; found {
+func (p *plan) addPairs(s *conf.Sidecar, field string, l *list, pairs []conf.Pair, received Map) {
+	p.addToPod(s, field, l, additions(p, s, pairs, fromPair), func(next *addition) omission {
+		if _, found := received[next.name]; found {
 			return omission{text: podHasIt}
 		}
-		return alreadyAdded(p, list, next, pairKey)
+		return checkName(l, next, podHasIt)
 	})
 }
 
 // addOwnAnnotations marks the pod as injected. The status keeps a second review, such as one caused
 // by reinvocationPolicy: IfNeeded, from injecting again.
 func (p *plan) addOwnAnnotations() {
-	own := []conf.Pair{
-		{Key: defaultContainer, Value: p.defaultContainer()},
-		{Key: p.policy.key(injectedKey), Value: Injections(p.sidecars)},
-		{Key: p.policy.key(statusKey), Value: statusInjected},
+	own := make([]addition, 0, 3)
+	if name := p.defaultContainer(); name != "" {
+		own = append(own, addition{name: defaultContainer, value: name})
 	}
-	p.annotations = slices.Grow(p.annotations, len(own))
-	for i := range own {
-		if own[i].Value != "" {
-			p.annotations = append(p.annotations, addition[*conf.Pair]{element: &own[i]})
-		}
-	}
+	own = append(own,
+		addition{name: p.policy.key(injectedKey), value: Injections(p.sidecars)},
+		addition{name: p.policy.key(statusKey), value: statusInjected})
+	p.annotations.added = append(p.annotations.added, own...)
 }
 
 // defaultContainer returns the pod's first container if a sidecar prepends another one, so that it
 // stays the default for kubectl. It returns nothing if the annotation exists.
 func (p *plan) defaultContainer() string {
 	_, received := p.object.metadata().Annotations[defaultContainer]
-	isDefault := func(a addition[*conf.Pair]) bool { return a.element.Key == defaultContainer }
-	if len(p.injected[prependContainers]) == 0 || received || slices.ContainsFunc(p.annotations, isDefault) {
+	_, added := p.annotations.find(defaultContainer)
+	if len(p.injected[prependContainers]) == 0 || received || added {
 		return ""
 	}
 	for _, c := range p.containers[:p.received] {

@@ -7,68 +7,55 @@ import (
 )
 
 // addMounts adds volume mounts to the containers. A container that already uses the volume or
-// the path keeps what it has.
+// the path keeps what it has. The API server rejects a container that has a path twice, or a volume
+// both as a mount and as a block device.
 func (p *plan) addMounts(s *conf.Sidecar) {
-	list := func(c *container) *[]addition[*conf.Mount] { return &c.mounts }
-	addToContainers(p, s, "volumeMounts", list, s.VolumeMounts, (*plan).checkMount)
+	list := func(c *container) *list { return &c.mounts }
+	p.addToContainers(s, "volumeMounts", list, additions(p, s, s.VolumeMounts, fromMount), checkMount)
 }
 
-// checkMount looks for the volume and the path of a mount in the container. The API server
-// rejects a container that has a path twice, or a volume both as a mount and as a block device.
-func (p *plan) checkMount(c *container, m *conf.Mount) omission {
-	used, found := p.findMountPoint(c, m)
-	switch sameVolume := used.volume == m.Name; {
-	case !found:
+func checkMount(c *container, next *addition) omission {
+	if why := checkName(&c.mounts, next, volumeIsMounted); why.text != "" {
+		return why
+	}
+	i := c.pathIndex.find(next.value, len(c.paths)+len(c.mounts.added), c.pathAt)
+	switch {
+	case i < 0:
 		return omission{}
-	case sameVolume && used.by == nil:
-		return omission{text: volumeIsMounted}
-	case sameVolume:
-		return omission{text: sidecarAddsIt, by: used.by}
-	case used.by == nil:
-		return omission{text: pathIsMounted}
+	case i >= len(c.paths) && c.mounts.added[i-len(c.paths)].by != nil:
+		return omission{text: sidecarMountsPath, by: c.mounts.added[i-len(c.paths)].by}
 	}
-	return omission{text: sidecarMountsPath, by: used.by}
+	return omission{text: pathIsMounted}
 }
 
-// findMountPoint returns the first mount point of the container with the volume or the path of m.
-func (p *plan) findMountPoint(c *container, m *conf.Mount) (mountPoint, bool) {
-	if x := p.mountIndex(c); x != nil {
-		return x.find(m)
+// pathAt returns the path of a received or added mount.
+func (c *container) pathAt(i int) string {
+	if i < len(c.paths) {
+		return c.paths[i].Name
 	}
-	path := cleanPath(m.Path)
-	for used := range c.mountPoints {
-		if used.volume == m.Name || cleanPath(used.path) == path {
-			return used, true
-		}
-	}
-	return mountPoint{}, false
+	return c.mounts.added[i-len(c.paths)].value
 }
 
-// mountPoint is a path in a container at which a volume is mounted or is a block device.
-type mountPoint struct {
-	volume, path string
-	by           *conf.Sidecar // adds it; nil if the container has it by itself
-}
-
-// mountPoints iterates over the mounts and block devices that the container will have.
-func (c *container) mountPoints(yield func(mountPoint) bool) {
-	if c.received != nil {
-		for i := range c.received.VolumeMounts {
-			m := &c.received.VolumeMounts[i]
-			if !c.removes(m) && !yield(mountPoint{volume: m.Name, path: m.MountPath}) {
-				return
+// readMounts reads the mounts that stay, and the block devices, of each container.
+func (p *plan) readMounts() {
+	count := 0
+	for _, c := range p.containers {
+		count += len(c.receivedMounts) + len(c.devices)
+	}
+	memory := make([]Named, 2*count)
+	for _, c := range p.containers {
+		count = len(c.receivedMounts) + len(c.devices)
+		volumes, paths := memory[:0:count], memory[count:count]
+		memory = memory[2*count:]
+		for i := range c.receivedMounts {
+			if m := &c.receivedMounts[i]; !c.removes(m) {
+				volumes, paths = append(volumes, Named{m.Name}), append(paths, Named{cleanPath(m.MountPath)})
 			}
 		}
-	}
-	for _, d := range c.devices {
-		if !yield(mountPoint{volume: d.Name, path: d.Path}) {
-			return
+		for _, d := range c.devices {
+			volumes, paths = append(volumes, Named{d.Name}), append(paths, Named{cleanPath(d.Path)})
 		}
-	}
-	for _, m := range c.mounts {
-		if !yield(mountPoint{volume: m.element.Name, path: m.element.Path, by: m.by}) {
-			return
-		}
+		c.mounts.received, c.paths = volumes, paths
 	}
 }
 

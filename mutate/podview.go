@@ -95,6 +95,11 @@ type Source struct {
 	Secret    Named  `json:"secretRef"`
 }
 
+// name returns what identifies the element.
+func (s Source) name() string {
+	return conf.EnvSource{Prefix: s.Prefix, ConfigMap: s.ConfigMap.Name, Secret: s.Secret.Name}.String()
+}
+
 // Named is the view of an object with only its name.
 type Named struct {
 	Name string `json:"name"`

@@ -19,7 +19,7 @@ const (
 // plugin, which runs again after the webhooks, mounts the right token. With
 // automountServiceAccountToken: false the mounts belong to the author of the pod and stay.
 func (p *plan) setServiceAccount(s *conf.Sidecar) {
-	if s.ServiceAccountName == "" || !p.record(s, nil, "serviceAccountName", &s.ServiceAccountName, p.checkAccount(s)) {
+	if s.ServiceAccountName == "" || !p.record(s, nil, "serviceAccountName", s.ServiceAccountName, p.checkAccount(s)) {
 		return
 	}
 	p.account = s
@@ -41,7 +41,7 @@ func (p *plan) checkAccount(s *conf.Sidecar) omission {
 	case p.account == nil:
 		return omission{}
 	case p.account.ServiceAccountName == wanted:
-		return addedBy(p.account)
+		return omission{text: sidecarAddsIt, by: p.account}
 	}
 	p.conflict("sidecars %s and %s have different service accounts, %q and %q",
 		p.account.Ref, s.Ref, p.account.ServiceAccountName, wanted)
@@ -64,34 +64,28 @@ func (c *container) removes(m *Mount) bool {
 
 // removeTokenVolumes removes the volumes of the removed mounts, unless something else uses them.
 func (p *plan) removeTokenVolumes() {
-	unused := p.tokenVolumes()
-	if len(unused) == 0 {
+	if p.account == nil {
 		return
 	}
+	unused := make(map[string]bool)
 	for _, c := range p.containers {
-		for used := range c.mountPoints {
-			delete(unused, used.volume)
-		}
-	}
-	for i := range p.spec.Volumes {
-		if unused[p.spec.Volumes[i].Name] {
-			p.removed = append(p.removed, i)
-		}
-	}
-}
-
-// tokenVolumes returns the names of the volumes of the removed mounts, normally only one.
-func (p *plan) tokenVolumes() map[string]bool {
-	if p.account == nil {
-		return nil
-	}
-	names := make(map[string]bool, 1)
-	for _, c := range p.containers[:p.received] {
-		for i := range c.received.VolumeMounts {
-			if m := &c.received.VolumeMounts[i]; c.removes(m) {
-				names[m.Name] = true
+		for i := range c.receivedMounts {
+			if m := &c.receivedMounts[i]; c.removes(m) {
+				unused[m.Name] = true
 			}
 		}
 	}
-	return names
+	for _, c := range p.containers {
+		for _, volume := range c.mounts.received {
+			delete(unused, volume.Name)
+		}
+		for i := range c.mounts.added {
+			delete(unused, c.mounts.added[i].name)
+		}
+	}
+	for i, volume := range p.spec.Volumes {
+		if unused[volume.Name] {
+			p.removed = append(p.removed, i)
+		}
+	}
 }
