@@ -48,10 +48,12 @@ func TestMergeIsLinear(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			few, many := largeMerge(t, test.sidecar, test.spec, 10), largeMerge(t, test.sidecar, test.spec, 100)
 			fast, slow := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
-			for range 10 {
+			linear := false
+			for try := 0; try < 100 && !linear; try++ { // a busy machine is slow at times
 				fast, slow = min(fast, few()), min(slow, many())
+				linear = try >= 2 && slow <= 30*fast
 			}
-			if slow > 30*fast {
+			if !linear {
 				t.Errorf("%v instead of %v for ten times the elements", slow, fast)
 			}
 		})
