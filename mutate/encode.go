@@ -3,15 +3,13 @@ package mutate
 import (
 	"slices"
 	"strconv"
-
-	"k8s-sidecar-injector/conf"
 )
 
 // encode returns the plan as a JSON Patch. Removals come first, and from the end of each list, so
 // that they do not change indexes that later operations use.
 func (p *plan) encode() []byte {
 	w := &p.patch
-	w.buffer = make([]byte, 0, p.size+1024)
+	w.buffer = make([]byte, 0, p.size+512)
 	if p.object.Spec == nil {
 		w.set(opAdd, "{}", "/spec")
 	}
@@ -20,8 +18,9 @@ func (p *plan) encode() []byte {
 	for _, c := range p.containers[:p.received] {
 		c.encodeAdditions(w)
 	}
-	p.encodeContainers(w, p.spec.InitContainers != nil, prependInitContainers, initContainers)
-	p.encodeContainers(w, p.spec.Containers != nil, prependContainers, containers)
+	addAll(w, p.spec.InitContainers != nil, p.prependInitContainers, p.initContainers, writeContainer,
+		"/spec/initContainers")
+	addAll(w, p.spec.Containers != nil, p.prependContainers, p.appendContainers, writeContainer, "/spec/containers")
 	p.encodePod(w)
 	p.encodeMetadata(w)
 	return w.bytes()
@@ -61,13 +60,8 @@ func (c *container) encodeAdditions(w *patch) {
 	}
 	index := strconv.Itoa(c.index)
 	addElements(w, c.received.Env != nil, c.env.added, "/spec/", c.list, "/", index, "/env")
-	prependElements(w, c.received.EnvFrom != nil, c.envFrom.added, "/spec/", c.list, "/", index, "/envFrom")
+	addAll(w, c.received.EnvFrom != nil, c.envFrom.added, nil, writeElement, "/spec/", c.list, "/", index, "/envFrom")
 	addElements(w, c.received.VolumeMounts != nil, c.mounts.added, "/spec/", c.list, "/", index, "/volumeMounts")
-}
-
-// encodeContainers adds the injected containers of one list.
-func (p *plan) encodeContainers(w *patch, exists bool, first, last place) {
-	addAll(w, exists, p.injected[first], p.injected[last], writeContainer, "/spec/", first.list())
 }
 
 // writeContainer writes an injected container: the members of its object, which is never empty,
@@ -96,17 +90,9 @@ func (p *plan) encodePod(w *patch) {
 	addElements(w, p.spec.ImagePullSecrets != nil, p.pullSecrets.added, "/spec/imagePullSecrets")
 	addElements(w, p.spec.Tolerations != nil, p.tolerations.added, "/spec/tolerations")
 	addPairs(w, p.spec.NodeSelector != nil, p.nodeSelector.added, "/spec/nodeSelector")
-	for _, field := range []struct {
-		path string
-		by   *conf.Sidecar
-	}{
-		{"/spec/hostNetwork", p.hostNetwork},
-		{"/spec/hostPID", p.hostPID},
-		{"/spec/hostIPC", p.hostIPC},
-		{"/spec/shareProcessNamespace", p.shareProcesses},
-	} {
-		if field.by != nil {
-			w.set(opAdd, "true", field.path)
+	for i, by := range p.host {
+		if by != nil {
+			w.set(opAdd, "true", "/spec/", hostFields[i])
 		}
 	}
 }
@@ -145,10 +131,6 @@ func addPairs(w *patch, exists bool, pairs []addition, path string) {
 
 func addElements(w *patch, exists bool, list []addition, path ...string) {
 	addAll(w, exists, nil, list, writeElement, path...)
-}
-
-func prependElements(w *patch, exists bool, list []addition, path ...string) {
-	addAll(w, exists, list, nil, writeElement, path...)
 }
 
 func writeElement(w *patch, a addition) {

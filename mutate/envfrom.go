@@ -9,8 +9,7 @@ import (
 // addEnv adds variables to the containers. A variable that a container already has is unchanged.
 func (p *plan) addEnv(s *conf.Sidecar) {
 	list := func(c *container) *list { return &c.env }
-	p.addToContainers(s, "env", list, additions(p, s, s.Env, fromElement),
-		func(c *container, next *addition) omission { return checkName(&c.env, next, containerHasIt) })
+	p.addToContainers(s, "env", list, additions(p, s, s.Env, fromElement), nil)
 }
 
 // addEnvFrom adds sources of variables to the containers. If several sources have the same
@@ -21,7 +20,7 @@ func (p *plan) addEnvFrom(s *conf.Sidecar) {
 	list := func(c *container) *list { return &c.envFrom }
 	p.addToContainers(s, "envFrom", list, additions(p, s, s.EnvFrom, fromEnvFrom),
 		func(c *container, next *addition) omission {
-			if why := checkName(&c.envFrom, next, containerHasIt); why.by != s {
+			if why := c.envFrom.checkName(next, containerHasIt); why.by != s {
 				return why
 			}
 			return omission{}

@@ -29,19 +29,13 @@ type ElementResult struct {
 func Explain(snapshot *store.Snapshot, policy *Policy, request *Request) (Decision, []ElementResult) {
 	r := review{snapshot: snapshot, policy: policy, request: request, explain: true}
 	r.run()
-	if r.decision.Outcome != Injected {
-		r.plan.dropResults()
-	}
-	return r.decision, r.plan.results
-}
-
-// dropResults changes the results for a pod that stays as it is.
-func (p *plan) dropResults() {
-	for i := range p.results {
-		if r := &p.results[i]; r.Added {
-			r.Added, r.Why = false, "not added because of the conflict"
+	results := r.plan.results
+	for i := range results {
+		if result := &results[i]; result.Added && r.decision.Outcome != Injected {
+			result.Added, result.Why = false, "not added because of the conflict"
 		}
 	}
+	return r.decision, results
 }
 
 // omission is why an element is left out. The zero omission means that the element is added.
@@ -75,18 +69,13 @@ func (o omission) String() string {
 // record reports whether an element is added. If the review is explained, it keeps the result.
 // The container is nil for an element of the pod.
 func (p *plan) record(s *conf.Sidecar, c *container, field, name string, why omission) bool {
+	added := why.text == ""
 	if p.explain {
-		p.keepResult(s, c, field, name, why)
+		result := ElementResult{Sidecar: s, Field: field, Name: name, Added: added, Why: why.String()}
+		if c != nil {
+			result.List, result.Container = c.list, c.name
+		}
+		p.results = append(p.results, result)
 	}
-	return why.text == ""
-}
-
-func (p *plan) keepResult(s *conf.Sidecar, c *container, field, name string, why omission) {
-	result := ElementResult{
-		Sidecar: s, Field: field, Name: name, Added: why.text == "", Why: why.String(),
-	}
-	if c != nil {
-		result.List, result.Container = c.list, c.name
-	}
-	p.results = append(p.results, result)
+	return added
 }

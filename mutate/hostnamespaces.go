@@ -2,46 +2,52 @@ package mutate
 
 import "k8s-sidecar-injector/conf"
 
-// shareHostNamespaces sets hostNetwork, hostPID, hostIPC and shareProcessNamespace. A pod with
-// shareProcessNamespace: false is a conflict, see findHostConflicts.
+// hostFields are the fields of a pod that sidecars may set to true.
+var hostFields = [...]string{"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"}
+
+// The indexes of hostFields.
+const (
+	hostNetwork = iota
+	hostPID
+	hostIPC
+	shareProcessNamespace
+)
+
+// shareHostNamespaces sets the host fields. A pod with shareProcessNamespace: false is a conflict, see
+// findHostConflicts.
 func (p *plan) shareHostNamespaces(s *conf.Sidecar) {
 	shared := p.spec.ShareProcessNamespace
-	p.enable(s, "hostNetwork", s.HostNetwork, p.spec.HostNetwork, &p.hostNetwork)
-	p.enable(s, "hostPID", s.HostPID, p.spec.HostPID, &p.hostPID)
-	p.enable(s, "hostIPC", s.HostIPC, p.spec.HostIPC, &p.hostIPC)
-	p.enable(s, "shareProcessNamespace", s.ShareProcessNamespace, shared != nil && *shared, &p.shareProcesses)
-}
-
-// enable sets by to the sidecar if the sidecar wants the field to be true and is the first to do so.
-func (p *plan) enable(s *conf.Sidecar, field string, wanted, received bool, by **conf.Sidecar) {
-	if !wanted {
-		return
-	}
-	var why omission
-	if received {
-		why.text = podHasIt
-	} else if *by != nil {
-		why = omission{text: sidecarAddsIt, by: *by}
-	}
-	if p.record(s, nil, field, "true", why) {
-		*by = s
+	received := [...]bool{p.spec.HostNetwork, p.spec.HostPID, p.spec.HostIPC, shared != nil && *shared}
+	wanted := [...]bool{s.HostNetwork, s.HostPID, s.HostIPC, s.ShareProcessNamespace}
+	for i, field := range hostFields {
+		var why omission
+		switch {
+		case !wanted[i]:
+			continue
+		case received[i]:
+			why.text = podHasIt
+		case p.host[i] != nil:
+			why = omission{text: sidecarAddsIt, by: p.host[i]}
+		}
+		if p.record(s, nil, field, "true", why) {
+			p.host[i] = s
+		}
 	}
 }
 
 // findHostConflicts looks for a field that the pod sets to false, and for sidecars that exclude each
 // other. The API server reports other combinations that it rejects.
 func (p *plan) findHostConflicts() {
-	if shared := p.spec.ShareProcessNamespace; shared != nil && !*shared && p.shareProcesses != nil {
-		p.conflict("the pod has shareProcessNamespace: false, and sidecar %s sets it to true", p.shareProcesses.Ref)
+	sharer := p.host[shareProcessNamespace]
+	if shared := p.spec.ShareProcessNamespace; shared != nil && !*shared && sharer != nil {
+		p.conflict("the pod has shareProcessNamespace: false, and sidecar %s sets it to true", sharer.Ref)
 	}
-	if p.hostPID != nil && p.shareProcesses != nil {
-		p.conflict("hostPID of sidecar %s and shareProcessNamespace of sidecar %s exclude each other",
-			p.hostPID.Ref, p.shareProcesses.Ref)
+	if by := p.host[hostPID]; by != nil && sharer != nil {
+		p.conflict("hostPID of sidecar %s and shareProcessNamespace of sidecar %s exclude each other", by.Ref, sharer.Ref)
 	}
 	for _, s := range p.sidecars {
-		if p.hostNetwork != nil && s.SkipHostNetworkPods {
-			p.conflict("hostNetwork of sidecar %s and skipHostNetworkPods of sidecar %s exclude each other",
-				p.hostNetwork.Ref, s.Ref)
+		if by := p.host[hostNetwork]; by != nil && s.SkipHostNetworkPods {
+			p.conflict("hostNetwork of sidecar %s and skipHostNetworkPods of sidecar %s exclude each other", by.Ref, s.Ref)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import "k8s-sidecar-injector/conf"
 type list struct {
 	received []Named // what the pod or container already has
 	added    []addition
-	index    index // of both
+	index    *index // of both
 }
 
 // addition is an element that is added to a list or map.
@@ -21,7 +21,7 @@ type addition struct {
 // the pod or container already has the element.
 func (l *list) find(name string) (addition, bool) {
 	first := len(l.received)
-	i := l.index.find(name, first+len(l.added), func(i int) string {
+	i := find(&l.index, name, first+len(l.added), func(i int) string {
 		if i < first {
 			return l.received[i].Name
 		}
@@ -33,6 +33,19 @@ func (l *list) find(name string) (addition, bool) {
 	return l.added[i-first], true
 }
 
+// checkName returns the omission of an element if the list has one with its name. The text is for an
+// element that no sidecar adds.
+func (l *list) checkName(next *addition, text string) omission {
+	other, found := l.find(next.name)
+	switch {
+	case !found:
+		return omission{}
+	case other.by != nil:
+		return omission{text: sidecarAddsIt, by: other.by}
+	}
+	return omission{text: text}
+}
+
 // namesOf returns the names of elements as sidecars have them.
 func namesOf[E any](elements []E, nameOf func(E) string) []Named {
 	names := make([]Named, len(elements))
@@ -42,8 +55,7 @@ func namesOf[E any](elements []E, nameOf func(E) string) []Named {
 	return names
 }
 
-// index finds elements of a list by their names, in time that does not depend on the length of the
-// list.
+// index finds the elements of a long list by their names. Nil is the index of a short list.
 type index struct {
 	positions map[string]int // of the first element with each name
 	indexed   int            // how many elements positions covers
@@ -56,19 +68,28 @@ const (
 	maxLookups = 8
 )
 
-// find returns the position of the first element with the name, or -1. The list may only grow.
-func (x *index) find(name string, length int, nameAt func(int) string) int {
-	if x.lookups++; length <= maxScanned || x.lookups <= maxLookups {
-		for i := range length {
-			if nameAt(i) == name {
-				return i
-			}
+// find returns the position of the first element of a list with the name, or -1, in time that does not
+// depend on the length of the list. The list may only grow. Its index is created if it is long.
+func find(of **index, name string, length int, nameAt func(int) string) int {
+	if length > maxScanned {
+		if *of == nil {
+			*of = &index{positions: make(map[string]int)}
 		}
-		return -1
+		if x := *of; x.lookups < maxLookups {
+			x.lookups++
+		} else {
+			return x.find(name, length, nameAt)
+		}
 	}
-	if x.positions == nil {
-		x.positions = make(map[string]int, length)
+	for i := range length {
+		if nameAt(i) == name {
+			return i
+		}
 	}
+	return -1
+}
+
+func (x *index) find(name string, length int, nameAt func(int) string) int {
 	for ; x.indexed < length; x.indexed++ {
 		next := nameAt(x.indexed)
 		if _, found := x.positions[next]; !found {

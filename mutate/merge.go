@@ -11,16 +11,17 @@ type plan struct {
 	spec     *Spec // never nil
 	sidecars []*conf.Sidecar
 
-	containers []*container         // received ones first, then injected ones
-	allocated  []container          // their memory
-	received   int                  // how many of containers are received
-	injected   [places][]*container // the others, by place
-	names      index                // of allocated
-	removed    []int                // indexes of the received volumes that are removed, ascending
+	containers     []*container // received ones first, then injected ones
+	containerIndex *index
+	allocated      []container // the memory of containers
+	received       int         // how many of containers are received
 
-	// The sidecar that sets the service account or a namespace of the host; nil for none.
-	account                                       *conf.Sidecar
-	hostNetwork, hostPID, hostIPC, shareProcesses *conf.Sidecar
+	// The injected containers, by the field of their definition.
+	prependInitContainers, initContainers, prependContainers, appendContainers []*container
+
+	account *conf.Sidecar                  // sets the service account; nil for none
+	host    [len(hostFields)]*conf.Sidecar // set the host fields; nil for none
+	removed []int                          // indexes of the received volumes that are removed, ascending
 
 	volumes, labels, annotations, nodeSelector list
 	pullSecrets, tolerations, hostAliases      list
@@ -37,22 +38,23 @@ type plan struct {
 
 // container is a container of the resulting pod.
 type container struct {
-	name, list     string          // list is containers or initContainers
-	index          int             // in that list as received
-	received       *Container      // nil if the container is injected
-	injected       *conf.Container // nil if the container is received
-	by             *conf.Sidecar   // adds an injected container
-	devices        []conf.Device
-	receivedMounts Mounts
-	ports          []conf.Port
+	name, list string // list is containers or initContainers
 
+	received       *Container // nil if the container is injected
+	index          int        // of a received container in its list
+	receivedMounts Mounts
+	removesToken   bool // received mounts at tokenPath are removed
+
+	injected *conf.Container // nil if the container is received
+	by       *conf.Sidecar   // adds an injected container
+	field    string          // of the definition that has an injected container
+
+	devices      []conf.Device
+	ports        []conf.Port
 	env, envFrom list
 	mounts       list    // by the names of their volumes
-	paths        []Named // of the received mounts
-	pathIndex    index   // of the paths of all mounts
-
-	at           place // of an injected container
-	removesToken bool  // received mounts at tokenPath are removed
+	paths        []Named // of the mounts and devices that the container already has
+	pathIndex    *index  // of the paths of all mounts
 }
 
 const (
@@ -61,7 +63,7 @@ const (
 	// operationSize is about the size of an operation without its value.
 	operationSize = 64
 	// sharedRoom is how many elements of short lists are allocated at once.
-	sharedRoom = 32
+	sharedRoom = 24
 )
 
 const (
@@ -92,18 +94,21 @@ func newPlan(policy *Policy, object *Object, sidecars []*conf.Sidecar) plan {
 func (p *plan) receive(field string, containers []*Container) {
 	for i, c := range containers {
 		if c != nil {
-			p.containers = append(p.containers, p.allocate(container{
-				name: c.Name, list: field, index: i, received: c, devices: c.VolumeDevices, ports: c.Ports, receivedMounts: c.VolumeMounts,
+			p.addContainer(container{
+				name: c.Name, list: field, index: i, received: c, receivedMounts: c.VolumeMounts,
+				devices: c.VolumeDevices, ports: c.Ports,
 				env: list{received: c.Env}, envFrom: list{received: namesOf(c.EnvFrom, Source.name)},
-			}))
+			})
 		}
 	}
 }
 
-// allocate returns a pointer to a container in memory that the plan has allocated for all of them.
-func (p *plan) allocate(c container) *container {
+// addContainer returns the new element of p.containers.
+func (p *plan) addContainer(c container) *container {
 	p.allocated = append(p.allocated, c)
-	return &p.allocated[len(p.allocated)-1]
+	added := &p.allocated[len(p.allocated)-1]
+	p.containers = append(p.containers, added)
+	return added
 }
 
 // merge applies the rules. Each rule runs for all sidecars, in the order of the request, before
@@ -141,13 +146,6 @@ func (c *container) appliesTo(s *conf.Sidecar) bool {
 	return c.injected != nil || s.AppliesTo.Covers(c.list == initContainersList, c.name)
 }
 
-// addToPod adds elements of a sidecar to a list of the pod.
-func (p *plan) addToPod(
-	s *conf.Sidecar, field string, l *list, elements []addition, check func(*addition) omission,
-) {
-	p.add(s, nil, field, l, elements, check)
-}
-
 // addToContainers adds elements of a sidecar to a list of each container.
 func (p *plan) addToContainers(
 	s *conf.Sidecar, field string, listOf func(*container) *list, elements []addition,
@@ -157,23 +155,33 @@ func (p *plan) addToContainers(
 		return
 	}
 	for _, c := range p.containers {
-		p.add(s, c, field, listOf(c), elements, func(next *addition) omission { return check(c, next) })
+		p.add(s, c, field, listOf(c), elements, check)
 	}
 }
 
 // add appends elements of a sidecar to a list of the container, or of the pod if c is nil. An
-// element for which check returns an omission is left out.
+// element for which check returns an omission is left out. By default, an element is left out if the
+// list has one with its name.
 func (p *plan) add(
-	s *conf.Sidecar, c *container, field string, l *list, elements []addition, check func(*addition) omission,
+	s *conf.Sidecar, c *container, field string, l *list, elements []addition,
+	check func(*container, *addition) omission,
 ) {
 	covered := c == nil || c.appliesTo(s)
 	if !covered && !p.explain {
 		return
 	}
 	for i := range elements {
-		next, why := &elements[i], omission{text: notCovered}
-		if covered {
-			why = check(next)
+		next := &elements[i]
+		var why omission
+		switch {
+		case !covered:
+			why.text = notCovered
+		case check != nil:
+			why = check(c, next)
+		case c == nil:
+			why = l.checkName(next, podHasIt)
+		default:
+			why = l.checkName(next, containerHasIt)
 		}
 		if p.record(s, c, field, next.name, why) && p.fits(next.json) {
 			if len(l.added) == 0 {
@@ -202,17 +210,4 @@ func (p *plan) room(count int) []addition {
 func (p *plan) fits(element *conf.RawJSON) bool {
 	p.size += operationSize + len(element.JSON)
 	return p.size <= maxAdded
-}
-
-// checkName returns the omission of an element if the list has one with its name already. The text is
-// for an element that no sidecar adds.
-func checkName(l *list, next *addition, text string) omission {
-	other, found := l.find(next.name)
-	switch {
-	case !found:
-		return omission{}
-	case other.by != nil:
-		return omission{text: sidecarAddsIt, by: other.by}
-	}
-	return omission{text: text}
 }

@@ -14,12 +14,13 @@ func (p *plan) addMetadata(s *conf.Sidecar) {
 }
 
 func (p *plan) addPairs(s *conf.Sidecar, field string, l *list, pairs []conf.Pair, received Map) {
-	p.addToPod(s, field, l, additions(p, s, pairs, fromPair), func(next *addition) omission {
+	check := func(_ *container, next *addition) omission {
 		if _, found := received[next.name]; found {
 			return omission{text: podHasIt}
 		}
-		return checkName(l, next, podHasIt)
-	})
+		return l.checkName(next, podHasIt)
+	}
+	p.add(s, nil, field, l, additions(p, s, pairs, fromPair), check)
 }
 
 // addOwnAnnotations marks the pod as injected. The status keeps a second review, such as one caused
@@ -40,7 +41,7 @@ func (p *plan) addOwnAnnotations() {
 func (p *plan) defaultContainer() string {
 	_, received := p.object.metadata().Annotations[defaultContainer]
 	_, added := p.annotations.find(defaultContainer)
-	if len(p.injected[prependContainers]) == 0 || received || added {
+	if len(p.prependContainers) == 0 || received || added {
 		return ""
 	}
 	for _, c := range p.containers[:p.received] {

@@ -15,10 +15,10 @@ func (p *plan) addMounts(s *conf.Sidecar) {
 }
 
 func checkMount(c *container, next *addition) omission {
-	if why := checkName(&c.mounts, next, volumeIsMounted); why.text != "" {
+	if why := c.mounts.checkName(next, volumeIsMounted); why.text != "" {
 		return why
 	}
-	i := c.pathIndex.find(next.value, len(c.paths)+len(c.mounts.added), c.pathAt)
+	i := find(&c.pathIndex, next.value, len(c.paths)+len(c.mounts.added), c.pathAt)
 	switch {
 	case i < 0:
 		return omission{}

@@ -27,7 +27,7 @@ type portUser struct {
 // findPortConflicts looks for ports of the node that two containers use. With hostNetwork, the API
 // server makes every port a port of the node.
 func (p *plan) findPortConflicts() {
-	hostNetwork := p.spec.HostNetwork || p.hostNetwork != nil
+	hostNetwork := p.spec.HostNetwork || p.host[hostNetwork] != nil
 	users := make(map[nodePort]portUser)
 	for _, c := range p.containers {
 		for _, port := range c.ports {
@@ -63,7 +63,7 @@ func (c *container) nodePort(port conf.Port, hostNetwork bool) nodePort {
 // checkHostPort finds a hostPort that differs from the containerPort, which hostNetwork does not
 // allow. The API server does not check init containers other than native sidecars.
 func (p *plan) checkHostPort(c *container, port conf.Port) {
-	caused := c.injected != nil || p.hostNetwork != nil
+	caused := c.injected != nil || p.host[hostNetwork] != nil
 	if caused && !c.runsAlone() && port.HostPort != 0 && port.HostPort != port.ContainerPort {
 		p.conflict("with hostNetwork, hostPort %d of container %s must equal its containerPort %d",
 			port.HostPort, quoted(c.name), port.ContainerPort)
@@ -73,7 +73,7 @@ func (p *plan) checkHostPort(c *container, port conf.Port) {
 // checkPortUsers reports two users of one port, unless the pod as received has both.
 func (p *plan) checkPortUsers(port nodePort, first, second portUser) {
 	bothReceived := first.container.injected == nil && second.container.injected == nil
-	if bothReceived && (first.hostPort && second.hostPort || p.hostNetwork == nil) {
+	if bothReceived && (first.hostPort && second.hostPort || p.host[hostNetwork] == nil) {
 		return
 	}
 	text := quoted(fmt.Sprintf("%d/%s", port.number, port.protocol))

@@ -9,22 +9,14 @@ import (
 // addScheduling adds what concerns the choice of a node and the pulling of images, and host
 // aliases. Host aliases of the pod are not compared, because several may have the same address.
 func (p *plan) addScheduling(s *conf.Sidecar) {
-	p.addToPod(s, "nodeSelector", &p.nodeSelector, additions(p, s, s.NodeSelector, fromPair),
-		func(next *addition) omission { return p.checkNodeSelector(s, next) })
-	p.readTolerations(s)
-	for _, f := range []struct {
-		name     string
-		list     *list
-		elements []addition
-	}{
-		{"tolerations", &p.tolerations, additions(p, s, s.Tolerations, fromToleration)},
-		{"imagePullSecrets", &p.pullSecrets, additions(p, s, s.ImagePullSecrets, fromElement)},
-		{"hostAliases", &p.hostAliases, additions(p, s, s.HostAliases, fromText)},
-	} {
-		p.addToPod(s, f.name, f.list, f.elements, func(next *addition) omission {
-			return checkName(f.list, next, podHasIt)
-		})
+	check := func(_ *container, next *addition) omission { return p.checkNodeSelector(s, next) }
+	p.add(s, nil, "nodeSelector", &p.nodeSelector, additions(p, s, s.NodeSelector, fromPair), check)
+	if len(s.Tolerations) > 0 && p.tolerations.received == nil {
+		p.tolerations.received = namesOf(p.spec.Tolerations, tolerationName)
 	}
+	p.add(s, nil, "tolerations", &p.tolerations, additions(p, s, s.Tolerations, fromToleration), nil)
+	p.add(s, nil, "imagePullSecrets", &p.pullSecrets, additions(p, s, s.ImagePullSecrets, fromElement), nil)
+	p.add(s, nil, "hostAliases", &p.hostAliases, additions(p, s, s.HostAliases, fromText), nil)
 }
 
 // checkNodeSelector looks for the key. Another value is a conflict: no node could match both.
@@ -41,17 +33,11 @@ func (p *plan) checkNodeSelector(s *conf.Sidecar, next *addition) omission {
 		p.conflict("sidecars %s and %s have different values for %s in nodeSelector", other.by.Ref, s.Ref, next.name)
 		return omission{text: sidecarAddsOther, by: other.by}
 	}
-	return checkName(&p.nodeSelector, next, podHasIt)
+	return p.nodeSelector.checkName(next, podHasIt)
 }
 
-// readTolerations names the tolerations of the pod for the first sidecar that has some. The names do not
-// have tolerationSeconds: two tolerations that match the same taints are one.
-func (p *plan) readTolerations(s *conf.Sidecar) {
-	if len(s.Tolerations) == 0 || p.tolerations.received != nil {
-		return
-	}
-	p.tolerations.received = namesOf(p.spec.Tolerations, func(t conf.Tolerated) string {
-		t.Operator = cmp.Or(t.Operator, "Equal") // the default
-		return t.String()
-	})
+// tolerationName ignores tolerationSeconds: two tolerations that match the same taints are one.
+func tolerationName(t conf.Tolerated) string {
+	t.Operator = cmp.Or(t.Operator, "Equal") // the default
+	return t.String()
 }

@@ -5,7 +5,7 @@ import "k8s-sidecar-injector/conf"
 // addVolumes adds the volumes whose name the pod does not have. Two sidecars may add a volume of
 // the same name only if the volumes are equal.
 func (p *plan) addVolumes(s *conf.Sidecar) {
-	p.addToPod(s, "volumes", &p.volumes, additions(p, s, s.Volumes, fromElement), func(next *addition) omission {
+	check := func(_ *container, next *addition) omission {
 		other, _ := p.volumes.find(next.name)
 		if other.by != nil {
 			if field := differingField(other.json.JSON, next.json.JSON); field != "" {
@@ -14,6 +14,7 @@ func (p *plan) addVolumes(s *conf.Sidecar) {
 				return omission{text: sidecarAddsOther, by: other.by}
 			}
 		}
-		return checkName(&p.volumes, next, podHasIt)
-	})
+		return p.volumes.checkName(next, podHasIt)
+	}
+	p.add(s, nil, "volumes", &p.volumes, additions(p, s, s.Volumes, fromElement), check)
 }
