@@ -63,7 +63,7 @@ func (p *plan) findMissingVolumes() {
 	check := func(volume string, by *conf.Sidecar) {
 		if _, found := p.volumes.find(volume); !found && !reported[volume] {
 			reported[volume] = true
-			p.conflict("sidecar %s mounts volume %q, which %s", by.Ref, volume, missing)
+			p.conflict("sidecar %s mounts volume %q, which neither the pod nor a sidecar has: add it to one of them", by.Ref, volume)
 		}
 	}
 	for _, c := range p.containers {
@@ -77,9 +77,6 @@ func (p *plan) findMissingVolumes() {
 		}
 	}
 }
-
-// missing ends a message about a volume that does not exist.
-const missing = "neither the pod nor a sidecar has: add it to one of them"
 
 // findTooLarge looks for annotations that grow beyond the limit of the API server.
 func (p *plan) findTooLarge() {

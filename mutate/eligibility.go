@@ -32,8 +32,3 @@ func (r *review) checkEligible() (Reason, error) {
 func (r *Request) PodCreate() bool {
 	return r.Operation == "CREATE" && r.SubResource == "" && r.Resource == Resource{Version: "v1", Resource: "pods"}
 }
-
-// hostNetwork reports whether the pod as received uses the network of its node.
-func (r *Request) hostNetwork() bool {
-	return r.Object.Spec != nil && r.Object.Spec.HostNetwork
-}

@@ -101,8 +101,9 @@ func (r *review) checkAllowed() (Reason, error) {
 				s.Ref, quoted(r.request.Namespace))
 		}
 	}
+	spec := r.request.Object.Spec
 	for _, s := range r.sidecars {
-		if s.SkipHostNetworkPods && r.request.hostNetwork() {
+		if s.SkipHostNetworkPods && spec != nil && spec.HostNetwork {
 			return ReasonHostNetwork, fmt.Errorf("sidecar %s skips pods with hostNetwork", s.Ref)
 		}
 	}

@@ -1,6 +1,10 @@
 package mutate
 
-import "k8s-sidecar-injector/conf"
+import (
+	"cmp"
+
+	"k8s-sidecar-injector/conf"
+)
 
 // Request is the view of an AdmissionRequest (admission.k8s.io/v1 and v1beta1) with only the fields
 // that merging needs. go-json-experiment/json decodes it in one pass and skips all other fields.
@@ -117,15 +121,11 @@ type Mount struct {
 // by `*`.
 func (r *Request) DisplayName() string {
 	metadata := r.Object.metadata()
-	switch {
-	case r.Name != "":
-		return r.Name
-	case metadata.Name != "":
-		return metadata.Name
-	case metadata.GenerateName != "":
-		return metadata.GenerateName + "*"
+	generated := metadata.GenerateName
+	if generated != "" {
+		generated += "*"
 	}
-	return ""
+	return cmp.Or(r.Name, metadata.Name, generated)
 }
 
 // Controller returns the owner reference of the controller of the pod, or nil. Its fields are not
