@@ -22,18 +22,21 @@ func (p *plan) encode() []byte {
 		"/spec/initContainers")
 	addAll(w, p.spec.Containers != nil, p.prependContainers, p.appendContainers, writeContainer, "/spec/containers")
 	p.encodePod(w)
-	p.encodeMetadata(w)
-	return w.bytes()
+	return append(w.buffer, ']') // it has at least the status annotation
 }
 
-// encodeServiceAccount also sets the deprecated alias if the pod has it, because the API server
-// keeps both equal.
+// encodeServiceAccount also removes the token mounts. It sets the deprecated alias if the pod has it,
+// because the API server keeps both equal.
 func (p *plan) encodeServiceAccount(w *patch) {
 	if p.account == nil {
 		return
 	}
 	for _, c := range p.containers[:p.received] {
-		c.encodeRemovals(w)
+		for _, m := range slices.Backward(c.receivedMounts) {
+			if c.removes(&m) {
+				w.remove("/spec/", c.list, "/", strconv.Itoa(c.index), "/volumeMounts/", strconv.Itoa(m.index))
+			}
+		}
 	}
 	for _, index := range slices.Backward(p.removed) {
 		w.remove("/spec/volumes/", strconv.Itoa(index))
@@ -44,20 +47,8 @@ func (p *plan) encodeServiceAccount(w *patch) {
 	}
 }
 
-// encodeRemovals removes token mounts of a received container.
-func (c *container) encodeRemovals(w *patch) {
-	for _, m := range slices.Backward(c.receivedMounts) {
-		if c.removes(&m) {
-			w.remove("/spec/", c.list, "/", strconv.Itoa(c.index), "/volumeMounts/", strconv.Itoa(m.index))
-		}
-	}
-}
-
 // encodeAdditions adds elements to the lists of a received container.
 func (c *container) encodeAdditions(w *patch) {
-	if len(c.env.added)+len(c.envFrom.added)+len(c.mounts.added) == 0 {
-		return
-	}
 	index := strconv.Itoa(c.index)
 	addElements(w, c.received.Env != nil, c.env.added, "/spec/", c.list, "/", index, "/env")
 	addAll(w, c.received.EnvFrom != nil, c.envFrom.added, nil, writeElement, "/spec/", c.list, "/", index, "/envFrom")
@@ -84,7 +75,7 @@ func writeMember(w *patch, name string, list []addition) {
 	writeList(w, nil, list, writeElement)
 }
 
-// encodePod writes what concerns the pod as a whole.
+// encodePod writes what concerns the pod as a whole. There is always an annotation to add.
 func (p *plan) encodePod(w *patch) {
 	addElements(w, p.spec.HostAliases != nil, p.hostAliases.added, "/spec/hostAliases")
 	addElements(w, p.spec.ImagePullSecrets != nil, p.pullSecrets.added, "/spec/imagePullSecrets")
@@ -95,10 +86,6 @@ func (p *plan) encodePod(w *patch) {
 			w.set(opAdd, "true", "/spec/", hostFields[i])
 		}
 	}
-}
-
-// encodeMetadata adds labels and annotations. There is always an annotation to add.
-func (p *plan) encodeMetadata(w *patch) {
 	metadata := p.object.metadata()
 	if p.object.Metadata == nil {
 		w.set(opAdd, "{}", "/metadata")

@@ -106,7 +106,7 @@ func (m *Map) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	if _, err := decoder.ReadToken(); err != nil {
 		return err
 	}
-	values := make(Map)
+	values, value := make(Map), new(string)
 	for decoder.PeekKind() == '"' {
 		if len(values) == maxElements {
 			return &LimitError{maxElements, "elements"}
@@ -116,21 +116,12 @@ func (m *Map) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 			return err
 		}
 		key := token.String()
-		if values[key], err = decodeString(decoder); err != nil {
+		if err := json.UnmarshalDecode(decoder, value); err != nil {
 			return err
 		}
+		values[key] = *value
 	}
 	*m = values
 	_, err := decoder.ReadToken()
 	return err
-}
-
-func decodeString(decoder *jsontext.Decoder) (string, error) {
-	if decoder.PeekKind() == '"' {
-		token, err := decoder.ReadToken()
-		return token.String(), err
-	}
-	var value string
-	err := json.UnmarshalDecode(decoder, &value) // null, or an error
-	return value, err
 }

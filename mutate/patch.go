@@ -7,7 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// patch writes a JSON Patch (RFC 6902). The zero patch is empty.
+// patch writes the operations of a JSON Patch (RFC 6902), without the closing bracket of their list.
 type patch struct {
 	buffer []byte
 }
@@ -18,11 +18,6 @@ const (
 	opReplace = "replace"
 	opRemove  = "remove"
 )
-
-// bytes ends the patch, which must have at least one operation.
-func (w *patch) bytes() []byte {
-	return append(w.buffer, ']')
-}
 
 // begin writes an operation up to its value. The caller writes the value and calls end. The path
 // comes in parts so that callers need not concatenate them.

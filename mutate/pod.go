@@ -31,7 +31,10 @@ type review struct {
 // an injection; its error is the cause, or nil if the reason says enough.
 func (r *review) run() {
 	r.decision.Generation = r.snapshot.Generation()
-	r.readOwnRequest()
+	// The log shows the pod's own request, even if the pod turns out to be ineligible.
+	if own, found := r.request.Object.metadata().Annotations[r.policy.RequestAnnotation()]; found {
+		r.decision.Request, r.decision.RequestedBy = own, SourcePod
+	}
 	for _, stage := range []func(*review) (Reason, error){
 		(*review).checkEligible,
 		(*review).findRequest,
@@ -46,14 +49,6 @@ func (r *review) run() {
 		}
 	}
 	r.inject()
-}
-
-// readOwnRequest reads the request annotation of the pod, even if the pod turns out to be
-// ineligible: the log shows it.
-func (r *review) readOwnRequest() {
-	if own, found := r.request.Object.metadata().Annotations[r.policy.RequestAnnotation()]; found {
-		r.decision.Request, r.decision.RequestedBy = own, SourcePod
-	}
 }
 
 // findRequest uses the default of the namespace if the pod has no request of its own.
