@@ -63,7 +63,8 @@ func (p *plan) findMissingVolumes() {
 	check := func(volume string, by *conf.Sidecar) {
 		if _, found := p.volumes.find(volume); !found && !reported[volume] {
 			reported[volume] = true
-			p.conflict("sidecar %s mounts volume %q, which neither the pod nor a sidecar has: add it to one of them", by.Ref, volume)
+			p.conflict("sidecar %s mounts volume %q, which neither the pod nor a sidecar has: add it to one of them",
+				by.Ref, volume)
 		}
 	}
 	for _, c := range p.containers {
