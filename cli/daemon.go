@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
-	"os"
 
 	"github.com/go-logr/zerologr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +12,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"k8s-sidecar-injector/cli/hangup"
-	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/server"
 	"k8s-sidecar-injector/store"
 	"k8s-sidecar-injector/watcher"
@@ -22,140 +20,133 @@ import (
 
 // daemon contains the components that run.
 type daemon struct {
-	log         zerolog.Logger
-	policy      *mutate.Policy
-	sources     []watcher.Source
-	configMaps  *watcher.ConfigMaps // also in sources; nil if disabled
-	namespaces  *watcher.Namespaces // nil if disabled
-	recorder    *recorder           // nil if disabled
-	certificate certificateSource
-	expiry      *watcher.Expiry
-	reloader    *watcher.Reloader
-	server      *server.Server
+	log      zerolog.Logger
+	options  server.Options                // of the server
+	recorder *recorder                     // nil if disabled
+	runs     []func(context.Context) error // of all other components
+	reloads  []func()                      // called at each SIGHUP
 }
 
 // newDaemon builds all components and opens the ports. The options must be complete and valid.
-func (o *serveOptions) newDaemon(ctx context.Context, log zerolog.Logger, stderr *logWriter) (*daemon, error) {
+func (o *serveOptions) newDaemon(
+	ctx context.Context, e *flagErrors, log zerolog.Logger, stderr *logWriter,
+) (*daemon, error) {
 	klog.SetLogger(zerologr.New(&log)) // the log of client-go
 	snapshots := new(store.Store)
 	registry := prometheus.NewRegistry()
-	metrics, err := newMetrics(registry, snapshots, stderr)
+	registry.MustRegister(stderr.metric())
+	metrics, err := server.NewMetrics(registry, snapshots)
 	if err != nil {
 		return nil, err
 	}
-	d, err := o.newSources(metrics, log)
+	d := &daemon{log: log, options: server.Options{
+		Handlers: make(map[string]http.Handler), Lanes: server.NewLanes(), Metrics: metrics, Gatherer: registry,
+		DrainDelay: o.drainDelay, Log: log,
+	}}
+	sources, err := o.addSources(d, snapshots)
 	if err != nil {
 		return nil, err
 	}
-	d.reloader = watcher.NewReloader(watcher.Options{
-		Sources: d.sources, Rules: o.rules.newRules(), Publisher: snapshots, Log: log, Observe: metrics.Reloaded,
-	})
-	webhook, lifecycle, err := o.ports.listen(ctx, o.host())
-	if err != nil {
+	if err := o.addCertificate(d); err != nil {
 		return nil, err
 	}
-	o.logStart(d, stderr, webhook.Addr(), lifecycle.Addr())
-	lanes := server.NewLanes()
-	d.server = server.New(server.Options{
-		TLS: webhook, Lifecycle: lifecycle,
-		GetCertificate: d.certificate.GetCertificate,
-		Handlers:       o.newHandlers(d, lanes, snapshots, metrics),
-		Lanes:          lanes,
-		Metrics:        metrics,
-		Gatherer:       registry,
-		Checks:         d.checks(),
-		DrainDelay:     o.drainDelay,
-		Log:            log,
-	})
+	if err := o.addWebhook(d, snapshots); err != nil {
+		return nil, err
+	}
+	if d.options.TLS, d.options.Lifecycle, err = o.listen(ctx, e); err != nil {
+		return nil, err
+	}
+	o.logStart(d, sources, stderr)
 	return d, nil
 }
 
-func newMetrics(registry *prometheus.Registry, snapshots *store.Store, stderr *logWriter) (*server.Metrics, error) {
-	if err := registry.Register(stderr.metric()); err != nil {
-		return nil, err
+// addSources adds the reloader of the definitions, and returns its sources.
+func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) ([]watcher.Source, error) {
+	var sources []watcher.Source
+	if o.definitions.exists {
+		sources = append(sources, o.definitions.newSource(d.log))
 	}
-	return server.NewMetrics(registry, snapshots)
+	if o.cluster.configMapLabels != "" {
+		configMaps, err := o.cluster.newConfigMaps(d.log)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, configMaps)
+		d.options.Handlers["POST /validate"] = server.NewValidator(
+			d.options.Lanes, snapshots, configMaps, d.options.Metrics, d.log)
+	}
+	if sources == nil { // only with --dev
+		sources = []watcher.Source{samples{}}
+	}
+	reloader := watcher.NewReloader(watcher.Options{
+		Sources: sources, Rules: o.definitions.rules, Publisher: snapshots, Log: d.log,
+		Observe: d.options.Metrics.Reloaded,
+	})
+	d.options.Checks = append(d.options.Checks, reloader.Pending)
+	d.runs = append(d.runs, reloader.Run)
+	d.reloads = append(d.reloads, reloader.Reload)
+	return sources, nil
 }
 
-// newSources returns a daemon with everything that reads files or the API server.
-func (o *serveOptions) newSources(metrics *server.Metrics, log zerolog.Logger) (*daemon, error) {
-	d := &daemon{log: log, policy: o.policy.newPolicy(o.rules.annotationNamespace)}
-	var configMapsErr, namespacesErr, recorderErr, certificateErr error
-	d.configMaps, configMapsErr = o.configMaps.newSource(&o.cluster, log)
-	d.namespaces, namespacesErr = o.namespaces.newNamespaces(&o.cluster, d.policy.RequestAnnotation(), log)
-	d.recorder, recorderErr = o.events.newRecorder(&o.cluster, log)
-	d.certificate, certificateErr = o.tls.newSource(&o.cluster, metrics, log)
-	if err := aggregate(configMapsErr, namespacesErr, recorderErr, certificateErr); err != nil {
-		return nil, err
+func (o *serveOptions) addCertificate(d *daemon) error {
+	source, err := o.tls.newSource(o.cluster.config, d.options.Metrics, d.log)
+	if err != nil {
+		return err
 	}
-	d.expiry = watcher.NewExpiry(d.certificate.GetCertificate, log)
-	if o.definitions.exists() {
-		d.sources = append(d.sources, o.definitions.newSource(log))
-	}
-	if d.configMaps != nil {
-		d.sources = append(d.sources, d.configMaps)
-	}
-	if d.sources == nil && o.tls.dev {
-		d.sources = []watcher.Source{samples{}}
-	}
-	return d, nil
+	expiry := watcher.NewExpiry(source.GetCertificate, d.log)
+	d.options.GetCertificate = source.GetCertificate
+	d.options.Checks = append(d.options.Checks, source.Pending, expiry.Pending)
+	d.runs = append(d.runs, source.Run, expiry.Run)
+	d.reloads = append(d.reloads, source.Reload, expiry.Reload)
+	return nil
 }
 
-// newHandlers returns the handlers of the TLS port by pattern.
-func (o *serveOptions) newHandlers(
-	d *daemon, lanes *server.Lanes, snapshots *store.Store, metrics *server.Metrics,
-) map[string]http.Handler {
-	var namespaces server.Namespaces // a nil *watcher.Namespaces would not be a nil interface
-	if d.namespaces != nil {
-		namespaces = d.namespaces
+// addWebhook adds the handler of reviews, and the parts that it may need.
+func (o *serveOptions) addWebhook(d *daemon, snapshots *store.Store) error {
+	var namespaces server.Namespaces
+	if o.cluster.namespaceDefaults {
+		source, err := o.cluster.newNamespaces(o.policy.completed.RequestAnnotation(), d.log)
+		if err != nil {
+			return err
+		}
+		namespaces = source
+		d.options.Checks = append(d.options.Checks, source.Pending)
+		d.runs = append(d.runs, source.Run)
 	}
-	var recorder server.Recorder
-	if d.recorder != nil {
-		recorder = d.recorder
+	var events server.Recorder
+	if o.events {
+		client, _, err := kube.NewRESTClient(o.cluster.configWithLimits(eventQPS, eventBurst), kube.Core())
+		if err != nil {
+			return err
+		}
+		d.recorder = newRecorder(client, d.log)
+		events = d.recorder
 	}
-	webhook := server.NewWebhook(lanes, snapshots, namespaces, d.policy, recorder, metrics, d.log)
-	handlers := map[string]http.Handler{"POST /mutate": webhook}
-	if d.configMaps != nil {
-		handlers["POST /validate"] = server.NewValidator(lanes, snapshots, d.configMaps, metrics, d.log)
-	}
+	webhook := server.NewWebhook(
+		d.options.Lanes, snapshots, namespaces, o.policy.completed, events, d.options.Metrics, d.log)
+	d.options.Handlers["POST /mutate"] = webhook
 	if o.tls.dev {
-		addPreview(handlers, webhook)
+		addPreview(d.options.Handlers, webhook)
 	}
-	return handlers
+	return nil
 }
 
-// host returns the host to listen on. An empty host is all addresses. --dev has no trusted certificate.
-func (o *serveOptions) host() string {
-	if o.tls.dev {
-		return "127.0.0.1"
+func (o *serveOptions) logStart(d *daemon, sources []watcher.Source, stderr io.Writer) {
+	names := make([]string, len(sources))
+	for i, source := range sources {
+		names[i] = source.String()
 	}
-	return ""
-}
-
-func (o *serveOptions) logStart(d *daemon, stderr io.Writer, webhook, lifecycle net.Addr) {
-	sources := make([]string, len(d.sources))
-	for i, source := range d.sources {
-		sources[i] = source.String()
-	}
+	webhook := d.options.TLS.Addr()
 	d.log.Info().
 		Str("version", version()).
 		Stringer("webhook", webhook).
-		Stringer("lifecycle", lifecycle).
-		Strs("sources", sources).
-		Str("annotation_namespace", o.rules.annotationNamespace).
+		Stringer("lifecycle", d.options.Lifecycle.Addr()).
+		Strs("sources", names).
+		Str("annotation_namespace", o.definitions.annotationNamespace).
 		Msg("serving")
 	if o.tls.dev {
-		printHint(stderr, sources, webhook.String())
+		printHint(stderr, names, webhook.String())
 	}
-}
-
-// checks returns the readiness checks.
-func (d *daemon) checks() []server.Check {
-	checks := []server.Check{d.reloader.Pending, d.certificate.Pending, d.expiry.Pending}
-	if d.namespaces != nil {
-		checks = append(checks, d.namespaces.Pending)
-	}
-	return checks
 }
 
 // run runs all components until ctx ends or one of them fails.
@@ -165,17 +156,13 @@ func (d *daemon) run(ctx context.Context) error {
 	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {
 		defer stopRecording()
-		return d.server.Run(ctx)
+		return server.New(d.options).Run(ctx)
 	})
-	group.Go(func() error { return d.reloader.Run(ctx) })
-	group.Go(func() error { return d.certificate.Run(ctx) })
-	group.Go(func() error { return d.expiry.Run(ctx) })
-	group.Go(func() error { return d.reloadOn(ctx, hangup.Signals()) })
-	if d.namespaces != nil {
-		group.Go(func() error { return d.namespaces.Run(ctx) })
-	}
 	if d.recorder != nil {
 		group.Go(func() error { return d.recorder.Run(recording) })
+	}
+	for _, run := range append(d.runs, d.reloadOnSignal) {
+		group.Go(func() error { return run(ctx) })
 	}
 	if err := group.Wait(); err != nil {
 		d.log.Error().Err(err).Msg("stopped")
@@ -185,17 +172,17 @@ func (d *daemon) run(ctx context.Context) error {
 	return nil
 }
 
-// reloadOn reloads the definitions and the certificate at each SIGHUP, until ctx ends.
-func (d *daemon) reloadOn(ctx context.Context, hangups <-chan os.Signal) error {
+// reloadOnSignal reloads the definitions and the certificate at each SIGHUP, until ctx ends.
+func (d *daemon) reloadOnSignal(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-hangups:
+		case <-hangup.Signals():
 			d.log.Info().Msg("SIGHUP: reading sidecars and certificate again")
-			d.reloader.Reload()
-			d.certificate.Reload()
-			d.expiry.Reload()
+			for _, reload := range d.reloads {
+				reload()
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/rs/zerolog"
@@ -22,12 +21,9 @@ const (
 
 // explainOptions are the options of the explain command.
 type explainOptions struct {
-	flags      *pflag.FlagSet
-	manifests  manifestOptions
-	configMaps configMapOptions
-	namespaces namespaceOptions
-	cluster    clusterOptions
-	output     string
+	manifests manifestOptions
+	cluster   clusterOptions
+	output    string
 }
 
 func newExplain(streams IOStreams) *cobra.Command {
@@ -42,7 +38,7 @@ func newExplain(streams IOStreams) *cobra.Command {
 			"Both are read once.",
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return o.run(command.Context(), streams)
+			return o.run(command, streams)
 		},
 	}
 	o.AddFlags(command.Flags())
@@ -50,34 +46,31 @@ func newExplain(streams IOStreams) *cobra.Command {
 }
 
 func (o *explainOptions) AddFlags(flags *pflag.FlagSet) {
-	o.flags = flags
 	o.manifests.AddFlags(flags)
-	o.configMaps.AddFlags(flags)
-	o.namespaces.AddFlags(flags)
 	o.cluster.AddFlags(flags)
 	flags.StringVarP(&o.output, "output", "o", outputTable, outputTable+" or "+outputJSON)
 }
 
-func (o *explainOptions) Validate() error {
-	errs := []error{o.manifests.Validate(), o.configMaps.Validate(), o.cluster.Validate(map[string]bool{
-		"configmap-labels": o.configMaps.enabled(),
-		namespaceDefaults:  o.namespaces.enabled,
-	})}
-	if setOnCommandLine(o.flags, "kubeconfig") && !o.configMaps.enabled() && !o.namespaces.enabled {
-		errs = append(errs, errors.New("--kubeconfig has no effect without --configmap-labels or --"+namespaceDefaults))
+// Complete validates all flags.
+func (o *explainOptions) Complete(e *flagErrors) {
+	o.manifests.Complete(e)
+	o.cluster.Complete(e)
+	if o.cluster.configMapLabels == "" && !o.cluster.namespaceDefaults {
+		e.checkUnused("configmap-labels or --namespace-defaults", "kubeconfig")
 	}
 	if o.output != outputTable && o.output != outputJSON {
-		errs = append(errs, flagError(o.flags, "output", "%q is neither %s nor %s", o.output, outputTable, outputJSON))
+		e.add("output", fmt.Errorf("%q is neither %s nor %s", o.output, outputTable, outputJSON))
 	}
-	return aggregate(errs...)
 }
 
-func (o *explainOptions) run(ctx context.Context, streams IOStreams) error {
-	err := readEnvironment(o.flags, streams.Getenv)
-	if err := aggregate(err, o.Validate()); err != nil {
+func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
+	ctx := command.Context()
+	e := readEnvironment(command.Flags(), streams.Getenv)
+	o.Complete(e)
+	if err := e.err(); err != nil {
 		return err
 	}
-	e, err := o.newExplainer(ctx, streams)
+	x, err := o.newExplainer(ctx, streams)
 	if err != nil {
 		return err
 	}
@@ -86,7 +79,7 @@ func (o *explainOptions) run(ctx context.Context, streams IOStreams) error {
 		return err
 	}
 	failed := visitManifests(manifests, streams.ErrOut, func(document conf.Document) error {
-		return e.explain(ctx, document)
+		return x.explain(ctx, document)
 	})
 	if failed > 0 {
 		return fmt.Errorf("manifests that could not be read: %d of %d; nothing was printed", failed, len(manifests))
@@ -95,7 +88,7 @@ func (o *explainOptions) run(ctx context.Context, streams IOStreams) error {
 	if o.output == outputJSON {
 		format = formatExplanationJSON
 	}
-	text, err := format(e.explanations)
+	text, err := format(x.explanations)
 	if err != nil {
 		return err
 	}
@@ -112,31 +105,32 @@ func (o *explainOptions) newExplainer(ctx context.Context, streams IOStreams) (*
 	if err != nil {
 		return nil, err
 	}
-	namespaces, err := o.namespaces.newNamespaces(&o.cluster, injector.policy.RequestAnnotation(), zerolog.Nop())
-	if err != nil {
-		return nil, err
+	x := &explainer{injector: injector, lookups: make(map[string]namespaceDefault)}
+	if o.cluster.namespaceDefaults {
+		x.namespaces, err = o.cluster.newNamespaces(injector.policy.RequestAnnotation(), zerolog.Nop())
 	}
-	return &explainer{injector: injector, namespaces: namespaces, lookups: make(map[string]namespaceDefault)}, nil
+	return x, err
 }
 
 // readDefinitions returns the definitions that a daemon with these options would load, or the built-in samples.
 func (o *explainOptions) readDefinitions(ctx context.Context, streams IOStreams) ([]conf.Document, error) {
-	configMaps, err := o.configMaps.newSource(&o.cluster, zerolog.Nop())
-	if err != nil {
-		return nil, err
-	}
-	if configMaps == nil {
-		return o.manifests.readDefinitions(ctx, streams.ErrOut)
-	}
 	var documents []conf.Document
-	if o.manifests.definitions.exists() {
+	if o.cluster.configMapLabels == "" || o.manifests.definitions.exists {
+		var err error
 		if documents, err = o.manifests.readDefinitions(ctx, streams.ErrOut); err != nil {
 			return nil, err
 		}
 	}
+	if o.cluster.configMapLabels == "" {
+		return documents, nil
+	}
+	configMaps, err := o.cluster.newConfigMaps(zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
 	more, err := configMaps.Once(ctx)
 	if err != nil {
-		return nil, flagError(o.flags, "configmap-labels", "%w", err)
+		return nil, fmt.Errorf("--configmap-labels: %w", err)
 	}
 	return append(documents, more...), nil
 }
@@ -184,7 +178,7 @@ func (e *explainer) explainPod(ctx context.Context, pod []byte, path string, m *
 	}
 	decision, elements := mutate.Explain(e.injector.snapshot, e.injector.policy, request)
 	if lookup.err != nil {
-		return fmt.Errorf("--%s: %w", namespaceDefaults, lookup.err)
+		return fmt.Errorf("--namespace-defaults: %w", lookup.err)
 	}
 	x := newExplanation(&decision, elements)
 	x.Kind, x.Namespace, x.Name = m.Kind, request.Namespace, m.name()

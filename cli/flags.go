@@ -1,89 +1,100 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/pflag"
 )
 
-// The keys of annotations of a flag.
-const (
-	variableAnnotation     = "variable"      // the environment variable that can set the flag
-	fromVariableAnnotation = "from-variable" // present if the variable has set it
-)
+// fromVariable is the key of an annotation of the flags that an environment variable has set.
+const fromVariable = "from-variable"
 
-// bindEnv lets an environment variable set a flag. The help text of the flag names the variable.
-func bindEnv(flags *pflag.FlagSet, name, variable string) {
-	flag := flags.Lookup(name)
-	flag.Usage += " [$" + variable + "]"
-	flag.Annotations = map[string][]string{variableAnnotation: {variable}}
+// variableOf returns the environment variable of a flag, or "" if it has none. The usage of the flag ends with it, as
+// in `port of the webhook, HTTPS [$TLS_PORT]`.
+func variableOf(flag *pflag.Flag) string {
+	_, variable, _ := strings.Cut(strings.TrimSuffix(flag.Usage, "]"), " [$")
+	return variable
 }
 
-// variableOf returns the environment variable of a flag, or "" if it has none.
-func variableOf(flag *pflag.Flag) string {
-	return strings.Join(flag.Annotations[variableAnnotation], "")
+// flagErrors collects the errors of the flags of a command, so that all are reported at once.
+type flagErrors struct {
+	flags *pflag.FlagSet
+	errs  []error
 }
 
 // readEnvironment sets the flags that are not on the command line from their variables. An empty variable counts as
-// unset. The error aggregates all invalid values.
-func readEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
-	var errs []error
+// unset. The result has an error for each invalid value.
+func readEnvironment(flags *pflag.FlagSet, getenv func(string) string) *flagErrors {
+	e := &flagErrors{flags: flags}
 	flags.VisitAll(func(flag *pflag.Flag) {
 		variable := variableOf(flag)
 		if variable == "" || flag.Changed {
 			return
 		}
-		if value := getenv(variable); value != "" {
-			errs = append(errs, setFromVariable(flags, flag, value))
+		value := getenv(variable)
+		if value == "" {
+			return
+		}
+		flag.Annotations = map[string][]string{fromVariable: nil}
+		if err := flags.Set(flag.Name, value); err != nil {
+			// pflag's own text is about the command line.
+			e.add(flag.Name, fmt.Errorf("%q: %w", value, cmp.Or(errors.Unwrap(err), err)))
 		}
 	})
-	return aggregate(errs...)
+	return e
 }
 
-func setFromVariable(flags *pflag.FlagSet, flag *pflag.Flag, value string) error {
-	flag.Annotations[fromVariableAnnotation] = nil
-	err := flags.Set(flag.Name, value)
-	if err == nil {
-		return nil
+// add adds an error that begins with the name of a flag, unless the error is nil.
+func (e *flagErrors) add(name string, err error) {
+	if err != nil {
+		e.errs = append(e.errs, fmt.Errorf("%s: %w", e.name(name), err))
 	}
-	if cause := errors.Unwrap(err); cause != nil {
-		err = cause // pflag's own text is about the command line
+}
+
+// addf adds an error that is not about the value of one flag.
+func (e *flagErrors) addf(format string, args ...any) {
+	e.errs = append(e.errs, fmt.Errorf(format, args...))
+}
+
+// checkName adds an error if the value of a flag is not a valid name. The function is one of
+// k8s.io/apimachinery/pkg/util/validation.
+func (e *flagErrors) checkName(name, value string, validate func(string) []string) {
+	if problems := validate(value); len(problems) > 0 {
+		e.add(name, fmt.Errorf("%q: %s", value, strings.Join(problems, "; ")))
 	}
-	return flagError(flags, flag.Name, "%q: %w", value, err)
 }
 
-// setOnCommandLine reports whether a flag is on the command line.
-func setOnCommandLine(flags *pflag.FlagSet, name string) bool {
-	flag := flags.Lookup(name)
-	_, fromVariable := flag.Annotations[fromVariableAnnotation]
-	return flag.Changed && !fromVariable
+// checkUnused adds an error for each flag on the command line that has no effect without another.
+func (e *flagErrors) checkUnused(without string, names ...string) {
+	for _, name := range names {
+		if e.onCommandLine(name) {
+			e.addf("--%s has no effect without --%s", name, without)
+		}
+	}
 }
 
-// flagName returns a flag as errors name it, with the variable if the value came from there.
-func flagName(flags *pflag.FlagSet, name string) string {
-	flag := flags.Lookup(name)
-	if _, fromVariable := flag.Annotations[fromVariableAnnotation]; fromVariable {
+// onCommandLine reports whether a flag is on the command line.
+func (e *flagErrors) onCommandLine(name string) bool {
+	flag := e.flags.Lookup(name)
+	_, ok := flag.Annotations[fromVariable]
+	return flag.Changed && !ok
+}
+
+// name returns a flag as errors name it, with the variable if the value came from there.
+func (e *flagErrors) name(name string) string {
+	flag := e.flags.Lookup(name)
+	if _, ok := flag.Annotations[fromVariable]; ok {
 		return fmt.Sprintf("--%s (from %s)", name, variableOf(flag))
 	}
 	return "--" + name
 }
 
-// flagError returns an error that begins with the name of a flag.
-func flagError(flags *pflag.FlagSet, name, format string, args ...any) error {
-	return fmt.Errorf("%s: %w", flagName(flags, name), fmt.Errorf(format, args...))
-}
-
-// validateName returns an error if the value of a flag is not a valid name. The function is one of
-// k8s.io/apimachinery/pkg/util/validation.
-func validateName(flags *pflag.FlagSet, name, value string, validate func(string) []string) error {
-	if problems := validate(value); len(problems) > 0 {
-		return flagError(flags, name, "%q: %s", value, strings.Join(problems, "; "))
-	}
-	return nil
-}
+func (e *flagErrors) err() error { return aggregate(e.errs...) }
 
 // aggregate returns one error for several, with one line for each. It skips nil and returns nil if nothing is left.
 func aggregate(errs ...error) error {
@@ -96,4 +107,32 @@ func aggregate(errs ...error) error {
 		return strings.Join(texts, "\n  ")
 	}
 	return all.ErrorOrNil()
+}
+
+// entrypointName is the script that the original's image starts. In our image, a link of that name starts this program.
+const entrypointName = "entrypoint.sh"
+
+// setEntrypointDefaults sets the defaults of the script that differ from those of the flags.
+func setEntrypointDefaults(flags *pflag.FlagSet) {
+	for name, value := range map[string]string{
+		"configmap-labels": "app=k8s-sidecar-injector",
+		"tls-cert-file":    "/var/lib/secrets/cert.pem",
+		"tls-key-file":     "/var/lib/secrets/cert.key",
+	} {
+		flag := flags.Lookup(name)
+		flag.DefValue = value
+		_ = flag.Value.Set(value) // a string accepts any value
+	}
+}
+
+// entrypointGetenv ignores CONFIG_DIR if it is the default: the original's Deployment always sets it, also if all
+// definitions are in ConfigMaps and the directory does not exist.
+func entrypointGetenv(getenv func(string) string) func(string) string {
+	return func(variable string) string {
+		value := getenv(variable)
+		if variable == "CONFIG_DIR" && filepath.Clean(value) == filepath.Clean(defaultConfigDirectory) {
+			return ""
+		}
+		return value
+	}
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -32,7 +31,7 @@ func newInject(streams IOStreams) *cobra.Command {
 			"that request a sidecar that does not exist.",
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return o.run(command.Context(), streams)
+			return o.run(command, streams)
 		},
 	}
 	o.AddFlags(command.Flags())
@@ -44,9 +43,11 @@ func (o *injectOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.diff, "diff", false, "print a unified diff instead")
 }
 
-func (o *injectOptions) run(ctx context.Context, streams IOStreams) error {
-	err := readEnvironment(o.manifests.flags, streams.Getenv)
-	if err := aggregate(err, o.manifests.Validate()); err != nil {
+func (o *injectOptions) run(command *cobra.Command, streams IOStreams) error {
+	ctx := command.Context()
+	e := readEnvironment(command.Flags(), streams.Getenv)
+	o.manifests.Complete(e)
+	if err := e.err(); err != nil {
 		return err
 	}
 	definitions, err := o.manifests.readDefinitions(ctx, streams.ErrOut)

@@ -20,19 +20,16 @@ const (
 
 // loggingOptions configure the log.
 type loggingOptions struct {
-	flags     *pflag.FlagSet
-	level     string
+	levelName string
 	format    string
 	verbosity string
+	level     zerolog.Level // set by Complete
 }
 
 func (o *loggingOptions) AddFlags(flags *pflag.FlagSet) {
-	o.flags = flags
-	flags.StringVar(&o.level, "log-level", "info", "debug, info, warn or error")
-	bindEnv(flags, "log-level", "LOG_LEVEL")
+	flags.StringVar(&o.levelName, "log-level", "info", "debug, info, warn or error [$LOG_LEVEL]")
 	flags.StringVar(&o.format, "log-format", "",
-		"json or console (default json, but console on a terminal and with --dev)")
-	bindEnv(flags, "log-format", "LOG_FORMAT")
+		"json or console (default json, but console on a terminal and with --dev) [$LOG_FORMAT]")
 	flags.StringVarP(&o.verbosity, "v", "v", "", "numeric log level of the original")
 	flags.Bool("logtostderr", true, "ignored; the log always goes to standard error")
 	for _, legacy := range []string{"v", "logtostderr"} {
@@ -40,27 +37,21 @@ func (o *loggingOptions) AddFlags(flags *pflag.FlagSet) {
 	}
 }
 
-func (o *loggingOptions) Validate() error {
-	_, err := o.parseLevel()
-	switch o.format {
-	case "", formatJSON, formatConsole:
-		return err
-	}
-	return aggregate(err,
-		flagError(o.flags, "log-format", "%q is neither %s nor %s", o.format, formatJSON, formatConsole))
-}
-
-// parseLevel returns the level, or info and an error. The original's flag --v overrides the variable LOG_LEVEL.
-func (o *loggingOptions) parseLevel() (zerolog.Level, error) {
-	name, text := "log-level", o.level
-	if setOnCommandLine(o.flags, "v") && !setOnCommandLine(o.flags, "log-level") {
+// Complete validates the flags. The level is info if it is invalid. The original's flag --v overrides the variable
+// LOG_LEVEL.
+func (o *loggingOptions) Complete(e *flagErrors) {
+	name, text := "log-level", o.levelName
+	if e.onCommandLine("v") && !e.onCommandLine("log-level") {
 		name, text = "v", o.verbosity
 	}
-	level, err := parseLevel(text)
-	if err != nil {
-		return zerolog.InfoLevel, flagError(o.flags, name, "%w", err)
+	var err error
+	o.level, err = parseLevel(text)
+	e.add(name, err)
+	switch o.format {
+	case "", formatJSON, formatConsole:
+	default:
+		e.add("log-format", fmt.Errorf("%q is neither %s nor %s", o.format, formatJSON, formatConsole))
 	}
-	return level, nil
 }
 
 // parseLevel parses the name of a level or a number of the original: 0 to 3 are info, higher numbers are debug.
@@ -74,36 +65,28 @@ func parseLevel(text string) (zerolog.Level, error) {
 	number, err := strconv.Atoi(text)
 	switch {
 	case err != nil || number < 0:
-		return zerolog.NoLevel, fmt.Errorf("%q is none of debug, info, warn, error", text)
+		return zerolog.InfoLevel, fmt.Errorf("%q is none of debug, info, warn, error", text)
 	case number > 3:
 		return zerolog.DebugLevel, nil
 	}
 	return zerolog.InfoLevel, nil
 }
 
-// newLogger returns the logger of the daemon and its buffered output, which the caller must close. Invalid options
-// are replaced by the defaults, so that the start can log before it fails.
+// newLogger returns the logger of the daemon and its buffered output, which the caller must close. If the format is
+// invalid, it is the default, so that the start can log before it fails.
 func (o *loggingOptions) newLogger(stderr io.Writer, dev bool) (zerolog.Logger, *logWriter) {
+	file, ok := stderr.(*os.File)
+	terminal := ok && isatty.IsTerminal(file.Fd())
 	w := newLogWriter(stderr)
-	level, _ := o.parseLevel()
-	log := zerolog.New(o.encoder(w, isTerminal(stderr), dev)).Level(level).Hook(timestamp{})
+	var encoder io.Writer = w
+	if o.format == formatConsole || o.format == "" && (dev || terminal) {
+		encoder = zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: time.TimeOnly}
+	}
+	log := zerolog.New(encoder).Level(o.level).Hook(timestamp{})
 	w.start(func(lines uint64) {
 		log.Warn().Uint64("lines", lines).Msg("log lines dropped: the reader of standard error is too slow")
 	})
 	return log, w
-}
-
-// encoder returns a writer that converts the lines of zerolog to the format.
-func (o *loggingOptions) encoder(w io.Writer, terminal, dev bool) io.Writer {
-	if o.format == formatConsole || o.format == "" && (dev || terminal) {
-		return zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: time.TimeOnly}
-	}
-	return w
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(file.Fd())
 }
 
 // timestamp adds the time in UTC with milliseconds. It does not use the global variables of zerolog.

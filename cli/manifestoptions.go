@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,34 +20,31 @@ import (
 
 // manifestOptions are the options of the commands that read manifests.
 type manifestOptions struct {
-	flags       *pflag.FlagSet
 	definitions definitionOptions
-	rules       ruleOptions
 	policy      policyOptions
 	files       []string
 	namespace   string
 }
 
 func (o *manifestOptions) AddFlags(flags *pflag.FlagSet) {
-	o.flags = flags
 	o.definitions.AddFlags(flags)
-	o.rules.AddFlags(flags)
 	o.policy.AddFlags(flags)
 	flags.StringArrayVarP(&o.files, "filename", "f", nil,
 		"`file` of manifests, - for standard input; can be repeated")
 	flags.StringVarP(&o.namespace, "namespace", "n", "default", "namespace of manifests that have none")
 }
 
-func (o *manifestOptions) Validate() error {
-	errs := []error{o.policy.Validate(), o.rules.Validate()}
+// Complete validates all flags.
+func (o *manifestOptions) Complete(e *flagErrors) {
+	o.policy.Complete(e, o.definitions.annotationNamespace)
+	o.definitions.Complete(e)
 	if len(o.files) == 0 || slices.Contains(o.files, "") {
-		errs = append(errs, errors.New("--filename (-f) is needed: a file of manifests, or - for standard input"))
+		e.addf("--filename (-f) is needed: a file of manifests, or - for standard input")
 	}
 	if first := slices.Index(o.files, "-"); first >= 0 && slices.Contains(o.files[first+1:], "-") {
-		errs = append(errs, errors.New("--filename: standard input can be read only once"))
+		e.addf("--filename: standard input can be read only once")
 	}
-	errs = append(errs, validateName(o.flags, "namespace", o.namespace, validation.IsDNS1123Label))
-	return aggregate(errs...)
+	e.checkName("namespace", o.namespace, validation.IsDNS1123Label)
 }
 
 // noArgs rejects files that are not values of -f.
@@ -61,7 +57,7 @@ func noArgs(command *cobra.Command, args []string) error {
 
 // readDefinitions returns the definitions of the config directory, or the built-in samples if there is none.
 func (o *manifestOptions) readDefinitions(ctx context.Context, report io.Writer) ([]conf.Document, error) {
-	if o.definitions.exists() {
+	if o.definitions.exists {
 		return o.definitions.newSource(zerolog.Nop()).Documents(ctx)
 	}
 	fmt.Fprintln(report, "using the built-in samples; set --config-directory to use other definitions")
@@ -72,7 +68,7 @@ func (o *manifestOptions) readDefinitions(ctx context.Context, report io.Writer)
 func (o *manifestOptions) newInjector(
 	ctx context.Context, definitions []conf.Document, report io.Writer,
 ) (*manifestInjector, error) {
-	set, err := o.rules.newRules().Load(ctx, definitions, nil)
+	set, err := o.definitions.rules.Load(ctx, definitions, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +80,7 @@ func (o *manifestOptions) newInjector(
 			fmt.Fprintf(report, "rejected: %v\n", err)
 		}
 	}
-	policy := o.policy.newPolicy(o.rules.annotationNamespace)
-	return &manifestInjector{snapshot: snapshot, policy: policy, namespace: o.namespace, report: report}, nil
+	return &manifestInjector{snapshot: snapshot, policy: o.policy.completed, namespace: o.namespace, report: report}, nil
 }
 
 // readManifests returns the manifests of all files, one per document.

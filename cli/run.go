@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -46,9 +47,13 @@ func Run(args []string, streams IOStreams) int {
 
 // newRoot returns the command tree. The root command serves.
 func newRoot(name string, streams IOStreams) *cobra.Command {
+	isEntrypoint := filepath.Base(name) == entrypointName
+	if isEntrypoint {
+		streams.Getenv = entrypointGetenv(streams.Getenv)
+	}
 	root := newServe(streams)
-	if isEntrypoint(name) {
-		setEntrypointDefaults(root.Flags(), streams.Getenv)
+	if isEntrypoint {
+		setEntrypointDefaults(root.Flags())
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"net"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -15,18 +17,15 @@ import (
 
 // serveOptions are the options of the daemon.
 type serveOptions struct {
-	flags       *pflag.FlagSet
-	definitions definitionOptions
-	rules       ruleOptions
-	policy      policyOptions
-	configMaps  configMapOptions
-	namespaces  namespaceOptions
-	cluster     clusterOptions
-	logging     loggingOptions
-	ports       portOptions
-	tls         tlsOptions
-	events      eventOptions
-	drainDelay  time.Duration
+	definitions   definitionOptions
+	policy        policyOptions
+	cluster       clusterOptions
+	logging       loggingOptions
+	tls           tlsOptions
+	tlsPort       int // 0 is any free port
+	lifecyclePort int // 0 is any free port
+	events        bool
+	drainDelay    time.Duration
 }
 
 func newServe(streams IOStreams) *cobra.Command {
@@ -38,7 +37,7 @@ func newServe(streams IOStreams) *cobra.Command {
 			"volumes and env of the sidecar NAME. Start with --dev to try it.",
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return o.run(command.Context(), streams)
+			return o.run(command, streams)
 		},
 	}
 	o.AddFlags(command.Flags())
@@ -46,20 +45,20 @@ func newServe(streams IOStreams) *cobra.Command {
 }
 
 func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
-	o.flags = flags
 	o.definitions.AddFlags(flags)
-	o.rules.AddFlags(flags)
 	o.policy.AddFlags(flags)
-	o.configMaps.AddFlags(flags)
-	o.namespaces.AddFlags(flags)
 	o.cluster.AddFlags(flags)
 	o.logging.AddFlags(flags)
-	o.ports.AddFlags(flags)
 	o.tls.AddFlags(flags)
-	o.events.AddFlags(flags)
+	flags.IntVar(&o.tlsPort, "tls-port", 9443, "port of the webhook, HTTPS [$TLS_PORT]")
+	flags.IntVar(&o.lifecyclePort, "lifecycle-port", 9000,
+		"port of /healthz, /readyz and /metrics, HTTP [$LIFECYCLE_PORT]")
+	// Other programs use the variable EVENTS.
+	flags.BoolVar(&o.events, "events", false,
+		"record a Kubernetes Event on the owner of a pod that is denied or that requests a sidecar that does not exist "+
+			"[$SIDECAR_INJECTOR_EVENTS]")
 	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second,
-		"how long reviews are served after SIGTERM while /readyz fails")
-	bindEnv(flags, "drain-delay", "DRAIN_DELAY")
+		"how long reviews are served after SIGTERM while /readyz fails [$DRAIN_DELAY]")
 }
 
 // gcPercent makes the garbage collector run before the heap has grown by half. Under attack, most of the
@@ -67,21 +66,22 @@ func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
 const gcPercent = 50
 
 // run serves until SIGTERM or SIGINT. A second signal ends the process at once.
-func (o *serveOptions) run(ctx context.Context, streams IOStreams) error {
-	ctx, stop := untilSignal(ctx)
+func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
+	ctx, stop := untilSignal(command.Context())
 	defer stop()
 
 	if streams.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	err := readEnvironment(o.flags, streams.Getenv)
+	e := readEnvironment(command.Flags(), streams.Getenv)
+	o.logging.Complete(e)
 	log, stderr := o.logging.newLogger(streams.ErrOut, o.tls.dev)
 	defer stderr.close()
-	o.Complete(log)
-	if err := aggregate(err, o.Validate()); err != nil {
+	o.Complete(e, log)
+	if err := e.err(); err != nil {
 		return err
 	}
-	d, err := o.newDaemon(ctx, log, stderr)
+	d, err := o.newDaemon(ctx, e, log, stderr)
 	if err != nil {
 		return err
 	}
@@ -99,37 +99,61 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// Complete sets the options that depend on others.
-func (o *serveOptions) Complete(log zerolog.Logger) {
-	o.ports.Complete(log)
-	o.tls.Complete()
-	if o.tls.dev && !o.flags.Changed("drain-delay") {
+// Complete validates all flags except those of the log.
+func (o *serveOptions) Complete(e *flagErrors, log zerolog.Logger) {
+	o.policy.Complete(e, o.definitions.annotationNamespace)
+	o.definitions.Complete(e)
+	if !o.definitions.exists && o.cluster.configMapLabels == "" && !o.tls.dev {
+		e.addf("no sidecar definitions; set --config-directory, or create a directory conf here, or set " +
+			"--configmap-labels for definitions in ConfigMaps, or --dev to serve built-in samples")
+	}
+	o.cluster.Complete(e)
+	o.completePorts(e, log)
+	o.tls.Complete(e, &o.cluster)
+	if o.drainDelay < 0 {
+		e.addf("%s: must not be negative", e.name("drain-delay"))
+	}
+	if o.tls.dev && !e.flags.Changed("drain-delay") {
 		o.drainDelay = 0 // --dev has no clients to drain
 	}
 }
 
-func (o *serveOptions) Validate() error {
-	var drainErr error
-	if o.drainDelay < 0 {
-		drainErr = flagError(o.flags, "drain-delay", "must not be negative")
+// completePorts validates the ports. It increments a lifecycle port that is not set and conflicts with the TLS port:
+// the original's documentation sets --tls-port=9000, and the original has no lifecycle port.
+func (o *serveOptions) completePorts(e *flagErrors, log zerolog.Logger) {
+	equal := o.tlsPort == o.lifecyclePort && o.tlsPort != 0
+	if equal && !e.flags.Changed("lifecycle-port") {
+		o.lifecyclePort++
+		equal = false
+		log.Warn().Int("lifecycle_port", o.lifecyclePort).Int("tls_port", o.tlsPort).
+			Msg("--lifecycle-port was not given and its default equals --tls-port; using the next port")
 	}
-	clusterErr := o.cluster.Validate(map[string]bool{
-		"configmap-labels": o.configMaps.enabled(),
-		namespaceDefaults:  o.namespaces.enabled,
-		"self-managed-tls": o.tls.selfManaged.enabled,
-		"events":           o.events.enabled,
-	})
-	return aggregate(
-		o.logging.Validate(), o.policy.Validate(), o.rules.Validate(), o.validateSources(), o.configMaps.Validate(),
-		clusterErr, o.ports.Validate(), o.tls.Validate(), drainErr,
-	)
+	e.add("tls-port", validatePort(o.tlsPort))
+	e.add("lifecycle-port", validatePort(o.lifecyclePort))
+	if equal {
+		e.addf("%s and %s are both %d; use different ports", e.name("tls-port"), e.name("lifecycle-port"), o.tlsPort)
+	}
 }
 
-// validateSources returns an error if there is no source of definitions.
-func (o *serveOptions) validateSources() error {
-	if o.definitions.exists() || o.configMaps.enabled() || o.tls.dev {
-		return nil
+func validatePort(port int) error {
+	if port < 0 || port > 65535 {
+		return fmt.Errorf("%d is not a port; want 0 to 65535, where 0 is any free port", port)
 	}
-	return errors.New("no sidecar definitions; set --config-directory, or create a directory conf here, or set " +
-		"--configmap-labels for definitions in ConfigMaps, or --dev to serve built-in samples")
+	return nil
+}
+
+// listen opens both ports. Errors begin with the name of the flag. With --dev, there is no trusted certificate, so
+// only this machine can connect.
+func (o *serveOptions) listen(ctx context.Context, e *flagErrors) (webhook, lifecycle net.Listener, err error) {
+	host := ""
+	if o.tls.dev {
+		host = "127.0.0.1"
+	}
+	open := func(flag string, port int) net.Listener {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		e.add(flag, err)
+		return listener
+	}
+	webhook, lifecycle = open("tls-port", o.tlsPort), open("lifecycle-port", o.lifecyclePort)
+	return webhook, lifecycle, e.err()
 }

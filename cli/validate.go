@@ -19,9 +19,8 @@ import (
 
 // validateOptions are the options of the validate command.
 type validateOptions struct {
-	flags  *pflag.FlagSet
-	rules  ruleOptions
-	source string
+	definitions definitionOptions // only the rules
+	source      string
 }
 
 func newValidate(streams IOStreams) *cobra.Command {
@@ -40,7 +39,7 @@ func newValidate(streams IOStreams) *cobra.Command {
 			return nil
 		},
 		RunE: func(command *cobra.Command, paths []string) error {
-			return o.run(command.Context(), streams, paths)
+			return o.run(command, streams, paths)
 		},
 	}
 	o.AddFlags(command.Flags())
@@ -48,32 +47,26 @@ func newValidate(streams IOStreams) *cobra.Command {
 }
 
 func (o *validateOptions) AddFlags(flags *pflag.FlagSet) {
-	o.flags = flags
-	o.rules.AddFlags(flags)
+	o.definitions.AddRuleFlags(flags)
 	flags.StringVar(&o.source, "source", "files", "source that will contain the definitions: files or configmaps")
 }
 
-func (o *validateOptions) Validate() error {
-	_, err := conf.ParseKind(o.source)
-	if err != nil {
-		err = flagError(o.flags, "source", "%w", err)
-	}
-	return aggregate(o.rules.Validate(), err)
-}
-
-func (o *validateOptions) run(ctx context.Context, streams IOStreams, paths []string) error {
-	err := readEnvironment(o.flags, streams.Getenv)
-	if err := aggregate(err, o.Validate()); err != nil {
+func (o *validateOptions) run(command *cobra.Command, streams IOStreams, paths []string) error {
+	ctx := command.Context()
+	e := readEnvironment(command.Flags(), streams.Getenv)
+	o.definitions.CompleteRules(e)
+	kind, err := conf.ParseKind(o.source)
+	e.add("source", err)
+	if err := e.err(); err != nil {
 		return err
 	}
-	kind, _ := conf.ParseKind(o.source)
 	directories, err := readDirectories(ctx, kind, paths)
 	if err != nil {
 		return err
 	}
 	rejected, total := 0, 0
 	for _, d := range directories {
-		r, t, err := d.validate(ctx, o.rules.newRules(), streams)
+		r, t, err := d.validate(ctx, o.definitions.rules, streams)
 		if err != nil {
 			return err
 		}
