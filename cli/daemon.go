@@ -132,10 +132,7 @@ func (o *serveOptions) addWebhook(d *daemon, snapshots *store.Store) error {
 }
 
 func (o *serveOptions) logStart(d *daemon, sources []watcher.Source, stderr io.Writer) {
-	names := make([]string, len(sources))
-	for i, source := range sources {
-		names[i] = source.String()
-	}
+	names := texts(sources, watcher.Source.String)
 	webhook := d.options.TLS.Addr()
 	d.log.Info().
 		Str("version", version()).

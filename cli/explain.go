@@ -1,16 +1,19 @@
 package cli
 
 import (
-	"context"
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
-	"k8s-sidecar-injector/watcher"
 )
 
 // The values of --output.
@@ -22,7 +25,6 @@ const (
 // explainOptions are the options of the explain command.
 type explainOptions struct {
 	manifests manifestOptions
-	cluster   clusterOptions
 	output    string
 }
 
@@ -47,15 +49,16 @@ func newExplain(streams IOStreams) *cobra.Command {
 
 func (o *explainOptions) AddFlags(flags *pflag.FlagSet) {
 	o.manifests.AddFlags(flags)
-	o.cluster.AddFlags(flags)
+	o.manifests.cluster.AddFlags(flags)
 	flags.StringVarP(&o.output, "output", "o", outputTable, outputTable+" or "+outputJSON)
 }
 
 // Complete validates all flags.
 func (o *explainOptions) Complete(e *flagErrors) {
 	o.manifests.Complete(e)
-	o.cluster.Complete(e)
-	if o.cluster.configMapLabels == "" && !o.cluster.namespaceDefaults {
+	cluster := &o.manifests.cluster
+	cluster.Complete(e)
+	if cluster.configMapLabels == "" && !cluster.namespaceDefaults {
 		e.checkUnused("configmap-labels or --namespace-defaults", "kubeconfig")
 	}
 	if o.output != outputTable && o.output != outputJSON {
@@ -64,31 +67,32 @@ func (o *explainOptions) Complete(e *flagErrors) {
 }
 
 func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
-	ctx := command.Context()
 	e := readEnvironment(command.Flags(), streams.Getenv)
 	o.Complete(e)
 	if err := e.err(); err != nil {
 		return err
 	}
-	x, err := o.newExplainer(ctx, streams)
+	injector, err := o.manifests.newInjector(command.Context(), streams.ErrOut)
 	if err != nil {
 		return err
 	}
-	manifests, err := o.manifests.readManifests(streams.In)
-	if err != nil {
+	var results []*podResult
+	err = o.manifests.visitManifests(streams, "read", func(document conf.Document) error {
+		_, err := injector.visit(command.Context(), document, func(r *podResult) error {
+			results = append(results, r)
+			return nil
+		})
 		return err
-	}
-	failed := visitManifests(manifests, streams.ErrOut, func(document conf.Document) error {
-		return x.explain(ctx, document)
 	})
-	if failed > 0 {
-		return fmt.Errorf("manifests that could not be read: %d of %d; nothing was printed", failed, len(manifests))
+	if err != nil {
+		return err
 	}
-	format := formatExplanationTable
+	var text []byte
 	if o.output == outputJSON {
-		format = formatExplanationJSON
+		text, err = formatResultsJSON(results)
+	} else {
+		text = formatResultsTable(results)
 	}
-	text, err := format(x.explanations)
 	if err != nil {
 		return err
 	}
@@ -96,110 +100,123 @@ func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
 	return err
 }
 
-func (o *explainOptions) newExplainer(ctx context.Context, streams IOStreams) (*explainer, error) {
-	definitions, err := o.readDefinitions(ctx, streams)
+// formatResultsTable returns a heading, the faults and a table of the elements for each pod.
+func formatResultsTable(results []*podResult) []byte {
+	var output bytes.Buffer
+	for i, r := range results {
+		if i > 0 {
+			output.WriteByte('\n')
+		}
+		name := strings.TrimSuffix(r.namespace+"/"+r.name(), "/")
+		fmt.Fprintf(&output, "%s %s: %s\n", r.Kind, printable(name), r)
+		for _, f := range r.faults {
+			fmt.Fprintf(&output, "the API server would reject %s\n", f)
+		}
+		if len(r.elements) == 0 {
+			continue
+		}
+		rows := [][]string{{"FIELD", "NAME", "CONTAINER", "SIDECAR", "ORIGIN", "RESULT", "WHY"}}
+		for i := range r.elements {
+			e := &r.elements[i]
+			result := "left"
+			if e.Added {
+				result = "added"
+			}
+			rows = append(rows, []string{
+				e.Field, printable(e.Name), containerName(e), e.Sidecar.Ref.String(), e.Sidecar.Origin.String(), result, e.Why,
+			})
+		}
+		writeTable(&output, rows)
+	}
+	return output.Bytes()
+}
+
+// containerName returns the container of an element, or "" if it is an element of the pod.
+func containerName(e *mutate.ElementResult) string {
+	name := printable(e.Container)
+	switch {
+	case e.List == "":
+		return ""
+	case name == "":
+		name = `""`
+	}
+	if e.List == "initContainers" {
+		name += " (init)"
+	}
+	return name
+}
+
+// explanation is the decision for one pod, in the JSON format of docs/configuration.md. No field is omitted.
+type explanation struct {
+	Kind      string             `json:"kind"`
+	Namespace string             `json:"namespace"`
+	Name      string             `json:"name"`
+	Outcome   mutate.Outcome     `json:"outcome"`
+	Reason    mutate.Reason      `json:"reason"`
+	Message   string             `json:"message"`
+	Sidecars  []explainedSidecar `json:"sidecars"`
+	Faults    []fault            `json:"faults"`
+	Elements  []explainedElement `json:"elements"`
+}
+
+type explainedSidecar struct {
+	Ref    string `json:"ref"`
+	Digest string `json:"digest"`
+	Origin string `json:"origin"`
+}
+
+type explainedElement struct {
+	Field     string `json:"field"`
+	Name      string `json:"name"`
+	List      string `json:"list"`
+	Container string `json:"container"`
+	Sidecar   string `json:"sidecar"`
+	Origin    string `json:"origin"`
+	Added     bool   `json:"added"`
+	Why       string `json:"why"`
+}
+
+func newExplanation(r *podResult) explanation {
+	x := explanation{
+		Kind: r.Kind, Namespace: r.namespace, Name: r.name(),
+		Outcome: r.decision.Outcome, Reason: r.decision.Reason, Message: r.message,
+		Sidecars: []explainedSidecar{}, Faults: append([]fault{}, r.faults...), Elements: []explainedElement{},
+	}
+	for _, s := range r.decision.Sidecars {
+		x.Sidecars = append(x.Sidecars, explainedSidecar{s.Ref.String(), s.Digest, s.Origin.String()})
+	}
+	for i := range r.elements {
+		e := &r.elements[i]
+		x.Elements = append(x.Elements, explainedElement{
+			Field: e.Field, Name: e.Name, List: e.List, Container: e.Container,
+			Sidecar: e.Sidecar.Ref.String(), Origin: e.Sidecar.Origin.String(), Added: e.Added, Why: e.Why,
+		})
+	}
+	return x
+}
+
+// formatResultsJSON escapes characters that are not printable, such as terminal escape sequences. Only strings contain
+// them.
+func formatResultsJSON(results []*podResult) ([]byte, error) {
+	list := struct {
+		Items []explanation `json:"items"`
+	}{Items: []explanation{}}
+	for _, r := range results {
+		list.Items = append(list.Items, newExplanation(r))
+	}
+	text, err := json.MarshalIndent(list, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	injector, err := o.manifests.newInjector(ctx, definitions, streams.ErrOut)
-	if err != nil {
-		return nil, err
-	}
-	x := &explainer{injector: injector, lookups: make(map[string]namespaceDefault)}
-	if o.cluster.namespaceDefaults {
-		x.namespaces, err = o.cluster.newNamespaces(injector.policy.RequestAnnotation(), zerolog.Nop())
-	}
-	return x, err
-}
-
-// readDefinitions returns the definitions that a daemon with these options would load, or the built-in samples.
-func (o *explainOptions) readDefinitions(ctx context.Context, streams IOStreams) ([]conf.Document, error) {
-	var documents []conf.Document
-	if o.cluster.configMapLabels == "" || o.manifests.definitions.exists {
-		var err error
-		if documents, err = o.manifests.readDefinitions(ctx, streams.ErrOut); err != nil {
-			return nil, err
+	safe := make([]byte, 0, len(text)+1)
+	for _, r := range string(text) {
+		if r == '\n' || unicode.IsPrint(r) {
+			safe = utf8.AppendRune(safe, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			safe = fmt.Appendf(safe, `\u%04x`, unit)
 		}
 	}
-	if o.cluster.configMapLabels == "" {
-		return documents, nil
-	}
-	configMaps, err := o.cluster.newConfigMaps(zerolog.Nop())
-	if err != nil {
-		return nil, err
-	}
-	more, err := configMaps.Once(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("--configmap-labels: %w", err)
-	}
-	return append(documents, more...), nil
-}
-
-// explainer explains the decisions for the pods of manifests.
-type explainer struct {
-	injector     *manifestInjector
-	namespaces   *watcher.Namespaces         // nil if disabled
-	lookups      map[string]namespaceDefault // by namespace
-	explanations []explanation
-}
-
-// namespaceDefault is the result of looking up the default request of a namespace.
-type namespaceDefault struct {
-	request string
-	found   bool
-	err     error
-}
-
-// explain appends the explanations for the pods of a manifest.
-func (e *explainer) explain(ctx context.Context, document conf.Document) error {
-	object, err := document.JSON()
-	if err != nil {
-		return err
-	}
-	_, err = e.injector.visit(document, object, func(pod []byte, path string, m *manifest) ([]byte, error) {
-		return nil, e.explainPod(ctx, pod, path, m)
-	})
-	return err
-}
-
-// explainPod appends the explanation for a pod. A failed lookup of its namespace is an error, because the webhook may
-// succeed.
-func (e *explainer) explainPod(ctx context.Context, pod []byte, path string, m *manifest) error {
-	request, err := e.injector.newRequest(pod, path, m)
-	if err != nil {
-		return err
-	}
-	var lookup namespaceDefault
-	if e.namespaces != nil {
-		request.NamespaceDefault = func() (string, bool, error) {
-			lookup = e.lookUp(ctx, request.Namespace)
-			return lookup.request, lookup.found, lookup.err
-		}
-	}
-	decision, elements := mutate.Explain(e.injector.snapshot, e.injector.policy, request)
-	if lookup.err != nil {
-		return fmt.Errorf("--namespace-defaults: %w", lookup.err)
-	}
-	x := newExplanation(&decision, elements)
-	x.Kind, x.Namespace, x.Name = m.Kind, request.Namespace, m.name()
-	x.Message = e.injector.message(m, path, &decision)
-	if decision.Patch != nil {
-		injected, err := applyPatch(pod, decision.Patch)
-		if err != nil {
-			return err
-		}
-		x.Faults = append(x.Faults, introducedFaults(pod, injected, path)...)
-	}
-	e.explanations = append(e.explanations, x)
-	return nil
-}
-
-// lookUp looks up the default of each namespace once.
-func (e *explainer) lookUp(ctx context.Context, namespace string) namespaceDefault {
-	known, ok := e.lookups[namespace]
-	if !ok {
-		known.request, known.found, known.err = e.namespaces.Default(ctx, namespace)
-		e.lookups[namespace] = known
-	}
-	return known
+	return append(safe, '\n'), nil
 }

@@ -99,14 +99,17 @@ func (e *flagErrors) err() error { return aggregate(e.errs...) }
 // aggregate returns one error for several, with one line for each. It skips nil and returns nil if nothing is left.
 func aggregate(errs ...error) error {
 	all := multierror.Append(nil, errs...)
-	all.ErrorFormat = func(errs []error) string {
-		texts := make([]string, len(errs))
-		for i, err := range errs {
-			texts[i] = err.Error()
-		}
-		return strings.Join(texts, "\n  ")
-	}
+	all.ErrorFormat = func(errs []error) string { return strings.Join(texts(errs, error.Error), "\n  ") }
 	return all.ErrorOrNil()
+}
+
+// texts returns the text of each item.
+func texts[T any](items []T, text func(T) string) []string {
+	list := make([]string, len(items))
+	for i, item := range items {
+		list[i] = text(item)
+	}
+	return list
 }
 
 // entrypointName is the script that the original's image starts. In our image, a link of that name starts this program.

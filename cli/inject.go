@@ -2,14 +2,18 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"strings"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
 )
 
 // injectOptions are the options of the inject command.
@@ -44,69 +48,64 @@ func (o *injectOptions) AddFlags(flags *pflag.FlagSet) {
 }
 
 func (o *injectOptions) run(command *cobra.Command, streams IOStreams) error {
-	ctx := command.Context()
 	e := readEnvironment(command.Flags(), streams.Getenv)
 	o.manifests.Complete(e)
 	if err := e.err(); err != nil {
 		return err
 	}
-	definitions, err := o.manifests.readDefinitions(ctx, streams.ErrOut)
+	injector, err := o.manifests.newInjector(command.Context(), streams.ErrOut)
 	if err != nil {
 		return err
 	}
-	injector, err := o.manifests.newInjector(ctx, definitions, streams.ErrOut)
-	if err != nil {
-		return err
-	}
-	manifests, err := o.manifests.readManifests(streams.In)
-	if err != nil {
-		return err
-	}
-	output, err := o.injectAll(injector, manifests)
-	if err != nil {
-		return err
-	}
-	_, err = streams.Out.Write(output)
-	return err
-}
-
-// injectAll returns all manifests, or the diffs of those that change. It reports all errors.
-func (o *injectOptions) injectAll(injector *manifestInjector, manifests []conf.Document) ([]byte, error) {
 	var output bytes.Buffer
-	failed := visitManifests(manifests, injector.report, func(document conf.Document) error {
-		text, err := o.inject(injector, document)
-		if err != nil {
-			return err
-		}
+	err = o.manifests.visitManifests(streams, "injected", func(document conf.Document) error {
+		text, err := o.inject(command.Context(), injector, document)
 		if output.Len() > 0 && !o.diff {
 			output.WriteString("---\n")
 		}
 		output.Write(text)
-		return nil
+		return err
 	})
-	if failed > 0 {
-		return nil, fmt.Errorf("manifests that could not be injected: %d of %d; nothing was printed",
-			failed, len(manifests))
+	if err != nil {
+		return err
 	}
-	return output.Bytes(), nil
+	_, err = streams.Out.Write(output.Bytes())
+	return err
 }
 
-// inject returns a manifest with its sidecars, or its diff. An unchanged manifest is returned byte for byte.
-func (o *injectOptions) inject(injector *manifestInjector, document conf.Document) ([]byte, error) {
-	object, err := document.JSON()
+// inject returns a manifest with its sidecars, or its diff. An unchanged manifest is returned byte for byte. It is an
+// error if a pod would be denied, or if the API server would reject the injected pod.
+func (o *injectOptions) inject(
+	ctx context.Context, injector *manifestInjector, document conf.Document,
+) ([]byte, error) {
+	var patch jsonpatch.Patch
+	object, err := injector.visit(ctx, document, func(r *podResult) error {
+		refs := texts(r.decision.Sidecars, func(s *conf.Sidecar) string { return s.Ref.String() })
+		sidecars := strings.Join(refs, ", ")
+		switch {
+		case r.decision.Outcome == mutate.Denied:
+			return fmt.Errorf("denied, %s: %s", r.decision.Reason, r.message)
+		case r.injected == nil:
+			injector.reportResult(r.manifest, r.String())
+		case len(r.faults) > 0:
+			return fmt.Errorf("with %s, the API server would reject %s", sidecars, strings.Join(texts(r.faults, fault.String), "; "))
+		default:
+			injector.reportResult(r.manifest, "injected "+sidecars)
+			patch = append(patch, replaceOperation(r.pointer, r.injected))
+		}
+		return nil
+	})
+	switch {
+	case err != nil, patch == nil && o.diff:
+		return nil, err
+	case patch == nil:
+		return append(bytes.Trim(document.Content, "\r\n"), '\n'), nil
+	}
+	injected, err := patch.Apply(object)
 	if err != nil {
 		return nil, err
 	}
-	injected, err := injector.visit(document, object, injector.inject)
-	switch {
-	case err != nil:
-		return nil, err
-	case !bytes.Equal(object, injected):
-		return o.format(document, object, injected)
-	case o.diff:
-		return nil, nil
-	}
-	return append(bytes.Trim(document.Content, "\r\n"), '\n'), nil
+	return o.format(document, object, injected)
 }
 
 // format returns the injected object, or the diff, as YAML.

@@ -10,6 +10,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"k8s-sidecar-injector/mutate"
 )
@@ -27,20 +28,66 @@ type manifest struct {
 	Items jsontext.Value `json:"items"`
 }
 
-// itemKind is the default kind of an object in a list.
-type itemKind struct {
-	apiVersion, kind string
+// podTemplate is the pod of an object. For a Pod, it is the object itself.
+type podTemplate struct {
+	*manifest
+	path    string         // JSON pointer from the object, empty for a Pod
+	pointer string         // JSON pointer from the root of the document
+	pod     jsontext.Value // nil if the kind has no known pod template
 }
 
-// newManifest decodes an object. Its errors begin with the name of the object if that could be decoded.
-func newManifest(object []byte, item itemKind) (*manifest, error) {
-	m := new(manifest)
-	if err := jsonv2.Unmarshal(object, m); err != nil {
-		return nil, fmt.Errorf("%snot a Kubernetes object: %w", m.errorPrefix(), mutate.DecodeError(err, ""))
+// visitPods calls visit for the object, or for each item of a list. The error aggregates those of all items.
+func visitPods(object []byte, visit func(podTemplate) error) error {
+	return visitObject(object, "", new(manifest), visit)
+}
+
+// visitObject visits an object at a JSON pointer in a document. The list contains the object, or is empty.
+func visitObject(object []byte, pointer string, list *manifest, visit func(podTemplate) error) error {
+	m, err := newManifest(object, list)
+	if err != nil {
+		return err
 	}
-	m.Kind, m.APIVersion = cmp.Or(m.Kind, item.kind), cmp.Or(m.APIVersion, item.apiVersion)
-	if m.Kind == "" || m.APIVersion == "" {
-		return nil, fmt.Errorf("%snot a Kubernetes object: kind or apiVersion is missing", m.errorPrefix())
+	if items, ok := m.items(); ok {
+		var errs []error
+		for n, item := range items {
+			if err := visitObject(item, fmt.Sprintf("%s/items/%d", pointer, n), m, visit); err != nil {
+				errs = append(errs, fmt.Errorf("items[%d]: %w", n, err))
+			}
+		}
+		return aggregate(errs...)
+	}
+	t := podTemplate{manifest: m}
+	if path, found := m.templatePath(); found {
+		t.path, t.pointer = path, pointer+path
+		t.pod, err = lookup(object, path)
+	}
+	if err == nil {
+		err = visit(t)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.title(), err)
+	}
+	return nil
+}
+
+// newManifest decodes an object. The items of a typed list, such as a DeploymentList, may omit their kind. Errors begin
+// with the name of the object if that could be decoded.
+func newManifest(object []byte, list *manifest) (*manifest, error) {
+	m := new(manifest)
+	err := jsonv2.Unmarshal(object, m)
+	if err == nil && list.Kind != "List" {
+		m.Kind = cmp.Or(m.Kind, strings.TrimSuffix(list.Kind, "List"))
+		m.APIVersion = cmp.Or(m.APIVersion, list.APIVersion)
+	}
+	var prefix string
+	if title := m.title(); title != "" {
+		prefix = title + ": "
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefix, mutate.DecodeError(err, ""))
+	case m.Kind == "" || m.APIVersion == "":
+		return nil, fmt.Errorf("%snot a Kubernetes object: kind or apiVersion is missing", prefix)
 	}
 	return m, nil
 }
@@ -58,13 +105,19 @@ func (m *manifest) items() (items []jsontext.Value, isList bool) {
 	return items, true
 }
 
-// itemKind returns the kind that the API server omits in the items of a list, such as Deployment in a DeploymentList.
-// The items of a List have their own kinds.
-func (m *manifest) itemKind() itemKind {
-	if m.Kind == "List" {
-		return itemKind{}
+// templatePath returns the JSON pointer to the pod template of the kind, which is empty for a Pod.
+func (m *manifest) templatePath() (path string, found bool) {
+	switch schema.FromAPIVersionAndKind(m.APIVersion, m.Kind).GroupKind().String() {
+	case "Pod":
+		return "", true
+	case "PodTemplate":
+		return "/template", true
+	case "ReplicationController", "Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "ReplicaSet.apps", "Job.batch":
+		return "/spec/template", true
+	case "CronJob.batch":
+		return "/spec/jobTemplate/spec/template", true
 	}
-	return itemKind{apiVersion: m.APIVersion, kind: strings.TrimSuffix(m.Kind, "List")}
+	return "", false
 }
 
 // title returns the name in the notation of kubectl, such as deployment/web. The kind or the name may be missing.
@@ -80,11 +133,25 @@ func (m *manifest) name() string {
 	return m.Metadata.Name
 }
 
-func (m *manifest) errorPrefix() string {
-	if title := m.title(); title != "" {
-		return title + ": "
+// lookup returns the value at a JSON pointer without escapes.
+func lookup(object []byte, pointer string) ([]byte, error) {
+	value, parent := object, ""
+	for _, name := range strings.Split(pointer, "/")[1:] {
+		var members map[string]jsontext.Value
+		if err := jsonv2.Unmarshal(value, &members); err != nil {
+			return nil, fmt.Errorf("it has no %s: %w", fieldPath(pointer), mutate.DecodeError(err, parent))
+		}
+		parent += "/" + name
+		if value = members[name]; value == nil {
+			return nil, fmt.Errorf("it has no %s", fieldPath(pointer))
+		}
 	}
-	return ""
+	return value, nil
+}
+
+// fieldPath converts a JSON pointer to the notation of kubectl explain.
+func fieldPath(pointer string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(pointer, "/"), "/", ".")
 }
 
 // printable quotes text with characters that are not printable, such as terminal escape sequences.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,184 +10,134 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/hashicorp/go-multierror"
+	corev1 "k8s.io/api/core/v1"
+	kjson "k8s.io/apimachinery/pkg/util/json"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/conf/podrules"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
+	"k8s-sidecar-injector/watcher"
 )
 
-// manifestInjector injects manifests as the webhook and the API server inject pods: package mutate makes the patch, and
-// the library of the API server applies it.
+// manifestInjector decides about manifests as the webhook and the API server decide about pods: package mutate makes
+// the patch, and the library of the API server applies it.
 type manifestInjector struct {
-	snapshot  *store.Snapshot
-	policy    *mutate.Policy
-	namespace string
-	report    io.Writer
+	snapshot   *store.Snapshot
+	policy     *mutate.Policy
+	namespaces *watcher.Namespaces // nil if disabled
+	namespace  string              // of manifests that have none
+	report     io.Writer
 }
 
-// podVisitor is called with a pod or pod template and its path in the manifest. It returns the replacement, or nil to
-// keep the pod.
-type podVisitor func(pod []byte, path string, m *manifest) ([]byte, error)
+// podResult is the decision about the pod of a manifest.
+type podResult struct {
+	podTemplate
+	namespace string
+	decision  mutate.Decision
+	elements  []mutate.ElementResult
+	message   string
+	injected  []byte  // nil unless sidecars are injected
+	faults    []fault // that the injected pod has, and the pod as received has not
+}
 
-// visit calls the visitor for all pods in the object of a document and returns the changed object. Each error begins
-// with the file and line of the document.
-func (i *manifestInjector) visit(document conf.Document, object []byte, visitor podVisitor) ([]byte, error) {
-	after, err := i.visitObject(object, itemKind{}, visitor)
+// fault is an error of a field that the API server would report.
+type fault struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+func (f fault) String() string { return printable(f.Field + ": " + f.Message) }
+
+// visit calls the function with the result for each pod of a document, and returns the document as JSON. It reports
+// objects without pods. Each error begins with the file and line of the document.
+func (i *manifestInjector) visit(
+	ctx context.Context, document conf.Document, visit func(*podResult) error,
+) ([]byte, error) {
+	object, err := document.JSON()
+	if err != nil {
+		return nil, err
+	}
+	err = visitPods(object, func(t podTemplate) error {
+		if t.pod == nil {
+			i.reportResult(t.manifest, "unchanged: no known pod template")
+			return nil
+		}
+		result, err := i.decide(ctx, t)
+		if err != nil {
+			return err
+		}
+		return visit(result)
+	})
 	if err != nil {
 		return nil, multierror.Prefix(err, fmt.Sprintf("%s:%d:", document.Origin.Name, document.Line))
 	}
-	return after, nil
+	return object, nil
 }
 
-// visitObject returns the same bytes if nothing changes.
-func (i *manifestInjector) visitObject(object []byte, item itemKind, visitor podVisitor) ([]byte, error) {
-	m, err := newManifest(object, item)
-	if err != nil {
-		return nil, err
-	}
-	if items, ok := m.items(); ok {
-		return i.visitList(object, items, m.itemKind(), visitor)
-	}
-	path, found := templatePath(m.APIVersion, m.Kind)
-	if !found {
-		i.reportResult(m, "unchanged: no known pod template")
-		return object, nil
-	}
-	after, err := visitTemplate(object, path, m, visitor)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", m.title(), err)
-	}
-	return after, nil
-}
-
-// templatePath returns the JSON pointer to the pod template of a kind, which is empty for a Pod.
-func templatePath(apiVersion, kind string) (path string, found bool) {
-	group, _, grouped := strings.Cut(apiVersion, "/")
-	if !grouped {
-		group = ""
-	}
-	switch group + "/" + kind {
-	case "/Pod":
-		return "", true
-	case "/PodTemplate":
-		return "/template", true
-	case "/ReplicationController", "apps/Deployment", "apps/StatefulSet", "apps/DaemonSet", "apps/ReplicaSet", "batch/Job":
-		return "/spec/template", true
-	case "batch/CronJob":
-		return "/spec/jobTemplate/spec/template", true
-	}
-	return "", false
-}
-
-// visitList visits all items. The error aggregates those of all items.
-func (i *manifestInjector) visitList(
-	object []byte, items []jsontext.Value, kind itemKind, visitor podVisitor,
-) ([]byte, error) {
-	patch := jsonpatch.Patch{}
-	var errs []error
-	for n, item := range items {
-		after, err := i.visitObject(item, kind, visitor)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("items[%d]: %w", n, err))
-			continue
-		}
-		if string(after) != string(item) {
-			patch = append(patch, replaceOperation(fmt.Sprintf("/items/%d", n), after))
-		}
-	}
-	if len(patch) == 0 || len(errs) > 0 {
-		return object, aggregate(errs...)
-	}
-	return patch.Apply(object)
-}
-
-func visitTemplate(object []byte, path string, m *manifest, visitor podVisitor) ([]byte, error) {
-	pod, err := lookup(object, path)
-	if err != nil {
-		return nil, err
-	}
-	after, err := visitor(pod, path, m)
-	switch {
-	case err != nil:
-		return nil, err
-	case after == nil:
-		return object, nil
-	case path == "":
-		return after, nil
-	}
-	return jsonpatch.Patch{replaceOperation(path, after)}.Apply(object)
-}
-
-// inject is a podVisitor. It reports the result. It returns an error if the pod would be denied, or if the API server
-// would reject the injected pod.
-func (i *manifestInjector) inject(pod []byte, path string, m *manifest) ([]byte, error) {
-	request, err := i.newRequest(pod, path, m)
-	if err != nil {
-		return nil, err
-	}
-	decision := mutate.Pod(i.snapshot, i.policy, request)
-	if decision.Outcome == mutate.Denied {
-		return nil, fmt.Errorf("denied, %s: %s", decision.Reason, decision.Message())
-	}
-	if decision.Patch == nil {
-		i.reportSkip(m, path, &decision)
-		return nil, nil
-	}
-	injected, err := applyPatch(pod, decision.Patch)
-	if err != nil {
-		return nil, err
-	}
-	sidecars := strings.Join(refs(decision.Sidecars), ", ")
-	if faults := introducedFaults(pod, injected, path); len(faults) > 0 {
-		return nil, fmt.Errorf("with %s, the API server would reject %s", sidecars, listFaults(faults))
-	}
-	i.reportResult(m, "injected "+sidecars)
-	return injected, nil
-}
-
-// newRequest returns the request that the API server would send when the pod is created.
-func (i *manifestInjector) newRequest(pod []byte, path string, m *manifest) (*mutate.Request, error) {
+// decide decides about the creation of a pod. A failed lookup of its namespace is an error, because the webhook may
+// succeed.
+func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResult, error) {
+	r := &podResult{podTemplate: t, namespace: cmp.Or(t.Metadata.Namespace, i.namespace)}
 	request := &mutate.Request{
 		Operation: "CREATE",
 		Resource:  mutate.Resource{Version: "v1", Resource: "pods"},
-		Namespace: cmp.Or(m.Metadata.Namespace, i.namespace),
+		Namespace: r.namespace,
 	}
-	if err := jsonv2.Unmarshal(pod, &request.Object); err != nil {
-		return nil, fmt.Errorf("not a valid pod: %w", mutate.DecodeError(err, path))
+	if err := jsonv2.Unmarshal(t.pod, &request.Object); err != nil {
+		return nil, fmt.Errorf("not a valid pod: %w", mutate.DecodeError(err, t.path))
 	}
-	return request, nil
+	var lookupErr error
+	if i.namespaces != nil {
+		request.NamespaceDefault = func() (value string, found bool, err error) {
+			value, found, lookupErr = i.namespaces.Default(ctx, r.namespace)
+			return value, found, lookupErr
+		}
+	}
+	r.decision, r.elements = mutate.Explain(i.snapshot, i.policy, request)
+	if lookupErr != nil {
+		return nil, fmt.Errorf("--namespace-defaults: %w", lookupErr)
+	}
+	r.message = r.decision.Message()
+	_, misplaced := t.Metadata.Annotations[i.policy.RequestAnnotation()]
+	if misplaced && t.path != "" && r.decision.Reason == mutate.ReasonNoAnnotation {
+		r.message = fmt.Sprintf("the annotation is on the %s itself: put it on %s.metadata", t.Kind, fieldPath(t.path))
+	}
+	if r.decision.Patch == nil {
+		return r, nil
+	}
+	var err error
+	r.injected, err = applyPatch(t.pod, r.decision.Patch)
+	r.findFaults()
+	return r, err
 }
 
-func (i *manifestInjector) reportSkip(m *manifest, path string, decision *mutate.Decision) {
-	result := "skipped, " + string(decision.Reason)
-	if message := i.message(m, path, decision); message != "" {
-		result += ": " + message
+// findFaults finds nothing if one of the pods cannot be decoded.
+func (r *podResult) findFaults() {
+	var before, after corev1.Pod
+	if kjson.Unmarshal(r.pod, &before) != nil || kjson.Unmarshal(r.injected, &after) != nil {
+		return
 	}
-	i.reportResult(m, result)
+	for _, err := range podrules.Introduced(&before, &after) {
+		field := strings.TrimPrefix(fieldPath(r.path)+"."+err.Field, ".")
+		r.faults = append(r.faults, fault{Field: field, Message: err.ErrorBody()})
+	}
 }
 
-// message returns the message of a decision, or another one for a common mistake: an annotation of the workload in
-// place of the pod template.
-func (i *manifestInjector) message(m *manifest, path string, decision *mutate.Decision) string {
-	_, misplaced := m.Metadata.Annotations[i.policy.RequestAnnotation()]
-	if misplaced && path != "" && decision.Reason == mutate.ReasonNoAnnotation {
-		return fmt.Sprintf("the annotation is on the %s itself: put it on %s.metadata", m.Kind, fieldPath(path))
+// String returns the outcome, the reason, the sidecars and the message.
+func (r *podResult) String() string {
+	text := fmt.Sprintf("%s, %s", r.decision.Outcome, r.decision.Reason)
+	for _, detail := range []string{mutate.Injections(r.decision.Sidecars), r.message} {
+		if detail != "" {
+			text += ": " + detail
+		}
 	}
-	return decision.Message()
+	return text
 }
 
 func (i *manifestInjector) reportResult(m *manifest, result string) {
 	fmt.Fprintf(i.report, "%s: %s\n", m.title(), result)
-}
-
-func refs(sidecars []*conf.Sidecar) []string {
-	list := make([]string, len(sidecars))
-	for i, s := range sidecars {
-		list[i] = s.Ref.String()
-	}
-	return list
 }
 
 func applyPatch(object, patch []byte) ([]byte, error) {
@@ -197,29 +148,8 @@ func applyPatch(object, patch []byte) ([]byte, error) {
 	return decoded.Apply(object)
 }
 
-// lookup returns the value at a JSON pointer without escapes.
-func lookup(object []byte, pointer string) ([]byte, error) {
-	value, parent := object, ""
-	for _, name := range strings.Split(pointer, "/")[1:] {
-		var members map[string]jsontext.Value
-		if err := jsonv2.Unmarshal(value, &members); err != nil {
-			return nil, fmt.Errorf("it has no %s: %w", fieldPath(pointer), mutate.DecodeError(err, parent))
-		}
-		parent += "/" + name
-		if value = members[name]; value == nil {
-			return nil, fmt.Errorf("it has no %s", fieldPath(pointer))
-		}
-	}
-	return value, nil
-}
-
 func replaceOperation(path string, value []byte) jsonpatch.Operation {
 	op, pointer := json.RawMessage(`"replace"`), json.RawMessage(`"`+path+`"`)
 	raw := json.RawMessage(value)
 	return jsonpatch.Operation{"op": &op, "path": &pointer, "value": &raw}
-}
-
-// fieldPath converts a JSON pointer to the notation of kubectl explain.
-func fieldPath(pointer string) string {
-	return strings.ReplaceAll(strings.TrimPrefix(pointer, "/"), "/", ".")
 }

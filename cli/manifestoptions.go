@@ -22,6 +22,7 @@ import (
 type manifestOptions struct {
 	definitions definitionOptions
 	policy      policyOptions
+	cluster     clusterOptions // empty unless the command adds its flags
 	files       []string
 	namespace   string
 }
@@ -55,70 +56,101 @@ func noArgs(command *cobra.Command, args []string) error {
 	return fmt.Errorf("%q: name files with -f: %s -f %s", args[0], command.CommandPath(), strings.Join(args, " -f "))
 }
 
-// readDefinitions returns the definitions of the config directory, or the built-in samples if there is none.
-func (o *manifestOptions) readDefinitions(ctx context.Context, report io.Writer) ([]conf.Document, error) {
-	if o.definitions.exists {
-		return o.definitions.newSource(zerolog.Nop()).Documents(ctx)
-	}
-	fmt.Fprintln(report, "using the built-in samples; set --config-directory to use other definitions")
-	return samples{}.Documents(ctx)
-}
-
 // newInjector loads the definitions and returns an injector. It reports and skips rejected documents.
-func (o *manifestOptions) newInjector(
-	ctx context.Context, definitions []conf.Document, report io.Writer,
-) (*manifestInjector, error) {
+func (o *manifestOptions) newInjector(ctx context.Context, report io.Writer) (*manifestInjector, error) {
+	definitions, err := o.readDefinitions(ctx, report)
+	if err != nil {
+		return nil, err
+	}
 	set, err := o.definitions.rules.Load(ctx, definitions, nil)
 	if err != nil {
 		return nil, err
 	}
 	snapshots := new(store.Store)
 	snapshots.Publish(set)
-	snapshot := snapshots.Current()
-	for rejection := range snapshot.Rejections() {
+	injector := &manifestInjector{
+		snapshot: snapshots.Current(), policy: o.policy.completed, namespace: o.namespace, report: report,
+	}
+	for rejection := range injector.snapshot.Rejections() {
 		for _, err := range rejection.Errors.Errors {
 			fmt.Fprintf(report, "rejected: %v\n", err)
 		}
 	}
-	return &manifestInjector{snapshot: snapshot, policy: o.policy.completed, namespace: o.namespace, report: report}, nil
+	if o.cluster.namespaceDefaults {
+		injector.namespaces, err = o.cluster.newNamespaces(injector.policy.RequestAnnotation(), zerolog.Nop())
+	}
+	return injector, err
 }
 
-// readManifests returns the manifests of all files, one per document.
-func (o *manifestOptions) readManifests(stdin io.Reader) (documents []conf.Document, err error) {
-	var errs []error
-	for _, file := range o.files {
-		more, err := readManifests(file, stdin)
-		documents = append(documents, more...)
-		errs = append(errs, err)
+// readDefinitions returns the definitions that a daemon with these options would load, or the built-in samples.
+func (o *manifestOptions) readDefinitions(
+	ctx context.Context, report io.Writer,
+) (documents []conf.Document, err error) {
+	switch {
+	case o.definitions.exists:
+		documents, err = o.definitions.newSource(zerolog.Nop()).Documents(ctx)
+	case o.cluster.configMapLabels == "":
+		fmt.Fprintln(report, "using the built-in samples; set --config-directory to use other definitions")
+		documents, err = samples{}.Documents(ctx)
 	}
-	return documents, aggregate(errs...)
-}
-
-func readManifests(file string, stdin io.Reader) ([]conf.Document, error) {
-	name, read := file, func() ([]byte, error) { return os.ReadFile(file) }
-	if file == "-" {
-		name, read = "standard input", func() ([]byte, error) { return io.ReadAll(stdin) }
+	if err != nil || o.cluster.configMapLabels == "" {
+		return documents, err
 	}
-	content, err := read()
+	configMaps, err := o.cluster.newConfigMaps(zerolog.Nop())
 	if err != nil {
 		return nil, err
 	}
-	documents := conf.SplitManifests(conf.Origin{Name: name}, content)
-	if documents[0].Err != nil {
-		return nil, fmt.Errorf("%s: no manifests", name)
+	more, err := configMaps.Once(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("--configmap-labels: %w", err)
 	}
-	return documents, nil
+	return append(documents, more...), nil
 }
 
-// visitManifests calls visit for each manifest. It reports all errors and returns the number of manifests that failed.
-func visitManifests(documents []conf.Document, report io.Writer, visit func(conf.Document) error) (failed int) {
+// visitManifests calls visit for each manifest of all files. It reports all errors. If there are any, it returns an
+// error with the verb.
+func (o *manifestOptions) visitManifests(streams IOStreams, verb string, visit func(conf.Document) error) error {
+	var documents []conf.Document
+	var errs []error
+	for _, file := range o.files {
+		more, err := readManifests(file, streams.In)
+		documents = append(documents, more...)
+		errs = append(errs, err)
+	}
+	if err := aggregate(errs...); err != nil {
+		return err
+	}
+	failed := 0
 	for _, document := range documents {
 		if err := visit(document); err != nil {
 			failed++
 			for _, err := range multierror.Append(nil, err).Errors {
-				fmt.Fprintln(report, strings.TrimPrefix(err.Error(), "file "))
+				fmt.Fprintln(streams.ErrOut, strings.TrimPrefix(err.Error(), "file "))
 			}
 		}
 	}
-	return failed
+	if failed > 0 {
+		return fmt.Errorf("manifests that could not be %s: %d of %d; nothing was printed", verb, failed, len(documents))
+	}
+	return nil
+}
+
+// readManifests returns the manifests of a file, or of standard input if the name is `-`.
+func readManifests(file string, stdin io.Reader) ([]conf.Document, error) {
+	var content []byte
+	var err error
+	if file == "-" {
+		file = "standard input"
+		content, err = io.ReadAll(stdin)
+	} else {
+		content, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	documents := conf.SplitManifests(conf.Origin{Name: file}, content)
+	if documents[0].Err != nil {
+		return nil, fmt.Errorf("%s: no manifests", file)
+	}
+	return documents, nil
 }
