@@ -52,7 +52,6 @@ func (o *validateOptions) AddFlags(flags *pflag.FlagSet) {
 }
 
 func (o *validateOptions) run(command *cobra.Command, streams IOStreams, paths []string) error {
-	ctx := command.Context()
 	e := readEnvironment(command.Flags(), streams.Getenv)
 	o.definitions.CompleteRules(e)
 	kind, err := conf.ParseKind(o.source)
@@ -60,18 +59,26 @@ func (o *validateOptions) run(command *cobra.Command, streams IOStreams, paths [
 	if err := e.err(); err != nil {
 		return err
 	}
-	directories, err := readDirectories(ctx, kind, paths)
+	directories, err := selectDocuments(command.Context(), kind, paths)
 	if err != nil {
 		return err
 	}
 	rejected, total := 0, 0
 	for _, d := range directories {
-		r, t, err := d.validate(ctx, o.definitions.rules, streams)
+		set, err := o.definitions.rules.Load(command.Context(), d.documents, nil)
 		if err != nil {
 			return err
 		}
-		rejected += r
-		total += t
+		d.printValid(set, streams.Out)
+		rejections := d.rejections(set)
+		for _, rejection := range rejections {
+			for _, err := range rejection.Errors.Errors {
+				fmt.Fprintln(streams.ErrOut, err)
+			}
+			d.reported[rejection.Origin] = true
+		}
+		rejected += len(rejections)
+		total += len(d.reported)
 	}
 	if rejected > 0 {
 		return fmt.Errorf("documents that would be rejected: %d of %d", rejected, total)
@@ -79,108 +86,85 @@ func (o *validateOptions) run(command *cobra.Command, streams IOStreams, paths [
 	return nil
 }
 
-// configDirectory is a config directory with a selection of its documents.
+// configDirectory is a config directory and the documents of it that are reported.
 type configDirectory struct {
 	path      string
 	documents []conf.Document
-	selected  map[conf.Origin]bool
+	reported  map[conf.Origin]bool
 }
 
-// readDirectories reads the directories of all paths, each once, and selects the documents of the paths.
-func readDirectories(ctx context.Context, kind conf.Kind, paths []string) ([]*configDirectory, error) {
+// selectDocuments reads the directories of all paths, each once, and selects the documents of the paths.
+func selectDocuments(ctx context.Context, kind conf.Kind, paths []string) ([]*configDirectory, error) {
 	var all []*configDirectory
 	for _, path := range paths {
-		directory, file, err := splitPath(path)
+		info, err := os.Stat(path)
 		if err != nil {
 			return nil, err
 		}
+		directory, file := filepath.Clean(path), ""
+		if !info.IsDir() {
+			directory, file = filepath.Dir(path), filepath.Base(path)
+		}
 		i := slices.IndexFunc(all, func(d *configDirectory) bool { return d.path == directory })
 		if i < 0 {
-			d, err := readDirectory(ctx, kind, directory)
+			documents, err := readDirectory(ctx, kind, directory)
 			if err != nil {
 				return nil, err
 			}
 			i = len(all)
-			all = append(all, d)
+			all = append(all, &configDirectory{directory, documents, make(map[conf.Origin]bool)})
 		}
-		if !all[i].selectFile(file) {
+		found := false
+		for _, document := range all[i].documents {
+			if !document.BaseOnly && (file == "" || document.Origin.Name == file) {
+				all[i].reported[document.Origin] = true
+				found = true
+			}
+		}
+		if !found {
 			return nil, fmt.Errorf("%s: no definitions there; want *.yaml or *.yml, and no dot files", path)
 		}
 	}
 	return all, nil
 }
 
-// splitPath splits a path into directory and file. The file is empty for a directory.
-func splitPath(path string) (directory, file string, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", "", err
-	}
-	if info.IsDir() {
-		return filepath.Clean(path), "", nil
-	}
-	return filepath.Dir(path), filepath.Base(path), nil
-}
-
-func readDirectory(ctx context.Context, kind conf.Kind, path string) (*configDirectory, error) {
+// readDirectory returns the documents of a directory, or of a ConfigMap with the same content.
+func readDirectory(ctx context.Context, kind conf.Kind, path string) ([]conf.Document, error) {
 	documents, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(ctx)
-	if err != nil {
-		return nil, err
+	if kind == conf.File || err != nil {
+		return documents, err
 	}
-	if kind == conf.ConfigMap {
-		documents = slices.DeleteFunc(documents, func(d conf.Document) bool { return d.BaseOnly })
-		for i := range documents {
-			documents[i].Origin.Kind = conf.ConfigMap
-		}
+	documents = slices.DeleteFunc(documents, func(d conf.Document) bool { return d.BaseOnly })
+	for i := range documents {
+		documents[i].Origin.Kind = conf.ConfigMap
 	}
-	return &configDirectory{path: path, documents: documents, selected: make(map[conf.Origin]bool)}, nil
+	return documents, nil
 }
 
-// selectFile selects the documents of a file, or all if it is empty. It reports whether there are any.
-func (d *configDirectory) selectFile(file string) (found bool) {
+// rejections returns the rejections of the reported documents. If there are any, it also returns those of bases that
+// are not served: such a document is only loaded if another inherits from it, so its errors explain the other's.
+func (d *configDirectory) rejections(set *conf.Set) []conf.Rejection {
+	bases := make(map[conf.Origin]bool)
 	for _, document := range d.documents {
-		if !document.BaseOnly && (file == "" || document.Origin.Name == file) {
-			d.selected[document.Origin] = true
-			found = true
+		bases[document.Origin] = document.BaseOnly
+	}
+	var rejections []conf.Rejection
+	explained := false
+	for _, r := range set.Rejections {
+		if d.reported[r.Origin] || bases[r.Origin] {
+			rejections = append(rejections, r)
 		}
+		explained = explained || d.reported[r.Origin]
 	}
-	return found
-}
-
-// validate loads the directory as a daemon would and prints the results of the selected documents. It returns the
-// numbers of rejected and of all documents that it reports on.
-func (d *configDirectory) validate(
-	ctx context.Context, rules conf.Rules, streams IOStreams,
-) (rejected, total int, err error) {
-	set, err := rules.Load(ctx, d.documents, nil)
-	if err != nil {
-		return 0, 0, err
+	if !explained {
+		return nil
 	}
-	d.printValid(set, streams.Out)
-	total = len(d.selected)
-	isSelected := func(r conf.Rejection) bool { return d.selected[r.Origin] }
-	if !slices.ContainsFunc(set.Rejections, isSelected) {
-		return 0, total, nil
-	}
-	for _, rejection := range set.Rejections {
-		switch {
-		case isSelected(rejection):
-		case d.isBase(rejection.Origin):
-			total++
-		default:
-			continue
-		}
-		rejected++
-		for _, err := range rejection.Errors.Errors {
-			fmt.Fprintln(streams.ErrOut, err)
-		}
-	}
-	return rejected, total, nil
+	return rejections
 }
 
 func (d *configDirectory) printValid(set *conf.Set, out io.Writer) {
 	for _, sidecar := range set.Sidecars {
-		if !d.selected[sidecar.Origin] {
+		if !d.reported[sidecar.Origin] {
 			continue
 		}
 		fmt.Fprintf(out, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
@@ -189,12 +173,4 @@ func (d *configDirectory) printValid(set *conf.Set, out io.Writer) {
 				sidecar.Origin, sidecar.Ref, name, name)
 		}
 	}
-}
-
-// isBase reports whether a document is not served itself. Such a document is only loaded if another inherits from it,
-// so its errors explain the rejection of the other.
-func (d *configDirectory) isBase(origin conf.Origin) bool {
-	return slices.ContainsFunc(d.documents, func(document conf.Document) bool {
-		return document.BaseOnly && document.Origin == origin
-	})
 }
