@@ -78,21 +78,11 @@ func (r *recorder) Run(ctx context.Context) error {
 			r.write(writing, event)
 			r.logLost(lostEventsLogInterval)
 		case <-ctx.Done():
-			r.flush(writing)
+			for len(r.queue) > 0 {
+				r.write(writing, <-r.queue) // after eventFlushTimeout, each write fails at once
+			}
 			r.logLost(0)
 			return nil
-		}
-	}
-}
-
-// flush writes the queued events. After ctx has ended, each write fails at once.
-func (r *recorder) flush(ctx context.Context) {
-	for {
-		select {
-		case event := <-r.queue:
-			r.write(ctx, event)
-		default:
-			return
 		}
 	}
 }
@@ -100,28 +90,26 @@ func (r *recorder) flush(ctx context.Context) {
 // write writes an event, unless the correlator skips it. It does not retry: if the pod is created again, there is
 // another event.
 func (r *recorder) write(ctx context.Context, event server.Event) {
-	result, err := r.correlator.EventCorrelate(newEvent(event, metav1.Now()))
-	if err == nil && result.Skip {
-		return
-	}
 	var stored *corev1.Event
-	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, eventWriteTimeout)
-		defer cancel()
-		result.Event.ReportingController = programName // the correlator does not copy it
+	result, err := r.correlator.EventCorrelate(newEvent(event, metav1.Now()))
+	if err == nil && !result.Skip {
 		stored, err = r.store(ctx, result.Event, result.Patch)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		r.lastErr = err
 		r.lost.Add(1)
-		return
+	case stored != nil:
+		r.correlator.UpdateState(stored)
 	}
-	r.correlator.UpdateState(stored)
 }
 
 // store creates an event, or patches it if it was created before and has not expired.
 func (r *recorder) store(ctx context.Context, event *corev1.Event, patch []byte) (*corev1.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, eventWriteTimeout)
+	defer cancel()
 	stored := new(corev1.Event)
+	event.ReportingController = programName // the correlator does not copy it
 	if event.Count > 1 {
 		err := r.client.Patch(types.StrategicMergePatchType).
 			Namespace(event.Namespace).Resource("events").Name(event.Name).Body(patch).Do(ctx).Into(stored)
