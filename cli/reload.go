@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +22,7 @@ func newReload(streams IOStreams) *cobra.Command {
 			"shell: kubectl exec POD -- k8s-sidecar-injector reload",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return reload(streams.Out, pid, func() *cobra.Command { return newRoot(programName, streams) })
+			return reload(streams, pid)
 		},
 	}
 	command.Flags().IntVar(&pid, "pid", 0, "process ID of the daemon, if several run or there is no /proc")
@@ -31,12 +30,12 @@ func newReload(streams IOStreams) *cobra.Command {
 }
 
 // reload sends SIGHUP to a process, or to the only daemon if pid is 0.
-func reload(out io.Writer, pid int, newTree func() *cobra.Command) (err error) {
+func reload(streams IOStreams, pid int) (err error) {
 	if pid < 0 {
 		return fmt.Errorf("--pid %d: want a process ID", pid)
 	}
 	if pid == 0 {
-		if pid, err = findDaemon("/proc", newTree); err != nil {
+		if pid, err = findDaemon("/proc", streams); err != nil {
 			return err
 		}
 	}
@@ -47,12 +46,12 @@ func reload(out io.Writer, pid int, newTree func() *cobra.Command) (err error) {
 	if err != nil {
 		return fmt.Errorf("send SIGHUP to process %d: %w", pid, err)
 	}
-	fmt.Fprintf(out, "sent SIGHUP to process %d; its log contains the result\n", pid)
+	fmt.Fprintf(streams.Out, "sent SIGHUP to process %d; its log contains the result\n", pid)
 	return nil
 }
 
 // findDaemon returns the process ID of the only other process that runs this executable as a daemon.
-func findDaemon(proc string, newTree func() *cobra.Command) (int, error) {
+func findDaemon(proc string, streams IOStreams) (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, err
@@ -65,7 +64,11 @@ func findDaemon(proc string, newTree func() *cobra.Command) (int, error) {
 	var found []int
 	for _, directory := range directories {
 		pid, err := strconv.Atoi(filepath.Base(directory))
-		if err == nil && pid != os.Getpid() && runs(directory, executable) && isDaemon(directory, newTree()) {
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		other, err := os.Stat(filepath.Join(directory, "exe"))
+		if err == nil && os.SameFile(executable, other) && isDaemon(directory, newRoot(programName, streams)) {
 			found = append(found, pid)
 		}
 	}
@@ -77,12 +80,6 @@ func findDaemon(proc string, newTree func() *cobra.Command) (int, error) {
 	}
 	slices.Sort(found)
 	return 0, fmt.Errorf("several daemons run, %v; set --pid", found)
-}
-
-// runs reports whether the process of a directory in /proc runs the executable.
-func runs(directory string, executable os.FileInfo) bool {
-	other, err := os.Stat(filepath.Join(directory, "exe"))
-	return err == nil && os.SameFile(executable, other)
 }
 
 // isDaemon reports whether the process of a directory in /proc runs the root command. SIGHUP ends a process that runs

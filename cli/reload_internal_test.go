@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/spf13/cobra"
 )
 
 // newProc creates a /proc with a process of this executable for each command line. The process IDs begin at 1000.
@@ -35,9 +33,8 @@ func newProc(t *testing.T, lines ...[]string) string {
 	return proc
 }
 
-func newTestTree() *cobra.Command {
-	streams := IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: io.Discard, Getenv: os.Getenv}
-	return newRoot(programName, streams)
+func testStreams() IOStreams {
+	return IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: io.Discard, Getenv: os.Getenv}
 }
 
 // TestFindDaemonIgnoresCommands verifies that no process with a command is found, because SIGHUP would end it. This
@@ -47,7 +44,7 @@ func TestFindDaemonIgnoresCommands(t *testing.T) {
 	lines := [][]string{
 		{"--dev"}, {"help"}, {"completion", "bash"}, {"__complete", ""}, {"unknown"}, {"--help"}, {"--no-such-flag"},
 	}
-	root := newTestTree()
+	root := newRoot(programName, testStreams())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	commands := root.Commands()
@@ -59,7 +56,7 @@ func TestFindDaemonIgnoresCommands(t *testing.T) {
 			[]string{command.Name()}, []string{command.Name(), "x"}, []string{"--dev", command.Name()},
 			[]string{"--config-directory", "conf", command.Name(), "--help"})
 	}
-	if pid, err := findDaemon(newProc(t, lines...), newTestTree); pid != 1000 || err != nil {
+	if pid, err := findDaemon(newProc(t, lines...), testStreams()); pid != 1000 || err != nil {
 		t.Errorf("got process %d, %v, want 1000", pid, err)
 	}
 }
@@ -73,11 +70,11 @@ func TestFindDaemon(t *testing.T) {
 		{"--config-directory=explain", "--tls-port", "9000"},
 		{"--dev", "--log-level", "debug"},
 	} {
-		if pid, err := findDaemon(newProc(t, line), newTestTree); pid != 1000 || err != nil {
+		if pid, err := findDaemon(newProc(t, line), testStreams()); pid != 1000 || err != nil {
 			t.Errorf("%q: got process %d, %v, want 1000", line, pid, err)
 		}
 	}
-	pid, err := findDaemon(newProc(t, []string{"--dev"}, nil), newTestTree)
+	pid, err := findDaemon(newProc(t, []string{"--dev"}, nil), testStreams())
 	if err == nil || !strings.Contains(err.Error(), "[1000 1001]") {
 		t.Errorf("two daemons: got process %d, %v", pid, err)
 	}
