@@ -82,15 +82,17 @@ func (o *tlsOptions) Complete(e *flagErrors, cluster *clusterOptions) {
 	}
 	// Only entrypoint.sh has default files. They do not apply if the certificate has another source.
 	hasFiles := e.flags.Changed("tls-cert-file") && o.certFile != "" || e.flags.Changed("tls-key-file") && o.keyFile != ""
+	files := e.name("tls-cert-file") + " and " + e.name("tls-key-file")
+	conflict := func(source, other string) {
+		e.addf("%s makes its own certificate; leave out %s, or leave out --%s", e.name(source), other, source)
+	}
 	switch {
 	case o.dev && o.selfManaged:
-		e.addf("%s makes its own certificate; leave out %s, or leave out --dev", e.name("dev"), e.name("self-managed-tls"))
+		conflict("dev", e.name("self-managed-tls"))
 	case o.dev && hasFiles:
-		e.addf("%s makes its own certificate; leave out %s and %s, or leave out --dev",
-			e.name("dev"), e.name("tls-cert-file"), e.name("tls-key-file"))
+		conflict("dev", files)
 	case o.selfManaged && hasFiles:
-		e.addf("%s makes its own certificate; leave out %s and %s, or leave out --self-managed-tls",
-			e.name("self-managed-tls"), e.name("tls-cert-file"), e.name("tls-key-file"))
+		conflict("self-managed-tls", files)
 	case !o.dev && !o.selfManaged && (o.certFile == "" || o.keyFile == ""):
 		e.addf("no serving certificate; set --tls-cert-file and --tls-key-file, or --self-managed-tls " +
 			"to keep one in a Secret, or --dev to use a self-signed certificate")
@@ -137,7 +139,7 @@ func (o *tlsOptions) completeSecret(cluster *clusterOptions) error {
 	return nil
 }
 
-// certificateSource provides the serving certificate.
+// certificateSource provides a serving certificate that changes.
 type certificateSource interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Pending() []string
@@ -145,13 +147,11 @@ type certificateSource interface {
 	Run(ctx context.Context) error
 }
 
+// newSource returns the source of the certificate in the Secret or in the files.
 func (o *tlsOptions) newSource(
 	config *rest.Config, metrics *server.Metrics, log zerolog.Logger,
 ) (certificateSource, error) {
-	switch {
-	case o.dev:
-		return newSelfSigned(metrics)
-	case o.selfManaged:
+	if o.selfManaged {
 		return o.newController(config, metrics, log)
 	}
 	return watcher.NewCertWatcher(o.certFile, o.keyFile, log, metrics.CertificateLoaded), nil

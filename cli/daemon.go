@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 
@@ -89,15 +90,26 @@ func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) ([]watcher.
 }
 
 func (o *serveOptions) addCertificate(d *daemon) error {
-	source, err := o.tls.newSource(o.cluster.config, d.options.Metrics, d.log)
-	if err != nil {
-		return err
+	if o.tls.dev {
+		certificate, err := newSelfSigned(d.options.Metrics)
+		if err != nil {
+			return err
+		}
+		d.options.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }
+	} else {
+		source, err := o.tls.newSource(o.cluster.config, d.options.Metrics, d.log)
+		if err != nil {
+			return err
+		}
+		d.options.GetCertificate = source.GetCertificate
+		d.options.Checks = append(d.options.Checks, source.Pending)
+		d.runs = append(d.runs, source.Run)
+		d.reloads = append(d.reloads, source.Reload)
 	}
-	expiry := watcher.NewExpiry(source.GetCertificate, d.log)
-	d.options.GetCertificate = source.GetCertificate
-	d.options.Checks = append(d.options.Checks, source.Pending, expiry.Pending)
-	d.runs = append(d.runs, source.Run, expiry.Run)
-	d.reloads = append(d.reloads, source.Reload, expiry.Reload)
+	expiry := watcher.NewExpiry(d.options.GetCertificate, d.log)
+	d.options.Checks = append(d.options.Checks, expiry.Pending)
+	d.runs = append(d.runs, expiry.Run)
+	d.reloads = append(d.reloads, expiry.Reload)
 	return nil
 }
 

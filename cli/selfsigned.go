@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,12 +17,8 @@ import (
 
 const selfSignedLifetime = 30 * 24 * time.Hour
 
-// selfSigned is the source of a certificate for localhost, which is created at start and never renewed.
-type selfSigned struct {
-	certificate tls.Certificate
-}
-
-func newSelfSigned(metrics *server.Metrics) (*selfSigned, error) {
+// newSelfSigned returns a certificate for localhost, which is never renewed.
+func newSelfSigned(metrics *server.Metrics) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("create a self-signed certificate: %w", err)
@@ -44,22 +39,5 @@ func newSelfSigned(metrics *server.Metrics) (*selfSigned, error) {
 		return nil, fmt.Errorf("create a self-signed certificate: %w", err)
 	}
 	metrics.CertificateLoaded(true, template.NotAfter)
-	return &selfSigned{tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
-}
-
-// GetCertificate returns the certificate.
-func (s *selfSigned) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return &s.certificate, nil
-}
-
-// Pending returns nil.
-func (s *selfSigned) Pending() []string { return nil }
-
-// Reload does nothing.
-func (s *selfSigned) Reload() {}
-
-// Run waits until ctx ends.
-func (s *selfSigned) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
