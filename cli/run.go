@@ -55,7 +55,6 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 	if isEntrypoint {
 		setEntrypointDefaults(root.Flags())
 	}
-	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	root.SilenceErrors = true
@@ -66,7 +65,6 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 		}
 		return hangup.Reset() // only the daemon reloads
 	}
-	addVersionFlag(root)
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})

@@ -26,6 +26,7 @@ type serveOptions struct {
 	lifecyclePort int // 0 is any free port
 	events        bool
 	drainDelay    time.Duration
+	showVersion   bool
 }
 
 func newServe(streams IOStreams) *cobra.Command {
@@ -37,6 +38,9 @@ func newServe(streams IOStreams) *cobra.Command {
 			"volumes and env of the sidecar NAME. Start with --dev to try it.",
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if o.showVersion {
+				return printVersion(streams.Out)
+			}
 			return o.run(command, streams)
 		},
 	}
@@ -59,6 +63,7 @@ func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
 			"[$SIDECAR_INJECTOR_EVENTS]")
 	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second,
 		"how long reviews are served after SIGTERM while /readyz fails [$DRAIN_DELAY]")
+	flags.BoolVar(&o.showVersion, "version", false, "print the version")
 }
 
 // gcPercent makes the garbage collector run before the heap has grown by half. Under attack, most of the
@@ -67,8 +72,9 @@ const gcPercent = 50
 
 // run serves until SIGTERM or SIGINT. A second signal ends the process at once.
 func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
-	ctx, stop := untilSignal(command.Context())
+	ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the next signal has its default effect
 
 	if streams.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -86,17 +92,6 @@ func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
 		return err
 	}
 	return d.run(ctx)
-}
-
-// untilSignal returns a context that ends at SIGTERM or SIGINT. A second signal ends the process.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	signalled, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	ctx, cancel := context.WithCancel(ctx)
-	context.AfterFunc(signalled, func() {
-		stop() // before the shutdown is visible, so that the next signal has its default effect
-		cancel()
-	})
-	return ctx, stop
 }
 
 // Complete validates all flags except those of the log.

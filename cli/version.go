@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -16,47 +17,26 @@ func newVersion() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			return printVersion(command)
-		},
+		RunE:  func(command *cobra.Command, _ []string) error { return printVersion(command.OutOrStdout()) },
 	}
 }
 
-// addVersionFlag adds the flag --version. The one of cobra uses text/template, which makes the linker keep all exported
-// methods: 10 MB.
-func addVersionFlag(command *cobra.Command) {
-	showVersion := command.Flags().Bool("version", false, "print the version")
-	run := command.RunE
-	command.RunE = func(command *cobra.Command, args []string) error {
-		if *showVersion {
-			return printVersion(command)
-		}
-		return run(command, args)
-	}
-}
-
-func printVersion(command *cobra.Command) error {
-	_, err := fmt.Fprintf(command.OutOrStdout(), "%s %s %s %s/%s\n",
+// printVersion also implements the flag --version. The one of cobra uses text/template, which makes the linker keep all
+// exported methods: 10 MB.
+func printVersion(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s %s %s %s/%s\n",
 		programName, version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }
 
-// version returns the release, or the commit of the build if there is no release.
+// version returns the release, or the version that Go derives from the repository, or devel.
 func version() string {
-	if release != "" {
-		return release
-	}
 	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if build.Main.Version != "" && build.Main.Version != "(devel)" {
+	switch {
+	case release != "":
+		return release
+	case ok && build.Main.Version != "" && build.Main.Version != "(devel)":
 		return build.Main.Version
-	}
-	for _, setting := range build.Settings {
-		if setting.Key == "vcs.revision" {
-			return "devel-" + setting.Value[:min(12, len(setting.Value))]
-		}
 	}
 	return "devel"
 }
