@@ -64,8 +64,8 @@ func (o *serveOptions) newDaemon(
 // addSources adds the reloader of the definitions, and returns its sources.
 func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) ([]watcher.Source, error) {
 	var sources []watcher.Source
-	if o.definitions.exists {
-		sources = append(sources, o.definitions.newSource(d.log))
+	if o.injection.hasDirectory {
+		sources = append(sources, watcher.NewDirectory(o.injection.directory, d.log))
 	}
 	if o.cluster.configMapLabels != "" {
 		configMaps, err := o.cluster.newConfigMaps(d.log)
@@ -80,7 +80,7 @@ func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) ([]watcher.
 		sources = []watcher.Source{samples{}}
 	}
 	reloader := watcher.NewReloader(watcher.Options{
-		Sources: sources, Rules: o.definitions.rules, Publisher: snapshots, Log: d.log,
+		Sources: sources, Rules: o.injection.rules, Publisher: snapshots, Log: d.log,
 		Observe: d.options.Metrics.Reloaded,
 	})
 	d.options.Checks = append(d.options.Checks, reloader.Pending)
@@ -117,7 +117,7 @@ func (o *serveOptions) addCertificate(d *daemon) error {
 func (o *serveOptions) addWebhook(d *daemon, snapshots *store.Store) error {
 	var namespaces server.Namespaces
 	if o.cluster.namespaceDefaults {
-		source, err := o.cluster.newNamespaces(o.policy.completed.RequestAnnotation(), d.log)
+		source, err := o.cluster.newNamespaces(o.injection.policy.RequestAnnotation(), d.log)
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (o *serveOptions) addWebhook(d *daemon, snapshots *store.Store) error {
 		events = d.recorder
 	}
 	webhook := server.NewWebhook(
-		d.options.Lanes, snapshots, namespaces, o.policy.completed, events, d.options.Metrics, d.log)
+		d.options.Lanes, snapshots, namespaces, &o.injection.policy, events, d.options.Metrics, d.log)
 	d.options.Handlers["POST /mutate"] = webhook
 	if o.tls.dev {
 		addPreview(d.options.Handlers, webhook)
@@ -151,7 +151,7 @@ func (o *serveOptions) logStart(d *daemon, sources []watcher.Source, stderr io.W
 		Stringer("webhook", webhook).
 		Stringer("lifecycle", d.options.Lifecycle.Addr()).
 		Strs("sources", names).
-		Str("annotation_namespace", o.definitions.annotationNamespace).
+		Str("annotation_namespace", o.injection.policy.AnnotationNamespace).
 		Msg("serving")
 	if o.tls.dev {
 		printHint(stderr, names, webhook.String())

@@ -16,20 +16,19 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/store"
+	"k8s-sidecar-injector/watcher"
 )
 
 // manifestOptions are the options of the commands that read manifests.
 type manifestOptions struct {
-	definitions definitionOptions
-	policy      policyOptions
-	cluster     clusterOptions // empty unless the command adds its flags
-	files       []string
-	namespace   string
+	injection injectionOptions
+	cluster   clusterOptions // empty unless the command adds its flags
+	files     []string
+	namespace string
 }
 
 func (o *manifestOptions) AddFlags(flags *pflag.FlagSet) {
-	o.definitions.AddFlags(flags)
-	o.policy.AddFlags(flags)
+	o.injection.AddFlags(flags)
 	flags.StringArrayVarP(&o.files, "filename", "f", nil,
 		"`file` of manifests, - for standard input; can be repeated")
 	flags.StringVarP(&o.namespace, "namespace", "n", "default", "namespace of manifests that have none")
@@ -37,8 +36,7 @@ func (o *manifestOptions) AddFlags(flags *pflag.FlagSet) {
 
 // Complete validates all flags.
 func (o *manifestOptions) Complete(e *flagErrors) {
-	o.policy.Complete(e, o.definitions.annotationNamespace)
-	o.definitions.Complete(e)
+	o.injection.Complete(e)
 	if len(o.files) == 0 || slices.Contains(o.files, "") {
 		e.addf("--filename (-f) is needed: a file of manifests, or - for standard input")
 	}
@@ -62,14 +60,14 @@ func (o *manifestOptions) newInjector(ctx context.Context, report io.Writer) (*m
 	if err != nil {
 		return nil, err
 	}
-	set, err := o.definitions.rules.Load(ctx, definitions, nil)
+	set, err := o.injection.rules.Load(ctx, definitions, nil)
 	if err != nil {
 		return nil, err
 	}
 	snapshots := new(store.Store)
 	snapshots.Publish(set)
 	injector := &manifestInjector{
-		snapshot: snapshots.Current(), policy: o.policy.completed, namespace: o.namespace, report: report,
+		snapshot: snapshots.Current(), policy: &o.injection.policy, namespace: o.namespace, report: report,
 	}
 	for rejection := range injector.snapshot.Rejections() {
 		for _, err := range rejection.Errors.Errors {
@@ -87,8 +85,8 @@ func (o *manifestOptions) readDefinitions(
 	ctx context.Context, report io.Writer,
 ) (documents []conf.Document, err error) {
 	switch {
-	case o.definitions.exists:
-		documents, err = o.definitions.newSource(zerolog.Nop()).Documents(ctx)
+	case o.injection.hasDirectory:
+		documents, err = watcher.NewDirectory(o.injection.directory, zerolog.Nop()).Documents(ctx)
 	case o.cluster.configMapLabels == "":
 		fmt.Fprintln(report, "using the built-in samples; set --config-directory to use other definitions")
 		documents, err = samples{}.Documents(ctx)

@@ -17,8 +17,7 @@ import (
 
 // serveOptions are the options of the daemon.
 type serveOptions struct {
-	definitions   definitionOptions
-	policy        policyOptions
+	injection     injectionOptions
 	cluster       clusterOptions
 	logging       loggingOptions
 	tls           tlsOptions
@@ -49,8 +48,7 @@ func newServe(streams IOStreams) *cobra.Command {
 }
 
 func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
-	o.definitions.AddFlags(flags)
-	o.policy.AddFlags(flags)
+	o.injection.AddFlags(flags)
 	o.cluster.AddFlags(flags)
 	o.logging.AddFlags(flags)
 	o.tls.AddFlags(flags)
@@ -96,9 +94,8 @@ func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
 
 // Complete validates all flags except those of the log.
 func (o *serveOptions) Complete(e *flagErrors, log zerolog.Logger) {
-	o.policy.Complete(e, o.definitions.annotationNamespace)
-	o.definitions.Complete(e)
-	if !o.definitions.exists && o.cluster.configMapLabels == "" && !o.tls.dev {
+	o.injection.Complete(e)
+	if !o.injection.hasDirectory && o.cluster.configMapLabels == "" && !o.tls.dev {
 		e.addf("no sidecar definitions; set --config-directory, or create a directory conf here, or set " +
 			"--configmap-labels for definitions in ConfigMaps, or --dev to serve built-in samples")
 	}

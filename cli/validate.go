@@ -11,7 +11,6 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/watcher"
@@ -19,8 +18,8 @@ import (
 
 // validateOptions are the options of the validate command.
 type validateOptions struct {
-	definitions definitionOptions // only the rules
-	source      string
+	injection injectionOptions // only the rules
+	source    string
 }
 
 func newValidate(streams IOStreams) *cobra.Command {
@@ -42,18 +41,15 @@ func newValidate(streams IOStreams) *cobra.Command {
 			return o.run(command, streams, paths)
 		},
 	}
-	o.AddFlags(command.Flags())
+	o.injection.AddRuleFlags(command.Flags())
+	command.Flags().StringVar(&o.source, "source", "files",
+		"source that will contain the definitions: files or configmaps")
 	return command
-}
-
-func (o *validateOptions) AddFlags(flags *pflag.FlagSet) {
-	o.definitions.AddRuleFlags(flags)
-	flags.StringVar(&o.source, "source", "files", "source that will contain the definitions: files or configmaps")
 }
 
 func (o *validateOptions) run(command *cobra.Command, streams IOStreams, paths []string) error {
 	e := readEnvironment(command.Flags(), streams.Getenv)
-	o.definitions.CompleteRules(e)
+	o.injection.CompleteRules(e)
 	kind, err := conf.ParseKind(o.source)
 	e.add("source", err)
 	if err := e.err(); err != nil {
@@ -65,7 +61,7 @@ func (o *validateOptions) run(command *cobra.Command, streams IOStreams, paths [
 	}
 	rejected, total := 0, 0
 	for _, d := range directories {
-		set, err := o.definitions.rules.Load(command.Context(), d.documents, nil)
+		set, err := o.injection.rules.Load(command.Context(), d.documents, nil)
 		if err != nil {
 			return err
 		}
