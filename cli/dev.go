@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -50,16 +50,12 @@ func (b *responseBuffer) WriteHeader(status int) { b.status = status }
 func (b *responseBuffer) Write(p []byte) (int, error) { return b.body.Write(p) }
 
 func preview(webhook http.Handler) http.Handler {
-	// One at a time: YAML and a JSON Patch of a pod may take hundreds of times its size in memory.
-	var rendering sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPreview))
 		if err != nil {
 			http.Error(w, "cannot read the review: "+err.Error(), http.StatusRequestEntityTooLarge)
 			return
 		}
-		rendering.Lock()
-		defer rendering.Unlock()
 		r.Body = io.NopCloser(bytes.NewReader(request))
 		response := &responseBuffer{header: make(http.Header)}
 		webhook.ServeHTTP(response, r)
@@ -77,20 +73,21 @@ func preview(webhook http.Handler) http.Handler {
 	})
 }
 
-// injectedPod returns the pod that the API server would store after the response, as YAML.
+// injectedPod returns the pod that the API server would store after the response, as YAML. It has no managedFields,
+// which kubectl does not show either.
 func injectedPod(request, response []byte) ([]byte, error) {
 	var in, out admissionv1.AdmissionReview
-	if err := json.Unmarshal(request, &in); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(response, &out); err != nil {
+	if err := cmp.Or(json.Unmarshal(request, &in), json.Unmarshal(response, &out)); err != nil {
 		return nil, err
 	}
 	result := out.Response
 	if !result.Allowed {
 		return nil, fmt.Errorf("denied: %s", result.Result.Message)
 	}
-	pod, err := patchedPod(in.Request.Object.Raw, result.Patch)
+	pod, err := jsonpatch.MergePatch(in.Request.Object.Raw, []byte(`{"metadata":{"managedFields":null}}`))
+	if err == nil && result.Patch != nil {
+		pod, err = applyPatch(pod, result.Patch)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -102,17 +99,6 @@ func injectedPod(request, response []byte) ([]byte, error) {
 	body, err := yaml.JSONToYAML(pod)
 	text.Write(body)
 	return text.Bytes(), err
-}
-
-// patchedPod applies the patch, which may be nil, and removes managedFields, which kubectl does not show either.
-func patchedPod(pod, patch []byte) ([]byte, error) {
-	if patch != nil {
-		var err error
-		if pod, err = applyPatch(pod, patch); err != nil {
-			return nil, err
-		}
-	}
-	return jsonpatch.MergePatch(pod, []byte(`{"metadata":{"managedFields":null}}`))
 }
 
 // printHint explains how to try the webhook.
