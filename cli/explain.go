@@ -1,16 +1,15 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
@@ -43,14 +42,10 @@ func newExplain(streams IOStreams) *cobra.Command {
 			return o.run(command, streams)
 		},
 	}
-	o.AddFlags(command.Flags())
+	o.manifests.AddFlags(command.Flags())
+	o.manifests.cluster.AddFlags(command.Flags())
+	command.Flags().StringVarP(&o.output, "output", "o", outputTable, outputTable+" or "+outputJSON)
 	return command
-}
-
-func (o *explainOptions) AddFlags(flags *pflag.FlagSet) {
-	o.manifests.AddFlags(flags)
-	o.manifests.cluster.AddFlags(flags)
-	flags.StringVarP(&o.output, "output", "o", outputTable, outputTable+" or "+outputJSON)
 }
 
 // Complete validates all flags.
@@ -87,33 +82,23 @@ func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
 	if err != nil {
 		return err
 	}
-	var text []byte
 	if o.output == outputJSON {
-		text, err = formatResultsJSON(results)
-	} else {
-		text = formatResultsTable(results)
+		return printJSON(streams.Out, results)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = streams.Out.Write(text)
-	return err
+	printTables(streams.Out, results)
+	return nil
 }
 
-// formatResultsTable returns a heading, the faults and a table of the elements for each pod.
-func formatResultsTable(results []*podResult) []byte {
-	var output bytes.Buffer
+// printTables prints a heading, the faults and a table of the elements for each pod.
+func printTables(w io.Writer, results []*podResult) {
 	for i, r := range results {
 		if i > 0 {
-			output.WriteByte('\n')
+			fmt.Fprintln(w)
 		}
 		name := strings.TrimSuffix(r.namespace+"/"+r.name(), "/")
-		fmt.Fprintf(&output, "%s %s: %s\n", r.Kind, printable(name), r)
+		fmt.Fprintf(w, "%s %s: %s\n", r.Kind, printable(name), r)
 		for _, f := range r.faults {
-			fmt.Fprintf(&output, "the API server would reject %s\n", f)
-		}
-		if len(r.elements) == 0 {
-			continue
+			fmt.Fprintf(w, "the API server would reject %s\n", f)
 		}
 		rows := [][]string{{"FIELD", "NAME", "CONTAINER", "SIDECAR", "ORIGIN", "RESULT", "WHY"}}
 		for i := range r.elements {
@@ -126,9 +111,8 @@ func formatResultsTable(results []*podResult) []byte {
 				e.Field, printable(e.Name), containerName(e), e.Sidecar.Ref.String(), e.Sidecar.Origin.String(), result, e.Why,
 			})
 		}
-		writeTable(&output, rows)
+		writeTable(w, rows)
 	}
-	return output.Bytes()
 }
 
 // containerName returns the container of an element, or "" if it is an element of the pod.
@@ -195,18 +179,15 @@ func newExplanation(r *podResult) explanation {
 	return x
 }
 
-// formatResultsJSON escapes characters that are not printable, such as terminal escape sequences. Only strings contain
-// them.
-func formatResultsJSON(results []*podResult) ([]byte, error) {
-	list := struct {
-		Items []explanation `json:"items"`
-	}{Items: []explanation{}}
-	for _, r := range results {
-		list.Items = append(list.Items, newExplanation(r))
+// printJSON escapes characters that are not printable, such as terminal escape sequences. Only strings contain them.
+func printJSON(w io.Writer, results []*podResult) error {
+	items := make([]explanation, len(results))
+	for i, r := range results {
+		items[i] = newExplanation(r)
 	}
-	text, err := json.MarshalIndent(list, "", "  ")
+	text, err := json.MarshalIndent(map[string]any{"items": items}, "", "  ")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	safe := make([]byte, 0, len(text)+1)
 	for _, r := range string(text) {
@@ -218,5 +199,6 @@ func formatResultsJSON(results []*podResult) ([]byte, error) {
 			safe = fmt.Appendf(safe, `\u%04x`, unit)
 		}
 	}
-	return append(safe, '\n'), nil
+	_, err = w.Write(append(safe, '\n'))
+	return err
 }

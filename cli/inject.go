@@ -9,7 +9,6 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
 	"k8s-sidecar-injector/conf"
@@ -38,13 +37,9 @@ func newInject(streams IOStreams) *cobra.Command {
 			return o.run(command, streams)
 		},
 	}
-	o.AddFlags(command.Flags())
+	o.manifests.AddFlags(command.Flags())
+	command.Flags().BoolVar(&o.diff, "diff", false, "print a unified diff instead")
 	return command
-}
-
-func (o *injectOptions) AddFlags(flags *pflag.FlagSet) {
-	o.manifests.AddFlags(flags)
-	flags.BoolVar(&o.diff, "diff", false, "print a unified diff instead")
 }
 
 func (o *injectOptions) run(command *cobra.Command, streams IOStreams) error {
@@ -88,7 +83,8 @@ func (o *injectOptions) inject(
 		case r.injected == nil:
 			injector.reportResult(r.manifest, r.String())
 		case len(r.faults) > 0:
-			return fmt.Errorf("with %s, the API server would reject %s", sidecars, strings.Join(texts(r.faults, fault.String), "; "))
+			faults := strings.Join(texts(r.faults, fault.String), "; ")
+			return fmt.Errorf("with %s, the API server would reject %s", sidecars, faults)
 		default:
 			injector.reportResult(r.manifest, "injected "+sidecars)
 			patch = append(patch, replaceOperation(r.pointer, r.injected))

@@ -82,17 +82,14 @@ func (o *loggingOptions) newLogger(stderr io.Writer, dev bool) (zerolog.Logger, 
 	if o.format == formatConsole || o.format == "" && (dev || terminal) {
 		encoder = zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: time.TimeOnly}
 	}
-	log := zerolog.New(encoder).Level(o.level).Hook(timestamp{})
+	log := zerolog.New(encoder).Level(o.level).Hook(zerolog.HookFunc(addTime))
 	w.start(func(lines uint64) {
 		log.Warn().Uint64("lines", lines).Msg("log lines dropped: the reader of standard error is too slow")
 	})
 	return log, w
 }
 
-// timestamp adds the time in UTC with milliseconds. It does not use the global variables of zerolog.
-type timestamp struct{}
-
-// Run implements zerolog.Hook.
-func (timestamp) Run(event *zerolog.Event, _ zerolog.Level, _ string) {
+// addTime is a hook that adds the time in UTC with milliseconds. Zerolog's own needs global variables.
+func addTime(event *zerolog.Event, _ zerolog.Level, _ string) {
 	event.Str(zerolog.TimestampFieldName, time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"))
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -44,10 +45,7 @@ func visitPods(object []byte, visit func(podTemplate) error) error {
 // visitObject visits an object at a JSON pointer in a document. The list contains the object, or is empty.
 func visitObject(object []byte, pointer string, list *manifest, visit func(podTemplate) error) error {
 	m, err := newManifest(object, list)
-	if err != nil {
-		return err
-	}
-	if items, ok := m.items(); ok {
+	if items, ok := m.items(); ok && err == nil {
 		var errs []error
 		for n, item := range items {
 			if err := visitObject(item, fmt.Sprintf("%s/items/%d", pointer, n), m, visit); err != nil {
@@ -57,21 +55,21 @@ func visitObject(object []byte, pointer string, list *manifest, visit func(podTe
 		return aggregate(errs...)
 	}
 	t := podTemplate{manifest: m}
-	if path, found := m.templatePath(); found {
+	if path, found := m.templatePath(); found && err == nil {
 		t.path, t.pointer = path, pointer+path
 		t.pod, err = lookup(object, path)
 	}
 	if err == nil {
 		err = visit(t)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.title(), err)
+	if title := m.title(); err != nil && title != "" {
+		return fmt.Errorf("%s: %w", title, err)
 	}
-	return nil
+	return err
 }
 
-// newManifest decodes an object. The items of a typed list, such as a DeploymentList, may omit their kind. Errors begin
-// with the name of the object if that could be decoded.
+// newManifest decodes an object. The items of a typed list, such as a DeploymentList, may omit their kind. With an
+// error, the fields that could be decoded are set.
 func newManifest(object []byte, list *manifest) (*manifest, error) {
 	m := new(manifest)
 	err := jsonv2.Unmarshal(object, m)
@@ -79,17 +77,13 @@ func newManifest(object []byte, list *manifest) (*manifest, error) {
 		m.Kind = cmp.Or(m.Kind, strings.TrimSuffix(list.Kind, "List"))
 		m.APIVersion = cmp.Or(m.APIVersion, list.APIVersion)
 	}
-	var prefix string
-	if title := m.title(); title != "" {
-		prefix = title + ": "
-	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%snot a Kubernetes object: %w", prefix, mutate.DecodeError(err, ""))
+		err = fmt.Errorf("not a Kubernetes object: %w", mutate.DecodeError(err, ""))
 	case m.Kind == "" || m.APIVersion == "":
-		return nil, fmt.Errorf("%snot a Kubernetes object: kind or apiVersion is missing", prefix)
+		err = errors.New("not a Kubernetes object: kind or apiVersion is missing")
 	}
-	return m, nil
+	return m, err
 }
 
 // items returns the items of a list. An object is a list if its kind ends in List and its items are objects.

@@ -8,8 +8,12 @@ import (
 	"text/tabwriter"
 )
 
-// writeTable writes rows of cells in aligned columns, without spaces at the end of lines. Cells must be printable.
+// writeTable writes rows of cells in aligned columns, without spaces at the end of lines. The first is the
+// heading: without another, nothing is written. Cells must be printable.
 func writeTable(w io.Writer, rows [][]string) {
+	if len(rows) < 2 {
+		return
+	}
 	var aligned bytes.Buffer
 	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
