@@ -83,7 +83,7 @@ func (o *loggingOptions) newLogger(stderr io.Writer, dev bool) (zerolog.Logger, 
 		encoder = zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: time.TimeOnly}
 	}
 	log := zerolog.New(encoder).Level(o.level).Hook(zerolog.HookFunc(addTime))
-	w.start(func(lines uint64) {
+	go w.run(func(lines uint64) {
 		log.Warn().Uint64("lines", lines).Msg("log lines dropped: the reader of standard error is too slow")
 	})
 	return log, w

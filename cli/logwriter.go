@@ -32,17 +32,11 @@ type logWriter struct {
 	closed   bool
 }
 
-// newLogWriter returns a writer that only buffers until start is called.
+// newLogWriter returns a writer that only buffers until run is called.
 func newLogWriter(out io.Writer) *logWriter {
 	w := &logWriter{out: out, done: make(chan struct{})}
 	w.changed.L = &w.mutex
 	return w
-}
-
-// start starts writing to the output. After lines were dropped and the output has unblocked, it calls the function
-// with their number. The function may write to w.
-func (w *logWriter) start(recovered func(lines uint64)) {
-	go w.run(recovered)
 }
 
 // metric returns the counter of dropped lines.
@@ -66,29 +60,29 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// run writes the buffer to the output until close is called and the buffer is empty.
+// run writes the buffer to the output until close is called and the buffer is empty. After lines were dropped and the
+// output has unblocked, it calls the function with their number. The function may write to w.
 func (w *logWriter) run(recovered func(lines uint64)) {
 	defer close(w.done)
+	var lines []byte
 	var reported uint64
-	for lines, dropped := w.take(nil); len(lines) > 0; lines, dropped = w.take(lines) {
+	for {
+		w.mutex.Lock()
+		for len(w.buffered) == 0 && !w.closed {
+			w.changed.Wait()
+		}
+		w.buffered, lines = lines[:0], w.buffered // reuses the memory of the previous lines
+		dropped := w.dropped.Load()
+		w.mutex.Unlock()
+		if len(lines) == 0 {
+			return
+		}
 		if dropped > reported {
 			recovered(dropped - reported)
 			reported = dropped
 		}
 		_, _ = w.out.Write(lines) // an error could only be logged
 	}
-}
-
-// take waits for lines and returns them, and the number of lines dropped until then. It returns no lines after close.
-// It reuses the memory of the previous lines.
-func (w *logWriter) take(previous []byte) (lines []byte, dropped uint64) {
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	for len(w.buffered) == 0 && !w.closed {
-		w.changed.Wait()
-	}
-	w.buffered, lines = previous[:0], w.buffered
-	return lines, w.dropped.Load()
 }
 
 // close writes the buffer to the output. It returns after logCloseTimeout even if the output blocks.

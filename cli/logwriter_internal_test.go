@@ -21,7 +21,7 @@ func TestLogWriter(t *testing.T) {
 	var want strings.Builder
 	fmt.Fprintln(w, "before start")
 	fmt.Fprintln(&want, "before start")
-	w.start(nil)
+	go w.run(nil)
 	for n := range 10_000 {
 		fmt.Fprintln(w, n)
 		fmt.Fprintln(&want, n)
@@ -43,7 +43,7 @@ func TestLogWriterDrops(t *testing.T) {
 		reader, pipe := io.Pipe()
 		w := newLogWriter(pipe)
 		log := zerolog.New(w)
-		w.start(func(lines uint64) { log.Warn().Uint64("lines", lines).Msg("dropped") })
+		go w.run(func(lines uint64) { log.Warn().Uint64("lines", lines).Msg("dropped") })
 		line := strings.Repeat("x", 1000)
 		const lines = 10_000
 		log.Info().Msg(line)
@@ -84,7 +84,7 @@ func TestLogWriterCloseTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader, pipe := io.Pipe()
 		w := newLogWriter(pipe)
-		w.start(nil)
+		go w.run(nil)
 		fmt.Fprintln(w, "line")
 		start := time.Now()
 		w.close()
