@@ -3,8 +3,14 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
+	"math/big"
 	"net"
 	"strings"
 	"time"
@@ -20,7 +26,6 @@ import (
 	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/pki"
 	"k8s-sidecar-injector/server"
-	"k8s-sidecar-injector/watcher"
 )
 
 // tlsOptions select the source of the serving certificate: files, a Secret that all replicas share, or memory.
@@ -147,16 +152,6 @@ type certificateSource interface {
 	Run(ctx context.Context) error
 }
 
-// newSource returns the source of the certificate in the Secret or in the files.
-func (o *tlsOptions) newSource(
-	config *rest.Config, metrics *server.Metrics, log zerolog.Logger,
-) (certificateSource, error) {
-	if o.selfManaged {
-		return o.newController(config, metrics, log)
-	}
-	return watcher.NewCertWatcher(o.certFile, o.keyFile, log, metrics.CertificateLoaded), nil
-}
-
 // newController returns the controller of the certificates in the Secret.
 func (o *tlsOptions) newController(
 	config *rest.Config, metrics *server.Metrics, log zerolog.Logger,
@@ -181,4 +176,32 @@ func (o *tlsOptions) newController(
 		Lifetime: o.lifetime, CALifetime: o.caLifetime,
 		Log: log, Observe: metrics.CertificateLoaded,
 	}), nil
+}
+
+const selfSignedLifetime = 30 * 24 * time.Hour
+
+// newSelfSigned returns a function that returns a certificate for localhost, which is never renewed.
+func newSelfSigned(metrics *server.Metrics) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("create a self-signed certificate: %w", err)
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixNano()),
+		Subject:      pkix.Name{CommonName: programName + " --dev"},
+		NotBefore:    now.Add(-time.Hour),
+		NotAfter:     now.Add(selfSignedLifetime),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:     []string{"localhost"},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("create a self-signed certificate: %w", err)
+	}
+	metrics.CertificateLoaded(true, template.NotAfter)
+	certificate := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }, nil
 }

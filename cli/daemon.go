@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net/http"
 
@@ -89,18 +88,21 @@ func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) ([]watcher.
 	return sources, nil
 }
 
-func (o *serveOptions) addCertificate(d *daemon) error {
-	if o.tls.dev {
-		certificate, err := newSelfSigned(d.options.Metrics)
-		if err != nil {
-			return err
-		}
-		d.options.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }
-	} else {
-		source, err := o.tls.newSource(o.cluster.config, d.options.Metrics, d.log)
-		if err != nil {
-			return err
-		}
+// addCertificate adds the source of the certificate and the check of its expiry.
+func (o *serveOptions) addCertificate(d *daemon) (err error) {
+	var source certificateSource // nil if the certificate does not change
+	switch {
+	case o.tls.dev:
+		d.options.GetCertificate, err = newSelfSigned(d.options.Metrics)
+	case o.tls.selfManaged:
+		source, err = o.tls.newController(o.cluster.config, d.options.Metrics, d.log)
+	default:
+		source = watcher.NewCertWatcher(o.tls.certFile, o.tls.keyFile, d.log, d.options.Metrics.CertificateLoaded)
+	}
+	if err != nil {
+		return err
+	}
+	if source != nil {
 		d.options.GetCertificate = source.GetCertificate
 		d.options.Checks = append(d.options.Checks, source.Pending)
 		d.runs = append(d.runs, source.Run)
