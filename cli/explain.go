@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,9 +39,7 @@ func newExplain(streams IOStreams) *cobra.Command {
 			"the cluster are loaded as well, and with --namespace-defaults, the annotations of its namespaces apply.\n" +
 			"Both are read once.",
 		Args: noArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			return o.run(command, streams)
-		},
+		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}
 	o.manifests.AddFlags(command.Flags())
 	o.manifests.cluster.AddFlags(command.Flags())
@@ -85,8 +84,10 @@ func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
 	if o.output == outputJSON {
 		return printJSON(streams.Out, results)
 	}
-	printTables(streams.Out, results)
-	return nil
+	var text bytes.Buffer
+	printTables(&text, results)
+	_, err = streams.Out.Write(text.Bytes())
+	return err
 }
 
 // printTables prints a heading, the faults and a table of the elements for each pod.

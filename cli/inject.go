@@ -33,9 +33,7 @@ func newInject(streams IOStreams) *cobra.Command {
 			"its sidecars, nothing is printed and the exit code is 1. In CI, --on-unknown=deny does the same for pods\n" +
 			"that request a sidecar that does not exist.",
 		Args: noArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			return o.run(command, streams)
-		},
+		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}
 	o.manifests.AddFlags(command.Flags())
 	command.Flags().BoolVar(&o.diff, "diff", false, "print a unified diff instead")

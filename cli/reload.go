@@ -21,9 +21,7 @@ func newReload(streams IOStreams) *cobra.Command {
 		Long: "Sends SIGHUP to the daemon, which is found in /proc by its executable. This works in a container without a\n" +
 			"shell: kubectl exec POD -- k8s-sidecar-injector reload",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return reload(streams, pid)
-		},
+		RunE: func(*cobra.Command, []string) error { return reload(streams, pid) },
 	}
 	command.Flags().IntVar(&pid, "pid", 0, "process ID of the daemon, if several run or there is no /proc")
 	return command
@@ -52,14 +50,7 @@ func reload(streams IOStreams, pid int) (err error) {
 
 // findDaemon returns the process ID of the only other process that runs this executable as a daemon.
 func findDaemon(proc string, streams IOStreams) (int, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return 0, err
-	}
-	executable, err := os.Stat(self)
-	if err != nil {
-		return 0, err
-	}
+	executable, _ := os.Stat("/proc/self/exe") // without /proc, no process is found
 	directories, _ := filepath.Glob(filepath.Join(proc, "[0-9]*"))
 	var found []int
 	for _, directory := range directories {

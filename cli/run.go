@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,13 +28,9 @@ var errLogged = errors.New("the log contains the error")
 // Run executes a command line, which begins with the name of the program, and returns the exit code. After an error,
 // it prints the error and returns 1.
 func Run(args []string, streams IOStreams) int {
-	if len(args) == 0 {
-		args = []string{programName}
-	}
 	root := newRoot(args[0], streams)
 	root.SetArgs(args[1:])
-	ctx := context.Background() //nolint:forbidigo // the root of all contexts
-	err := root.ExecuteContext(ctx)
+	err := root.Execute()
 	if err == nil {
 		return 0
 	}

@@ -37,9 +37,7 @@ func newValidate(streams IOStreams) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(command *cobra.Command, paths []string) error {
-			return o.run(command, streams, paths)
-		},
+		RunE: func(command *cobra.Command, paths []string) error { return o.run(command, streams, paths) },
 	}
 	o.injection.AddRuleFlags(command.Flags())
 	command.Flags().StringVar(&o.source, "source", "files",
