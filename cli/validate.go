@@ -108,18 +108,22 @@ func selectDocuments(ctx context.Context, kind conf.Kind, paths []string) ([]*co
 			i = len(all)
 			all = append(all, &configDirectory{directory, documents, make(map[conf.Origin]bool)})
 		}
-		found := false
-		for _, document := range all[i].documents {
-			if !document.BaseOnly && (file == "" || document.Origin.Name == file) {
-				all[i].reported[document.Origin] = true
-				found = true
-			}
-		}
-		if !found {
+		if !all[i].selectFile(file) {
 			return nil, fmt.Errorf("%s: no definitions there; want *.yaml or *.yml, and no dot files", path)
 		}
 	}
 	return all, nil
+}
+
+// selectFile selects the documents of a file, or all if it is empty. It reports whether there are any.
+func (d *configDirectory) selectFile(file string) (found bool) {
+	for _, document := range d.documents {
+		if !document.BaseOnly && (file == "" || document.Origin.Name == file) {
+			d.reported[document.Origin] = true
+			found = true
+		}
+	}
+	return found
 }
 
 // readDirectory returns the documents of a directory, or of a ConfigMap with the same content.
