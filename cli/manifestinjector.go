@@ -127,13 +127,13 @@ func (r *podResult) findFaults() {
 
 // String returns the outcome, the reason, the sidecars and the message.
 func (r *podResult) String() string {
-	text := fmt.Sprintf("%s, %s", r.decision.Outcome, r.decision.Reason)
+	parts := []string{fmt.Sprintf("%s, %s", r.decision.Outcome, r.decision.Reason)}
 	for _, detail := range []string{mutate.Injections(r.decision.Sidecars), r.message} {
 		if detail != "" {
-			text += ": " + detail
+			parts = append(parts, detail)
 		}
 	}
-	return text
+	return strings.Join(parts, ": ")
 }
 
 func (i *manifestInjector) reportResult(m *manifest, result string) {
