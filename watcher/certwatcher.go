@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 var errNotRead = errors.New("not read yet")
@@ -59,7 +60,9 @@ func NewCertWatcher(
 // then it returns nil. It logs an invalid pair, and the previous one stays in service.
 func (c *CertWatcher) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	files := newFSWatcher(c.Watching, c.log, c.directories)
+	files := fsWatcher{
+		watching: c.Watching, log: c.log, directories: c.directories, wake: make(chan struct{}, 1),
+	}
 	group.Go(func() error { return files.Run(ctx, c.debouncer.later) })
 	group.Go(func() error {
 		for explicit, ok := false, true; ok; explicit, ok = c.debouncer.wait(ctx) {
@@ -101,12 +104,11 @@ func (c *CertWatcher) lastErr() error {
 }
 
 // directories returns the directories of both files, and of their targets if they are symbolic links.
-func (c *CertWatcher) directories() []string {
-	var found []string
+func (c *CertWatcher) directories() sets.Set[string] {
+	found := sets.New(filepath.Dir(c.certFile), filepath.Dir(c.keyFile))
 	for _, name := range []string{c.certFile, c.keyFile} {
-		found = append(found, filepath.Dir(name))
 		if target, err := filepath.EvalSymlinks(name); err == nil {
-			found = append(found, filepath.Dir(target))
+			found.Insert(filepath.Dir(target))
 		}
 	}
 	return found

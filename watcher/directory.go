@@ -3,15 +3,12 @@ package watcher
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"sync"
-	"syscall"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"k8s-sidecar-injector/conf"
 )
@@ -23,18 +20,18 @@ type Directory struct {
 	// Watching may be set before Run.
 	Watching Watching
 
-	path      string
-	log       zerolog.Logger
-	wake      chan struct{}
-	truncated bool // whether the last reading was
-
-	mu          sync.Mutex
-	directories map[string]bool // of the last complete reading
+	path        string
+	log         zerolog.Logger
+	wake        chan struct{}
+	truncated   bool                             // whether the last reading was
+	directories atomic.Pointer[sets.Set[string]] // to watch: those of the last complete reading
 }
 
 // NewDirectory returns a source of the directory at a path, which need not exist yet.
 func NewDirectory(path string, log zerolog.Logger) *Directory {
-	return &Directory{path: filepath.Clean(path), log: log, wake: make(chan struct{}, 1)}
+	d := &Directory{path: filepath.Clean(path), log: log, wake: make(chan struct{}, 1)}
+	d.directories.Store(new(sets.New(d.path)))
+	return d
 }
 
 // String returns `directory conf`.
@@ -46,42 +43,21 @@ func (d *Directory) String() string {
 // the directory as given, cleaned and with slashes. A file that cannot be read is a document with an error. A
 // file that disappears during the reading is ignored. It is an error if the directory itself cannot be read.
 func (d *Directory) Documents(ctx context.Context) ([]conf.Document, error) {
-	root, err := d.open()
+	root, err := os.OpenRoot(d.path + "/") // which does not block if the path is a FIFO
 	if err != nil {
 		return nil, fmt.Errorf("opening the config directory: %w", err)
 	}
 	defer root.Close()
-	r := treeReader{root: root, path: d.path, directories: make(map[string]bool)}
+	r := treeReader{root: root, path: d.path, directories: sets.New[string]()}
 	if err := r.readAll(ctx); err != nil {
 		return nil, err
 	}
-	d.watch(r.directories)
+	// Read a new directory again once it is watched.
+	if !d.directories.Swap(&r.directories).IsSuperset(r.directories) {
+		notify(d.wake)
+	}
 	d.report(r.truncated)
 	return r.documents, nil
-}
-
-// open opens the directory. It does not block if the path is a FIFO.
-func (d *Directory) open() (*os.Root, error) {
-	info, err := os.Stat(d.path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, &fs.PathError{Op: "open", Path: d.path, Err: syscall.ENOTDIR}
-	}
-	return os.OpenRoot(d.path)
-}
-
-// watch replaces the directories to watch. If there is a new one, the directory is read again once it is watched.
-func (d *Directory) watch(directories map[string]bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for path := range directories {
-		if !d.directories[path] {
-			notify(d.wake)
-		}
-	}
-	d.directories = directories
 }
 
 // report logs once that files are ignored because of the limits.
@@ -97,14 +73,7 @@ func (d *Directory) report(truncated bool) {
 // Run calls changed at each event in the directory or a subdirectory, when the directory appears or is replaced,
 // and at each poll.
 func (d *Directory) Run(ctx context.Context, changed func()) error {
-	n := newFSWatcher(d.Watching, d.log, d.watched)
-	n.wake = d.wake
-	return n.Run(ctx, changed)
-}
-
-// watched returns the directories to watch.
-func (d *Directory) watched() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return append(slices.Collect(maps.Keys(d.directories)), d.path)
+	watched := func() sets.Set[string] { return *d.directories.Load() }
+	f := fsWatcher{watching: d.Watching, log: d.log, directories: watched, wake: d.wake}
+	return f.Run(ctx, changed)
 }

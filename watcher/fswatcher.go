@@ -8,21 +8,17 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/rs/zerolog"
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-const (
-	// defaultPoll catches changes that inotify misses: on network file systems, without a watch, and
-	// where a symbolic link above the watched directories is replaced.
-	defaultPoll = 30 * time.Second
-	// maxRounds limits how often the watches are updated again because directories changed meanwhile.
-	maxRounds = 8
-)
+// defaultPoll catches changes that inotify misses: on network file systems, without a watch, and where a
+// symbolic link above the watched directories is replaced.
+const defaultPoll = 30 * time.Second
 
 // Watching configures how changes on disk are noticed. The zero value is right for production.
 type Watching struct {
@@ -32,47 +28,36 @@ type Watching struct {
 	NewWatcher func() (*fsnotify.Watcher, error)
 }
 
-// fsWatcher reports changes in directories. It watches directories, never files: the watch of a file is
-// lost at the first rename. It reopens a broken watcher, and the directories need not exist.
+// fsWatcher reports changes in directories, which need not exist. It watches directories, never files: the
+// watch of a file is lost at the first rename.
 type fsWatcher struct {
 	watching Watching
 	log      zerolog.Logger
 	// directories returns the directories to watch.
-	directories func() []string
-	// wake has a token if the watches have to be updated.
+	directories func() sets.Set[string]
+	// wake has a token after an event, or if there are other directories to watch.
 	wake chan struct{}
-	// watches are the current watches; the session reads them.
-	watches atomic.Pointer[watchSet]
 
 	// These belong to Run.
 	session *session
-	lastErr string
+	lastErr error
 }
 
-// session is an open fsnotify watcher and the goroutine that reads its events.
+// session is an open watcher of some directories.
 type session struct {
 	watcher *fsnotify.Watcher
+	watches watchSet
 	failed  atomic.Bool
-	closed  chan struct{}
-	reader  sync.WaitGroup
-}
-
-func newFSWatcher(watching Watching, log zerolog.Logger, directories func() []string) *fsWatcher {
-	watching.Poll = cmp.Or(watching.Poll, defaultPoll)
-	if watching.NewWatcher == nil {
-		watching.NewWatcher = fsnotify.NewWatcher
-	}
-	return &fsWatcher{watching: watching, log: log, directories: directories, wake: make(chan struct{}, 1)}
 }
 
 // Run calls changed at first, after each event, and at each poll, until ctx ends; then it returns nil.
 func (f *fsWatcher) Run(ctx context.Context, changed func()) error {
-	poll := time.NewTicker(f.watching.Poll)
+	poll := time.NewTicker(cmp.Or(f.watching.Poll, defaultPoll))
 	defer poll.Stop()
 	defer f.close()
 	for {
 		// Watch before reading: a change before the watch is read, and a later one has an event.
-		f.update()
+		f.logChange(f.update())
 		changed()
 		select {
 		case <-ctx.Done():
@@ -83,153 +68,89 @@ func (f *fsWatcher) Run(ctx context.Context, changed func()) error {
 	}
 }
 
-// update opens a watcher if there is none, and adds and removes watches. Errors are retried at the next
-// update.
-func (f *fsWatcher) update() {
-	err := f.open()
-	// A directory that is created between the lookup and the watch of its parent has no event. If a round
-	// adds no watch, there is no such directory.
-	for range maxRounds {
-		if err != nil {
-			break
-		}
-		var added bool
-		if added, err = f.updateOnce(); !added {
-			break
-		}
-	}
-	f.logChange(err)
-}
-
-// open opens a watcher if there is none or it failed.
-func (f *fsWatcher) open() error {
-	if f.session != nil && !f.session.failed.Load() {
+// update replaces the watcher if it failed, or if a directory was added, removed or replaced. An error is
+// retried at the next update.
+func (f *fsWatcher) update() error {
+	watches := newWatchSet(f.directories())
+	if f.session.isCurrent(watches) {
 		return nil
 	}
 	f.close()
-	watcher, err := f.watching.NewWatcher()
+	newWatcher := f.watching.NewWatcher
+	if newWatcher == nil {
+		newWatcher = fsnotify.NewWatcher
+	}
+	watcher, err := newWatcher()
 	if err != nil {
 		return err
 	}
-	s := &session{watcher: watcher, closed: make(chan struct{})}
-	f.watches.Store(&watchSet{})
-	f.session = s
-	s.reader.Go(func() { f.read(s) })
-	return nil
+	f.session = &session{watcher: watcher, watches: watches}
+	go f.read(f.session)
+	// Parents first, so that the replacement of a child has an event.
+	for _, path := range slices.Sorted(maps.Keys(watches.directories)) {
+		if addErr := watcher.Add(path); addErr != nil && !errors.Is(addErr, os.ErrNotExist) {
+			err = fmt.Errorf("watching %s: %w", path, addErr)
+		}
+	}
+	// A directory that was created between the lookup and the watch of its parent has no event.
+	if !watches.equal(newWatchSet(f.directories())) {
+		notify(f.wake)
+	}
+	return err
 }
 
-// close closes the watcher. Its reader runs until then: fsnotify sends errors while it holds the lock
-// that Close and Add need.
+// isCurrent reports whether a session watches these directories. The watch of a directory that was removed
+// is not in the list.
+func (s *session) isCurrent(watches watchSet) bool {
+	return s != nil && !s.failed.Load() && s.watches.equal(watches) &&
+		len(s.watcher.WatchList()) == len(watches.directories)
+}
+
 func (f *fsWatcher) close() {
 	if f.session == nil {
 		return
 	}
-	f.session.failed.Store(true) // the reader does not report the end
 	if err := f.session.watcher.Close(); err != nil {
 		f.log.Debug().Err(err).Msg("cannot close the file system watcher")
 	}
-	close(f.session.closed)
-	f.session.reader.Wait()
 	f.session = nil
 }
 
-// updateOnce adds and removes watches. It reports whether it added one; the error is the last one of
-// adding.
-func (f *fsWatcher) updateOnce() (bool, error) {
-	watcher := f.session.watcher
-	wanted, before := newWatchSet(f.directories()), *f.watches.Load()
-	f.watches.Store(&wanted) // before the first event of a new watch
-	watched := make(map[string]bool)
-	for _, path := range watcher.WatchList() {
-		watched[path] = true
-		if wanted[path] == nil {
-			f.remove(path)
+// read reads events until the watcher is closed: fsnotify sends errors while it holds the lock that Add and
+// Close need. After an error, the watcher is replaced, because it may be broken or have lost events.
+func (f *fsWatcher) read(s *session) {
+	for {
+		select {
+		case event, ok := <-s.watcher.Events:
+			if ok && !s.watches.matches(event.Name) {
+				continue
+			}
+			notify(f.wake)
+			if !ok {
+				return
+			}
+		case err, ok := <-s.watcher.Errors:
+			s.failed.Store(true)
+			notify(f.wake)
+			if !ok {
+				return
+			}
+			f.log.Debug().Err(err).Msg("the file system watcher failed and is reopened")
 		}
-	}
-	var added bool
-	var failure error
-	// Parents first, so that a change of a child after the lookup has an event.
-	for _, path := range slices.Sorted(maps.Keys(wanted)) {
-		if old := before[path]; watched[path] && old != nil && os.SameFile(old.info, wanted[path].info) {
-			continue
-		}
-		if watched[path] {
-			f.remove(path)
-		}
-		err := watcher.Add(path)
-		switch {
-		case err == nil:
-			added = true
-		case !errors.Is(err, os.ErrNotExist):
-			failure = fmt.Errorf("watching %s: %w", path, err)
-		}
-	}
-	return added, failure
-}
-
-// remove removes a watch. The kernel has already removed that of a deleted directory.
-func (f *fsWatcher) remove(path string) {
-	if err := f.session.watcher.Remove(path); err != nil {
-		f.log.Debug().Err(err).Str("directory", path).Msg("cannot remove a file system watch")
 	}
 }
 
 // logChange logs a change of the error of update.
 func (f *fsWatcher) logChange(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text == f.lastErr {
+	if fmt.Sprint(err) == fmt.Sprint(f.lastErr) {
 		return
 	}
-	f.lastErr = text
+	f.lastErr = err
 	if err == nil {
 		f.log.Info().Msg("file system events are watched again")
 		return
 	}
-	directories := f.directories()
-	slices.Sort(directories)
-	f.log.Warn().Err(err).Strs("directories", slices.Compact(directories)).
+	f.log.Warn().Err(err).Strs("directories", sets.List(f.directories())).
 		Msg("cannot watch file system events; changes are noticed by polling and on SIGHUP only; " +
 			"if a limit is exhausted, raise the sysctl fs.inotify.max_user_instances or fs.inotify.max_user_watches")
-}
-
-// read reads events. It never blocks on Run: the kernel's queue is finite, and fsnotify's Add waits until
-// its errors are read.
-func (f *fsWatcher) read(s *session) {
-	for {
-		select {
-		case <-s.closed:
-			return
-		case event, ok := <-s.watcher.Events:
-			if !ok {
-				f.fail(s, fsnotify.ErrClosed)
-				return
-			}
-			if f.watches.Load().matches(event.Name) {
-				notify(f.wake)
-			}
-		case err, ok := <-s.watcher.Errors:
-			switch {
-			case !ok:
-				f.fail(s, fsnotify.ErrClosed)
-				return
-			case errors.Is(err, fsnotify.ErrEventOverflow):
-				f.log.Debug().Msg("the queue of file system events overflowed")
-				notify(f.wake)
-			default:
-				f.fail(s, err)
-			}
-		}
-	}
-}
-
-// fail makes Run open another watcher. fsnotify does not document which errors a watcher survives.
-func (f *fsWatcher) fail(s *session, err error) {
-	if s.failed.Swap(true) {
-		return
-	}
-	f.log.Debug().Err(err).Msg("the file system watcher failed and is reopened")
-	notify(f.wake)
 }

@@ -18,10 +18,8 @@ import (
 func TestInotifyQueueOverflow(t *testing.T) {
 	t.Parallel()
 	path := confDirectory(t)
-	w, events, errs := interceptedWatcher(t)
-	h := startDirectory(t, path, watcher.Watching{
-		Poll: noPoll, NewWatcher: func() (*fsnotify.Watcher, error) { return w, nil },
-	})
+	w, open, events, errs := interceptedWatcher(t)
+	h := startDirectory(t, path, watcher.Watching{Poll: noPoll, NewWatcher: open})
 	overflow(t, path)
 	write(t, sidecar("logger:v1", "last"), path, "logger.yaml")
 	for {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 
+	"k8s.io/apimachinery/pkg/util/sets"
+
 	"k8s-sidecar-injector/conf"
 )
 
@@ -36,8 +38,8 @@ type treeReader struct {
 	path string // of the root, as given
 
 	documents   []conf.Document
-	directories map[string]bool // to watch
-	truncated   bool            // a limit was exceeded
+	directories sets.Set[string] // to watch
+	truncated   bool             // a limit was exceeded
 
 	queue            []directory
 	bases, baseBytes int
@@ -61,7 +63,7 @@ func (r *treeReader) readAll(ctx context.Context) error {
 		entries, err := r.list(d.name)
 		switch {
 		case err == nil:
-			r.directories[filepath.Join(r.path, filepath.FromSlash(d.name))] = true
+			r.directories.Insert(filepath.Join(r.path, filepath.FromSlash(d.name)))
 		case at == 0:
 			return fmt.Errorf("listing the config directory %s: %w", r.path, err)
 		default:
@@ -159,7 +161,7 @@ func (r *treeReader) origin(name string) conf.Origin {
 // watchTarget watches the directory that a symbolic link leads to, since the file may be edited there.
 func (r *treeReader) watchTarget(name string) {
 	if target, err := filepath.EvalSymlinks(filepath.Join(r.path, filepath.FromSlash(name))); err == nil {
-		r.directories[filepath.Dir(target)] = true
+		r.directories.Insert(filepath.Dir(target))
 	}
 }
 

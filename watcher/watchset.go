@@ -2,69 +2,65 @@ package watcher
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// watchSet is the set of directories to watch, by real path. For two names of one directory, the kernel
-// has one watch, and fsnotify reports events by the first name only.
-type watchSet map[string]*watch
-
-// watch is a directory to watch.
-type watch struct {
-	info fs.FileInfo
-	// all means that every event matters; otherwise only events of these names do.
-	all   bool
-	names map[string]bool
+// watchSet is a set of directories to watch, by real path. For two names of one directory, the kernel has
+// one watch, and fsnotify reports events by the first name only.
+type watchSet struct {
+	directories map[string]fs.FileInfo
+	whole       sets.Set[string] // directories in which every event matters
+	names       sets.Set[string] // paths of which events matter in other directories
 }
 
 // newWatchSet returns the watches that show changes in the directories, their replacement and their
 // creation: of each directory, and of its nearest ancestor that exists.
-func newWatchSet(directories []string) watchSet {
-	set := make(watchSet)
-	for _, directory := range directories {
+func newWatchSet(directories sets.Set[string]) watchSet {
+	set := watchSet{make(map[string]fs.FileInfo), sets.New[string](), sets.New[string]()}
+	for directory := range directories {
 		path, err := filepath.Abs(directory)
 		if err != nil {
 			continue // the working directory was removed
 		}
-		if w := set.add(path); w != nil {
-			w.all = true
+		if target := set.add(path); target != "" {
+			set.whole.Insert(target)
 		}
-		set.addAncestor(path)
+		for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
+			if target := set.add(parent); target != "" {
+				set.names.Insert(filepath.Join(target, filepath.Base(path)))
+				break
+			}
+		}
 	}
 	return set
 }
 
-func (s watchSet) addAncestor(path string) {
-	for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
-		if w := s.add(parent); w != nil {
-			w.names[filepath.Base(path)] = true
-			return
-		}
-	}
-}
-
-// add returns the watch of a directory, nil if it does not exist.
-func (s watchSet) add(path string) *watch {
+// add adds a directory and returns its real path, empty if it does not exist.
+func (s watchSet) add(path string) string {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return nil
+		return ""
 	}
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
-		return nil
+		return ""
 	}
-	if s[path] == nil {
-		s[path] = &watch{info: info, names: make(map[string]bool)}
-	}
-	return s[path]
+	s.directories[path] = info
+	return path
+}
+
+// equal reports whether both sets have the same directories at the same paths.
+func (s watchSet) equal(other watchSet) bool {
+	return maps.EqualFunc(s.directories, other.directories, os.SameFile) && s.names.Equal(other.names) &&
+		s.whole.Equal(other.whole)
 }
 
 // matches reports whether an event about a path matters.
 func (s watchSet) matches(path string) bool {
-	if s[path] != nil {
-		return true
-	}
-	parent := s[filepath.Dir(path)]
-	return parent != nil && (parent.all || parent.names[filepath.Base(path)])
+	path = filepath.Clean(path) // of an event in the root directory, fsnotify returns //name
+	return s.directories[path] != nil || s.names.Has(path) || s.whole.Has(filepath.Dir(path))
 }

@@ -1,9 +1,13 @@
 package watcher
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 // An ignored event has no effect that an external test could see.
@@ -19,9 +23,12 @@ func TestWatchSet(t *testing.T) {
 	if err := os.Symlink("conf", filepath.Join(top, "link")); err != nil {
 		t.Fatal(err)
 	}
-	set := newWatchSet([]string{filepath.Join(top, "link"), filepath.Join(top, "missing", "conf")})
-	if len(set) != 2 {
-		t.Fatalf("%d watches, want the directory and its parent", len(set))
+	set := newWatchSet(sets.New(filepath.Join(top, "link"), filepath.Join(top, "missing", "conf"), "/missing"))
+	if len(set.directories) != 3 {
+		t.Fatalf("the watches are %v, want the directory, its parent and the root", slices.Collect(maps.Keys(set.directories)))
+	}
+	if !set.matches("//missing") {
+		t.Error("an event in the root directory does not match")
 	}
 	for name, want := range map[string]bool{
 		".":              true,
