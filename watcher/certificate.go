@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 
 // readPEM reads a certificate or key file.
 func readPEM(what, name string) ([]byte, error) {
-	content, err := readRegular(hostFS{}, name)
+	content, err := readRegular(os.OpenFile(name, openFlags, 0))
 	if err == nil {
 		return content, nil
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"syscall"
 )
@@ -12,72 +11,29 @@ import (
 // maxFileSize limits the memory for a file. It is far above the size of a sidecar or certificate.
 const maxFileSize = 1 << 20
 
-var (
-	errDirectory = errors.New("is a directory")
-	errIrregular = errors.New("is not a regular file")
-	errTooBig    = fmt.Errorf("is larger than %d bytes", maxFileSize)
-)
+// openFlags keep the opening of a FIFO from waiting for a writer.
+const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
 
-// fileSystem is an os.Root or the whole file system.
-type fileSystem interface {
-	Stat(name string) (fs.FileInfo, error)
-	OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error)
-}
-
-// hostFS is the whole file system.
-type hostFS struct{}
-
-func (hostFS) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
-
-func (hostFS) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, error) {
-	return os.OpenFile(name, flag, mode)
-}
-
-// readRegular reads a regular file of at most maxFileSize bytes. For other files, the error is
-// errDirectory, errIrregular or errTooBig.
-func readRegular(system fileSystem, name string) ([]byte, error) {
-	// Stat first, because opening a device can have side effects.
-	info, err := system.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkRegular(info); err != nil {
-		return nil, err
-	}
-	// Without O_NONBLOCK, opening a FIFO that replaced the file would wait for a writer.
-	file, err := system.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// readRegular reads and closes a regular file of at most maxFileSize bytes. It returns the error of opening
+// the file, if there is one. Open the file with openFlags.
+func readRegular(file *os.File, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err = file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if err := checkRegular(info); err != nil {
-		return nil, err
-	}
-	return readLimited(file)
-}
-
-func checkRegular(info fs.FileInfo) error {
+	info, err := file.Stat()
 	switch {
-	case info.IsDir():
-		return errDirectory
-	case !info.Mode().IsRegular():
-		return errIrregular
-	}
-	return nil
-}
-
-// readLimited ignores the size from Stat, because the file may grow.
-func readLimited(file io.Reader) ([]byte, error) {
-	content, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
-	if err != nil {
+	case err != nil:
 		return nil, err
+	case info.IsDir():
+		return nil, errors.New("is a directory")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is not a regular file")
 	}
+	// The size from Stat does not count, because the file may grow.
+	content, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
 	if len(content) > maxFileSize {
-		return nil, errTooBig
+		err = fmt.Errorf("is larger than %d bytes", maxFileSize)
 	}
-	return content, nil
+	return content, err
 }

@@ -60,14 +60,14 @@ func (r *treeReader) readAll(ctx context.Context) error {
 	r.queue = []directory{{".", []fs.FileInfo{info}}}
 	for at := 0; at < len(r.queue); at++ {
 		d := r.queue[at]
-		entries, err := r.list(d.name)
+		entries, err := fs.ReadDir(r.root.FS(), d.name)
 		switch {
 		case err == nil:
-			r.directories.Insert(filepath.Join(r.path, filepath.FromSlash(d.name)))
+			r.directories.Insert(filepath.Join(r.path, d.name))
 		case at == 0:
 			return fmt.Errorf("listing the config directory %s: %w", r.path, err)
 		default:
-			r.add(conf.Unreadable(r.origin(d.name), err))
+			r.reject(d.name, err)
 		}
 		for _, entry := range entries {
 			if err := ctx.Err(); err != nil {
@@ -77,18 +77,6 @@ func (r *treeReader) readAll(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// list returns the entries of a directory by name. It does not block on a FIFO.
-func (r *treeReader) list(name string) ([]fs.DirEntry, error) {
-	f, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, plainError(r.root, name, err)
-	}
-	defer f.Close()
-	entries, err := f.ReadDir(-1)
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	return entries, err
 }
 
 // read reads a file, or enqueues a directory. Other entries, and dot directories, are ignored.
@@ -102,15 +90,17 @@ func (r *treeReader) read(parent directory, entry fs.DirEntry) {
 			r.enqueue(parent, name, info)
 			return
 		case err != nil && !isDefinition(name) && !isHidden(name):
-			r.add(conf.Unreadable(r.origin(name), plainError(r.root, name, err)))
+			r.reject(name, err)
 			return
 		}
 	}
 	if !isDefinition(name) {
 		return
 	}
-	if linked {
-		r.watchTarget(name)
+	if linked { // the file may be edited where the link leads to
+		if target, err := filepath.EvalSymlinks(filepath.Join(r.path, name)); err == nil {
+			r.directories.Insert(filepath.Dir(target))
+		}
 	}
 	r.readFile(name)
 }
@@ -133,18 +123,34 @@ func (r *treeReader) readFile(name string) {
 		r.truncated = true
 		return
 	}
-	content, err := readInside(r.root, name)
-	switch {
-	case errors.Is(err, errDirectory), vanished(r.root, name, err):
+	content, err := readRegular(r.root.OpenFile(name, openFlags, 0))
+	if err != nil {
+		r.reject(name, err)
 		return
-	case err != nil:
-		r.add(conf.Unreadable(r.origin(name), err))
-		return
-	case base:
+	}
+	if base {
 		r.bases++
 		r.baseBytes += len(content)
 	}
 	r.add(conf.Split(r.origin(name), content)...)
+}
+
+// reject adds a document with the cause of an error, unless the file was removed after it was listed.
+func (r *treeReader) reject(name string, err error) {
+	pathError, ok := errors.AsType[*fs.PathError](err)
+	_, system := errors.AsType[syscall.Errno](err)
+	_, lstatErr := r.root.Lstat(name)
+	switch {
+	case errors.Is(lstatErr, fs.ErrNotExist):
+		return
+	case errors.Is(err, fs.ErrNotExist):
+		err = errDangling
+	case ok && system:
+		err = pathError.Err
+	case ok:
+		err = errEscapes // os.Root exports no error for this
+	}
+	r.add(conf.Unreadable(r.origin(name), err))
 }
 
 func (r *treeReader) add(documents ...conf.Document) {
@@ -155,14 +161,7 @@ func (r *treeReader) add(documents ...conf.Document) {
 }
 
 func (r *treeReader) origin(name string) conf.Origin {
-	return conf.Origin{Kind: conf.File, Root: filepath.ToSlash(r.path), Name: name}
-}
-
-// watchTarget watches the directory that a symbolic link leads to, since the file may be edited there.
-func (r *treeReader) watchTarget(name string) {
-	if target, err := filepath.EvalSymlinks(filepath.Join(r.path, filepath.FromSlash(name))); err == nil {
-		r.directories.Insert(filepath.Dir(target))
-	}
+	return conf.Origin{Kind: conf.File, Root: r.path, Name: name}
 }
 
 func isDefinition(name string) bool {
@@ -176,34 +175,4 @@ func isHidden(name string) bool {
 // isServed reports whether the file is a definition to serve. Others are only bases.
 func isServed(name string) bool {
 	return isDefinition(name) && !isHidden(name) && !strings.Contains(name, "/")
-}
-
-// readInside reads a file below a root.
-func readInside(root *os.Root, name string) ([]byte, error) {
-	content, err := readRegular(root, name)
-	return content, plainError(root, name, err)
-}
-
-// plainError returns the cause of an error of os.Root, without the name of the file.
-func plainError(root *os.Root, name string, err error) error {
-	pathError, ok := errors.AsType[*fs.PathError](err)
-	if !ok {
-		return err
-	}
-	if _, ok := errors.AsType[syscall.Errno](err); !ok && !errors.Is(err, os.ErrClosed) {
-		return errEscapes // os.Root exports no error for this
-	}
-	if info, _ := root.Lstat(name); errors.Is(err, fs.ErrNotExist) && info != nil && info.Mode()&fs.ModeSymlink != 0 {
-		return errDangling
-	}
-	return pathError.Err
-}
-
-// vanished reports whether the error is that the file was removed after it was listed.
-func vanished(root *os.Root, name string, err error) bool {
-	if !errors.Is(err, fs.ErrNotExist) {
-		return false
-	}
-	_, err = root.Lstat(name)
-	return errors.Is(err, fs.ErrNotExist)
 }
