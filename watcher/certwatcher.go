@@ -65,9 +65,7 @@ func (c *CertWatcher) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return files.Run(ctx, c.debouncer.later) })
 	group.Go(func() error {
-		for explicit, ok := false, true; ok; explicit, ok = c.debouncer.wait(ctx) {
-			c.load(explicit)
-		}
+		c.debouncer.run(ctx, c.load)
 		return nil
 	})
 	return group.Wait()

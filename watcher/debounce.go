@@ -29,31 +29,28 @@ func (d debouncer) later() { notify(d.events) }
 // now requests work without delay. It never blocks.
 func (d debouncer) now() { notify(d.immediate) }
 
-// wait blocks until there is work, and reports whether now requested it. It is not ok if ctx has ended.
-func (d debouncer) wait(ctx context.Context) (immediate, ok bool) {
-	select {
-	case <-ctx.Done():
-	case <-d.immediate:
-		immediate = true
-	case <-d.events:
-		immediate = d.debounce(ctx)
+// run calls work at once, and again when it is requested, until ctx ends. explicit is true if now requested
+// it.
+func (d debouncer) run(ctx context.Context, work func(explicit bool)) {
+	for explicit := false; ctx.Err() == nil; explicit = d.wait(ctx) {
+		work(explicit)
 	}
-	return immediate, ctx.Err() == nil
 }
 
-// debounce blocks until there was no event for debounceQuiet. It returns early when debounceLimit passes,
-// now is called, or ctx ends, and reports whether now was called.
-func (d debouncer) debounce(ctx context.Context) bool {
-	quiet, limit := time.NewTimer(debounceQuiet), time.NewTimer(debounceLimit)
-	defer quiet.Stop()
-	defer limit.Stop()
+// wait blocks until there was no event for debounceQuiet. It returns early when debounceLimit passes, now is
+// called, or ctx ends, and reports whether now was called.
+func (d debouncer) wait(ctx context.Context) (explicit bool) {
+	var quiet, limit <-chan time.Time // nil before the first event
 	for {
 		select {
 		case <-d.events:
-			quiet.Reset(debounceQuiet)
-		case <-quiet.C:
+			quiet = time.After(debounceQuiet)
+			if limit == nil {
+				limit = time.After(debounceLimit)
+			}
+		case <-quiet:
 			return false
-		case <-limit.C:
+		case <-limit:
 			return false
 		case <-d.immediate:
 			return true

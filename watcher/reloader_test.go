@@ -398,6 +398,7 @@ func TestRules(t *testing.T) {
 		publisher := new(fakePublisher)
 		lax := watcher.NewReloader(watcher.Options{
 			Sources: []watcher.Source{source}, Rules: conf.Consent(conf.ConfigMap), Publisher: publisher, Log: b.log.logger(),
+			Observe: func(bool) {},
 		})
 		background(t, lax.Run)
 		synctest.Wait()
@@ -448,17 +449,6 @@ func TestNothingIsPublishedAfterContextEnds(t *testing.T) {
 	})
 }
 
-func TestObserveIsOptional(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		target := new(fakePublisher)
-		r := watcher.NewReloader(watcher.Options{Sources: []watcher.Source{newFakeSource("a")}, Publisher: target})
-		background(t, r.Run)
-		synctest.Wait()
-		wantPending(t, r.Pending())
-	})
-}
-
 // pendingChecker is a Publisher that counts calls while nothing is pending.
 type pendingChecker struct {
 	fakePublisher
@@ -482,7 +472,7 @@ func TestPendingUntilPublished(t *testing.T) {
 		publisher := new(pendingChecker)
 		reloader := watcher.NewReloader(watcher.Options{
 			Sources:   []watcher.Source{newFakeSource("early", sidecar("a", "x")), late},
-			Publisher: publisher, Log: new(logBuffer).logger(),
+			Publisher: publisher, Log: new(logBuffer).logger(), Observe: func(bool) {},
 		})
 		publisher.pending = reloader.Pending
 		background(t, reloader.Run)

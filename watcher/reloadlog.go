@@ -15,66 +15,52 @@ import (
 type reloadLog struct {
 	log      zerolog.Logger
 	rejected map[conf.Origin]string // the errors
-	repeat   bool                   // log all rejections of the next reload
-	served   map[conf.Ref]string    // the digests
+	served   map[string]string      // the digests, by ref
 }
 
-// source logs the result of reading a source if it is not the one of before.
-func (l *reloadLog) source(source Source, before, now error) {
+// source logs the result of reading a source.
+func (l *reloadLog) source(source Source, err error) {
 	switch {
-	case sameText(before, now):
-	case now == nil:
+	case err == nil:
 		l.log.Info().Stringer("source", source).Msg("source can be read")
-	case errors.Is(now, ErrNotSynced):
-		l.log.Info().Stringer("source", source).Err(now).Msg("waiting for the source to sync")
+	case errors.Is(err, ErrNotSynced):
+		l.log.Info().Stringer("source", source).Err(err).Msg("waiting for the source to sync")
 	default:
-		l.log.Error().Stringer("source", source).Err(now).
+		l.log.Error().Stringer("source", source).Err(err).
 			Msg("source cannot be read; its last documents stay in service")
 	}
 }
 
-// published logs a new snapshot and its differences from the previous one.
-func (l *reloadLog) published(generation uint64, set *conf.Set) {
+// snapshot logs the snapshot in service and its differences from the last one that was logged.
+func (l *reloadLog) snapshot(message string, generation uint64, set *conf.Set) {
 	before := l.served
-	l.served = make(map[conf.Ref]string, len(set.Sidecars))
-	var added, changed, removed []string
+	l.served = make(map[string]string, len(set.Sidecars))
+	stale := 0
+	var added, changed []string
 	for _, sidecar := range set.Sidecars {
-		l.served[sidecar.Ref] = sidecar.Digest
-		switch digest, known := before[sidecar.Ref]; {
+		if sidecar.Stale {
+			stale++
+		}
+		ref := sidecar.Ref.String()
+		switch digest, known := before[ref]; {
 		case !known:
-			added = append(added, sidecar.Ref.String())
+			added = append(added, ref)
 		case digest != sidecar.Digest:
-			changed = append(changed, sidecar.Ref.String())
+			changed = append(changed, ref)
 		}
+		l.served[ref] = sidecar.Digest
+		delete(before, ref)
 	}
-	for ref := range before {
-		if _, ok := l.served[ref]; !ok {
-			removed = append(removed, ref.String())
-		}
-	}
-	slices.Sort(removed)
-	event := l.log.Info()
-	addSnapshot(event, generation, set)
-	addNames(event, "added", added)
-	addNames(event, "changed", changed)
-	addNames(event, "removed", removed)
-	event.Msg("snapshot published")
-}
-
-// unchanged logs an explicit reload without changes.
-func (l *reloadLog) unchanged(generation uint64, set *conf.Set) {
-	event := l.log.Info()
-	addSnapshot(event, generation, set)
-	event.Msg("reloaded, no changes")
-}
-
-// addSnapshot adds a description of a snapshot to a log event.
-func addSnapshot(event *zerolog.Event, generation uint64, set *conf.Set) {
-	event.Uint64("generation", generation).
+	event := l.log.Info().
+		Uint64("generation", generation).
 		Str("digest", set.Digest).
 		Int("sidecars", len(set.Sidecars)).
 		Int("rejections", len(set.Rejections)).
-		Int("stale", countStale(set))
+		Int("stale", stale)
+	addNames(event, "added", added)
+	addNames(event, "changed", changed)
+	addNames(event, "removed", slices.Sorted(maps.Keys(before)))
+	event.Msg(message)
 }
 
 // maxNames limits the names in a log line.
@@ -90,22 +76,20 @@ func addNames(event *zerolog.Event, key string, names []string) {
 	}
 }
 
-// rejections logs rejections that are new, have other errors, or are gone.
-func (l *reloadLog) rejections(list []conf.Rejection) {
+// rejections logs rejections that are new, have other errors, or are gone. An explicit reload logs all.
+func (l *reloadLog) rejections(list []conf.Rejection, explicit bool) {
 	before := l.rejected
 	l.rejected = make(map[conf.Origin]string, len(list))
 	for _, rejection := range list {
 		text := rejection.Errors.Error()
-		l.rejected[rejection.Origin] = text
-		if l.repeat || before[rejection.Origin] != text {
+		if explicit || before[rejection.Origin] != text {
 			l.rejection(rejection)
 		}
+		l.rejected[rejection.Origin] = text
+		delete(before, rejection.Origin)
 	}
-	l.repeat = false
 	for _, origin := range slices.SortedFunc(maps.Keys(before), conf.Origin.Compare) {
-		if _, ok := l.rejected[origin]; !ok {
-			l.log.Info().Stringer("origin", origin).Msg("rejection cleared")
-		}
+		l.log.Info().Stringer("origin", origin).Msg("rejection cleared")
 	}
 }
 
@@ -125,22 +109,4 @@ func (l *reloadLog) rejection(rejection conf.Rejection) {
 		Errs("errors", rejection.Errors.Errors).
 		Strs("still_served", stale).
 		Msg("document rejected")
-}
-
-func countStale(set *conf.Set) int {
-	count := 0
-	for _, sidecar := range set.Sidecars {
-		if sidecar.Stale {
-			count++
-		}
-	}
-	return count
-}
-
-// sameText reports whether two errors have the same text, or both are nil.
-func sameText(a, b error) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return a.Error() == b.Error()
 }
