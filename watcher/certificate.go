@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,13 +18,13 @@ import (
 // readPEM reads a certificate or key file.
 func readPEM(what, name string) ([]byte, error) {
 	content, err := readRegular(os.OpenFile(name, openFlags, 0))
-	if err == nil {
-		return content, nil
-	}
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathError.Err
 	}
-	return nil, fmt.Errorf("reading %s %s: %w", what, name, err)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s %s: %w", what, name, err)
+	}
+	return content, nil
 }
 
 const (
@@ -58,8 +57,8 @@ func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) 
 }
 
 // parseChain returns the leaf and the intermediates that lead to a root. It ignores other certificates
-// and the root, of which clients have a copy. Of several certificates of one issuer, it prefers a valid
-// one.
+// and the root, of which clients have a copy. Of several certificates of one issuer, it prefers one
+// that clients accept.
 func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for _, der := range pair.Certificate {
@@ -75,7 +74,7 @@ func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, erro
 		var issuer *x509.Certificate
 		for _, candidate := range all[1:] {
 			root := bytes.Equal(candidate.RawSubject, candidate.RawIssuer)
-			better := issuer == nil || checkValidity(candidate, now) == nil
+			better := issuer == nil || check(candidate, now) == nil
 			if !root && better && last.CheckSignatureFrom(candidate) == nil {
 				issuer = candidate
 			}
@@ -91,28 +90,27 @@ func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, erro
 // checkChain rejects a chain that clients refuse.
 func checkChain(chain []*x509.Certificate, now time.Time) error {
 	for i, certificate := range chain {
-		err := checkValidity(certificate, now)
-		if err == nil && !allowsServing(certificate) {
-			err = errors.New("is not for servers; its extended key usage lacks serverAuth")
+		name := "the certificate"
+		if i > 0 {
+			name = fmt.Sprintf("the intermediate certificate %q", certificate.Subject)
 		}
-		switch {
-		case err != nil && i == 0:
-			return fmt.Errorf("the certificate %w", err)
-		case err != nil:
-			return fmt.Errorf("the intermediate certificate %q %w", certificate.Subject, err)
+		if err := check(certificate, now); err != nil {
+			return fmt.Errorf("%s %w", name, err)
 		}
 	}
 	return nil
 }
 
-// checkValidity checks the validity period. Its errors do not contain the current time, so that they are
-// logged once.
-func checkValidity(certificate *x509.Certificate, now time.Time) error {
+// check rejects a certificate that clients refuse. Its errors do not contain the current time, so that they
+// are logged once.
+func check(certificate *x509.Certificate, now time.Time) error {
 	switch {
 	case now.After(certificate.NotAfter):
 		return fmt.Errorf("expired at %s", certificate.NotAfter.Format(time.RFC3339))
 	case now.Before(certificate.NotBefore.Add(-clockSkew)):
 		return fmt.Errorf("is not valid before %s", certificate.NotBefore.Format(time.RFC3339))
+	case !allowsServing(certificate):
+		return errors.New("is not for servers; its extended key usage lacks serverAuth")
 	}
 	return nil
 }
@@ -137,7 +135,7 @@ func logLoaded(log zerolog.Logger, certFile string, leaf *x509.Certificate) {
 		Strs("dns_names", leaf.DNSNames).
 		Time("not_after", leaf.NotAfter).
 		Str("serial", leaf.SerialNumber.Text(16)).
-		Str("fingerprint", hex.EncodeToString(fingerprint[:])).
+		Hex("fingerprint", fingerprint[:]).
 		Msg("certificate loaded")
 	if !hasNames(leaf) {
 		log.Warn().

@@ -1,14 +1,13 @@
 package watcher
 
 import (
-	"cmp"
+	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,31 +28,25 @@ type CertWatcher struct {
 	log               zerolog.Logger
 	observe           func(ok bool, notAfter time.Time)
 	debouncer         debouncer
-	current           atomic.Pointer[tls.Certificate]
-
-	// last belongs to the goroutine of Run.
-	last attempt
-
-	// mu guards err, the error of the latest attempt.
-	mu  sync.Mutex
-	err error
+	state             atomic.Pointer[certState]
 }
 
-// attempt is one read of both files and its result.
-type attempt struct {
-	made    bool
-	content [sha256.Size]byte
-	failure string
+// certState is the result of the latest load.
+type certState struct {
+	pair *tls.Certificate // in service; nil if there is none
+	err  error
 }
 
 // NewCertWatcher returns a watcher of two PEM files. It reads nothing before Run.
 //
-// Observe is called from one goroutine after each new content or new error. ok reports whether the pair
-// was loaded, and notAfter is the expiry of the pair in service, zero if there is none. Optional.
+// Observe is called from one goroutine after each new pair and each failed load. ok reports whether the pair
+// was loaded, and notAfter is the expiry of the pair in service, zero if there is none.
 func NewCertWatcher(
 	certFile, keyFile string, log zerolog.Logger, observe func(ok bool, notAfter time.Time),
 ) *CertWatcher {
-	return &CertWatcher{certFile: certFile, keyFile: keyFile, log: log, observe: observe, debouncer: newDebouncer()}
+	c := &CertWatcher{certFile: certFile, keyFile: keyFile, log: log, observe: observe, debouncer: newDebouncer()}
+	c.state.Store(&certState{err: errNotRead})
+	return c
 }
 
 // Run loads the pair at once, and again after each change, at each poll and on Reload, until ctx ends;
@@ -80,25 +73,20 @@ func (c *CertWatcher) Reload() {
 // GetCertificate returns the pair in service, for tls.Config.GetCertificate. It takes no lock. Before the
 // first pair is loaded, the error is the reason.
 func (c *CertWatcher) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if certificate := c.current.Load(); certificate != nil {
-		return certificate, nil
+	state := c.state.Load()
+	if state.pair == nil {
+		return nil, fmt.Errorf("no certificate is loaded yet: %w", state.err)
 	}
-	return nil, fmt.Errorf("no certificate is loaded yet: %w", c.lastErr())
+	return state.pair, nil
 }
 
 // Pending returns why no pair is loaded yet. After the first pair, it returns nil.
 func (c *CertWatcher) Pending() []string {
-	if c.current.Load() != nil {
+	state := c.state.Load()
+	if state.pair != nil {
 		return nil
 	}
-	return []string{fmt.Sprintf("certificate %s, key %s: %v", c.certFile, c.keyFile, c.lastErr())}
-}
-
-// lastErr returns the latest error, or that the files were not read.
-func (c *CertWatcher) lastErr() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return cmp.Or(c.err, errNotRead)
+	return []string{fmt.Sprintf("certificate %s, key %s: %v", c.certFile, c.keyFile, state.err)}
 }
 
 // directories returns the directories of both files, and of their targets if they are symbolic links.
@@ -114,89 +102,57 @@ func (c *CertWatcher) directories() sets.Set[string] {
 
 // load loads the files. An explicit reload always logs its result.
 func (c *CertWatcher) load(explicit bool) {
-	content, pair, err := c.read()
-	next := attempt{made: true, content: content}
-	if err != nil {
-		next.failure = err.Error()
-	}
-	if next == c.last {
-		if explicit {
-			c.logUnchanged(err)
-		}
-		return
-	}
-	newErr := next.failure != c.last.failure
-	c.last = next
-	c.mu.Lock()
-	c.err = err
-	c.mu.Unlock()
+	last := c.state.Load()
+	pair, err := c.read(last.pair)
 	switch {
-	case err == nil:
-		c.current.Store(pair)
+	case err != nil:
+		c.state.Store(&certState{last.pair, err})
+		if explicit || fmt.Sprint(last.err) != err.Error() {
+			c.logErr(err, last.pair)
+		}
+		c.observe(false, expiryOf(last.pair))
+	case last.err == nil && slices.EqualFunc(pair.Certificate, last.pair.Certificate, bytes.Equal):
+		if explicit {
+			c.log.Info().Str("certificate", c.certFile).Msg("certificate reloaded, no changes")
+		}
+	default:
+		c.state.Store(&certState{pair: pair})
 		logLoaded(c.log, c.certFile, pair.Leaf)
-	case newErr:
-		c.logErr(err)
+		c.observe(true, expiryOf(pair))
 	}
-	c.report(err == nil)
 }
 
-// read reads and parses both files. The pair is nil without an error if its content is in service.
-func (c *CertWatcher) read() (content [sha256.Size]byte, pair *tls.Certificate, err error) {
+// read reads and parses both files, and checks that the pair may replace the one in service.
+func (c *CertWatcher) read(inService *tls.Certificate) (*tls.Certificate, error) {
 	certPEM, err := readPEM("certificate", c.certFile)
 	if err != nil {
-		return content, nil, err
+		return nil, err
 	}
 	keyPEM, err := readPEM("key", c.keyFile)
 	if err != nil {
-		return content, nil, err
+		return nil, err
 	}
-	// A hash, because the key is not kept longer than the TLS stack needs it.
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%d\n", len(certPEM))
-	sum.Write(certPEM)
-	sum.Write(keyPEM)
-	content = [sha256.Size]byte(sum.Sum(nil))
-	if c.last.made && c.last.failure == "" && content == c.last.content {
-		return content, nil, nil
-	}
-	pair, err = parsePair(certPEM, keyPEM, time.Now())
-	if err == nil && !hasNames(pair.Leaf) && c.servesNames() {
+	pair, err := parsePair(certPEM, keyPEM, time.Now())
+	if err == nil && !hasNames(pair.Leaf) && inService != nil && hasNames(inService.Leaf) {
 		// At the start, such a pair is served with a warning, for clients that do not verify it.
 		err = errors.New("the certificate has no DNS name or IP address as subject alternative name, " +
 			"unlike the one in service")
 	}
-	return content, pair, err
+	return pair, err
 }
 
-func (c *CertWatcher) servesNames() bool {
-	certificate := c.current.Load()
-	return certificate != nil && hasNames(certificate.Leaf)
+func (c *CertWatcher) logErr(err error, inService *tls.Certificate) {
+	message := "certificate not loaded; the previous certificate stays in service"
+	if inService == nil {
+		message = "certificate not loaded; clients cannot connect"
+	}
+	c.log.Error().Err(err).Str("certificate", c.certFile).Str("key", c.keyFile).Msg(message)
 }
 
-func (c *CertWatcher) logErr(err error) {
-	event := c.log.Error().Err(err).Str("certificate", c.certFile).Str("key", c.keyFile)
-	if c.current.Load() == nil {
-		event.Msg("certificate not loaded; clients cannot connect")
-		return
+// expiryOf returns the expiry of a pair, zero if it is nil.
+func expiryOf(pair *tls.Certificate) (notAfter time.Time) {
+	if pair != nil {
+		_, notAfter = lifetimeOf(pair, time.Now())
 	}
-	event.Msg("certificate not loaded; the previous certificate stays in service")
-}
-
-func (c *CertWatcher) logUnchanged(err error) {
-	if err != nil {
-		c.logErr(err)
-		return
-	}
-	c.log.Info().Str("certificate", c.certFile).Msg("certificate reloaded, no changes")
-}
-
-func (c *CertWatcher) report(ok bool) {
-	if c.observe == nil {
-		return
-	}
-	var notAfter time.Time
-	if certificate := c.current.Load(); certificate != nil {
-		_, notAfter = lifetimeOf(certificate, time.Now())
-	}
-	c.observe(ok, notAfter)
+	return notAfter
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -294,7 +295,7 @@ func wantKept(t *testing.T, test corruption) {
 	s.poll()
 	s.wantServed(t, "one")
 	wantPending(t, s.Pending())
-	s.wantResults(t, result{true, true}, result{false, true})
+	s.wantResults(t, result{true, true}, result{false, true}, result{false, true})
 	line := s.log.wantLines(t, "certificate not loaded", 1)[0]
 	text, _ := line["error"].(string)
 	if want := strings.ReplaceAll(test.want, "PATH", s.path); !strings.HasPrefix(text, want) {
@@ -304,7 +305,7 @@ func wantKept(t *testing.T, test corruption) {
 	s.put(t, issue(t, "three"))
 	s.poll()
 	s.wantServed(t, "three")
-	s.wantResults(t, result{true, true}, result{false, true}, result{true, true})
+	s.wantResults(t, result{true, true}, result{false, true}, result{false, true}, result{true, true})
 }
 
 func wantAllKept(t *testing.T, tests map[string]corruption) {
@@ -369,17 +370,13 @@ func TestSameErrorIsCountedAndNotLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newPollingCertWatcher(t)
-		mismatch := func() {
-			write(t, issue(t, "one").cert, s.path, "tls.crt")
-			write(t, issue(t, "two").key, s.path, "tls.key")
-		}
-		mismatch()
+		write(t, issue(t, "one").cert, s.path, "tls.crt")
+		write(t, issue(t, "two").key, s.path, "tls.key")
 		s.run(t)
-		for range 2 {
-			mismatch()
-			s.poll()
-		}
-		s.wantResults(t, result{}, result{}, result{})
+		s.poll()
+		s.poll()
+		// Before and after the first watch, and at each poll.
+		s.wantResults(t, result{}, result{}, result{}, result{})
 		s.log.wantLines(t, "certificate not loaded", 1)
 	})
 }
@@ -393,12 +390,16 @@ func TestCertificateIsLoadedWhenValid(t *testing.T) {
 			c.NotBefore, c.NotAfter = time.Now().Add(110*time.Minute), time.Now().Add(3*time.Hour)
 		}))
 		s.run(t)
-		advance(40 * time.Minute)
-		s.wantResults(t, result{})
-		advance(15 * time.Minute)
+		advance(49 * time.Minute)
+		if slices.Contains(s.seen(), result{true, true}) {
+			t.Errorf("the pair is loaded more than an hour before it is valid")
+		}
+		advance(2 * time.Minute)
 		s.wantServed(t, "one")
 		s.log.wantLines(t, "certificate not loaded", 1)
-		s.wantResults(t, result{}, result{true, true})
+		if seen := s.seen(); seen[len(seen)-1] != (result{true, true}) {
+			t.Errorf("observed %v", seen)
+		}
 	})
 }
 
@@ -475,18 +476,6 @@ func TestMountedSecret(t *testing.T) {
 	}
 }
 
-func TestCertificateObserverIsOptional(t *testing.T) {
-	t.Parallel()
-	path := t.TempDir()
-	pair := issue(t, "one")
-	write(t, pair.cert, path, "tls.crt")
-	write(t, pair.key, path, "tls.key")
-	certFile, keyFile := filepath.Join(path, "tls.crt"), filepath.Join(path, "tls.key")
-	k := watcher.NewCertWatcher(certFile, keyFile, new(logBuffer).logger(), nil)
-	background(t, k.Run)
-	eventually(t, "the pair is loaded", func() bool { return len(k.Pending()) == 0 })
-}
-
 func TestHandshakesDuringRotation(t *testing.T) {
 	t.Parallel()
 	s := newTestCertWatcher(t, t.TempDir())
@@ -525,7 +514,7 @@ func TestKeyInAnotherDirectory(t *testing.T) {
 	write(t, first.cert, cert)
 	write(t, first.key, key)
 	s := &testCertWatcher{log: new(logBuffer)}
-	s.CertWatcher = watcher.NewCertWatcher(cert, key, s.log.logger(), nil)
+	s.CertWatcher = watcher.NewCertWatcher(cert, key, s.log.logger(), func(bool, time.Time) {})
 	s.Watching.Poll = noPoll
 	background(t, s.Run)
 	s.wantName(t, "first")

@@ -48,42 +48,32 @@ func lifetimeOf(pair *tls.Certificate, now time.Time) (lifetime time.Duration, n
 
 // expiryState describes the expiry of the certificate in service.
 type expiryState struct {
-	level            zerolog.Level // error if it has expired, warn if it expires soon, or disabled
-	notice, notAfter time.Time     // when the level changes
+	level    zerolog.Level // error if it has expired, warn if it expires soon, or disabled
+	notAfter time.Time
 }
 
-// wait returns the delay until the next check.
-func (s *expiryState) wait(now time.Time) time.Duration {
-	wait := expiryPoll
-	for _, change := range []time.Time{s.notice, s.notAfter} {
-		if change.After(now) {
-			wait = min(wait, change.Sub(now)+time.Millisecond)
-		}
-	}
-	return wait
-}
-
-// state returns the state of the certificate in service.
-func (e *Expiry) state(now time.Time) expiryState {
+// state returns the state of the certificate in service, and the delay until the next check.
+func (e *Expiry) state() (state expiryState, wait time.Duration) {
 	pair, err := e.certificate(&tls.ClientHelloInfo{})
 	if err != nil {
-		return expiryState{level: zerolog.Disabled}
+		return expiryState{level: zerolog.Disabled}, expiryPoll
 	}
+	now := time.Now()
 	lifetime, notAfter := lifetimeOf(pair, now)
-	s := expiryState{zerolog.Disabled, notAfter.Add(-min(maxNotice, lifetime/5)), notAfter}
+	left, notice := notAfter.Sub(now), min(maxNotice, lifetime/5)
 	switch {
-	case now.After(s.notAfter):
-		s.level = zerolog.ErrorLevel
-	case now.After(s.notice):
-		s.level = zerolog.WarnLevel
+	case left < 0:
+		return expiryState{zerolog.ErrorLevel, notAfter}, expiryPoll
+	case left < notice:
+		return expiryState{zerolog.WarnLevel, notAfter}, min(expiryPoll, left+time.Millisecond)
 	}
-	return s
+	return expiryState{zerolog.Disabled, notAfter}, min(expiryPoll, left-notice+time.Millisecond)
 }
 
 // Pending returns a reason if the certificate has expired: clients refuse it, and another replica may
 // have a valid one.
 func (e *Expiry) Pending() []string {
-	if s := e.state(time.Now()); s.level == zerolog.ErrorLevel {
+	if s, _ := e.state(); s.level == zerolog.ErrorLevel {
 		return []string{fmt.Sprintf("the certificate in service expired at %s", s.notAfter.Format(time.RFC3339))}
 	}
 	return nil
@@ -106,21 +96,19 @@ func (e *Expiry) Run(ctx context.Context) error {
 			continue
 		case <-time.After(wait):
 		}
-		now := time.Now()
-		state := e.state(now)
-		wait = state.wait(now)
-		if state != last || now.Sub(logged) >= expiryRepeat {
+		var state expiryState
+		state, wait = e.state()
+		if state != last || time.Since(logged) >= expiryRepeat {
 			e.logState(state)
-			last, logged = state, now
+			last, logged = state, time.Now()
 		}
 	}
 }
 
 func (e *Expiry) logState(s expiryState) {
-	event := e.log.WithLevel(s.level).Time("not_after", s.notAfter)
+	message := "the certificate in service expires soon: renew it"
 	if s.level == zerolog.ErrorLevel {
-		event.Msg("the certificate in service has expired: clients refuse it; renew it")
-		return
+		message = "the certificate in service has expired: clients refuse it; renew it"
 	}
-	event.Msg("the certificate in service expires soon: renew it")
+	e.log.WithLevel(s.level).Time("not_after", s.notAfter).Msg(message)
 }
