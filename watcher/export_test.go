@@ -2,9 +2,7 @@ package watcher
 
 // Cached returns the number of cached namespaces.
 func (n *Namespaces) Cached() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.cache)
+	return n.cache.Len()
 }
 
 // MaxCached is the limit of Cached.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -15,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/lru"
 
 	"k8s-sidecar-injector/kube"
 )
@@ -48,9 +47,7 @@ type Namespaces struct {
 	log      zerolog.Logger
 	informer *kube.Informer[annotation]
 	requests singleflight.Group
-
-	mu    sync.Mutex
-	cache map[string]cacheEntry // namespaces that the informer has not seen
+	cache    *lru.Cache // a cacheEntry of each namespace that the informer has not seen
 }
 
 // annotation is the value of an annotation, if there is one.
@@ -66,7 +63,7 @@ type cacheEntry struct {
 
 // NewNamespaces returns a source that sends no request before Run. The key is that of the annotation.
 func NewNamespaces(client NamespaceClient, key string, log zerolog.Logger) *Namespaces {
-	n := &Namespaces{key: key, client: client, log: log, cache: make(map[string]cacheEntry)}
+	n := &Namespaces{key: key, client: client, log: log, cache: lru.New(maxCached)}
 	n.informer = kube.NewInformer(client, kube.Options[annotation]{
 		What: "namespaces", Grant: namespaceGrant, Keep: n.annotationOf, Log: log,
 	})
@@ -103,10 +100,14 @@ func (n *Namespaces) lookup(namespace string) (a annotation, ok bool) {
 	if a, ok = n.informer.Get(namespace); ok {
 		return a, true
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	entry, ok := n.cache[namespace]
+	entry, ok := n.cached(namespace)
 	return entry.annotation, ok && time.Now().Before(entry.expiry)
+}
+
+func (n *Namespaces) cached(namespace string) (entry cacheEntry, ok bool) {
+	value, _ := n.cache.Get(namespace)
+	entry, ok = value.(cacheEntry)
+	return entry, ok
 }
 
 func (n *Namespaces) annotationOf(object runtime.Object) (a annotation, ok bool) {
@@ -140,7 +141,7 @@ func (n *Namespaces) get(ctx context.Context, namespace string) (annotation, err
 	}
 }
 
-// request sends one request. NotFound is not cached.
+// request sends one request. NotFound is not cached. If the request fails, an expired cache entry is renewed.
 func (n *Namespaces) request(ctx context.Context, namespace string) (annotation, error) {
 	object, err := n.client.Get(ctx, namespace, metav1.GetOptions{})
 	switch {
@@ -153,51 +154,29 @@ func (n *Namespaces) request(ctx context.Context, namespace string) (annotation,
 		// client-go decodes any JSON object without a kind as an empty one.
 		err = errors.New("the response is not a Namespace")
 	}
-	if err != nil {
-		return n.renew(namespace, err)
-	}
 	a, _ := n.annotationOf(object)
-	n.store(namespace, a)
-	return a, nil
-}
-
-// renew returns an expired cache entry after a failed request, and caches it again.
-func (n *Namespaces) renew(namespace string, err error) (annotation, error) {
-	n.mu.Lock()
-	entry, ok := n.cache[namespace]
-	n.mu.Unlock()
-	if !ok {
-		return annotation{}, cannotGet(namespace, err)
+	if err != nil {
+		entry, ok := n.cached(namespace)
+		if !ok {
+			return annotation{}, cannotGet(namespace, err)
+		}
+		a = entry.annotation
 	}
-	n.store(namespace, entry.annotation)
-	return entry.annotation, nil
+	n.cache.Add(namespace, cacheEntry{a, time.Now().Add(cacheTTL)})
+	return a, nil
 }
 
 func cannotGet(namespace string, err error) error {
 	return fmt.Errorf("cannot get namespace %s: %w", namespace, kube.Explain(err, namespaceGrant))
 }
 
-// store caches an annotation, unless the cache is full.
-func (n *Namespaces) store(namespace string, a annotation) {
-	now := time.Now()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.cache) >= maxCached {
-		maps.DeleteFunc(n.cache, func(_ string, e cacheEntry) bool { return now.After(e.expiry) })
-	}
-	if _, ok := n.cache[namespace]; ok || len(n.cache) < maxCached {
-		n.cache[namespace] = cacheEntry{a, now.Add(cacheTTL)}
-	}
-}
-
 // evict removes a namespace that the informer has seen from the cache; after a list, all of them.
 func (n *Namespaces) evict(namespace string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	if namespace == "" {
-		clear(n.cache)
+		n.cache.Clear()
+		return
 	}
-	delete(n.cache, namespace)
+	n.cache.Remove(namespace)
 }
 
 func (n *Namespaces) logFailure(err error) {

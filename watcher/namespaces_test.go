@@ -349,7 +349,7 @@ func TestNamespaceCacheExpires(t *testing.T) {
 	})
 }
 
-// The cache is bounded. Expired entries make room for new ones.
+// The cache is bounded. The oldest entries make room for new ones.
 func TestNamespaceCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -362,11 +362,14 @@ func TestNamespaceCacheIsBounded(t *testing.T) {
 		if got := source.Cached(); got != watcher.MaxCached {
 			t.Errorf("%d namespaces are cached", got)
 		}
-		advance(31 * time.Second)
-		client.set("late", "logger:v2")
-		wantDefault(t, source, "late", "logger:v2")
-		if got := source.Cached(); got != 1 {
-			t.Errorf("%d namespaces are cached", got)
+		gets := len(client.gets)
+		wantDefault(t, source, strconv.Itoa(watcher.MaxCached+9), "logger:v1")
+		if got := len(client.gets) - gets; got != 0 {
+			t.Errorf("the latest namespace was read again")
+		}
+		wantDefault(t, source, "0", "logger:v1")
+		if got := len(client.gets) - gets; got != 1 {
+			t.Errorf("the oldest namespace is cached")
 		}
 	})
 }
