@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -39,15 +38,9 @@ type fsWatcher struct {
 	wake chan struct{}
 
 	// These belong to Run.
-	session *session
+	watcher *fsnotify.Watcher // nil if none could be opened
+	watches watchSet          // of the watcher
 	lastErr error
-}
-
-// session is an open watcher of some directories.
-type session struct {
-	watcher *fsnotify.Watcher
-	watches watchSet
-	failed  atomic.Bool
 }
 
 // Run calls changed at first, after each event, and at each poll, until ctx ends; then it returns nil.
@@ -72,7 +65,7 @@ func (f *fsWatcher) Run(ctx context.Context, changed func()) error {
 // retried at the next update.
 func (f *fsWatcher) update() error {
 	watches := newWatchSet(f.directories())
-	if f.session.isCurrent(watches) {
+	if f.isCurrent(watches) {
 		return nil
 	}
 	f.close()
@@ -84,8 +77,8 @@ func (f *fsWatcher) update() error {
 	if err != nil {
 		return err
 	}
-	f.session = &session{watcher: watcher, watches: watches}
-	go f.read(f.session)
+	f.watcher, f.watches = watcher, watches
+	go f.read(watcher, watches)
 	// Parents first, so that the replacement of a child has an event.
 	for _, path := range slices.Sorted(maps.Keys(watches.directories)) {
 		if addErr := watcher.Add(path); addErr != nil && !errors.Is(addErr, os.ErrNotExist) {
@@ -99,43 +92,41 @@ func (f *fsWatcher) update() error {
 	return err
 }
 
-// isCurrent reports whether a session watches these directories. The watch of a directory that was removed
-// is not in the list.
-func (s *session) isCurrent(watches watchSet) bool {
-	return s != nil && !s.failed.Load() && s.watches.equal(watches) &&
-		len(s.watcher.WatchList()) == len(watches.directories)
+// isCurrent reports whether the watcher watches these directories. The watch of a directory that was removed
+// is not in its list, which is empty if it is closed.
+func (f *fsWatcher) isCurrent(watches watchSet) bool {
+	return f.watcher != nil && f.watches.equal(watches) && len(f.watcher.WatchList()) == len(watches.directories)
 }
 
 func (f *fsWatcher) close() {
-	if f.session == nil {
-		return
+	if f.watcher != nil {
+		_ = f.watcher.Close()
 	}
-	if err := f.session.watcher.Close(); err != nil {
-		f.log.Debug().Err(err).Msg("cannot close the file system watcher")
-	}
-	f.session = nil
+	f.watcher = nil
 }
 
 // read reads events until the watcher is closed: fsnotify sends errors while it holds the lock that Add and
 // Close need. After an error, the watcher is replaced, because it may be broken or have lost events.
-func (f *fsWatcher) read(s *session) {
+func (f *fsWatcher) read(watcher *fsnotify.Watcher, watches watchSet) {
 	for {
 		select {
-		case event, ok := <-s.watcher.Events:
-			if ok && !s.watches.matches(event.Name) {
-				continue
+		case event, ok := <-watcher.Events:
+			if !ok || watches.matches(event.Name) {
+				notify(f.wake)
 			}
-			notify(f.wake)
 			if !ok {
 				return
 			}
-		case err, ok := <-s.watcher.Errors:
-			s.failed.Store(true)
-			notify(f.wake)
+		case err, ok := <-watcher.Errors:
 			if !ok {
+				notify(f.wake)
 				return
 			}
 			f.log.Debug().Err(err).Msg("the file system watcher failed and is reopened")
+			go func() {
+				_ = watcher.Close()
+				notify(f.wake)
+			}()
 		}
 	}
 }

@@ -13,25 +13,24 @@ import (
 // one watch, and fsnotify reports events by the first name only.
 type watchSet struct {
 	directories map[string]fs.FileInfo
-	whole       sets.Set[string] // directories in which every event matters
-	names       sets.Set[string] // paths of which events matter in other directories
+	paths       sets.Set[string] // events of these paths matter, and of the entries of these directories
 }
 
 // newWatchSet returns the watches that show changes in the directories, their replacement and their
 // creation: of each directory, and of its nearest ancestor that exists.
 func newWatchSet(directories sets.Set[string]) watchSet {
-	set := watchSet{make(map[string]fs.FileInfo), sets.New[string](), sets.New[string]()}
+	set := watchSet{make(map[string]fs.FileInfo), sets.New[string]()}
 	for directory := range directories {
 		path, err := filepath.Abs(directory)
 		if err != nil {
 			continue // the working directory was removed
 		}
 		if target := set.add(path); target != "" {
-			set.whole.Insert(target)
+			set.paths.Insert(target)
 		}
 		for parent := filepath.Dir(path); parent != path; path, parent = parent, filepath.Dir(parent) {
 			if target := set.add(parent); target != "" {
-				set.names.Insert(filepath.Join(target, filepath.Base(path)))
+				set.paths.Insert(filepath.Join(target, filepath.Base(path)))
 				break
 			}
 		}
@@ -55,12 +54,11 @@ func (s watchSet) add(path string) string {
 
 // equal reports whether both sets have the same directories at the same paths.
 func (s watchSet) equal(other watchSet) bool {
-	return maps.EqualFunc(s.directories, other.directories, os.SameFile) && s.names.Equal(other.names) &&
-		s.whole.Equal(other.whole)
+	return maps.EqualFunc(s.directories, other.directories, os.SameFile) && s.paths.Equal(other.paths)
 }
 
 // matches reports whether an event about a path matters.
 func (s watchSet) matches(path string) bool {
 	path = filepath.Clean(path) // of an event in the root directory, fsnotify returns //name
-	return s.directories[path] != nil || s.names.Has(path) || s.whole.Has(filepath.Dir(path))
+	return s.directories[path] != nil || s.paths.Has(path) || s.paths.Has(filepath.Dir(path))
 }
