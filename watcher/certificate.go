@@ -35,8 +35,8 @@ const (
 	maxChain = 60 << 10
 )
 
-// parsePair parses the content of both files and sets Leaf. It rejects a pair that does not match or
-// that clients refuse at that time.
+// parsePair parses the content of both files and sets Leaf. It rejects a pair that does not match, and returns a
+// pair with an error if clients refuse it at that time.
 func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) {
 	if bytes.Contains(keyPEM, []byte("ENCRYPTED")) {
 		return nil, errors.New("the key is encrypted")
@@ -45,7 +45,7 @@ func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) 
 	if err != nil {
 		return nil, fmt.Errorf("the certificate and key are not a pair: %w", err)
 	}
-	if size := len(bytes.Join(pair.Certificate, nil)); size > maxChain {
+	if size := len(slices.Concat(pair.Certificate...)); size > maxChain {
 		return nil, fmt.Errorf("the certificate and its chain have %d bytes; TLS clients refuse more than %d", size, maxChain)
 	}
 	chain, err := parseChain(&pair, now)
@@ -60,13 +60,9 @@ func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) 
 // and the root, of which clients have a copy. Of several certificates of one issuer, it prefers one
 // that clients accept.
 func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, error) {
-	var all []*x509.Certificate
-	for _, der := range pair.Certificate {
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, certificate)
+	all, err := x509.ParseCertificates(slices.Concat(pair.Certificate...))
+	if err != nil {
+		return nil, err
 	}
 	chain := all[:1:1]
 	for len(chain) < len(all) {

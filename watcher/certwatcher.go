@@ -33,8 +33,9 @@ type CertWatcher struct {
 
 // certState is the result of the latest load.
 type certState struct {
-	pair *tls.Certificate // in service; nil if there is none
-	err  error
+	pair     *tls.Certificate // in service; nil if there is none
+	notAfter time.Time        // of the pair
+	err      error
 }
 
 // NewCertWatcher returns a watcher of two PEM files. It reads nothing before Run.
@@ -57,18 +58,13 @@ func (c *CertWatcher) Run(ctx context.Context) error {
 		watching: c.Watching, log: c.log, directories: c.directories, wake: make(chan struct{}, 1),
 	}
 	group.Go(func() error { return files.Run(ctx, c.debouncer.later) })
-	group.Go(func() error {
-		c.debouncer.run(ctx, c.load)
-		return nil
-	})
+	c.debouncer.run(ctx, c.load)
 	return group.Wait()
 }
 
 // Reload requests a reload without delay, as on SIGHUP, and does not wait for it. Several calls before it
 // begins are one.
-func (c *CertWatcher) Reload() {
-	c.debouncer.now()
-}
+func (c *CertWatcher) Reload() { c.debouncer.now() }
 
 // GetCertificate returns the pair in service, for tls.Config.GetCertificate. It takes no lock. Before the
 // first pair is loaded, the error is the reason.
@@ -106,23 +102,25 @@ func (c *CertWatcher) load(explicit bool) {
 	pair, err := c.read(last.pair)
 	switch {
 	case err != nil:
-		c.state.Store(&certState{last.pair, err})
+		c.state.Store(&certState{last.pair, last.notAfter, err})
 		if explicit || fmt.Sprint(last.err) != err.Error() {
 			c.logErr(err, last.pair)
 		}
-		c.observe(false, expiryOf(last.pair))
-	case last.err == nil && slices.EqualFunc(pair.Certificate, last.pair.Certificate, bytes.Equal):
+		c.observe(false, last.notAfter)
+	case pair == last.pair && last.err == nil:
 		if explicit {
 			c.log.Info().Str("certificate", c.certFile).Msg("certificate reloaded, no changes")
 		}
 	default:
-		c.state.Store(&certState{pair: pair})
+		_, notAfter := lifetimeOf(pair, time.Now())
+		c.state.Store(&certState{pair, notAfter, nil})
 		logLoaded(c.log, c.certFile, pair.Leaf)
-		c.observe(true, expiryOf(pair))
+		c.observe(true, notAfter)
 	}
 }
 
-// read reads and parses both files, and checks that the pair may replace the one in service.
+// read reads both files. It returns the pair in service if that is their content, even if it has expired, else
+// a pair that may replace it.
 func (c *CertWatcher) read(inService *tls.Certificate) (*tls.Certificate, error) {
 	certPEM, err := readPEM("certificate", c.certFile)
 	if err != nil {
@@ -133,7 +131,11 @@ func (c *CertWatcher) read(inService *tls.Certificate) (*tls.Certificate, error)
 		return nil, err
 	}
 	pair, err := parsePair(certPEM, keyPEM, time.Now())
-	if err == nil && !hasNames(pair.Leaf) && inService != nil && hasNames(inService.Leaf) {
+	switch {
+	case pair == nil || inService == nil:
+	case slices.EqualFunc(pair.Certificate, inService.Certificate, bytes.Equal):
+		return inService, nil
+	case err == nil && !hasNames(pair.Leaf) && hasNames(inService.Leaf):
 		// At the start, such a pair is served with a warning, for clients that do not verify it.
 		err = errors.New("the certificate has no DNS name or IP address as subject alternative name, " +
 			"unlike the one in service")
@@ -147,12 +149,4 @@ func (c *CertWatcher) logErr(err error, inService *tls.Certificate) {
 		message = "certificate not loaded; clients cannot connect"
 	}
 	c.log.Error().Err(err).Str("certificate", c.certFile).Str("key", c.keyFile).Msg(message)
-}
-
-// expiryOf returns the expiry of a pair, zero if it is nil.
-func expiryOf(pair *tls.Certificate) (notAfter time.Time) {
-	if pair != nil {
-		_, notAfter = lifetimeOf(pair, time.Now())
-	}
-	return notAfter
 }

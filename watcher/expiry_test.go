@@ -115,6 +115,7 @@ func TestExpiryIsLogged(t *testing.T) {
 		if pending := fmt.Sprint(expiry.Pending()); !strings.HasPrefix(pending, "[the certificate in service expired at ") {
 			t.Errorf("pending is %s", pending)
 		}
+		s.log.wantLines(t, "certificate not loaded", 0) // it was valid when it was loaded
 		s.put(t, issue(t, "two", valid(0, 90*day)))
 		s.poll()
 		s.wantServed(t, "two")
