@@ -80,20 +80,17 @@ func (c *ConfigMaps) Run(ctx context.Context, changed func()) error {
 	var first sync.Once
 	c.informer.Run(ctx, kube.Handler{
 		Changed: func(string) {
-			first.Do(c.warnIfEmpty)
+			first.Do(func() {
+				if len(c.informer.All()) == 0 {
+					c.log.Warn().Str("namespace", c.namespace).Stringer("labels", c.selector).
+						Msg("no ConfigMap in this namespace matches the label selector")
+				}
+			})
 			changed()
 		},
 		Failed: func(error) { changed() },
 	})
 	return nil
-}
-
-// warnIfEmpty logs an empty first list.
-func (c *ConfigMaps) warnIfEmpty() {
-	if len(c.informer.All()) == 0 {
-		c.log.Warn().Str("namespace", c.namespace).Stringer("labels", c.selector).
-			Msg("no ConfigMap in this namespace matches the label selector")
-	}
 }
 
 // documentsOf returns the documents of a ConfigMap. Its metadata is often larger and is dropped.

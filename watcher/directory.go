@@ -56,18 +56,13 @@ func (d *Directory) Documents(ctx context.Context) ([]conf.Document, error) {
 	if !d.directories.Swap(&r.directories).IsSuperset(r.directories) {
 		notify(d.wake)
 	}
-	d.report(r.truncated)
-	return r.documents, nil
-}
-
-// report logs once that files are ignored because of the limits.
-func (d *Directory) report(truncated bool) {
-	if truncated && !d.truncated {
+	if r.truncated && !d.truncated {
 		d.log.Warn().Str("directory", d.path).Int("max_directories", maxDirectories).Int("max_depth", maxTreeDepth).
 			Int("max_files", maxBases).Int("max_bytes", maxBaseBytes).
 			Msg("config directory exceeds a limit; the remaining files in subdirectories are ignored")
 	}
-	d.truncated = truncated
+	d.truncated = r.truncated
+	return r.documents, nil
 }
 
 // Run calls changed at each event in the directory or a subdirectory, when the directory appears or is replaced,

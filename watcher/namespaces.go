@@ -125,9 +125,6 @@ func (n *Namespaces) get(ctx context.Context, namespace string) (annotation, err
 		return annotation{}, nil // it does not exist
 	}
 	results := n.requests.DoChan(namespace, func() (any, error) {
-		if a, ok := n.lookup(namespace); ok {
-			return a, nil // another call has just cached it
-		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), getTimeout)
 		defer cancel()
 		return n.request(ctx, namespace)

@@ -73,24 +73,17 @@ func (r *Reloader) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	group.Go(func() error {
-		r.debouncer.run(ctx, func(explicit bool) { r.reconcileSafely(ctx, explicit) })
-		return nil
-	})
+	r.debouncer.run(ctx, func(explicit bool) { r.reconcile(ctx, explicit) })
 	return group.Wait()
 }
 
 // Reload requests a reload without delay, as on SIGHUP, and does not wait for it. Several calls before
 // it begins are one.
-func (r *Reloader) Reload() {
-	r.debouncer.now()
-}
+func (r *Reloader) Reload() { r.debouncer.now() }
 
 // Pending returns the reasons why the published snapshot is incomplete: each source that was never read,
 // with its last error. Once every source was published, it returns nil, and does so for ever.
-func (r *Reloader) Pending() []string {
-	return *r.pending.Load()
-}
+func (r *Reloader) Pending() []string { return *r.pending.Load() }
 
 // updatePending is called when the documents that were read are published.
 func (r *Reloader) updatePending() {
@@ -110,17 +103,8 @@ func (r *Reloader) updatePending() {
 	r.pending.Store(&reasons)
 }
 
-// reconcileSafely logs and counts a panic of reconcile as a failed reload. The current snapshot stays in
-// service, and the next change is tried again.
-func (r *Reloader) reconcileSafely(ctx context.Context, explicit bool) {
-	defer func() {
-		if recover() != nil {
-			r.logPanic(debug.Stack())
-		}
-	}()
-	r.reconcile(ctx, explicit)
-}
-
+// logPanic logs and counts a panic as a failed reload. The current snapshot stays in service, and the next
+// change is tried again.
 func (r *Reloader) logPanic(stack []byte) {
 	r.options.Log.Error().Bytes("stack", stack).Msg("reload panicked: the current snapshot stays in service")
 	r.options.Observe(false)
@@ -129,6 +113,11 @@ func (r *Reloader) logPanic(stack []byte) {
 // reconcile reads every source and publishes the documents. An explicit reload always logs its result, and
 // all errors again.
 func (r *Reloader) reconcile(ctx context.Context, explicit bool) {
+	defer func() {
+		if recover() != nil {
+			r.logPanic(debug.Stack())
+		}
+	}()
 	documents, complete := r.readAll(ctx, explicit)
 	if ctx.Err() != nil {
 		return

@@ -25,12 +25,6 @@ const (
 	maxBaseBytes   = 16 << 20
 )
 
-var (
-	errEscapes = errors.New("is a symbolic link that leaves the config directory: " +
-		"only relative links that stay inside are followed")
-	errDangling = errors.New("is a dangling symbolic link")
-)
-
 // treeReader reads the files below a root once, breadth first and in the order of their names, so that all
 // replicas with the same files read the same ones.
 type treeReader struct {
@@ -144,11 +138,12 @@ func (r *treeReader) reject(name string, err error) {
 	case errors.Is(lstatErr, fs.ErrNotExist):
 		return
 	case errors.Is(err, fs.ErrNotExist):
-		err = errDangling
+		err = errors.New("is a dangling symbolic link")
 	case ok && system:
 		err = pathError.Err
-	case ok:
-		err = errEscapes // os.Root exports no error for this
+	case ok: // os.Root exports no error for this
+		err = errors.New("is a symbolic link that leaves the config directory: " +
+			"only relative links that stay inside are followed")
 	}
 	r.add(conf.Unreadable(r.origin(name), err))
 }
