@@ -40,8 +40,8 @@ func TestNamespaceMetadataIsDropped(t *testing.T) {
 		annotations map[string]string
 		want        annotation
 	}{
-		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": ""}, annotation{"", true}},
-		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": "a"}, annotation{"a", true}},
+		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": ""}, annotation{found: true}},
+		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": "a"}, annotation{value: "a", found: true}},
 		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}, annotation{}},
 		{nil, annotation{}},
 	} {

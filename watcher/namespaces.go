@@ -47,18 +47,14 @@ type Namespaces struct {
 	log      zerolog.Logger
 	informer *kube.Informer[annotation]
 	requests singleflight.Group
-	cache    *lru.Cache // a cacheEntry of each namespace that the informer has not seen
+	cache    *lru.Cache // annotations of namespaces that the informer has not seen
 }
 
 // annotation is the value of an annotation, if there is one.
 type annotation struct {
-	value string
-	found bool
-}
-
-type cacheEntry struct {
-	annotation
-	expiry time.Time
+	value  string
+	found  bool
+	expiry time.Time // if it is cached
 }
 
 // NewNamespaces returns a source that sends no request before Run. The key is that of the annotation.
@@ -100,14 +96,14 @@ func (n *Namespaces) lookup(namespace string) (a annotation, ok bool) {
 	if a, ok = n.informer.Get(namespace); ok {
 		return a, true
 	}
-	entry, ok := n.cached(namespace)
-	return entry.annotation, ok && time.Now().Before(entry.expiry)
+	a, ok = n.cached(namespace)
+	return a, ok && time.Now().Before(a.expiry)
 }
 
-func (n *Namespaces) cached(namespace string) (entry cacheEntry, ok bool) {
+func (n *Namespaces) cached(namespace string) (a annotation, ok bool) {
 	value, _ := n.cache.Get(namespace)
-	entry, ok = value.(cacheEntry)
-	return entry, ok
+	a, ok = value.(annotation)
+	return a, ok
 }
 
 func (n *Namespaces) annotationOf(object runtime.Object) (a annotation, ok bool) {
@@ -151,15 +147,15 @@ func (n *Namespaces) request(ctx context.Context, namespace string) (annotation,
 		// client-go decodes any JSON object without a kind as an empty one.
 		err = errors.New("the response is not a Namespace")
 	}
-	a, _ := n.annotationOf(object)
-	if err != nil {
-		entry, ok := n.cached(namespace)
-		if !ok {
-			return annotation{}, cannotGet(namespace, err)
-		}
-		a = entry.annotation
+	a, ok := n.cached(namespace)
+	switch {
+	case err == nil:
+		a, _ = n.annotationOf(object)
+	case !ok:
+		return annotation{}, cannotGet(namespace, err)
 	}
-	n.cache.Add(namespace, cacheEntry{a, time.Now().Add(cacheTTL)})
+	a.expiry = time.Now().Add(cacheTTL)
+	n.cache.Add(namespace, a)
 	return a, nil
 }
 

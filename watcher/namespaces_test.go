@@ -54,7 +54,10 @@ func (f *fakeNamespaces) Get(
 	f.mu.Unlock()
 	switch {
 	case fail != nil:
-		return new(metav1.PartialObjectMetadata), fail(ctx)
+		if err := fail(ctx); err != nil {
+			return nil, err
+		}
+		return new(metav1.PartialObjectMetadata), nil
 	case !found:
 		return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, name)
 	}
