@@ -35,9 +35,7 @@ func NewDirectory(path string, log zerolog.Logger) *Directory {
 }
 
 // String returns `directory conf`.
-func (d *Directory) String() string {
-	return "directory " + d.path
-}
+func (d *Directory) String() string { return "directory " + d.path }
 
 // Documents reads the directory and all its subdirectories. It does not need Run. Origins have the path of
 // the directory as given, cleaned and with slashes. A file that cannot be read is a document with an error. A

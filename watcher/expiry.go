@@ -38,10 +38,7 @@ func NewExpiry(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error),
 
 // lifetimeOf returns the lifetime of a certificate, and the earliest expiry in its chain.
 func lifetimeOf(pair *tls.Certificate, now time.Time) (lifetime time.Duration, notAfter time.Time) {
-	chain, err := parseChain(pair, now)
-	if err != nil {
-		return 0, time.Time{} // cannot happen: it was parsed when it was loaded
-	}
+	chain, _ := parseChain(pair, now) // it was parsed when it was loaded
 	first := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
 	return chain[0].NotAfter.Sub(chain[0].NotBefore), first.NotAfter
 }
@@ -99,16 +96,12 @@ func (e *Expiry) Run(ctx context.Context) error {
 		var state expiryState
 		state, wait = e.state()
 		if state != last || time.Since(logged) >= expiryRepeat {
-			e.logState(state)
+			message := "the certificate in service expires soon: renew it"
+			if state.level == zerolog.ErrorLevel {
+				message = "the certificate in service has expired: clients refuse it; renew it"
+			}
+			e.log.WithLevel(state.level).Time("not_after", state.notAfter).Msg(message)
 			last, logged = state, time.Now()
 		}
 	}
-}
-
-func (e *Expiry) logState(s expiryState) {
-	message := "the certificate in service expires soon: renew it"
-	if s.level == zerolog.ErrorLevel {
-		message = "the certificate in service has expired: clients refuse it; renew it"
-	}
-	e.log.WithLevel(s.level).Time("not_after", s.notAfter).Msg(message)
 }

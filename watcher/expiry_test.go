@@ -82,6 +82,7 @@ func TestChainWithOtherCertificates(t *testing.T) {
 func startExpiry(t *testing.T, pair keyPairPEM) (*testCertWatcher, *watcher.Expiry) {
 	t.Helper()
 	s := newPollingCertWatcher(t)
+	s.Watching.Poll = time.Hour
 	s.put(t, pair)
 	expiry := watcher.NewExpiry(s.GetCertificate, s.log.logger())
 	background(t, expiry.Run)
@@ -117,7 +118,7 @@ func TestExpiryIsLogged(t *testing.T) {
 		}
 		s.log.wantLines(t, "certificate not loaded", 0) // it was valid when it was loaded
 		s.put(t, issue(t, "two", valid(0, 90*day)))
-		s.poll()
+		s.reload()
 		s.wantServed(t, "two")
 		wantPending(t, expiry.Pending())
 		advance(2 * day)

@@ -98,11 +98,9 @@ func (l *reloadLog) rejection(rejection conf.Rejection) {
 	for i, ref := range rejection.Stale {
 		stale[i] = ref.String()
 	}
-	for _, err := range rejection.Errors.Errors {
-		if panicked, ok := errors.AsType[*conf.PanicError](err); ok {
-			l.log.Error().Stringer("origin", rejection.Origin).Bytes("stack", panicked.Stack).
-				Msg("loading a document panicked")
-		}
+	if panicked, ok := errors.AsType[*conf.PanicError](rejection.Errors); ok {
+		l.log.Error().Stringer("origin", rejection.Origin).Bytes("stack", panicked.Stack).
+			Msg("loading a document panicked")
 	}
 	l.log.Error().
 		Stringer("origin", rejection.Origin).

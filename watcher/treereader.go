@@ -163,9 +163,7 @@ func isDefinition(name string) bool {
 	return strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
 }
 
-func isHidden(name string) bool {
-	return strings.HasPrefix(path.Base(name), ".")
-}
+func isHidden(name string) bool { return strings.HasPrefix(path.Base(name), ".") }
 
 // isServed reports whether the file is a definition to serve. Others are only bases.
 func isServed(name string) bool {
