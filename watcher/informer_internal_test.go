@@ -41,7 +41,10 @@ func TestNamespaceMetadataIsDropped(t *testing.T) {
 		want        annotation
 	}{
 		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": ""}, annotation{found: true}},
-		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": "a"}, annotation{value: "a", found: true}},
+		{
+			map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "example.com/request": "a"},
+			annotation{value: "a", found: true},
+		},
 		{map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}, annotation{}},
 		{nil, annotation{}},
 	} {

@@ -25,7 +25,8 @@ func TestWatchSet(t *testing.T) {
 	}
 	set := newWatchSet(sets.New(filepath.Join(top, "link"), filepath.Join(top, "missing", "conf"), "/missing"))
 	if len(set.directories) != 3 {
-		t.Fatalf("the watches are %v, want the directory, its parent and the root", slices.Collect(maps.Keys(set.directories)))
+		t.Fatalf("the watches are %v, want the directory, its parent and the root",
+			slices.Collect(maps.Keys(set.directories)))
 	}
 	if !set.matches("//missing") {
 		t.Error("an event in the root directory does not match")
