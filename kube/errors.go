@@ -52,8 +52,3 @@ func timedOut(ctx context.Context, err error) error {
 func IsForeign(err error) bool {
 	return errors.Is(err, errNoList) || runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err)
 }
-
-// isExpired reports whether a resource version is too old to be watched.
-func isExpired(err error) bool {
-	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
-}

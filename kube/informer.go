@@ -30,17 +30,15 @@ const (
 	logInterval      = 10 * time.Minute
 	// maxRetryAfter limits the delay that an API server can request.
 	maxRetryAfter = time.Minute
+	// watchDelay is the delay after a short watch, multiplied by their number. It delays edits.
+	watchDelay    = 50 * time.Millisecond
+	maxWatchDelay = 700 * time.Millisecond
 )
 
 // newFailureBackoff returns the delays after failures: at first 0.5 to 1 s, which is long enough for the
 // owner to report the error, at last 30 to 60 s.
 func newFailureBackoff() wait.Backoff {
 	return wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Steps: 10, Cap: 30 * time.Second, Jitter: 1}
-}
-
-// newWatchBackoff returns the delays after short watches, which delay edits.
-func newWatchBackoff() wait.Backoff {
-	return wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Steps: 6, Cap: 700 * time.Millisecond, Jitter: 0.4}
 }
 
 // The RBAC verbs of the requests.
@@ -55,16 +53,16 @@ type ListerWatcher[L List] interface {
 	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 }
 
-// Options are the parts of an Informer.
-type Options[V any] struct {
+// Options are the parts of an Informer of objects of type T.
+type Options[T Object, V any] struct {
 	// What names the objects in errors, such as `configmaps in namespace sidecars`.
 	What string
 	// Grant names the RBAC rule that allows list and watch.
 	Grant string
 	// LabelSelector and FieldSelector select objects on the server; empty for all.
 	LabelSelector, FieldSelector string
-	// Keep returns the part of an object to keep. It returns false for an object of another type.
-	Keep func(runtime.Object) (V, bool)
+	// Keep returns the part of an object to keep.
+	Keep func(T) V
 	Log  zerolog.Logger
 }
 
@@ -82,9 +80,13 @@ type Handler struct {
 // It replaces client-go's Reflector, which lists again after up to 30 seconds if a watch ends early, does
 // not report a list that fails with 410, and decodes a response without a kind as an empty list.
 type Informer[V any] struct {
-	options Options[V]
-	lister  func(ctx context.Context, options metav1.ListOptions) (List, error)
-	watcher func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
+	what, grant string
+	selectors   metav1.ListOptions
+	log         zerolog.Logger
+	// Functions of the client and of the options, for any type of object.
+	requestList  func(context.Context, metav1.ListOptions) (List, error)
+	requestWatch func(context.Context, metav1.ListOptions) (watch.Interface, error)
+	keep         func(runtime.Object) (metadata metav1.Object, kept V, err error)
 
 	// These belong to Run.
 	handler        Handler
@@ -92,7 +94,6 @@ type Informer[V any] struct {
 	failures       int    // since the last watch without error
 	failureBackoff wait.Backoff
 	shortWatches   int // in a row
-	watchBackoff   wait.Backoff
 	logged         time.Time
 
 	mu      sync.RWMutex
@@ -107,20 +108,26 @@ type failure struct {
 }
 
 // NewInformer returns an informer that sends no request before Run.
-func NewInformer[L List, V any](client ListerWatcher[L], options Options[V]) *Informer[V] {
+func NewInformer[T Object, L List, V any](client ListerWatcher[L], options Options[T, V]) *Informer[V] {
 	return &Informer[V]{
-		options: options,
-		lister: func(ctx context.Context, options metav1.ListOptions) (List, error) {
+		what: options.What, grant: options.Grant, log: options.Log, failureBackoff: newFailureBackoff(),
+		selectors: metav1.ListOptions{LabelSelector: options.LabelSelector, FieldSelector: options.FieldSelector},
+		requestList: func(ctx context.Context, options metav1.ListOptions) (List, error) {
 			return client.List(ctx, options)
 		},
-		watcher:        client.Watch,
-		failureBackoff: newFailureBackoff(),
-		watchBackoff:   newWatchBackoff(),
+		requestWatch: client.Watch,
+		keep: func(object runtime.Object) (metadata metav1.Object, kept V, err error) {
+			typed, ok := object.(T)
+			if !ok {
+				return nil, kept, errNoObject
+			}
+			return typed, options.Keep(typed), nil
+		},
 	}
 }
 
 // String returns Options.What.
-func (i *Informer[V]) String() string { return i.options.What }
+func (i *Informer[V]) String() string { return i.what }
 
 // Get returns the object of this name.
 func (i *Informer[V]) Get(name string) (object V, found bool) {
@@ -155,7 +162,7 @@ func (i *Informer[V]) Err() error {
 }
 
 func (i *Informer[V]) describe(verb string, cause error) error {
-	return fmt.Errorf("cannot %s %s: %w", verb, i.options.What, cause)
+	return fmt.Errorf("cannot %s %s: %w", verb, i.what, cause)
 }
 
 // Run lists and watches the objects until ctx ends.
@@ -181,7 +188,7 @@ func (i *Informer[V]) listOrWatch(ctx context.Context) time.Duration {
 	duration, err := i.watch(ctx)
 	short := duration < shortWatch
 	if !short {
-		i.shortWatches, i.watchBackoff = 0, newWatchBackoff()
+		i.shortWatches = 0
 	}
 	if err == nil || !short {
 		i.failures, i.failureBackoff = 0, newFailureBackoff()
@@ -190,19 +197,19 @@ func (i *Informer[V]) listOrWatch(ctx context.Context) time.Duration {
 	case err != nil:
 		return i.fail(ctx, verbWatch, err)
 	case short:
+		i.shortWatches++
 		i.logShortWatch()
-		return i.watchBackoff.Step()
+		return wait.Jitter(min(time.Duration(i.shortWatches)*watchDelay, maxWatchDelay), 0.4)
 	}
 	return 0
 }
 
 func (i *Informer[V]) logShortWatch() {
-	i.shortWatches++
 	if i.shortWatches < manyShortWatches || time.Since(i.logged) < logInterval {
 		return
 	}
 	i.logged = time.Now()
-	i.options.Log.Warn().Str("watch", i.options.What).Int("closes", i.shortWatches).
+	i.log.Warn().Str("watch", i.what).Int("closes", i.shortWatches).
 		Msg("watch closes within a second, again and again; changes are seen up to a second late; " +
 			"check the timeout of the proxy or load balancer before the API server")
 }
@@ -215,9 +222,9 @@ func (i *Informer[V]) fail(ctx context.Context, verb string, err error) time.Dur
 		return 0
 	}
 	i.failures++
-	// A watch may expire in normal operation.
-	if verb == verbList || i.failures > 1 || !isExpired(err) {
-		i.setFailure(&failure{verb, Explain(err, i.options.Grant)})
+	expired := apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
+	if verb == verbList || i.failures > 1 || !expired { // a watch may expire in normal operation
+		i.setFailure(&failure{verb, Explain(err, i.grant)})
 	}
 	delay := i.failureBackoff.Step()
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {

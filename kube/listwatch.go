@@ -10,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -19,7 +18,7 @@ import (
 func (i *Informer[V]) List(ctx context.Context) ([]V, error) {
 	_, objects, err := i.list(ctx)
 	if err != nil {
-		return nil, i.describe(verbList, Explain(err, i.options.Grant))
+		return nil, i.describe(verbList, Explain(err, i.grant))
 	}
 	return slices.Collect(maps.Values(objects)), nil
 }
@@ -28,36 +27,22 @@ func (i *Informer[V]) List(ctx context.Context) ([]V, error) {
 func (i *Informer[V]) list(ctx context.Context) (version string, objects map[string]V, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, ErrTimeout)
 	defer cancel()
-	list, err := i.lister(ctx, i.selectors())
+	list, err := i.requestList(ctx, i.selectors)
 	switch {
-	case IsForeign(err):
-		return "", nil, errNoList
-	case err != nil:
+	case err != nil && !IsForeign(err):
 		return "", nil, timedOut(ctx, err)
-	case list.GetResourceVersion() == "":
-		return "", nil, errNoList // client-go decodes any object as an empty list
+	case err != nil, list.GetResourceVersion() == "": // client-go decodes any object as an empty list
+		return "", nil, errNoList
 	}
 	objects = make(map[string]V)
 	err = meta.EachListItem(list, func(object runtime.Object) error {
-		name, _, kept, err := i.keep(object)
-		objects[name] = kept
+		metadata, kept, err := i.keep(object)
+		if err == nil {
+			objects[metadata.GetName()] = kept
+		}
 		return err
 	})
 	return list.GetResourceVersion(), objects, err
-}
-
-func (i *Informer[V]) selectors() metav1.ListOptions {
-	return metav1.ListOptions{LabelSelector: i.options.LabelSelector, FieldSelector: i.options.FieldSelector}
-}
-
-// keep returns the name, the version and the part to keep of an object.
-func (i *Informer[V]) keep(object runtime.Object) (name, version string, kept V, err error) {
-	kept, ok := i.options.Keep(object)
-	accessor, err := meta.Accessor(object)
-	if !ok || err != nil {
-		return "", "", kept, errNoObject
-	}
-	return accessor.GetName(), accessor.GetResourceVersion(), kept, nil
 }
 
 // relist replaces all objects.
@@ -78,7 +63,7 @@ func (i *Informer[V]) relist(ctx context.Context) error {
 // watch opens a watch and applies its events until it ends. It returns how long the watch was open.
 func (i *Informer[V]) watch(ctx context.Context) (duration time.Duration, err error) {
 	timeout := watchTimeout + rand.N(watchTimeout) //nolint:gosec // spreads load
-	options := i.selectors()
+	options := i.selectors
 	options.ResourceVersion = i.version
 	options.AllowWatchBookmarks = true
 	options.TimeoutSeconds = new(int64(timeout.Seconds()))
@@ -86,60 +71,47 @@ func (i *Informer[V]) watch(ctx context.Context) (duration time.Duration, err er
 	defer cancel(nil)
 	timer := time.AfterFunc(requestTimeout, func() { cancel(ErrTimeout) })
 	defer timer.Stop()
-	stream, err := i.watcher(ctx, options)
+	stream, err := i.requestWatch(ctx, options)
 	if err != nil {
 		return 0, timedOut(ctx, err)
 	}
-	defer stream.Stop()
+	context.AfterFunc(ctx, stream.Stop)
 	if reflect.TypeOf(stream) == reflect.TypeOf(watch.NewEmptyWatch()) {
 		return 0, timedOut(ctx, errBroken) // client-go hides errors of the connection
 	}
 	timer.Reset(timeout + watchGrace)
 	i.succeed(verbWatch)
 	opened := time.Now()
-	err = i.applyAll(ctx, stream)
-	return time.Since(opened), timedOut(ctx, err)
-}
-
-// applyAll applies the events of a watch until it ends.
-func (i *Informer[V]) applyAll(ctx context.Context, stream watch.Interface) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case event, ok := <-stream.ResultChan():
-			if !ok {
-				return ctx.Err()
-			}
-			if err := i.apply(event); err != nil {
-				return err
-			}
+	for event := range stream.ResultChan() {
+		if err := i.apply(event); err != nil {
+			return time.Since(opened), timedOut(ctx, err)
 		}
 	}
+	return time.Since(opened), timedOut(ctx, ctx.Err())
 }
 
 func (i *Informer[V]) apply(event watch.Event) error {
 	if event.Type == watch.Error {
 		return apierrors.FromObject(event.Object)
 	}
-	name, version, kept, err := i.keep(event.Object)
+	metadata, kept, err := i.keep(event.Object)
 	switch {
 	case err != nil:
 		return err
-	case version == "":
+	case metadata.GetResourceVersion() == "":
 		return errNoObject
 	}
-	i.version = version
+	i.version = metadata.GetResourceVersion()
 	if event.Type == watch.Bookmark {
 		return nil
 	}
 	i.mu.Lock()
 	if event.Type == watch.Deleted {
-		delete(i.objects, name)
+		delete(i.objects, metadata.GetName())
 	} else {
-		i.objects[name] = kept
+		i.objects[metadata.GetName()] = kept
 	}
 	i.mu.Unlock()
-	i.handler.Changed(name)
+	i.handler.Changed(metadata.GetName())
 	return nil
 }

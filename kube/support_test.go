@@ -20,7 +20,6 @@ import (
 	"github.com/rs/zerolog"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 
@@ -265,15 +264,6 @@ func (s *apiServer) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// keep returns the content of a ConfigMap.
-func keep(object runtime.Object) (string, bool) {
-	configMap, ok := object.(*corev1.ConfigMap)
-	if !ok {
-		return "", false
-	}
-	return configMap.Data["k"], true
-}
-
 // observer is an informer that records its callbacks and log lines.
 type observer struct {
 	*kube.Informer[string]
@@ -287,9 +277,9 @@ type observer struct {
 
 func observe[L kube.List](client kube.ListerWatcher[L]) *observer {
 	o := new(observer)
-	o.Informer = kube.NewInformer(client, kube.Options[string]{
+	o.Informer = kube.NewInformer(client, kube.Options[*corev1.ConfigMap, string]{
 		What: "configmaps in namespace sidecars", Grant: "a Role", LabelSelector: "app in (a,b)",
-		Keep: keep, Log: zerolog.New(o),
+		Keep: func(m *corev1.ConfigMap) string { return m.Data["k"] }, Log: zerolog.New(o),
 	})
 	o.handler = kube.Handler{
 		Changed: func(name string) { o.record(&o.names, name) },

@@ -9,7 +9,6 @@ import (
 	"github.com/rs/zerolog"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/flowcontrol"
 
@@ -44,8 +43,8 @@ func (o *Options) newValidating(name string) *configuration {
 	return newConfiguration("validatingwebhookconfiguration", name, o.Validating, validatingWebhooks, o.Log)
 }
 
-func newConfiguration[T runtime.Object, L kube.List](
-	kind, name string, client client[T, L], keep func(runtime.Object) (webhooks, bool), log zerolog.Logger,
+func newConfiguration[T kube.Object, L kube.List](
+	kind, name string, client client[T, L], keep func(T) webhooks, log zerolog.Logger,
 ) *configuration {
 	return &configuration{
 		Informer: newInformer(client, kind+" "+name, name, keep, log),
@@ -59,28 +58,20 @@ func newConfiguration[T runtime.Object, L kube.List](
 	}
 }
 
-func mutatingWebhooks(object runtime.Object) (w webhooks, ok bool) {
-	c, ok := object.(*admissionregistrationv1.MutatingWebhookConfiguration)
-	if !ok {
-		return webhooks{}, false
-	}
-	w.resourceVersion = c.ResourceVersion
+func mutatingWebhooks(c *admissionregistrationv1.MutatingWebhookConfiguration) webhooks {
+	w := webhooks{resourceVersion: c.ResourceVersion}
 	for _, webhook := range c.Webhooks {
 		w.caBundles = append(w.caBundles, webhook.ClientConfig.CABundle)
 	}
-	return w, true
+	return w
 }
 
-func validatingWebhooks(object runtime.Object) (w webhooks, ok bool) {
-	c, ok := object.(*admissionregistrationv1.ValidatingWebhookConfiguration)
-	if !ok {
-		return webhooks{}, false
-	}
-	w.resourceVersion = c.ResourceVersion
+func validatingWebhooks(c *admissionregistrationv1.ValidatingWebhookConfiguration) webhooks {
+	w := webhooks{resourceVersion: c.ResourceVersion}
 	for _, webhook := range c.Webhooks {
 		w.caBundles = append(w.caBundles, webhook.ClientConfig.CABundle)
 	}
-	return w, true
+	return w
 }
 
 // webhooks returns the webhooks; none if the configuration does not exist.

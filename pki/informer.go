@@ -8,14 +8,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"k8s-sidecar-injector/kube"
 )
 
 // client is a client of one resource. It must be safe for concurrent use.
-type client[T runtime.Object, L kube.List] interface {
+type client[T kube.Object, L kube.List] interface {
 	kube.ListerWatcher[L]
 	Patch(
 		ctx context.Context, name string, kind types.PatchType, patch []byte,
@@ -51,10 +50,10 @@ type informer interface {
 
 // newInformer returns an informer of the object of this name. The API server selects it, so that RBAC rules may
 // be restricted to the name.
-func newInformer[L kube.List, V any](
-	client kube.ListerWatcher[L], what, name string, keep func(runtime.Object) (V, bool), log zerolog.Logger,
+func newInformer[T kube.Object, L kube.List, V any](
+	client kube.ListerWatcher[L], what, name string, keep func(T) V, log zerolog.Logger,
 ) *kube.Informer[V] {
-	return kube.NewInformer(client, kube.Options[V]{
+	return kube.NewInformer(client, kube.Options[T, V]{
 		What: what, Grant: grant, Keep: keep, Log: log,
 		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
 	})

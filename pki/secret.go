@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"k8s-sidecar-injector/kube"
@@ -29,10 +28,7 @@ const grant = "the roles in docs/tls.md"
 var errAbsent = errors.New("not found")
 
 func newSecretInformer(options Options) *kube.Informer[*corev1.Secret] {
-	keep := func(object runtime.Object) (*corev1.Secret, bool) {
-		secret, ok := object.(*corev1.Secret)
-		return secret, ok
-	}
+	keep := func(secret *corev1.Secret) *corev1.Secret { return secret }
 	return newInformer(options.Secrets, "secret "+options.Secret.String(), options.Secret.Name, keep, options.Log)
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/rs/zerolog"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/kube"
@@ -29,11 +28,11 @@ type ConfigMapClient = kube.ListerWatcher[*corev1.ConfigMapList]
 
 // NewConfigMaps returns a source that sends no request before Run. The client is that of the namespace.
 func NewConfigMaps(client ConfigMapClient, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
-	informer := kube.NewInformer(client, kube.Options[[]conf.Document]{
+	informer := kube.NewInformer(client, kube.Options[*corev1.ConfigMap, []conf.Document]{
 		What:          "configmaps in namespace " + namespace,
 		Grant:         "a Role that has the verbs list and watch",
 		LabelSelector: selector.String(),
-		Keep:          documentsOf,
+		Keep:          conf.OfConfigMap, // without its metadata, which is often larger
 		Log:           log,
 	})
 	return &ConfigMaps{namespace: namespace, selector: selector, log: log, informer: informer}
@@ -91,13 +90,4 @@ func (c *ConfigMaps) Run(ctx context.Context, changed func()) error {
 		Failed: func(error) { changed() },
 	})
 	return nil
-}
-
-// documentsOf returns the documents of a ConfigMap. Its metadata is often larger and is dropped.
-func documentsOf(object runtime.Object) ([]conf.Document, bool) {
-	configMap, ok := object.(*corev1.ConfigMap)
-	if !ok {
-		return nil, false
-	}
-	return conf.OfConfigMap(configMap), true
 }

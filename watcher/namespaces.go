@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/singleflight"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/lru"
 
@@ -60,7 +59,7 @@ type annotation struct {
 // NewNamespaces returns a source that sends no request before Run. The key is that of the annotation.
 func NewNamespaces(client NamespaceClient, key string, log zerolog.Logger) *Namespaces {
 	n := &Namespaces{key: key, client: client, log: log, cache: lru.New(maxCached)}
-	n.informer = kube.NewInformer(client, kube.Options[annotation]{
+	n.informer = kube.NewInformer(client, kube.Options[*metav1.PartialObjectMetadata, annotation]{
 		What: "namespaces", Grant: namespaceGrant, Keep: n.annotationOf, Log: log,
 	})
 	return n
@@ -106,12 +105,9 @@ func (n *Namespaces) cached(namespace string) (a annotation, ok bool) {
 	return a, ok
 }
 
-func (n *Namespaces) annotationOf(object runtime.Object) (a annotation, ok bool) {
-	namespace, ok := object.(*metav1.PartialObjectMetadata)
-	if ok {
-		a.value, a.found = namespace.Annotations[n.key]
-	}
-	return a, ok
+func (n *Namespaces) annotationOf(namespace *metav1.PartialObjectMetadata) annotation {
+	value, found := namespace.Annotations[n.key]
+	return annotation{value: value, found: found}
 }
 
 // get requests a namespace. Concurrent calls share a request, which continues if one of them returns
@@ -150,7 +146,7 @@ func (n *Namespaces) request(ctx context.Context, namespace string) (annotation,
 	a, ok := n.cached(namespace)
 	switch {
 	case err == nil:
-		a, _ = n.annotationOf(object)
+		a = n.annotationOf(object)
 	case !ok:
 		return annotation{}, cannotGet(namespace, err)
 	}
