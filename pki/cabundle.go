@@ -35,16 +35,8 @@ type webhooks struct {
 	caBundles       [][]byte
 }
 
-func (o *Options) newMutating(name string) *configuration {
-	return newConfiguration("mutatingwebhookconfiguration", name, o.Mutating, mutatingWebhooks, o.Log)
-}
-
-func (o *Options) newValidating(name string) *configuration {
-	return newConfiguration("validatingwebhookconfiguration", name, o.Validating, validatingWebhooks, o.Log)
-}
-
 func newConfiguration[T kube.Object, L kube.List](
-	kind, name string, client client[T, L], keep func(T) webhooks, log zerolog.Logger,
+	kind, name string, client Client[T, L], keep func(T) webhooks, log zerolog.Logger,
 ) *configuration {
 	return &configuration{
 		Informer: newInformer(client, kind+" "+name, name, keep, log),
@@ -80,17 +72,6 @@ func (c *configuration) webhooks() webhooks {
 	return w
 }
 
-// outdated returns the indices of the webhooks with another caBundle.
-func (w *webhooks) outdated(bundle []byte) []int {
-	var found []int
-	for i, current := range w.caBundles {
-		if !bytes.Equal(current, bundle) {
-			found = append(found, i)
-		}
-	}
-	return found
-}
-
 // operation is an operation of a JSON Patch (RFC 6902).
 type operation struct {
 	Op    string `json:"op"`
@@ -98,29 +79,35 @@ type operation struct {
 	Value any    `json:"value"`
 }
 
-// publish writes the bundle to the webhooks with another caBundle. A patch keeps fields that our API types lack.
-// It fails if the configuration has changed since it was read.
-func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.Logger) error {
-	current := c.webhooks()
-	outdated := current.outdated(bundle)
-	if len(outdated) == 0 {
-		return nil
+// publish writes the bundle to the webhooks with another caBundle, and reports whether there were none. A patch
+// keeps fields that our API types lack. It fails if the configuration has changed since it was read.
+func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.Logger) (current bool, err error) {
+	if !c.HasSynced() {
+		return false, nil
+	}
+	w := c.webhooks()
+	operations := []operation{{"replace", "/metadata/resourceVersion", w.resourceVersion}}
+	for i, caBundle := range w.caBundles {
+		if !bytes.Equal(caBundle, bundle) {
+			path := fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i)
+			operations = append(operations, operation{"add", path, bundle})
+		}
+	}
+	outdated := len(operations) - 1
+	if outdated == 0 {
+		return true, nil
 	}
 	if !c.writes.TryAccept() {
-		return fmt.Errorf("the caBundle of %s is overwritten again and again; "+
+		return false, fmt.Errorf("the caBundle of %s is overwritten again and again; "+
 			"its managedFields name the other writer", c)
-	}
-	operations := []operation{{"replace", "/metadata/resourceVersion", current.resourceVersion}}
-	for _, i := range outdated {
-		operations = append(operations, operation{"add", fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i), bundle})
 	}
 	patch, err := json.Marshal(operations)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := c.patch(ctx, patch); err != nil {
-		return fmt.Errorf("patching the caBundle of %s: %w", c, kube.Explain(err, grant))
+		return false, fmt.Errorf("patching the caBundle of %s: %w", c, kube.Explain(err, grant))
 	}
-	log.Info().Stringer("configuration", c).Int("webhooks", len(outdated)).Msg("caBundle written")
-	return nil
+	log.Info().Stringer("configuration", c).Int("webhooks", outdated).Msg("caBundle written")
+	return false, nil
 }

@@ -7,15 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"k8s-sidecar-injector/kube"
 )
@@ -23,9 +23,15 @@ import (
 // Options are the parts of a Controller.
 type Options struct {
 	// Secrets is a client of the Secret's namespace; the others are of the webhook configurations.
-	Secrets    SecretClient
-	Mutating   MutatingClient
-	Validating ValidatingClient
+	Secrets  Client[*corev1.Secret, *corev1.SecretList]
+	Mutating Client[
+		*admissionregistrationv1.MutatingWebhookConfiguration,
+		*admissionregistrationv1.MutatingWebhookConfigurationList,
+	]
+	Validating Client[
+		*admissionregistrationv1.ValidatingWebhookConfiguration,
+		*admissionregistrationv1.ValidatingWebhookConfigurationList,
+	]
 	// Secret stores the certificates.
 	Secret types.NamespacedName
 	// Configurations are the names of the mutating and validating webhook configurations. The caBundle of
@@ -37,8 +43,8 @@ type Options struct {
 	// long.
 	Lifetime, CALifetime time.Duration
 	Log                  zerolog.Logger
-	// Observe is called after each new certificate and each failed reconciliation, from one goroutine at
-	// a time. notAfter is the expiry of the certificate in service, zero if there is none. Optional.
+	// Observe is called after each new certificate, with its expiry, and after each failed reconciliation,
+	// with a zero time. It is called from one goroutine.
 	Observe func(ok bool, notAfter time.Time)
 }
 
@@ -46,84 +52,79 @@ type Options struct {
 // with New. All methods are safe for concurrent use; Run is called once.
 type Controller struct {
 	options        Options
-	spec           spec
 	secret         *kube.Informer[*corev1.Secret]
 	configurations []*configuration
+	informers      []informer    // all of them
 	wake           chan struct{} // has a token if a reconciliation is due
 	serving        atomic.Pointer[state]
-	reload         atomic.Bool // Reload was called
+	published      atomic.Bool // all configurations had the bundle once
 
 	// These belong to the worker.
-	current      string // the bundle of all configurations
+	current      string // the bundle of all configurations; empty if they have different ones
 	currentSince time.Time
-	absent       map[string]bool // the names without a webhook configuration
+	absent       sets.Set[string] // the names without a webhook configuration
 
-	mu        sync.Mutex
-	err       error // of the latest reconciliation
-	published bool  // all configurations had the bundle once
+	mu  sync.Mutex
+	err error // of the latest reconciliation
 }
 
 // New returns a controller that does nothing before Run.
 func New(options Options) *Controller {
+	options.Names = normalize(options.Names)
+	what := "secret " + options.Secret.String()
+	keep := func(secret *corev1.Secret) *corev1.Secret { return secret }
 	c := &Controller{
 		options: options,
-		absent:  make(map[string]bool),
-		spec: spec{
-			names: normalize(options.Names), lifetime: options.Lifetime, caLifetime: options.CALifetime,
-		},
-		secret: newSecretInformer(options),
-		wake:   make(chan struct{}, 1),
+		secret:  newInformer(options.Secrets, what, options.Secret.Name, keep, options.Log),
+		wake:    make(chan struct{}, 1),
 	}
+	c.informers = []informer{c.secret}
 	for _, name := range options.Configurations {
-		c.configurations = append(c.configurations, options.newMutating(name), options.newValidating(name))
+		c.add(newConfiguration("mutatingwebhookconfiguration", name, options.Mutating, mutatingWebhooks, options.Log))
+		c.add(newConfiguration("validatingwebhookconfiguration", name, options.Validating, validatingWebhooks, options.Log))
 	}
 	return c
 }
 
+func (c *Controller) add(configuration *configuration) {
+	c.configurations = append(c.configurations, configuration)
+	c.informers = append(c.informers, configuration)
+}
+
 // normalize returns sorted names in the form of certificates.
 func normalize(names []string) []string {
-	normal := make([]string, len(names))
-	for i, name := range names {
-		normal[i] = name
+	normal := sets.New[string]()
+	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
-			normal[i] = ip.String()
+			name = ip.String()
 		}
+		normal.Insert(name)
 	}
-	slices.Sort(normal)
-	return slices.Compact(normal)
+	return sets.List(normal)
 }
 
 // Run reconciles until ctx ends, and then returns nil. It logs and retries errors of the API server; the
 // certificate in service stays.
 func (c *Controller) Run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, i := range c.informers() {
-		group.Go(func() error {
+	var group sync.WaitGroup
+	for _, i := range c.informers {
+		group.Go(func() {
 			i.Run(ctx, kube.Handler{
 				Changed: func(string) { c.enqueue() },
 				Failed:  func(err error) { c.logFailure(i, err) },
 			})
-			return nil
 		})
 	}
-	group.Go(func() error {
-		c.work(ctx)
-		return nil
-	})
-	return group.Wait()
+	c.work(ctx)
+	group.Wait()
+	return nil
 }
 
-func (c *Controller) informers() []informer {
-	all := []informer{c.secret}
-	for _, configuration := range c.configurations {
-		all = append(all, configuration)
-	}
-	return all
-}
-
-// Reload reconciles and logs the certificate, as on SIGHUP. It does not wait.
+// Reload logs the certificate in service, as on SIGHUP, and requests a reconciliation. It does not wait.
 func (c *Controller) Reload() {
-	c.reload.Store(true)
+	if s := c.serving.Load(); s != nil {
+		c.logCertificate(s.leaf.Leaf, "certificate reloaded, no changes")
+	}
 	c.enqueue()
 }
 
@@ -142,10 +143,7 @@ func (c *Controller) Pending() []string {
 	if c.serving.Load() == nil {
 		return []string{fmt.Sprintf("secret %s: no certificate yet: %v", c.options.Secret, c.lastErr())}
 	}
-	c.mu.Lock()
-	published := c.published
-	c.mu.Unlock()
-	if !published {
+	if !c.published.Load() {
 		return []string{fmt.Sprintf("webhook configurations %q: caBundle not current yet: %v",
 			c.options.Configurations, c.lastErr())}
 	}
@@ -157,7 +155,7 @@ func (c *Controller) lastErr() error {
 	c.mu.Lock()
 	err := c.err
 	c.mu.Unlock()
-	for _, i := range c.informers() {
+	for _, i := range c.informers {
 		err = cmp.Or(err, i.Err())
 	}
 	return cmp.Or(err, errNotRead)

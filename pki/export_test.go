@@ -16,9 +16,9 @@ func Decode(data map[string][]byte, now time.Time) (bundle []byte, err error) {
 func Next(
 	data map[string][]byte, now time.Time, propagated bool, lifetime, caLifetime time.Duration,
 ) (map[string][]byte, error) {
-	s := spec{names: []string{"injector.example.com"}, lifetime: lifetime, caLifetime: caLifetime}
+	o := Options{Names: []string{"injector.example.com"}, Lifetime: lifetime, CALifetime: caLifetime}
 	held, _ := decode(data, now)
-	next, _, err := s.next(held, observed{now: now, propagated: propagated})
+	next, _, err := o.next(held, nil, propagated, now)
 	if err != nil || next == nil {
 		return nil, err
 	}

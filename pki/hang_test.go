@@ -17,9 +17,11 @@ import (
 	"k8s-sidecar-injector/pki"
 )
 
+type secretClient = pki.Client[*corev1.Secret, *corev1.SecretList]
+
 // hangingSecrets is a client of Secrets whose lists get no response until over is set.
 type hangingSecrets struct {
-	pki.SecretClient
+	secretClient
 	over atomic.Bool
 }
 
@@ -28,7 +30,7 @@ func (h *hangingSecrets) List(ctx context.Context, options metav1.ListOptions) (
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return h.SecretClient.List(ctx, options)
+	return h.secretClient.List(ctx, options)
 }
 
 // A list without a response is logged once and is a reason for not being ready. Nothing is written before the
@@ -40,7 +42,7 @@ func TestSecretListHangs(t *testing.T) {
 		var log bytes.Buffer
 		client := new(hangingSecrets)
 		controller, stop := api.startReplica(func(o *pki.Options) {
-			client.SecretClient, o.Secrets = o.Secrets, client
+			client.secretClient, o.Secrets = o.Secrets, client
 			o.Log = zerolog.New(&log).Level(zerolog.ErrorLevel)
 		})
 		defer stop()

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/rs/zerolog"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,33 +11,15 @@ import (
 	"k8s-sidecar-injector/kube"
 )
 
-// client is a client of one resource. It must be safe for concurrent use.
-type client[T kube.Object, L kube.List] interface {
+// Client is a client of one resource. It must be safe for concurrent use.
+type Client[T kube.Object, L kube.List] interface {
 	kube.ListerWatcher[L]
+	Update(ctx context.Context, object T, options metav1.UpdateOptions) (T, error)
 	Patch(
 		ctx context.Context, name string, kind types.PatchType, patch []byte,
 		options metav1.PatchOptions, subresources ...string,
 	) (T, error)
 }
-
-// The clients of a Controller.
-type (
-	// SecretClient is a client of the Secrets of one namespace.
-	SecretClient interface {
-		client[*corev1.Secret, *corev1.SecretList]
-		Update(ctx context.Context, secret *corev1.Secret, options metav1.UpdateOptions) (*corev1.Secret, error)
-	}
-	// MutatingClient is a client of mutating webhook configurations.
-	MutatingClient client[
-		*admissionregistrationv1.MutatingWebhookConfiguration,
-		*admissionregistrationv1.MutatingWebhookConfigurationList,
-	]
-	// ValidatingClient is a client of validating webhook configurations.
-	ValidatingClient client[
-		*admissionregistrationv1.ValidatingWebhookConfiguration,
-		*admissionregistrationv1.ValidatingWebhookConfigurationList,
-	]
-)
 
 // informer is a kube.Informer of any type.
 type informer interface {

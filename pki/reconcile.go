@@ -5,29 +5,18 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-multierror"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-const (
-	// minRetry and maxRetry limit the delay after a failure.
-	minRetry = 50 * time.Millisecond
-	maxRetry = 30 * time.Second
-	// resyncInterval is the maximum time between two reconciliations.
-	resyncInterval = time.Hour
-	// writeTimeout limits the writes to the Secret, and those to the configurations.
-	writeTimeout = 15 * time.Second
-)
+// writeTimeout limits the writes to the Secret, and those to the configurations.
+const writeTimeout = 15 * time.Second
 
-// newBackoff returns the delays after failures.
-func newBackoff() wait.Backoff {
-	return wait.Backoff{Duration: minRetry, Factor: 2, Steps: 20, Cap: maxRetry}
-}
-
-// work reconciles when an event, a delay or a retry is due, until ctx ends.
+// work reconciles after an event, regularly, and more often after a failure, until ctx ends.
 func (c *Controller) work(ctx context.Context) {
-	backoff := newBackoff()
+	initial := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Steps: 20, Cap: 30 * time.Second}
+	backoff := initial
 	var timer <-chan time.Time // nil before the first event
 	for {
 		select {
@@ -36,18 +25,26 @@ func (c *Controller) work(ctx context.Context) {
 		case <-c.wake:
 		case <-timer:
 		}
-		delay, err := c.reconcile(ctx)
+		err := c.reconcile(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		c.setErr(err)
 		if err != nil {
-			delay = backoff.Step()
-		} else {
-			backoff = newBackoff()
+			timer = time.After(backoff.Step())
+			continue
 		}
-		timer = time.After(delay)
+		backoff = initial
+		timer = time.After(c.interval())
 	}
+}
+
+// interval returns the maximum time between two reconciliations.
+func (c *Controller) interval() time.Duration {
+	if s := c.serving.Load(); s != nil && s.rotating {
+		return c.options.propagation()
+	}
+	return min(time.Hour, c.options.Lifetime/60)
 }
 
 // setErr records the result of a reconciliation and counts each failure. It logs a failure once, until the
@@ -61,7 +58,7 @@ func (c *Controller) setErr(err error) {
 	c.err = err
 	c.mu.Unlock()
 	if err != nil {
-		c.observe(false)
+		c.options.Observe(false, time.Time{})
 	}
 	switch {
 	case err != nil && (before == nil || before.Error() != err.Error()):
@@ -72,139 +69,85 @@ func (c *Controller) setErr(err error) {
 }
 
 // reconcile serves the certificate of the Secret, writes the caBundle, and then takes the next step of a
-// rotation. In this order, a Secret that cannot be written affects neither handshakes nor the caBundle. It
-// returns the delay until the next reconciliation if no event comes before.
-func (c *Controller) reconcile(ctx context.Context) (delay time.Duration, err error) {
-	var errs *multierror.Error
+// rotation. In this order, a Secret that cannot be written affects neither handshakes nor the caBundle.
+func (c *Controller) reconcile(ctx context.Context) error {
 	now := time.Now()
-	secret, held, invalid := c.read(now)
-	if held != nil && now.Before(held.leaf.Leaf.NotAfter) {
-		c.serve(held)
+	var data map[string][]byte
+	secret, found := c.secret.Get(c.options.Secret.Name)
+	if found {
+		data = secret.Data
 	}
+	var errs *multierror.Error
+	held, invalid := decode(data, now)
 	if held != nil {
-		errs = multierror.Append(errs, c.publish(ctx))
+		c.serve(held, now)
+		errs = multierror.Append(errs, c.publish(ctx, held, now))
 	}
-	seen := observed{now: now, propagated: c.propagated(held, now), last: c.serving.Load()}
-	next, reason, err := c.spec.next(held, seen)
-	delay = resyncInterval // a successful write has an event
-	switch {
-	case err == nil && next != nil:
+	served := c.serving.Load()
+	propagated := c.current != "" && now.Sub(c.currentSince) >= c.options.propagation()
+	next, reason, err := c.options.next(held, served, propagated, now)
+	if err == nil && next != nil {
 		err = c.write(ctx, secret, next, reason, invalid)
-	case err == nil:
-		delay = c.delay(held, now)
 	}
 	errs = multierror.Append(errs, err)
-	if held == nil && err != nil && !apierrors.IsConflict(err) {
+	if held == nil && served != nil && err != nil && !apierrors.IsConflict(err) {
 		// Without a valid Secret, the bundle of the certificate in service is the latest.
-		errs = multierror.Append(errs, c.publish(ctx))
+		errs = multierror.Append(errs, c.publish(ctx, served, now))
 	}
-	return delay, errs.ErrorOrNil()
+	return errs.ErrorOrNil()
 }
 
-// read returns the Secret, nil if it does not exist, and its state, or why it is invalid.
-func (c *Controller) read(now time.Time) (secret *corev1.Secret, held *state, invalid error) {
-	secret, found := c.secret.Get(c.options.Secret.Name)
-	if !found {
-		return nil, nil, errAbsent
-	}
-	held, invalid = decode(secret.Data, now)
-	return secret, held, invalid
-}
-
-// delay returns the time until the state is due to change. It adds a second, because times in certificates have
-// no fractions.
-func (c *Controller) delay(held *state, now time.Time) time.Duration {
-	if c.secret.Err() != nil {
-		return maxRetry
-	}
-	next := c.spec.nextChange(held).Add(time.Second)
-	if !held.settled() && !c.currentSince.IsZero() {
-		next = c.currentSince.Add(c.spec.propagation())
-	}
-	return max(minRetry, min(resyncInterval, next.Sub(now)))
-}
-
-// propagated reports whether all configurations have had the bundle long enough for API servers to use it.
-func (c *Controller) propagated(held *state, now time.Time) bool {
-	if held == nil {
-		return false
-	}
-	bundle := held.bundle()
-	for _, configuration := range c.configurations {
-		w := configuration.webhooks()
-		if !configuration.HasSynced() || len(w.outdated(bundle)) > 0 {
-			c.current, c.currentSince = "", time.Time{}
-			return false
-		}
-	}
-	if c.current != string(bundle) {
-		c.current, c.currentSince = string(bundle), now
-	}
-	return now.Sub(c.currentSince) >= c.spec.propagation()
-}
-
-// serve puts the certificate of the Secret into service.
-func (c *Controller) serve(held *state) {
-	before := c.serving.Swap(held)
+// serve puts the certificate of the Secret into service, unless it has expired and is about to be renewed.
+func (c *Controller) serve(held *state, now time.Time) {
 	leaf := held.leaf.Leaf
-	switch {
-	case before == nil || !before.leaf.Leaf.Equal(leaf):
-		c.reload.Store(false)
+	if !now.Before(leaf.NotAfter) {
+		return
+	}
+	before := c.serving.Swap(held)
+	if before == nil || !before.leaf.Leaf.Equal(leaf) {
 		c.logCertificate(leaf, "certificate loaded")
-		c.observe(true)
-	case c.reload.Swap(false):
-		c.logCertificate(leaf, "certificate reloaded, no changes")
+		c.options.Observe(true, leaf.NotAfter)
 	}
 }
 
-// publish writes the bundle of the certificate in service to all configurations.
-func (c *Controller) publish(ctx context.Context) error {
-	served := c.serving.Load()
-	if served == nil || c.secret.Err() != nil {
+// publish writes the bundle to all configurations, and records since when all have it.
+func (c *Controller) publish(ctx context.Context, s *state, now time.Time) error {
+	if c.secret.Err() != nil {
+		c.current = ""
 		return nil // the bundle may be outdated
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
+	bundle := s.bundle()
 	var errs *multierror.Error
-	synced := true
+	allCurrent := true
 	for _, configuration := range c.configurations {
-		if configuration.HasSynced() {
-			errs = multierror.Append(errs, configuration.publish(ctx, served.bundle(), c.options.Log))
-		} else {
-			synced = false
-		}
+		current, err := configuration.publish(ctx, bundle, c.options.Log)
+		errs = multierror.Append(errs, err)
+		allCurrent = allCurrent && current
 	}
-	if synced {
-		c.logAbsent()
+	switch {
+	case !allCurrent:
+		c.current = ""
+		return errs.ErrorOrNil()
+	case c.current != string(bundle):
+		c.current, c.currentSince = string(bundle), now
 	}
-	if err := errs.ErrorOrNil(); err != nil || !synced {
-		return err
-	}
-	c.mu.Lock()
-	c.published = true
-	c.mu.Unlock()
+	c.published.Store(true)
+	c.logAbsent()
 	return nil
 }
 
 // logAbsent logs names without webhooks, once.
 func (c *Controller) logAbsent() {
-	for i, name := range c.options.Configurations {
-		mutating, validating := c.configurations[2*i].webhooks(), c.configurations[2*i+1].webhooks()
-		absent := len(mutating.caBundles)+len(validating.caBundles) == 0
-		if absent && !c.absent[name] {
-			c.options.Log.Warn().Str("name", name).Msg("webhook configuration not found, or without webhooks")
+	absent := sets.New(c.options.Configurations...)
+	for _, configuration := range c.configurations {
+		if len(configuration.webhooks().caBundles) > 0 {
+			absent.Delete(configuration.name)
 		}
-		c.absent[name] = absent
 	}
-}
-
-func (c *Controller) observe(ok bool) {
-	if c.options.Observe == nil {
-		return
+	for name := range absent.Difference(c.absent) {
+		c.options.Log.Warn().Str("name", name).Msg("webhook configuration not found, or without webhooks")
 	}
-	var notAfter time.Time
-	if s := c.serving.Load(); s != nil {
-		notAfter = s.leaf.Leaf.NotAfter
-	}
-	c.options.Observe(ok, notAfter)
+	c.absent = absent
 }

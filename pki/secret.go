@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,14 +24,8 @@ const fieldManager = "k8s-sidecar-injector"
 // grant names the RBAC rules of a Controller.
 const grant = "the roles in docs/tls.md"
 
-var errAbsent = errors.New("not found")
-
-func newSecretInformer(options Options) *kube.Informer[*corev1.Secret] {
-	keep := func(secret *corev1.Secret) *corev1.Secret { return secret }
-	return newInformer(options.Secrets, "secret "+options.Secret.String(), options.Secret.Name, keep, options.Log)
-}
-
-// write writes a state to the Secret. If another replica wrote first, the error is a conflict.
+// write writes a state to the Secret, which is nil if it does not exist. If another replica wrote first, the error
+// is a conflict.
 func (c *Controller) write(
 	ctx context.Context, secret *corev1.Secret, next *state, reason string, invalid error,
 ) error {
@@ -56,14 +49,14 @@ func (c *Controller) write(
 		return fmt.Errorf("updating secret %s: %w", c.options.Secret, kube.Explain(err, grant))
 	}
 	level := zerolog.InfoLevel
-	if invalid != nil && !errors.Is(invalid, errAbsent) && !errors.Is(invalid, errEmpty) {
+	if invalid != nil && !errors.Is(invalid, errEmpty) {
 		level = zerolog.WarnLevel
 	}
 	c.options.Log.WithLevel(level).Stringer("secret", c.options.Secret).
 		AnErr("found", invalid).
 		Time("not_after", next.leaf.Leaf.NotAfter).
-		Time("ca_not_after", next.trusted[0].NotAfter).
-		Int("trusted", len(next.trusted)).
+		Time("ca_not_after", next.ca.Leaf.NotAfter).
+		Int("trusted", 1+len(next.old)).
 		Msg("certificates written: " + reason)
 	return nil
 }
@@ -84,13 +77,12 @@ func (c *Controller) create(ctx context.Context) (*corev1.Secret, error) {
 
 // logCertificate logs the certificate in service. It does not log the key.
 func (c *Controller) logCertificate(leaf *x509.Certificate, message string) {
-	fingerprint := sha256.Sum256(leaf.Raw)
 	c.options.Log.Info().
 		Stringer("secret", c.options.Secret).
 		Strs("names", namesOf(leaf)).
 		Time("not_after", leaf.NotAfter).
 		Time("renewal", renewal(leaf).Round(time.Second)).
 		Str("serial", leaf.SerialNumber.Text(16)).
-		Str("fingerprint", hex.EncodeToString(fingerprint[:])).
+		Str("fingerprint", fmt.Sprintf("%x", sha256.Sum256(leaf.Raw))).
 		Msg(message)
 }

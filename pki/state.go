@@ -1,7 +1,6 @@
 package pki
 
 import (
-	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	certutil "k8s.io/client-go/util/cert"
 )
 
 // The keys of the Secret. Those of the serving certificate are those of type kubernetes.io/tls.
@@ -21,63 +21,47 @@ const (
 	keyKey    = corev1.TLSPrivateKeyKey // tls.key
 )
 
-// state is the parsed content of the Secret. It is immutable.
+// state is the parsed content of the Secret. It is immutable. Leaf of both pairs is set.
 type state struct {
-	// trusted are the CAs for clients, at least one. The first one signs.
-	trusted []*x509.Certificate
-	key     *ecdsa.PrivateKey // of the first
-	leaf    *tls.Certificate  // Leaf is set
-	by      int               // index of the CA that signed it
+	ca       *tls.Certificate    // signs
+	old      []*x509.Certificate // other CAs for clients
+	leaf     *tls.Certificate    // for serving
+	rotating bool                // ca has not signed leaf yet, but one of old has
 }
-
-// signer returns the CA that signs.
-func (s *state) signer() *authority { return &authority{s.trusted[0], s.key} }
-
-// settled reports whether the first CA has signed the serving certificate, so that no rotation of the CA is in
-// progress.
-func (s *state) settled() bool { return s.by == 0 }
 
 // bundle returns the trusted CAs as PEM.
 func (s *state) bundle() []byte {
-	var bundle []byte
-	for _, ca := range s.trusted {
-		bundle = append(bundle, encodePEM("CERTIFICATE", ca.Raw)...)
+	bundle := encodePEM(certutil.CertificateBlockType, s.ca.Leaf.Raw)
+	for _, ca := range s.old {
+		bundle = append(bundle, encodePEM(certutil.CertificateBlockType, ca.Raw)...)
 	}
 	return bundle
 }
 
 // encode returns the content of the Secret.
 func (s *state) encode() (map[string][]byte, error) {
-	caKey, err := encodeKey(s.key)
+	caKey, err := x509.MarshalPKCS8PrivateKey(s.ca.PrivateKey)
 	if err != nil {
 		return nil, err
 	}
-	key, err := encodeKey(s.leaf.PrivateKey)
+	key, err := x509.MarshalPKCS8PrivateKey(s.leaf.PrivateKey)
 	if err != nil {
 		return nil, err
 	}
 	return map[string][]byte{
 		caCertKey: s.bundle(),
-		caKeyKey:  caKey,
-		certKey:   encodePEM("CERTIFICATE", s.leaf.Certificate[0]),
-		keyKey:    key,
+		caKeyKey:  encodePEM("PRIVATE KEY", caKey),
+		certKey:   encodePEM(certutil.CertificateBlockType, s.leaf.Leaf.Raw),
+		keyKey:    encodePEM("PRIVATE KEY", key),
 	}, nil
-}
-
-func encodeKey(key any) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return encodePEM("PRIVATE KEY", der), nil
 }
 
 func encodePEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// errEmpty is the error of a new Secret.
-var errEmpty = errors.New("empty")
+// errEmpty is the error of a Secret that does not exist or is new.
+var errEmpty = errors.New("no certificates")
 
 // decode parses the content of the Secret. It rejects a CA that cannot sign and a certificate that
 // cannot be served at that time. An expired serving certificate is accepted, because it can be
@@ -90,73 +74,45 @@ func decode(data map[string][]byte, now time.Time) (*state, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", caCertKey, err)
 	}
-	pair, err := tls.X509KeyPair(encodePEM("CERTIFICATE", trusted[0].Raw), data[caKeyKey])
+	ca, err := tls.X509KeyPair(data[caCertKey], data[caKeyKey])
 	if err != nil {
 		return nil, fmt.Errorf("%s: not the key of the first certificate of %s: %w", caKeyKey, caCertKey, err)
-	}
-	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s: a %T, want an ECDSA key", caKeyKey, pair.PrivateKey)
 	}
 	leaf, err := tls.X509KeyPair(data[certKey], data[keyKey])
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s: not a pair: %w", certKey, keyKey, err)
 	}
-	if leaf.Leaf == nil { // with x509keypairleaf=0 in GODEBUG
-		if leaf.Leaf, err = x509.ParseCertificate(leaf.Certificate[0]); err != nil {
-			return nil, fmt.Errorf("%s: %w", certKey, err)
-		}
-	}
-	by := slices.IndexFunc(trusted, func(ca *x509.Certificate) bool { return leaf.Leaf.CheckSignatureFrom(ca) == nil })
-	if by < 0 {
-		return nil, fmt.Errorf("%s: signed by none of the CAs in %s", certKey, caCertKey)
-	}
-	if err := verify(leaf.Leaf, trusted[by], now); err != nil {
+	if err := verify(leaf.Leaf, trusted, now); err != nil {
 		return nil, fmt.Errorf("%s: %w", certKey, err)
 	}
-	return &state{trusted: trusted, key: key, leaf: &leaf, by: by}, nil
+	rotating := leaf.Leaf.CheckSignatureFrom(ca.Leaf) != nil
+	return &state{ca: &ca, old: trusted[1:], leaf: &leaf, rotating: rotating}, nil
 }
 
-// verify reports whether clients accept the certificate now. An expired certificate is verified at its
-// expiry, because it can be renewed. A certificate that becomes valid within clockSkew is verified at
-// that time: another replica, whose clock is ahead, has issued it.
-func verify(leaf, ca *x509.Certificate, now time.Time) error {
-	at := now
-	for _, c := range []*x509.Certificate{leaf, ca} {
-		if c.NotBefore.After(at) && !c.NotBefore.After(now.Add(clockSkew)) {
-			at = c.NotBefore
-		}
-	}
-	if at.After(leaf.NotAfter) {
-		at = leaf.NotAfter
-	}
+// verify returns why servers cannot use the certificate. It is verified clockSkew later, because another replica,
+// whose clock is ahead, may have issued it; but at its expiry if that is earlier, because it can be renewed.
+func verify(leaf *x509.Certificate, trusted []*x509.Certificate, now time.Time) error {
 	roots := x509.NewCertPool()
-	roots.AddCert(ca)
-	usages := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: usages})
+	for _, ca := range trusted {
+		roots.AddCert(ca)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: earlier(now.Add(clockSkew), leaf.NotAfter)})
 	return err
 }
 
 // decodeCAs parses a bundle. It rejects an expired first CA and drops other expired ones.
 func decodeCAs(bundle []byte, now time.Time) ([]*x509.Certificate, error) {
-	var trusted []*x509.Certificate
-	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
-		ca, err := x509.ParseCertificate(block.Bytes)
-		switch {
-		case block.Type != "CERTIFICATE":
-			return nil, fmt.Errorf("a %q, want certificates", block.Type)
-		case err != nil:
-			return nil, err
-		case !ca.IsCA:
+	cas, err := certutil.ParseCertsPEM(bundle)
+	if err != nil {
+		return nil, err
+	}
+	for _, ca := range cas {
+		if !ca.IsCA {
 			return nil, fmt.Errorf("%q is not a CA", ca.Subject)
-		case now.After(ca.NotAfter) && trusted == nil:
-			return nil, fmt.Errorf("%q expired at %s", ca.Subject, ca.NotAfter.UTC().Format(time.RFC3339))
-		case !now.After(ca.NotAfter):
-			trusted = append(trusted, ca)
 		}
 	}
-	if trusted == nil {
-		return nil, errors.New("no certificate in PEM")
+	if now.After(cas[0].NotAfter) {
+		return nil, fmt.Errorf("%q expired at %s", cas[0].Subject, cas[0].NotAfter.UTC().Format(time.RFC3339))
 	}
-	return trusted, nil
+	return slices.DeleteFunc(cas, func(ca *x509.Certificate) bool { return now.After(ca.NotAfter) }), nil
 }

@@ -221,7 +221,8 @@ func (api *fakeAPI) startReplica(change func(*pki.Options)) (controller *pki.Con
 		Configurations: []string{"injector"},
 		Names:          []string{host, "127.0.0.1"},
 		Lifetime:       lifetime, CALifetime: caLife,
-		Log: zerolog.New(zerolog.NewTestWriter(api.T)).Level(zerolog.WarnLevel),
+		Observe: func(bool, time.Time) {},
+		Log:     zerolog.New(zerolog.NewTestWriter(api.T)).Level(zerolog.WarnLevel),
 	}
 	if change != nil {
 		change(&options)
