@@ -30,21 +30,13 @@ const (
 	logInterval      = 10 * time.Minute
 	// maxRetryAfter limits the delay that an API server can request.
 	maxRetryAfter = time.Minute
+	// retryDelay is the delay after a failure, which doubles until it is maxRetryDelay. Jitter adds up to as
+	// much. The first delay is long enough for the owner to report the error.
+	retryDelay    = 500 * time.Millisecond
+	maxRetryDelay = 30 * time.Second
 	// watchDelay is the delay after a short watch, multiplied by their number. It delays edits.
 	watchDelay    = 50 * time.Millisecond
 	maxWatchDelay = 700 * time.Millisecond
-)
-
-// newFailureBackoff returns the delays after failures: at first 0.5 to 1 s, which is long enough for the
-// owner to report the error, at last 30 to 60 s.
-func newFailureBackoff() wait.Backoff {
-	return wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Steps: 10, Cap: 30 * time.Second, Jitter: 1}
-}
-
-// The RBAC verbs of the requests.
-const (
-	verbList  = "list"
-	verbWatch = "watch"
 )
 
 // ListerWatcher lists and watches one resource. It must be safe for concurrent use.
@@ -53,17 +45,15 @@ type ListerWatcher[L List] interface {
 	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 }
 
-// Options are the parts of an Informer of objects of type T.
-type Options[T Object, V any] struct {
+// Options are the parts of an Informer.
+type Options struct {
 	// What names the objects in errors, such as `configmaps in namespace sidecars`.
 	What string
 	// Grant names the RBAC rule that allows list and watch.
 	Grant string
 	// LabelSelector and FieldSelector select objects on the server; empty for all.
 	LabelSelector, FieldSelector string
-	// Keep returns the part of an object to keep.
-	Keep func(T) V
-	Log  zerolog.Logger
+	Log                          zerolog.Logger
 }
 
 // Handler has the callbacks of Run, which calls them from one goroutine. They must not block.
@@ -80,38 +70,35 @@ type Handler struct {
 // It replaces client-go's Reflector, which lists again after up to 30 seconds if a watch ends early, does
 // not report a list that fails with 410, and decodes a response without a kind as an empty list.
 type Informer[V any] struct {
-	what, grant string
-	selectors   metav1.ListOptions
-	log         zerolog.Logger
-	// Functions of the client and of the options, for any type of object.
+	options Options
+	// These functions hide the type of the objects.
 	requestList  func(context.Context, metav1.ListOptions) (List, error)
 	requestWatch func(context.Context, metav1.ListOptions) (watch.Interface, error)
 	keep         func(runtime.Object) (metadata metav1.Object, kept V, err error)
 
 	// These belong to Run.
-	handler        Handler
-	version        string // to watch from; empty if a list has to come first
-	failures       int    // since the last watch without error
-	failureBackoff wait.Backoff
-	shortWatches   int // in a row
-	logged         time.Time
+	handler      Handler
+	version      string // to watch from; empty if a list has to come first
+	failures     int    // since the last watch without error
+	shortWatches int    // in a row
+	logged       time.Time
 
 	mu      sync.RWMutex
 	objects map[string]V // nil before the first list
-	failure *failure     // nil if the API server works
+	failure failure      // of the latest request; zero if the API server works
 }
 
-// failure is the error of the latest request.
+// failure is the error of a request.
 type failure struct {
-	verb  string
-	cause error
+	verb, cause string
+	err         error
 }
 
-// NewInformer returns an informer that sends no request before Run.
-func NewInformer[T Object, L List, V any](client ListerWatcher[L], options Options[T, V]) *Informer[V] {
+// NewInformer returns an informer that sends no request before Run. The function returns the part of an object to
+// keep.
+func NewInformer[T Object, L List, V any](client ListerWatcher[L], keep func(T) V, options Options) *Informer[V] {
 	return &Informer[V]{
-		what: options.What, grant: options.Grant, log: options.Log, failureBackoff: newFailureBackoff(),
-		selectors: metav1.ListOptions{LabelSelector: options.LabelSelector, FieldSelector: options.FieldSelector},
+		options: options,
 		requestList: func(ctx context.Context, options metav1.ListOptions) (List, error) {
 			return client.List(ctx, options)
 		},
@@ -121,13 +108,13 @@ func NewInformer[T Object, L List, V any](client ListerWatcher[L], options Optio
 			if !ok {
 				return nil, kept, errNoObject
 			}
-			return typed, options.Keep(typed), nil
+			return typed, keep(typed), nil
 		},
 	}
 }
 
 // String returns Options.What.
-func (i *Informer[V]) String() string { return i.what }
+func (i *Informer[V]) String() string { return i.options.What }
 
 // Get returns the object of this name.
 func (i *Informer[V]) Get(name string) (object V, found bool) {
@@ -155,14 +142,7 @@ func (i *Informer[V]) HasSynced() bool {
 func (i *Informer[V]) Err() error {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	if i.failure == nil {
-		return nil
-	}
-	return i.describe(i.failure.verb, i.failure.cause)
-}
-
-func (i *Informer[V]) describe(verb string, cause error) error {
-	return fmt.Errorf("cannot %s %s: %w", verb, i.what, cause)
+	return i.failure.err
 }
 
 // Run lists and watches the objects until ctx ends.
@@ -181,7 +161,7 @@ func (i *Informer[V]) Run(ctx context.Context, handler Handler) {
 func (i *Informer[V]) listOrWatch(ctx context.Context) time.Duration {
 	if i.version == "" {
 		if err := i.relist(ctx); err != nil {
-			return i.fail(ctx, verbList, err)
+			return i.fail(ctx, "list", err)
 		}
 		return 0
 	}
@@ -191,11 +171,11 @@ func (i *Informer[V]) listOrWatch(ctx context.Context) time.Duration {
 		i.shortWatches = 0
 	}
 	if err == nil || !short {
-		i.failures, i.failureBackoff = 0, newFailureBackoff()
+		i.failures = 0
 	}
 	switch {
 	case err != nil:
-		return i.fail(ctx, verbWatch, err)
+		return i.fail(ctx, "watch", err)
 	case short:
 		i.shortWatches++
 		i.logShortWatch()
@@ -209,7 +189,7 @@ func (i *Informer[V]) logShortWatch() {
 		return
 	}
 	i.logged = time.Now()
-	i.log.Warn().Str("watch", i.what).Int("closes", i.shortWatches).
+	i.options.Log.Warn().Str("watch", i.options.What).Int("closes", i.shortWatches).
 		Msg("watch closes within a second, again and again; changes are seen up to a second late; " +
 			"check the timeout of the proxy or load balancer before the API server")
 }
@@ -223,34 +203,36 @@ func (i *Informer[V]) fail(ctx context.Context, verb string, err error) time.Dur
 	}
 	i.failures++
 	expired := apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
-	if verb == verbList || i.failures > 1 || !expired { // a watch may expire in normal operation
-		i.setFailure(&failure{verb, Explain(err, i.grant)})
+	if verb == "list" || i.failures > 1 || !expired { // a watch may expire in normal operation
+		i.setFailure(i.describe(verb, err))
 	}
-	delay := i.failureBackoff.Step()
+	delay := wait.Jitter(min(retryDelay<<min(i.failures-1, 10), maxRetryDelay), 1)
 	if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
 		delay = max(delay, min(time.Duration(seconds)*time.Second, maxRetryAfter))
 	}
 	return delay
 }
 
+func (i *Informer[V]) describe(verb string, err error) failure {
+	err = Explain(err, i.options.Grant)
+	return failure{verb, err.Error(), fmt.Errorf("cannot %s %s: %w", verb, i.options.What, err)}
+}
+
 // succeed clears a failure of this verb. A list may succeed while watches fail.
 func (i *Informer[V]) succeed(verb string) {
-	if i.failure != nil && i.failure.verb == verb {
-		i.setFailure(nil)
+	if i.failure.verb == verb {
+		i.setFailure(failure{})
 	}
 }
 
 // setFailure replaces the failure. A list and a watch that fail for the same cause are one failure. Only Run
 // writes the field, so it needs the lock for writing only.
-func (i *Informer[V]) setFailure(next *failure) {
+func (i *Informer[V]) setFailure(next failure) {
 	before := i.failure
 	i.mu.Lock()
 	i.failure = next
 	i.mu.Unlock()
-	switch {
-	case next == nil:
-		i.handler.Failed(nil)
-	case before == nil || before.cause.Error() != next.cause.Error():
-		i.handler.Failed(i.describe(next.verb, next.cause))
+	if before.cause != next.cause || (before.err == nil) != (next.err == nil) {
+		i.handler.Failed(next.err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -18,7 +19,7 @@ import (
 func (i *Informer[V]) List(ctx context.Context) ([]V, error) {
 	_, objects, err := i.list(ctx)
 	if err != nil {
-		return nil, i.describe(verbList, Explain(err, i.grant))
+		return nil, i.describe("list", err).err
 	}
 	return slices.Collect(maps.Values(objects)), nil
 }
@@ -27,7 +28,7 @@ func (i *Informer[V]) List(ctx context.Context) ([]V, error) {
 func (i *Informer[V]) list(ctx context.Context) (version string, objects map[string]V, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, ErrTimeout)
 	defer cancel()
-	list, err := i.requestList(ctx, i.selectors)
+	list, err := i.requestList(ctx, i.selectors())
 	switch {
 	case err != nil && !IsForeign(err):
 		return "", nil, timedOut(ctx, err)
@@ -45,6 +46,10 @@ func (i *Informer[V]) list(ctx context.Context) (version string, objects map[str
 	return list.GetResourceVersion(), objects, err
 }
 
+func (i *Informer[V]) selectors() metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: i.options.LabelSelector, FieldSelector: i.options.FieldSelector}
+}
+
 // relist replaces all objects.
 func (i *Informer[V]) relist(ctx context.Context) error {
 	version, objects, err := i.list(ctx)
@@ -55,7 +60,7 @@ func (i *Informer[V]) relist(ctx context.Context) error {
 	i.mu.Lock()
 	i.objects = objects
 	i.mu.Unlock()
-	i.succeed(verbList)
+	i.succeed("list")
 	i.handler.Changed("")
 	return nil
 }
@@ -63,7 +68,7 @@ func (i *Informer[V]) relist(ctx context.Context) error {
 // watch opens a watch and applies its events until it ends. It returns how long the watch was open.
 func (i *Informer[V]) watch(ctx context.Context) (duration time.Duration, err error) {
 	timeout := watchTimeout + rand.N(watchTimeout) //nolint:gosec // spreads load
-	options := i.selectors
+	options := i.selectors()
 	options.ResourceVersion = i.version
 	options.AllowWatchBookmarks = true
 	options.TimeoutSeconds = new(int64(timeout.Seconds()))
@@ -80,7 +85,7 @@ func (i *Informer[V]) watch(ctx context.Context) (duration time.Duration, err er
 		return 0, timedOut(ctx, errBroken) // client-go hides errors of the connection
 	}
 	timer.Reset(timeout + watchGrace)
-	i.succeed(verbWatch)
+	i.succeed("watch")
 	opened := time.Now()
 	for event := range stream.ResultChan() {
 		if err := i.apply(event); err != nil {

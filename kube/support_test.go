@@ -277,9 +277,9 @@ type observer struct {
 
 func observe[L kube.List](client kube.ListerWatcher[L]) *observer {
 	o := new(observer)
-	o.Informer = kube.NewInformer(client, kube.Options[*corev1.ConfigMap, string]{
-		What: "configmaps in namespace sidecars", Grant: "a Role", LabelSelector: "app in (a,b)",
-		Keep: func(m *corev1.ConfigMap) string { return m.Data["k"] }, Log: zerolog.New(o),
+	keep := func(m *corev1.ConfigMap) string { return m.Data["k"] }
+	o.Informer = kube.NewInformer(client, keep, kube.Options{
+		What: "configmaps in namespace sidecars", Grant: "a Role", LabelSelector: "app in (a,b)", Log: zerolog.New(o),
 	})
 	o.handler = kube.Handler{
 		Changed: func(name string) { o.record(&o.names, name) },

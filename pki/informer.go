@@ -33,8 +33,8 @@ type informer interface {
 func newInformer[T kube.Object, L kube.List, V any](
 	client kube.ListerWatcher[L], what, name string, keep func(T) V, log zerolog.Logger,
 ) *kube.Informer[V] {
-	return kube.NewInformer(client, kube.Options[T, V]{
-		What: what, Grant: grant, Keep: keep, Log: log,
+	return kube.NewInformer(client, keep, kube.Options{
+		What: what, Grant: grant, Log: log,
 		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String(),
 	})
 }

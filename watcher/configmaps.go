@@ -28,11 +28,11 @@ type ConfigMapClient = kube.ListerWatcher[*corev1.ConfigMapList]
 
 // NewConfigMaps returns a source that sends no request before Run. The client is that of the namespace.
 func NewConfigMaps(client ConfigMapClient, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
-	informer := kube.NewInformer(client, kube.Options[*corev1.ConfigMap, []conf.Document]{
+	// The metadata of a ConfigMap is often larger than its documents and is dropped.
+	informer := kube.NewInformer(client, conf.OfConfigMap, kube.Options{
 		What:          "configmaps in namespace " + namespace,
 		Grant:         "a Role that has the verbs list and watch",
 		LabelSelector: selector.String(),
-		Keep:          conf.OfConfigMap, // without its metadata, which is often larger
 		Log:           log,
 	})
 	return &ConfigMaps{namespace: namespace, selector: selector, log: log, informer: informer}

@@ -59,9 +59,8 @@ type annotation struct {
 // NewNamespaces returns a source that sends no request before Run. The key is that of the annotation.
 func NewNamespaces(client NamespaceClient, key string, log zerolog.Logger) *Namespaces {
 	n := &Namespaces{key: key, client: client, log: log, cache: lru.New(maxCached)}
-	n.informer = kube.NewInformer(client, kube.Options[*metav1.PartialObjectMetadata, annotation]{
-		What: "namespaces", Grant: namespaceGrant, Keep: n.annotationOf, Log: log,
-	})
+	options := kube.Options{What: "namespaces", Grant: namespaceGrant, Log: log}
+	n.informer = kube.NewInformer(client, n.annotationOf, options)
 	return n
 }
 
