@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,12 @@ type Controller struct {
 
 // New returns a controller that does nothing before Run.
 func New(options Options) *Controller {
-	options.Names = normalize(options.Names)
+	options.Names = slices.Clone(options.Names)
+	for i, name := range options.Names {
+		if ip := net.ParseIP(name); ip != nil {
+			options.Names[i] = ip.String() // as namesOf returns it
+		}
+	}
 	what := "secret " + options.Secret.String()
 	keep := func(secret *corev1.Secret) *corev1.Secret { return secret }
 	c := &Controller{
@@ -78,30 +84,20 @@ func New(options Options) *Controller {
 		secret:  newInformer(options.Secrets, what, options.Secret.Name, keep, options.Log),
 		wake:    make(chan struct{}, 1),
 	}
-	c.informers = []informer{c.secret}
 	for _, name := range options.Configurations {
-		c.add(newConfiguration("mutatingwebhookconfiguration", name, options.Mutating, mutatingWebhooks, options.Log))
-		c.add(newConfiguration("validatingwebhookconfiguration", name, options.Validating, validatingWebhooks, options.Log))
+		c.configurations = append(c.configurations,
+			newConfiguration("mutatingwebhookconfiguration", name, options.Mutating, mutatingWebhooks, options.Log),
+			newConfiguration("validatingwebhookconfiguration", name, options.Validating, validatingWebhooks, options.Log))
+	}
+	c.informers = []informer{c.secret}
+	for _, configuration := range c.configurations {
+		c.informers = append(c.informers, configuration)
 	}
 	return c
 }
 
-func (c *Controller) add(configuration *configuration) {
-	c.configurations = append(c.configurations, configuration)
-	c.informers = append(c.informers, configuration)
-}
-
-// normalize returns sorted names in the form of certificates.
-func normalize(names []string) []string {
-	normal := sets.New[string]()
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			name = ip.String()
-		}
-		normal.Insert(name)
-	}
-	return sets.List(normal)
-}
+// String returns `secret NAMESPACE/NAME`, which names the certificate in log lines.
+func (c *Controller) String() string { return c.secret.String() }
 
 // Run reconciles until ctx ends, and then returns nil. It logs and retries errors of the API server; the
 // certificate in service stays.

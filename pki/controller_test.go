@@ -184,7 +184,9 @@ func TestSecretRepaired(t *testing.T) {
 		"an expired CA": func(s *corev1.Secret) {
 			s.Data["ca.crt"], s.Data["ca.key"] = foreignCA(elliptic.P256(), -time.Second)
 		},
-		"client certificate": func(s *corev1.Secret) { s.Data = clientAuthData() },
+		"client certificate": func(s *corev1.Secret) {
+			s.Data = foreignData(elliptic.P256(), x509.ExtKeyUsageClientAuth)
+		},
 		"unknown other keys": func(s *corev1.Secret) { s.Data = map[string][]byte{"other": []byte("kept")} },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -240,6 +242,33 @@ func TestStartAfterDowntime(t *testing.T) {
 				if servedLeaf(t, after).Equal(servedLeaf(t, before)) != kept {
 					t.Errorf("the certificate from before is kept: %v, want %v", !kept, kept)
 				}
+			})
+		})
+	}
+}
+
+// A valid certificate of a CA that this package did not issue is used, also if the CA's key is not ECDSA.
+func TestForeignCA(t *testing.T) {
+	t.Parallel()
+	for what, curve := range map[string]elliptic.Curve{"ECDSA": elliptic.P384(), "RSA": nil} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				api := newFakeAPI(t)
+				data := foreignData(curve, x509.ExtKeyUsageServerAuth)
+				must(t, api.tracker.Add(&corev1.Secret{
+					ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, ResourceVersion: "1"}, Data: data,
+				}))
+				controller, stop := api.startReplica(func(o *pki.Options) { o.Names = []string{host} })
+				defer stop()
+				advance(time.Minute)
+				api.wantConsistent(controller)
+				if !servedLeaf(t, controller).Equal(decode(t, data["tls.crt"])) {
+					t.Error("the certificate was replaced")
+				}
+				advance(lifetime)
+				api.wantConsistent(controller)
+				must(t, servedLeaf(t, controller).CheckSignatureFrom(decode(t, data["ca.crt"])))
 			})
 		})
 	}

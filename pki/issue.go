@@ -10,6 +10,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/sets"
 )
 
 // clockSkew is how far the clocks of replicas and API servers may be apart. Certificates are valid
@@ -37,7 +39,7 @@ func newLeaf(ca *tls.Certificate, now time.Time, lifetime time.Duration, names [
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	for _, name := range names {
+	for _, name := range sets.List(sets.New(names...)) {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {

@@ -368,15 +368,15 @@ func foreignCA(curve elliptic.Curve, valid time.Duration) (certificate, key []by
 	return pemBlock("CERTIFICATE", der), pemBlock("PRIVATE KEY", encoded)
 }
 
-// clientAuthData returns the content of a valid Secret, except that the certificate is for clients.
-func clientAuthData() map[string][]byte {
-	ca, caKey := foreignCA(elliptic.P256(), 10*365*24*time.Hour)
+// foreignData returns the content of a Secret with a certificate of foreignCA for this usage.
+func foreignData(curve elliptic.Curve, usage x509.ExtKeyUsage) map[string][]byte {
+	ca, caKey := foreignCA(curve, 10*365*24*time.Hour)
 	pair, _ := tls.X509KeyPair(ca, caKey)
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), DNSNames: []string{host},
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(lifetime),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
 	}
 	der, _ := x509.CreateCertificate(rand.Reader, template, pair.Leaf, key.Public(), pair.PrivateKey)
 	encoded, _ := x509.MarshalPKCS8PrivateKey(key)
