@@ -27,6 +27,7 @@ type configuration struct {
 	name   string
 	patch  func(ctx context.Context, patch []byte) error
 	writes flowcontrol.RateLimiter
+	latest []byte // the bundle that all webhooks had the last time that they had the same
 }
 
 // webhooks are the webhooks of a configuration.
@@ -72,13 +73,6 @@ func (c *configuration) webhooks() webhooks {
 	return w
 }
 
-// operation is an operation of a JSON Patch (RFC 6902).
-type operation struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value any    `json:"value"`
-}
-
 // publish writes the bundle to the webhooks with another caBundle, and reports whether there were none. A patch
 // keeps fields that our API types lack. It fails if the configuration has changed since it was read.
 func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.Logger) (current bool, err error) {
@@ -86,15 +80,18 @@ func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.
 		return false, nil
 	}
 	w := c.webhooks()
-	operations := []operation{{"replace", "/metadata/resourceVersion", w.resourceVersion}}
+	operations := []map[string]any{{"op": "replace", "path": "/metadata/resourceVersion", "value": w.resourceVersion}}
 	for i, caBundle := range w.caBundles {
 		if !bytes.Equal(caBundle, bundle) {
 			path := fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i)
-			operations = append(operations, operation{"add", path, bundle})
+			operations = append(operations, map[string]any{"op": "add", "path": path, "value": bundle})
 		}
 	}
 	outdated := len(operations) - 1
 	if outdated == 0 {
+		if len(w.caBundles) > 0 {
+			c.latest = bundle
+		}
 		return true, nil
 	}
 	if !c.writes.TryAccept() {
@@ -108,6 +105,10 @@ func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.
 	if err := c.patch(ctx, patch); err != nil {
 		return false, fmt.Errorf("patching the caBundle of %s: %w", c, kube.Explain(err, grant))
 	}
-	log.Info().Stringer("configuration", c).Int("webhooks", outdated).Msg("caBundle written")
+	level, message := zerolog.InfoLevel, "caBundle written"
+	if bytes.Equal(c.latest, bundle) {
+		level, message = zerolog.WarnLevel, "caBundle repaired: another client had changed it"
+	}
+	log.WithLevel(level).Stringer("configuration", c).Int("webhooks", outdated).Msg(message)
 	return false, nil
 }

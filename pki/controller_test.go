@@ -301,13 +301,23 @@ func TestSecretDeleted(t *testing.T) {
 	})
 }
 
+// A repair is logged as such, but neither the first write nor a rotation is.
 func TestBundleRepaired(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		controller, stop := api.startReplica(nil)
+		var log strings.Builder
+		controller, stop := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log) })
 		defer stop()
-		advance(time.Minute)
+		wantLines := func(message string, want int) {
+			t.Helper()
+			if n := strings.Count(log.String(), `"message":"`+message); n != want {
+				t.Errorf("%d lines %q, want %d:\n%s", n, message, want, log.String())
+			}
+		}
+		advance(2 * caLife)
+		wantLines("caBundle repaired: another client had changed it", 0)
+		written := strings.Count(log.String(), "caBundle written")
 		configurations := api.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 		for _, bundle := range [][]byte{nil, []byte("garbage")} {
 			api.overwriteBundle(bundle)
@@ -324,6 +334,8 @@ func TestBundleRepaired(t *testing.T) {
 		must(t, err)
 		synctest.Wait()
 		api.wantConsistent(controller)
+		wantLines("caBundle repaired: another client had changed it", 3)
+		wantLines("caBundle written", written)
 	})
 }
 
