@@ -386,6 +386,32 @@ func TestOneConfigurationRefused(t *testing.T) {
 	})
 }
 
+// Several errors are one line, in the log and in Pending.
+func TestErrorsInOneLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		api := newFakeAPI(t)
+		for _, resource := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"} {
+			api.failWrites(resource, errors.New("no "+resource))
+		}
+		var log strings.Builder
+		controller, stop := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log).Level(zerolog.ErrorLevel) })
+		defer stop()
+		advance(time.Minute)
+		const want = "[patching the caBundle of mutatingwebhookconfiguration injector: no mutatingwebhookconfigurations, " +
+			"patching the caBundle of validatingwebhookconfiguration injector: no validatingwebhookconfigurations]"
+		if !strings.Contains(log.String(), `"error":"`+want+`"`) {
+			t.Errorf("logged:\n%s", log.String())
+		}
+		if reasons := strings.Join(controller.Pending(), ""); !strings.Contains(reasons, want) {
+			t.Errorf("pending: %q", reasons)
+		}
+		if text := controller.String(); text != "secret sidecar-injector/tls" {
+			t.Errorf("the controller is called %q", text)
+		}
+	})
+}
+
 // A wrong name is logged once.
 func TestNoConfiguration(t *testing.T) {
 	t.Parallel()

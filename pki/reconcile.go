@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
@@ -77,7 +78,7 @@ func (c *Controller) reconcile(ctx context.Context) error {
 	if found {
 		data = secret.Data
 	}
-	var errs *multierror.Error
+	errs := &multierror.Error{ErrorFormat: oneLine}
 	held, invalid := decode(data, now)
 	if held != nil {
 		c.serve(held, now)
@@ -96,6 +97,8 @@ func (c *Controller) reconcile(ctx context.Context) error {
 	}
 	return errs.ErrorOrNil()
 }
+
+func oneLine(errs []error) string { return utilerrors.NewAggregate(errs).Error() }
 
 // serve puts the certificate of the Secret into service, unless it has expired and is about to be renewed.
 func (c *Controller) serve(held *state, now time.Time) {
