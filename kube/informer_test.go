@@ -80,73 +80,56 @@ func (f *fault) check(t *testing.T, text string) {
 // A failure is reported once. The objects are listed when the API server works.
 func TestServerFailsAtStart(t *testing.T) {
 	t.Parallel()
-	for name, fault := range faults() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newAPIServer(t)
-				s.failWith(fault.fail)
-				o := s.informer(t).run(t)
-				eventually(t, "there is an error", func() bool { return o.Err() != nil })
-				fault.check(t, o.Err().Error())
-				eventually(t, "the request is repeated", func() bool { return s.requestCount("list") >= 2 })
-				if o.HasSynced() || len(o.All()) != 0 {
-					t.Error("it has synced")
-				}
-				s.failWith(nil)
-				eventually(t, "the list arrives", func() bool { return o.hasOnly("first") && o.HasSynced() })
-				eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
-				if reported := o.failures(); reported[1] != "ok" || o.Err() != nil {
-					t.Errorf("reported: %q, now %v", reported, o.Err())
-				}
-			})
-		})
-	}
+	each(t, faults(), func(t *testing.T, fault fault) {
+		s := newAPIServer(t)
+		s.failWith(fault.fail)
+		o := s.informer(t).run(t)
+		eventually(t, "there is an error", func() bool { return o.Err() != nil })
+		fault.check(t, o.Err().Error())
+		eventually(t, "the request is repeated", func() bool { return s.requestCount("list") >= 2 })
+		if o.HasSynced() || len(o.All()) != 0 {
+			t.Error("it has synced")
+		}
+		s.failWith(nil)
+		eventually(t, "the list arrives", func() bool { return o.hasOnly("first") && o.HasSynced() })
+		eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+		if reported := o.failures(); reported[1] != "ok" || o.Err() != nil {
+			t.Errorf("reported: %q, now %v", reported, o.Err())
+		}
+	})
 }
 
 // Objects survive any failure, and later edits arrive. An expired watch leads to the list that fails.
 func TestServerFailsLater(t *testing.T) {
 	t.Parallel()
-	for name, fault := range faults() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newAPIServer(t)
-				o := s.informer(t).run(t)
-				eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
-				s.failWith(fault.fail)
-				s.endWatch(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
-				eventually(t, "there is an error", func() bool { return o.Err() != nil })
-				fault.check(t, o.Err().Error())
-				eventually(t, "the request is repeated", func() bool { return s.requestCount("list") >= 3 })
-				if !o.hasOnly("first") || !o.HasSynced() {
-					t.Errorf("it holds %q", o.All())
-				}
-				s.edit("second")
-				s.failWith(nil)
-				eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
-				eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
-			})
-		})
-	}
+	each(t, faults(), func(t *testing.T, fault fault) {
+		s, o := startSynced(t)
+		s.failWith(fault.fail)
+		s.endWatch(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
+		eventually(t, "there is an error", func() bool { return o.Err() != nil })
+		fault.check(t, o.Err().Error())
+		eventually(t, "the request is repeated", func() bool { return s.requestCount("list") >= 3 })
+		if !o.hasOnly("first") || !o.HasSynced() {
+			t.Errorf("it holds %q", o.All())
+		}
+		s.edit("second")
+		s.failWith(nil)
+		eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
+		eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+	})
 }
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	for name, fault := range faults() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newAPIServer(t)
-				s.failWith(fault.fail)
-				kept, err := s.informer(t).List(t.Context())
-				if err == nil {
-					t.Fatalf("it returns %q", kept)
-				}
-				fault.check(t, err.Error())
-			})
-		})
-	}
+	each(t, faults(), func(t *testing.T, fault fault) {
+		s := newAPIServer(t)
+		s.failWith(fault.fail)
+		kept, err := s.informer(t).List(t.Context())
+		if err == nil {
+			t.Fatalf("it returns %q", kept)
+		}
+		fault.check(t, err.Error())
+	})
 	synctest.Test(t, func(t *testing.T) {
 		kept, err := newAPIServer(t).informer(t).List(t.Context())
 		if err != nil || !slices.Equal(kept, []string{"first"}) {
@@ -190,9 +173,7 @@ func TestServerRestarts(t *testing.T) {
 func TestWatchExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newAPIServer(t)
-		o := s.informer(t).run(t)
-		eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
+		s, o := startSynced(t)
 		eventually(t, "it is watched", func() bool { return s.requestCount("watch 1") == 1 })
 		s.change(func() { s.content, s.version = "second", 11 }) // the watch does not see it
 		s.endWatch(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
@@ -223,60 +204,48 @@ func foreign(kind, version string) map[string]any {
 func TestWatchFails(t *testing.T) {
 	t.Parallel()
 	const noObject = "the API server sent an object of another kind, or without a version"
-	for name, test := range map[string]struct{ event, want string }{
+	each(t, map[string]struct{ event, want string }{
 		"forbidden":    {failed(403, metav1.StatusReasonForbidden, "no more"), "no more: grant it with a Role"},
 		"internal":     {failed(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},
 		"no version":   {event(watch.Modified, foreign("ConfigMap", "")), noObject},
 		"other kind":   {event(watch.Deleted, foreign("Secret", "5")), noObject},
 		"garbage":      {"<html>\x00\xff", "unable to decode an event"},
 		"not an event": {`{"kind":"Status","apiVersion":"v1","status":"Failure","code":500}`, "unable to decode an event"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newAPIServer(t)
-				o := s.informer(t).run(t)
-				eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
-				s.endWatch(t, test.event)
-				eventually(t, "it is reported and cleared", func() bool { return len(o.failures()) == 2 })
-				reported := o.failures()
-				text, found := strings.CutPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ")
-				if !found || !strings.Contains(text, test.want) || reported[1] != "ok" {
-					t.Errorf("reported: %q, want %q", reported, test.want)
-				}
-				s.edit("second")
-				eventually(t, "edits arrive", func() bool { return o.hasOnly("second") })
-			})
-		})
-	}
+	}, func(t *testing.T, test struct{ event, want string }) {
+		s, o := startSynced(t)
+		s.endWatch(t, test.event)
+		eventually(t, "it is reported and cleared", func() bool { return len(o.failures()) == 2 })
+		reported := o.failures()
+		text, found := strings.CutPrefix(reported[0], "cannot watch configmaps in namespace sidecars: ")
+		if !found || !strings.Contains(text, test.want) || reported[1] != "ok" {
+			t.Errorf("reported: %q, want %q", reported, test.want)
+		}
+		s.edit("second")
+		eventually(t, "edits arrive", func() bool { return o.hasOnly("second") })
+	})
 }
 
 // A watch that cannot be opened is one failure, although lists succeed and update the objects.
 func TestWatchCannotBeOpened(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]fault{
+	each(t, map[string]fault{
 		"forbidden": {status(403, metav1.StatusReasonForbidden, "no watch"), "no watch: grant it with a Role"},
 		"hang":      {hang, "no response in time"},
 		"closed":    {closeConnection, "the connection was closed without a response"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := newAPIServer(t)
-				s.watching = test.fail
-				o := s.informer(t).run(t)
-				eventually(t, "the request is repeated", func() bool { return s.requestCount("watch") >= 3 })
-				s.edit("second")
-				eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
-				want := "cannot watch configmaps in namespace sidecars: " + test.want
-				if reported := o.failures(); !slices.Equal(reported, []string{want}) {
-					t.Errorf("reported: %q", reported)
-				}
-				s.change(func() { s.watching = nil })
-				eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
-			})
-		})
-	}
+	}, func(t *testing.T, test fault) {
+		s := newAPIServer(t)
+		s.watching = test.fail
+		o := s.informer(t).run(t)
+		eventually(t, "the request is repeated", func() bool { return s.requestCount("watch") >= 3 })
+		s.edit("second")
+		eventually(t, "the edit arrives", func() bool { return o.hasOnly("second") })
+		want := "cannot watch configmaps in namespace sidecars: " + test.want
+		if reported := o.failures(); !slices.Equal(reported, []string{want}) {
+			t.Errorf("reported: %q", reported)
+		}
+		s.change(func() { s.watching = nil })
+		eventually(t, "recovery is reported", func() bool { return len(o.failures()) == 2 })
+	})
 }
 
 // A proxy that closes watches causes no list. The next watch reports the edits, and one line is logged.
@@ -304,9 +273,7 @@ func TestWatchCloses(t *testing.T) {
 func TestBookmark(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newAPIServer(t)
-		o := s.informer(t).run(t)
-		eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
+		s, o := startSynced(t)
 		s.endWatch(t, event(watch.Bookmark, object(77, "ignored")))
 		eventually(t, "the next watch begins there", func() bool { return s.requestCount("watch 77") == 1 })
 		if !o.hasOnly("first") || o.changes() != "" || s.requestCount("list") != 1 {

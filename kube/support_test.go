@@ -48,6 +48,17 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
+// each runs a test for each case, in a synctest bubble.
+func each[T any](t *testing.T, cases map[string]T, test func(t *testing.T, c T)) {
+	t.Helper()
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { test(t, c) })
+		})
+	}
+}
+
 // object returns the ConfigMap m.
 func object(version int, content string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
@@ -363,4 +374,13 @@ func (s *apiServer) informer(t *testing.T) *observer {
 		t.Fatal(err)
 	}
 	return observe(client)
+}
+
+// startSynced returns an API server and an informer that has listed its objects.
+func startSynced(t *testing.T) (*apiServer, *observer) {
+	t.Helper()
+	s := newAPIServer(t)
+	o := s.informer(t).run(t)
+	eventually(t, "it has synced", func() bool { return o.hasOnly("first") })
+	return s, o
 }
