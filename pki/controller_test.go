@@ -1,7 +1,6 @@
 package pki_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -29,15 +28,12 @@ func TestFirstStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		expiries := make([]time.Time, 0, 1)
-		controller, stop := api.startReplica(func(o *pki.Options) {
+		controller, _ := api.startReplica(func(o *pki.Options) {
 			o.Observe = func(_ bool, notAfter time.Time) { expiries = append(expiries, notAfter) }
 		})
-		defer stop()
 		advance(time.Second)
 		api.wantConsistent(controller)
-		if reasons := controller.Pending(); reasons != nil {
-			t.Errorf("not ready: %q", reasons)
-		}
+		wantPending(t, controller)
 		secret := api.secret()
 		ca := decode(t, secret.Data["ca.crt"])
 		served := servedLeaf(t, controller)
@@ -57,11 +53,7 @@ func TestFirstStart(t *testing.T) {
 		if names := fmt.Sprint(served.DNSNames, served.IPAddresses); names != "["+host+"] [127.0.0.1]" {
 			t.Errorf("the certificate is for %s", names)
 		}
-		before := api.writeCount()
-		advance(lifetime / 2)
-		if now := api.writeCount(); now != before {
-			t.Errorf("%d writes while there was nothing to do", now-before)
-		}
+		api.wantNoWrites(lifetime / 2)
 	})
 }
 
@@ -71,8 +63,7 @@ func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		var log strings.Builder
-		controller, stop := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log) })
-		defer stop()
+		controller, _ := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log) })
 		advance(time.Minute)
 		controller.Reload()
 		synctest.Wait()
@@ -91,8 +82,7 @@ func TestReplicasStartTogether(t *testing.T) {
 		api := newFakeAPI(t)
 		var replicas []*pki.Controller
 		for range 7 {
-			controller, stop := api.startReplica(nil)
-			defer stop()
+			controller, _ := api.startReplica(nil)
 			replicas = append(replicas, controller)
 		}
 		advance(time.Minute)
@@ -102,7 +92,7 @@ func TestReplicasStartTogether(t *testing.T) {
 				t.Error("replicas serve different certificates")
 			}
 		}
-		if bundle := api.secret().Data["ca.crt"]; bytes.Count(bundle, []byte("BEGIN")) != 1 {
+		if bundle := api.secret().Data["ca.crt"]; countCAs(bundle) != 1 {
 			t.Errorf("the bundle is\n%s", bundle)
 		}
 	})
@@ -117,14 +107,13 @@ func TestRotation(t *testing.T) {
 		var replicas []*pki.Controller
 		for range 2 {
 			var controller *pki.Controller
-			controller, stop := api.startReplica(func(o *pki.Options) {
+			controller, _ = api.startReplica(func(o *pki.Options) {
 				o.Observe = func(bool, time.Time) { // after a new certificate
 					if stale := api.bundleAt(time.Now().Add(-lag)); stale != nil {
 						wantTrusted(t, controller, stale)
 					}
 				}
 			})
-			defer stop()
 			replicas = append(replicas, controller)
 		}
 		advance(time.Second)
@@ -140,7 +129,7 @@ func TestRotation(t *testing.T) {
 		cas, most := make(map[string]bool), 0
 		for _, published := range api.history {
 			cas[decode(t, published.bundle).Subject.CommonName] = true
-			most = max(most, bytes.Count(published.bundle, []byte("BEGIN")))
+			most = max(most, countCAs(published.bundle))
 		}
 		// 180 hours are 4.5 times two thirds of 60, and 15 times two thirds of 18.
 		if len(cas) != 5 || len(leaves) < 15 || len(leaves) > 21 {
@@ -149,7 +138,7 @@ func TestRotation(t *testing.T) {
 		if most != 2 {
 			t.Errorf("the bundle had up to %d CAs, want old and new", most)
 		}
-		if n := bytes.Count(api.bundles()[0], []byte("BEGIN")); n != 1 {
+		if n := countCAs(api.bundles()[0]); n != 1 {
 			t.Errorf("in the end the bundle has %d CAs", n)
 		}
 	})
@@ -193,10 +182,8 @@ func TestSecretRepaired(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				api := newFakeAPI(t)
-				one, stopOne := api.startReplica(nil)
-				defer stopOne()
-				two, stopTwo := api.startReplica(nil)
-				defer stopTwo()
+				one, _ := api.startReplica(nil)
+				two, _ := api.startReplica(nil)
 				advance(time.Hour)
 				before := servedLeaf(t, one)
 				api.editSecret(spoil)
@@ -212,7 +199,7 @@ func TestSecretRepaired(t *testing.T) {
 				if servedLeaf(t, one).Equal(before) || !servedLeaf(t, one).Equal(servedLeaf(t, two)) {
 					t.Error("the certificate was not replaced on both replicas")
 				}
-				if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
+				if n := countCAs(api.secret().Data["ca.crt"]); n != 1 {
 					t.Errorf("the bundle still has %d CAs", n)
 				}
 				if what == "unknown other keys" && string(api.secret().Data["other"]) != "kept" {
@@ -235,8 +222,7 @@ func TestStartAfterDowntime(t *testing.T) {
 				advance(time.Minute)
 				stop()
 				advance(downtime)
-				after, stop := api.startReplica(nil)
-				defer stop()
+				after, _ := api.startReplica(nil)
 				advance(time.Minute)
 				api.wantConsistent(after)
 				if servedLeaf(t, after).Equal(servedLeaf(t, before)) != kept {
@@ -259,8 +245,7 @@ func TestForeignCA(t *testing.T) {
 				must(t, api.tracker.Add(&corev1.Secret{
 					ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, ResourceVersion: "1"}, Data: data,
 				}))
-				controller, stop := api.startReplica(func(o *pki.Options) { o.Names = []string{host} })
-				defer stop()
+				controller, _ := api.startReplica(func(o *pki.Options) { o.Names = []string{host} })
 				advance(time.Minute)
 				api.wantConsistent(controller)
 				if !servedLeaf(t, controller).Equal(decode(t, data["tls.crt"])) {
@@ -278,8 +263,7 @@ func TestSecretDeleted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		controller, stop := api.startReplica(nil)
-		defer stop()
+		controller, _ := api.startReplica(nil)
 		advance(time.Minute)
 		for range 20 { // faster and slower than a bundle propagates
 			for _, pause := range []time.Duration{time.Millisecond, time.Second, 2 * time.Minute} {
@@ -291,11 +275,11 @@ func TestSecretDeleted(t *testing.T) {
 				}
 			}
 		}
-		if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n > 8 {
+		if n := countCAs(api.secret().Data["ca.crt"]); n > 8 {
 			t.Errorf("the bundle has grown to %d", n)
 		}
 		advance(lifetime/3 + time.Hour) // the overlap
-		if n := bytes.Count(api.secret().Data["ca.crt"], []byte("BEGIN")); n != 1 {
+		if n := countCAs(api.secret().Data["ca.crt"]); n != 1 {
 			t.Errorf("the bundle has %d CAs in the end", n)
 		}
 	})
@@ -307,8 +291,7 @@ func TestBundleRepaired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		var log strings.Builder
-		controller, stop := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log) })
-		defer stop()
+		controller, _ := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log) })
 		wantLines := func(message string, want int) {
 			t.Helper()
 			if n := strings.Count(log.String(), `"message":"`+message); n != want {
@@ -344,18 +327,12 @@ func TestBundleFight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		controller, stop := api.startReplica(nil)
-		defer stop()
+		controller, _ := api.startReplica(nil)
 		advance(time.Minute)
 		before := api.writeCount()
 		const foreign = 600
-		configurations := api.client.AdmissionregistrationV1().MutatingWebhookConfigurations()
 		for range foreign {
-			c, err := configurations.Get(t.Context(), "injector", metav1.GetOptions{})
-			must(t, err)
-			c.Webhooks[0].ClientConfig.CABundle = []byte("foreign")
-			_, err = configurations.Update(t.Context(), c, metav1.UpdateOptions{})
-			must(t, err)
+			api.overwriteBundle([]byte("foreign"))
 			advance(100 * time.Millisecond)
 		}
 		if own := api.writeCount() - before - foreign; own > 30 {
@@ -372,14 +349,10 @@ func TestOneConfigurationRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		api.failWrites("mutatingwebhookconfigurations", errors.New("no"))
-		controller, stop := api.startReplica(nil)
-		defer stop()
+		controller, _ := api.startReplica(nil)
 		advance(time.Minute)
 		wantTrusted(t, controller, api.bundles()[2])
-		reasons := strings.Join(controller.Pending(), "")
-		if !strings.Contains(reasons, "caBundle not current yet") || !strings.Contains(reasons, "no") {
-			t.Errorf("pending: %q", reasons)
-		}
+		wantPending(t, controller, "caBundle not current yet", ": no")
 		api.failWrites("mutatingwebhookconfigurations", nil)
 		advance(time.Minute)
 		api.wantConsistent(controller)
@@ -395,17 +368,14 @@ func TestErrorsInOneLine(t *testing.T) {
 			api.failWrites(resource, errors.New("no "+resource))
 		}
 		var log strings.Builder
-		controller, stop := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log).Level(zerolog.ErrorLevel) })
-		defer stop()
+		controller, _ := api.startReplica(func(o *pki.Options) { o.Log = zerolog.New(&log).Level(zerolog.ErrorLevel) })
 		advance(time.Minute)
 		const want = "[patching the caBundle of mutatingwebhookconfiguration injector: no mutatingwebhookconfigurations, " +
 			"patching the caBundle of validatingwebhookconfiguration injector: no validatingwebhookconfigurations]"
 		if !strings.Contains(log.String(), `"error":"`+want+`"`) {
 			t.Errorf("logged:\n%s", log.String())
 		}
-		if reasons := strings.Join(controller.Pending(), ""); !strings.Contains(reasons, want) {
-			t.Errorf("pending: %q", reasons)
-		}
+		wantPending(t, controller, want)
 		if text := controller.String(); text != "secret sidecar-injector/tls" {
 			t.Errorf("the controller is called %q", text)
 		}
@@ -436,8 +406,7 @@ func TestBundleCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		controller, stop := api.startReplica(nil)
-		defer stop()
+		controller, _ := api.startReplica(nil)
 		advance(time.Minute)
 		before := servedLeaf(t, controller)
 		api.failWrites("mutatingwebhookconfigurations", errors.New("no"))
@@ -462,22 +431,17 @@ func TestForbidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
 		api.failWrites("secrets", apierrors.NewForbidden(corev1.Resource("secrets"), name, errors.New("no")))
-		controller, stop := api.startReplica(nil)
-		defer stop()
+		controller, _ := api.startReplica(nil)
 		advance(time.Minute)
 		const want = "is forbidden: no: grant it"
-		if reasons := strings.Join(controller.Pending(), ""); !strings.Contains(reasons, want) {
-			t.Errorf("pending: %q", reasons)
-		}
+		wantPending(t, controller, want)
 		if _, err := controller.GetCertificate(&tls.ClientHelloInfo{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("GetCertificate returns %v", err)
 		}
 		api.failWrites("secrets", nil)
 		advance(time.Minute)
 		api.wantConsistent(controller)
-		if reasons := controller.Pending(); reasons != nil {
-			t.Errorf("pending: %q", reasons)
-		}
+		wantPending(t, controller)
 	})
 }
 
@@ -499,14 +463,13 @@ func TestSecretNotWritable(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					api := newFakeAPI(t)
-					running, stop := api.startReplica(nil)
-					defer stop()
+					running, _ := api.startReplica(nil)
 					advance(at - 5*time.Minute)
 					api.failWrites("secrets", refusal)
 					advance(10 * time.Minute)
 					var log strings.Builder
 					failures := 0
-					restarted, stop := api.startReplica(func(o *pki.Options) {
+					restarted, _ := api.startReplica(func(o *pki.Options) {
 						o.Log = zerolog.New(&log)
 						o.Observe = func(ok bool, _ time.Time) {
 							if !ok {
@@ -517,7 +480,6 @@ func TestSecretNotWritable(t *testing.T) {
 							o.Names = append(o.Names, "new.example.com")
 						}
 					})
-					defer stop()
 					for range 3 {
 						advance(time.Minute)
 						api.wantConsistent(running, restarted)
@@ -525,9 +487,7 @@ func TestSecretNotWritable(t *testing.T) {
 						advance(time.Second)
 						api.wantConsistent(running, restarted)
 					}
-					if reasons := restarted.Pending(); reasons != nil {
-						t.Errorf("pending: %q", reasons)
-					}
+					wantPending(t, restarted)
 					if n := strings.Count(log.String(), "cannot update certificates"); n != 1 || failures < 3 {
 						t.Errorf("%d lines for %d failures:\n%s", n, failures, log.String())
 					}
@@ -549,8 +509,7 @@ func TestSecretNotCreatable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		controller, stop := api.startReplica(nil)
-		defer stop()
+		controller, _ := api.startReplica(nil)
 		advance(time.Minute)
 		api.failWrites("secrets", errors.New("no"))
 		api.deleteSecret()
@@ -571,13 +530,9 @@ func TestExpiredNotWritable(t *testing.T) {
 		stop()
 		api.failWrites("secrets", errors.New("no"))
 		advance(lifetime)
-		controller, stop := api.startReplica(nil)
-		defer stop()
+		controller, _ := api.startReplica(nil)
 		advance(time.Minute)
-		reasons := strings.Join(controller.Pending(), "")
-		if !strings.Contains(reasons, "no certificate yet: ") || !strings.Contains(reasons, ": no") {
-			t.Errorf("pending: %q", reasons)
-		}
+		wantPending(t, controller, "no certificate yet: ", ": no")
 	})
 }
 
@@ -588,14 +543,9 @@ func TestNamesChanged(t *testing.T) {
 		api := newFakeAPI(t)
 		old, stopOld := api.startReplica(nil)
 		advance(time.Minute)
-		renamed, stop := api.startReplica(func(o *pki.Options) { o.Names = []string{"new.example.com"} })
-		defer stop()
+		renamed, _ := api.startReplica(func(o *pki.Options) { o.Names = []string{"new.example.com"} })
 		advance(time.Minute)
-		before := api.writeCount()
-		advance(time.Hour)
-		if now := api.writeCount(); now != before {
-			t.Errorf("%d writes while nothing changed", now-before)
-		}
+		api.wantNoWrites(time.Hour)
 		api.wantConsistent(old, renamed)
 		must(t, servedLeaf(t, old).VerifyHostname("new.example.com"))
 		stopOld()
@@ -611,14 +561,9 @@ func TestAddressNotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := newFakeAPI(t)
-		controller, stop := api.startReplica(func(o *pki.Options) { o.Names = append(o.Names, "0:0:0:0:0:0:0:1", host) })
-		defer stop()
+		controller, _ := api.startReplica(func(o *pki.Options) { o.Names = append(o.Names, "0:0:0:0:0:0:0:1", host) })
 		advance(time.Minute)
 		must(t, servedLeaf(t, controller).VerifyHostname("::1"))
-		before := api.writeCount()
-		advance(time.Hour)
-		if now := api.writeCount(); now != before {
-			t.Errorf("%d writes while nothing changed", now-before)
-		}
+		api.wantNoWrites(time.Hour)
 	})
 }

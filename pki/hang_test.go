@@ -3,7 +3,6 @@ package pki_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,16 +40,13 @@ func TestSecretListHangs(t *testing.T) {
 		api := newFakeAPI(t)
 		var log bytes.Buffer
 		client := new(hangingSecrets)
-		controller, stop := api.startReplica(func(o *pki.Options) {
+		controller, _ := api.startReplica(func(o *pki.Options) {
 			client.secretClient, o.Secrets = o.Secrets, client
 			o.Log = zerolog.New(&log).Level(zerolog.ErrorLevel)
 		})
-		defer stop()
 		advance(4 * time.Minute)
 		const want = "cannot list secret sidecar-injector/tls: no response in time"
-		if pending := fmt.Sprint(controller.Pending()); !strings.Contains(pending, want) {
-			t.Errorf("pending is %s, want %q in it", pending, want)
-		}
+		wantPending(t, controller, want)
 		if lines := log.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, want) {
 			t.Errorf("logged:\n%s", lines)
 		}
@@ -60,8 +56,6 @@ func TestSecretListHangs(t *testing.T) {
 		client.over.Store(true)
 		advance(2 * time.Minute)
 		api.wantConsistent(controller)
-		if pending := controller.Pending(); pending != nil {
-			t.Errorf("pending is %q", pending)
-		}
+		wantPending(t, controller)
 	})
 }

@@ -210,7 +210,7 @@ func (api *fakeAPI) writeCount() int {
 	return api.writes
 }
 
-// startReplica runs a Keeper until stop is called.
+// startReplica runs a controller until stop is called or the test ends.
 func (api *fakeAPI) startReplica(change func(*pki.Options)) (controller *pki.Controller, stop func()) {
 	api.Helper()
 	options := pki.Options{
@@ -231,12 +231,14 @@ func (api *fakeAPI) startReplica(change func(*pki.Options)) (controller *pki.Con
 	ctx, cancel := context.WithCancel(api.Context())
 	done := make(chan error, 1)
 	go func() { done <- controller.Run(ctx) }()
-	return controller, func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			api.Errorf("Run: %v", err)
 		}
-	}
+	})
+	api.Cleanup(stop)
+	return controller, stop
 }
 
 // secret returns the Secret, nil if it does not exist.
@@ -317,6 +319,32 @@ func (api *fakeAPI) wantConsistent(replicas ...*pki.Controller) {
 		}
 	}
 }
+
+// wantNoWrites advances the clock and checks that nothing is written meanwhile.
+func (api *fakeAPI) wantNoWrites(d time.Duration) {
+	api.Helper()
+	before := api.writeCount()
+	advance(d)
+	if now := api.writeCount(); now != before {
+		api.Errorf("%d writes while there was nothing to do", now-before)
+	}
+}
+
+// wantPending checks that the reason for not being ready contains the texts. Without texts, there must be none.
+func wantPending(t *testing.T, controller *pki.Controller, texts ...string) {
+	t.Helper()
+	reasons := strings.Join(controller.Pending(), "")
+	if len(texts) == 0 && reasons != "" {
+		t.Errorf("pending: %q", reasons)
+	}
+	for _, text := range texts {
+		if !strings.Contains(reasons, text) {
+			t.Errorf("pending: %q, want %q in it", reasons, text)
+		}
+	}
+}
+
+func countCAs(bundle []byte) int { return bytes.Count(bundle, []byte("BEGIN")) }
 
 // advance advances the clock of the bubble and waits until all goroutines are idle.
 func advance(d time.Duration) {
