@@ -101,6 +101,8 @@ func (o *tlsOptions) Complete(e *flagErrors, cluster *clusterOptions) {
 	case !o.dev && !o.selfManaged && (o.certFile == "" || o.keyFile == ""):
 		e.addf("no serving certificate; set --tls-cert-file and --tls-key-file, or --self-managed-tls " +
 			"to keep one in a Secret, or --dev to use a self-signed certificate")
+	case !o.dev && !o.selfManaged:
+		e.errs = append(e.errs, checkDefaultCertFile(e.flags, o.certFile))
 	}
 }
 

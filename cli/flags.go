@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
@@ -110,32 +109,4 @@ func texts[T any](items []T, text func(T) string) []string {
 		list[i] = text(item)
 	}
 	return list
-}
-
-// entrypointName is the script that the original's image starts. In our image, a link of that name starts this program.
-const entrypointName = "entrypoint.sh"
-
-// setEntrypointDefaults sets the defaults of the script that differ from those of the flags.
-func setEntrypointDefaults(flags *pflag.FlagSet) {
-	for name, value := range map[string]string{
-		"configmap-labels": "app=k8s-sidecar-injector",
-		"tls-cert-file":    "/var/lib/secrets/cert.pem",
-		"tls-key-file":     "/var/lib/secrets/cert.key",
-	} {
-		flag := flags.Lookup(name)
-		flag.DefValue = value
-		_ = flag.Value.Set(value) // a string accepts any value
-	}
-}
-
-// entrypointGetenv ignores CONFIG_DIR if it is the default: the original's Deployment always sets it, also if all
-// definitions are in ConfigMaps and the directory does not exist.
-func entrypointGetenv(getenv func(string) string) func(string) string {
-	return func(variable string) string {
-		value := getenv(variable)
-		if variable == "CONFIG_DIR" && filepath.Clean(value) == filepath.Clean(defaultConfigDirectory) {
-			return ""
-		}
-		return value
-	}
 }
