@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,9 +10,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // render renders the chart with these values.
@@ -39,7 +37,7 @@ func TestChartVariants(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, startCluster(t))
 	s.kubectl("apply", "-f", "../deploy/namespace.yaml")
-	for name, values := range map[string][]string{
+	variants := map[string][]string{
 		"defaults": nil,
 		"sample":   {"sample=true"},
 		"sidecars": {"sample=true", `sidecars.a\.yaml=name: a`, `sidecars.greeter\.yaml=  name: greeter:v1  # "quoted"`},
@@ -110,7 +108,9 @@ func TestChartVariants(t *testing.T) {
 			"networkPolicy.webhookFrom[0].ipBlock.cidr=10.0.0.0/8",
 			"networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.a=b",
 		},
-	} {
+	}
+	maps.Copy(variants, podVariants())
+	for name, values := range variants {
 		file := filepath.Join(t.TempDir(), strings.ReplaceAll(name, " ", "-")+".yaml")
 		must(t, os.WriteFile(file, []byte(render(t, values...)), 0o600))
 		s.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", file)
@@ -197,18 +197,18 @@ func TestChartRefuses(t *testing.T) {
 		"namespaceDefaults.failurePolicy=x": "failurePolicy",
 		"namespaceDefaults.enabled=true,namespaceDefaults.namespaceSelector.matchLabels=null": "namespaceDefaults." +
 			"namespaceSelector must have labels or expressions",
-		"tls.mode=files":                    "mode",
-		"tls.mode=secret":                   "is required with tls.mode secret",
-		"tls.selfManaged.lifetime=90d":      "lifetime",
-		"log.level=loud":                    "level",
-		"events.enabled=on":                 "enabled",
-		"annotationNamespace=A_B":           "annotationNamespace",
-		"image.digest=latest":               "digest",
-		"configMaps.matchLabels=null":       "matchLabels",
-		"sidecars.b[0]=x":                   "sidecars",
-		"ignoredNamespaces=null":            "ignoredNamespaces",
-		"networkPolicy.apiServerPorts=null": "apiServerPorts",
-		"privilegedSources[0]=pods":         "privilegedSources",
+		"tls.mode=files":                  "mode",
+		"tls.mode=secret":                 "is required with tls.mode secret",
+		"tls.selfManaged.lifetime=90d":    "lifetime",
+		"log.level=loud":                  "level",
+		"events.enabled=on":               "enabled",
+		"annotationNamespace=A_B":         "annotationNamespace",
+		"image.digest=latest":             "digest",
+		"configMaps.matchLabels.app=null": "matchLabels",
+		"sidecars.b[0]=x":                 "sidecars",
+		"ignoredNamespaces=x":             "ignoredNamespaces",
+		"networkPolicy.apiServerPorts={}": "apiServerPorts",
+		"privilegedSources[0]=pods":       "privilegedSources",
 		"drainDelay=60s": "terminationGracePeriodSeconds is 30: " +
 			"must be at least drainDelay, 60s, and 15 seconds",
 		"nameOverride=My_App":              "nameOverride",
@@ -236,47 +236,4 @@ func TestManifestsAreCurrent(t *testing.T) {
 	if diff := cmp.Diff(render(t, "sample=true"), rest); diff != "" {
 		t.Errorf("install.yaml is not rendered from the chart: run make manifests\n%s", diff)
 	}
-}
-
-// TestHelmUpgrade checks that an upgrade changes the values and keeps the caBundle, which the program owns.
-func TestHelmUpgrade(t *testing.T) {
-	t.Parallel()
-	i := installChart(t, "sample=true")
-	i.pods(2)
-	i.setBundle(i.ca(t))
-	i.helm("upgrade", home, chart, "--namespace="+home, "--reuse-values", "--set=replicas=3", "--set=onUnknown=deny",
-		"--set=webhook.failurePolicy=Fail", "--set=resources.limits.memory=768Mi", "--set=validation.enabled=false",
-		"--set=sample=false")
-	var deployment *appsv1.Deployment
-	deployment, err := i.client().AppsV1().Deployments(home).Get(t.Context(), home, metav1.GetOptions{})
-	must(t, err)
-	container := deployment.Spec.Template.Spec.Containers[0]
-	equal(t, "the number of replicas", *deployment.Spec.Replicas, 3)
-	equal(t, "the limit", container.Resources.Limits.Memory().String(), "768Mi")
-	if args := strings.Join(container.Args, " "); !strings.Contains(args, "--on-unknown=deny") {
-		t.Errorf("got arguments %s", args)
-	}
-	configurations := i.client().AdmissionregistrationV1().MutatingWebhookConfigurations()
-	configuration, err := configurations.Get(t.Context(), home, metav1.GetOptions{})
-	must(t, err)
-	equal(t, "the failure policy", *configuration.Webhooks[0].FailurePolicy, admissionregistrationv1.Fail)
-	equal(t, "the caBundle", string(i.bundle()), string(i.ca(t)))
-	left := i.kubectl("get", "validatingwebhookconfiguration,configmap", "--namespace="+home, "-o", "name")
-	if strings.Contains(left, "injector") {
-		t.Errorf("disabled objects still exist: %s", left)
-	}
-	i.helm("uninstall", home, "--namespace="+home)
-	left = i.kubectl("get", "all,secret,configmap,role,rolebinding,networkpolicy,pdb,serviceaccount,"+
-		"mutatingwebhookconfiguration,clusterrole", "--namespace="+home, "-o", "name")
-	if strings.Contains(left, "/sidecar-injector") {
-		t.Errorf("left after uninstalling: %s", left)
-	}
-}
-
-// ca returns the CA of the cluster.
-func (s *scene) ca(t *testing.T) []byte {
-	t.Helper()
-	config, err := s.Config()
-	must(t, err)
-	return config.CAData
 }

@@ -70,6 +70,12 @@ func installManifests(t *testing.T) *installation {
 // installChart installs the chart with these values in a new cluster.
 func installChart(t *testing.T, values ...string) *installation {
 	t.Helper()
+	return installChartFrom(t, chart, values...)
+}
+
+// installChartFrom installs the chart in the directory.
+func installChartFrom(t *testing.T, chart string, values ...string) *installation {
+	t.Helper()
 	s := newScene(t, startCluster(t))
 	s.kubectl("apply", "-f", "../deploy/namespace.yaml")
 	args := []string{"install", home, chart, "--namespace=" + home}

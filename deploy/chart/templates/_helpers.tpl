@@ -16,10 +16,31 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- define "labels" -}}
-{{ include "selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- /* The labels and annotations of an object: a list of the root, more labels and more annotations. The labels of the
+chart override commonLabels, and more labels override both. */ -}}
+{{- define "metadata" -}}
+{{- $root := index . 0 -}}
+{{- $own := include "selectorLabels" $root | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service -}}
+labels: {{- include "union" (list $root.Values.commonLabels $own (index (append . dict) 1)) | nindent 2 }}
+{{- $annotations := list $root.Values.commonAnnotations (index (concat . (list dict dict)) 2) }}
+{{- with include "union" $annotations }}
+annotations: {{- . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* The entries of several maps as YAML. Later maps override earlier ones. */ -}}
+{{- define "union" -}}
+{{- $union := dict -}}
+{{- range . -}}
+{{- range $key, $value := . -}}
+{{- $_ := set $union $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- with $union -}}
+{{- toYaml . -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "serviceAccountName" -}}
@@ -59,10 +80,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "webhookAnnotations" -}}
-{{- if eq .Values.tls.mode "certManager" }}
-  annotations:
-    cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "fullname" . }}
-{{- end }}
+{{- $own := dict -}}
+{{- if eq .Values.tls.mode "certManager" -}}
+{{- $_ := set $own "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace (include "fullname" .)) -}}
+{{- end -}}
+{{- include "union" (list .Values.webhook.annotations $own) -}}
 {{- end -}}
 
 {{- define "clientConfig" -}}
@@ -81,7 +103,7 @@ caBundle: {{ required "tls.secret.caBundle is required with tls.mode secret: the
 has(object.metadata.annotations) && '{{ .Values.annotationNamespace }}/request' in object.metadata.annotations
 {{- end -}}
 
-{{- /* Selector expressions that exclude ignored namespaces. */ -}}
+{{- /* Selector expressions of both webhooks for pods: they exclude ignored namespaces. */ -}}
 {{- define "excluded" -}}
 - key: kubernetes.io/metadata.name
   operator: NotIn
@@ -89,6 +111,11 @@ has(object.metadata.annotations) && '{{ .Values.annotationNamespace }}/request' 
   {{- range uniq (append .Values.ignoredNamespaces .Release.Namespace) }}
   - {{ . | quote }}
   {{- end }}
+{{- range $key, $value := .Values.webhook.namespaceSelector.matchLabels }}
+- key: {{ $key }}
+  operator: In
+  values: [{{ $value | quote }}]
+{{- end }}
 {{- with .Values.webhook.namespaceSelector.matchExpressions }}
 {{ toYaml . }}
 {{- end }}
