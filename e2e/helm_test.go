@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,6 +67,30 @@ func olderChart(t *testing.T, keys ...string) string {
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(older, "values.yaml"), content, 0o600))
 	return older
+}
+
+// TestHelmTLSMode changes the way of certificates as docs/tls.md does. The injector and kubectl own fields of the
+// chart then, so Helm 4 needs --force-conflicts.
+func TestHelmTLSMode(t *testing.T) {
+	t.Parallel()
+	i := installChart(t)
+	i.start(i.pods(2))
+	i.kill()
+	i.kubectl("scale", "deployment/"+home, "--namespace="+home, "--replicas=0")
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	must(t, os.WriteFile(file, i.ca(t), 0o600))
+	args := []string{
+		"upgrade", home, chart, "--namespace=" + home, "--reset-then-reuse-values",
+		"--set=tls.mode=secret", "--set=tls.secret.name=own", "--set-file=tls.secret.caBundle=" + file,
+	}
+	helm := exec.CommandContext(t.Context(), filepath.Join(bin, "helm"), append(args, "--kubeconfig="+i.Kubeconfig)...)
+	output, err := helm.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "conflict") {
+		t.Errorf("without --force-conflicts: %v, %s", err, output)
+	}
+	i.helm(append(args, "--force-conflicts")...)
+	equal(t, "the caBundle", string(i.bundle()), string(i.ca(t)))
+	i.pods(2)
 }
 
 // ca returns the CA of the cluster.
