@@ -36,7 +36,7 @@ func notMerged() []string {
 	return []string{
 		"Ref", "Origin", "Digest", "Stale", "Level", // describe the sidecar
 		"AppliesTo", "AllowedNamespaces", "SkipHostNetworkPods", // restrict its use
-		"Parameters", "PodFields", // are replaced by values
+		"Parameters", // are replaced by values
 	}
 }
 
