@@ -2,7 +2,6 @@ package mutate
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -12,34 +11,31 @@ import (
 // maxConflicts is how many conflicts a message lists. A hostile pod may have a million.
 const maxConflicts = 8
 
-// conflict adds a reason for which the resulting pod would be invalid.
-func (p *plan) conflict(format string, values ...any) {
-	p.conflictCount++
-	if len(p.conflicts) < maxConflicts {
-		p.conflicts = append(p.conflicts, fmt.Sprintf(format, values...))
-	}
+// conflicts are the reasons for which sidecars do not fit a pod.
+type conflicts struct {
+	texts   []string
+	omitted int // beyond maxConflicts
 }
 
-// conflictError returns an error that lists the first conflicts, or nil if there are none. Like all
-// causes, it does not refer to the pod, because servers keep a cause for longer.
-func (p *plan) conflictError() error {
-	if p.conflictCount == 0 {
-		return nil
+func (c conflicts) found() bool {
+	return len(c.texts) > 0
+}
+
+func (c conflicts) String() string {
+	text := strings.Join(c.texts, "; ")
+	if c.omitted > 0 {
+		text += fmt.Sprintf("; and %d more", c.omitted)
 	}
-	refs := make([]string, len(p.sidecars))
-	for i, s := range p.sidecars {
-		refs[i] = s.Ref.String()
+	return text
+}
+
+// conflict adds a reason for which the resulting pod would be invalid.
+func (p *plan) conflict(format string, values ...any) {
+	if len(p.conflicts.texts) == maxConflicts {
+		p.conflicts.omitted++
+		return
 	}
-	noun, verb := "sidecar", "does"
-	if len(refs) > 1 {
-		noun, verb = "sidecars", "do"
-	}
-	text := fmt.Sprintf("%s %s %s not fit this pod: %s",
-		noun, strings.Join(refs, ", "), verb, strings.Join(p.conflicts, "; "))
-	if omitted := p.conflictCount - len(p.conflicts); omitted > 0 {
-		text += fmt.Sprintf("; and %d more", omitted)
-	}
-	return errors.New(text)
+	p.conflicts.texts = append(p.conflicts.texts, fmt.Sprintf(format, values...))
 }
 
 // findConflicts looks for common faults of the resulting pod that sidecars cause. The rules have

@@ -5,8 +5,8 @@
 // received, so fields unknown to our API version survive.
 //
 // pod.go lists the stages of a review. merge.go lists the merge rules, each of which has its own
-// file. encode.go writes the result as a patch. [Explain] also returns what the rules did with each
-// element.
+// file. encode.go writes the result as a patch. Stages return typed causes, and messages.go turns
+// them into messages. [Explain] also returns what the rules did with each element.
 //
 // The package does no I/O, has no clock and keeps no state. The lookup of the default of a namespace
 // belongs to the caller.

@@ -26,10 +26,9 @@ type plan struct {
 	volumes, labels, annotations, nodeSelector list
 	pullSecrets, tolerations, hostAliases      list
 
-	shared        []addition // memory of short lists
-	size          int        // bytes of the added elements
-	conflicts     []string   // the first few
-	conflictCount int
+	shared    []addition // memory of short lists
+	size      int        // bytes of the added elements
+	conflicts conflicts
 
 	explain bool
 	results []ElementResult // empty unless explain is set

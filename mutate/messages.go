@@ -1,9 +1,12 @@
 package mutate
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"k8s-sidecar-injector/conf"
 )
 
 // Message returns the cause as a message for the user, or "" if there is no cause. A skip with a
@@ -23,13 +26,115 @@ func (r *review) attribute(reason Reason, cause error) error {
 		return nil
 	case byNamespace && reason == ReasonHostNetwork:
 		return nil // intended: the default of a namespace is for other pods
-	case byNamespace:
-		return fmt.Errorf("annotation %s of namespace %s: %w",
-			r.policy.RequestAnnotation(), quoted(r.request.Namespace), cause)
-	case reason == ReasonBadRequest, reason == ReasonUnknownSidecar:
-		return fmt.Errorf("annotation %s: %w", r.policy.RequestAnnotation(), cause)
+	case byNamespace, reason == ReasonBadRequest, reason == ReasonUnknownSidecar:
+		return &annotationError{r.policy.RequestAnnotation(), r.request.Namespace, byNamespace, cause}
 	}
 	return cause
+}
+
+// annotationError is a cause with the annotation that requests the sidecars.
+type annotationError struct {
+	annotation, namespace string
+	ofNamespace           bool
+	err                   error
+}
+
+func (e *annotationError) Unwrap() error { return e.err }
+
+func (e *annotationError) Error() string {
+	if e.ofNamespace {
+		return fmt.Sprintf("annotation %s of namespace %s: %v", e.annotation, quoted(e.namespace), e.err)
+	}
+	return fmt.Sprintf("annotation %s: %v", e.annotation, e.err)
+}
+
+// namespaceUnavailableError is the cause of ReasonNamespaceUnavailable.
+type namespaceUnavailableError struct {
+	annotation, namespace string
+	err                   error
+}
+
+func (e *namespaceUnavailableError) Unwrap() error { return e.err }
+
+func (e *namespaceUnavailableError) Error() string {
+	return fmt.Sprintf("the pod has no annotation %s, and the lookup of namespace %s failed: %v",
+		e.annotation, quoted(e.namespace), e.err)
+}
+
+// The causes of ReasonBadRequest.
+var (
+	errTooManySidecars = fmt.Errorf("more than %d sidecars", maxSidecars)
+	errEmptyEntry      = errors.New("empty list entry")
+	errOptOutNotAlone  = fmt.Errorf("%s cannot be combined with sidecars", conf.OptOut)
+)
+
+// invalidRefError is another cause of ReasonBadRequest.
+type invalidRefError struct{ text string }
+
+func (e *invalidRefError) Error() string {
+	return quoted(e.text) + " is not a sidecar; want name or name:version, separated by commas, " +
+		"each of at most 63 letters, digits, '-', '_' and '.'"
+}
+
+// unknownSidecarsError is the cause of ReasonUnknownSidecar.
+type unknownSidecarsError []unknownSidecar // the first few
+
+// unknownSidecar is a ref without a sidecar, and refs of sidecars with the same name.
+type unknownSidecar struct {
+	ref    conf.Ref
+	others []string
+}
+
+func (e unknownSidecarsError) Error() string {
+	texts := make([]string, len(e))
+	for i, s := range e {
+		hint := ": check the name, or ask your operator"
+		if s.others != nil {
+			hint = ", but there is " + strings.Join(s.others, ", ")
+		}
+		texts[i] = "there is no sidecar " + quoted(s.ref.String()) + hint
+	}
+	return strings.Join(texts, "; ")
+}
+
+// notAllowedError is the cause of ReasonNotAllowed.
+type notAllowedError struct {
+	sidecar   conf.Ref
+	namespace string
+}
+
+func (e *notAllowedError) Error() string {
+	return fmt.Sprintf("sidecar %s is not allowed in namespace %s: allowedNamespaces does not include it",
+		e.sidecar, quoted(e.namespace))
+}
+
+// hostNetworkError is the cause of ReasonHostNetwork.
+type hostNetworkError struct{ sidecar conf.Ref }
+
+func (e *hostNetworkError) Error() string {
+	return fmt.Sprintf("sidecar %s skips pods with hostNetwork", e.sidecar)
+}
+
+// conflictError is the cause of ReasonConflict. Like all causes, it does not refer to the pod: servers
+// keep a cause for longer.
+type conflictError struct {
+	refs      []string // of the sidecars
+	conflicts conflicts
+}
+
+func newConflictError(sidecars []*conf.Sidecar, conflicts conflicts) error {
+	e := &conflictError{refs: make([]string, len(sidecars)), conflicts: conflicts}
+	for i, s := range sidecars {
+		e.refs[i] = s.Ref.String()
+	}
+	return e
+}
+
+func (e *conflictError) Error() string {
+	if len(e.refs) == 1 {
+		return fmt.Sprintf("sidecar %s does not fit this pod: %v", e.refs[0], e.conflicts)
+	}
+	return fmt.Sprintf("sidecars %s do not fit this pod: %v", strings.Join(e.refs, ", "), e.conflicts)
 }
 
 // quoted quotes text of a user for a message, and shortens it.

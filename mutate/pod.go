@@ -1,8 +1,6 @@
 package mutate
 
 import (
-	"fmt"
-
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/store"
 )
@@ -42,6 +40,7 @@ func (r *review) run() {
 		(*review).checkAllowed,
 		(*review).applyParameters,
 		(*review).mergeSidecars,
+		(*review).checkConflicts,
 	} {
 		if reason, cause := stage(r); reason != "" {
 			r.end(reason, cause)
@@ -57,9 +56,8 @@ func (r *review) findRequest() (Reason, error) {
 	if d.RequestedBy == SourceNone && r.request.NamespaceDefault != nil {
 		value, found, err := r.request.NamespaceDefault()
 		if err != nil {
-			return ReasonNamespaceUnavailable, fmt.Errorf(
-				"the pod has no annotation %s, and the lookup of namespace %s failed: %w",
-				r.policy.RequestAnnotation(), quoted(r.request.Namespace), err)
+			return ReasonNamespaceUnavailable,
+				&namespaceUnavailableError{r.policy.RequestAnnotation(), r.request.Namespace, err}
 		}
 		if found {
 			d.Request, d.RequestedBy = value, SourceNamespace
@@ -91,15 +89,13 @@ func (r *review) resolveRefs() (Reason, error) {
 func (r *review) checkAllowed() (Reason, error) {
 	for _, s := range r.sidecars {
 		if !s.Allows(r.request.Namespace) {
-			return ReasonNotAllowed, fmt.Errorf(
-				"sidecar %s is not allowed in namespace %s: allowedNamespaces does not include it",
-				s.Ref, quoted(r.request.Namespace))
+			return ReasonNotAllowed, &notAllowedError{s.Ref, r.request.Namespace}
 		}
 	}
 	spec := r.request.Object.Spec
 	for _, s := range r.sidecars {
 		if s.SkipHostNetworkPods && spec != nil && spec.HostNetwork {
-			return ReasonHostNetwork, fmt.Errorf("sidecar %s skips pods with hostNetwork", s.Ref)
+			return ReasonHostNetwork, &hostNetworkError{s.Ref}
 		}
 	}
 	return "", nil
@@ -113,14 +109,19 @@ func (r *review) applyParameters() (Reason, error) {
 	return "", nil
 }
 
-// mergeSidecars applies the merge rules. It ends the review if the resulting pod would be invalid.
+// mergeSidecars applies the merge rules.
 func (r *review) mergeSidecars() (Reason, error) {
 	r.plan = newPlan(r.policy, &r.request.Object, r.sidecars)
 	r.plan.explain = r.explain
 	r.plan.merge()
+	return "", nil
+}
+
+// checkConflicts ends the review if the resulting pod would be invalid.
+func (r *review) checkConflicts() (Reason, error) {
 	r.plan.findConflicts()
-	if err := r.plan.conflictError(); err != nil {
-		return ReasonConflict, err
+	if r.plan.conflicts.found() {
+		return ReasonConflict, newConflictError(r.sidecars, r.plan.conflicts)
 	}
 	return "", nil
 }

@@ -1,8 +1,6 @@
 package mutate
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -19,7 +17,7 @@ const maxListed = 3
 // parseRefs parses comma-separated refs. Duplicates count once.
 func parseRefs(request string) ([]conf.Ref, error) {
 	if strings.Count(request, ",") >= maxSidecars {
-		return nil, fmt.Errorf("more than %d sidecars", maxSidecars)
+		return nil, errTooManySidecars
 	}
 	var refs []conf.Ref
 	for text := range strings.SplitSeq(request, ",") {
@@ -27,12 +25,11 @@ func parseRefs(request string) ([]conf.Ref, error) {
 		ref, err := conf.ParseRef(text)
 		switch {
 		case text == "":
-			return nil, errors.New("empty list entry")
+			return nil, errEmptyEntry
 		case ref.Name == conf.OptOut:
-			return nil, fmt.Errorf("%s cannot be combined with sidecars", conf.OptOut)
+			return nil, errOptOutNotAlone
 		case err != nil:
-			return nil, fmt.Errorf("%s is not a sidecar; want name or name:version, separated by commas, "+
-				"each of at most 63 letters, digits, '-', '_' and '.'", quoted(text))
+			return nil, &invalidRefError{text}
 		}
 		if !slices.Contains(refs, ref) {
 			refs = append(refs, ref)
@@ -47,34 +44,30 @@ func optsOut(request string) bool {
 	return request == "" || strings.EqualFold(request, conf.OptOut)
 }
 
-// resolve returns the sidecars in the order of the refs. The error lists the first few unknown ones.
+// resolve returns the sidecars in the order of the refs. The error is an unknownSidecarsError.
 func resolve(snapshot *store.Snapshot, refs []conf.Ref) ([]*conf.Sidecar, error) {
 	sidecars := make([]*conf.Sidecar, 0, len(refs))
-	var unknown []string
+	var unknown unknownSidecarsError
 	for _, ref := range refs {
 		if sidecar := snapshot.Sidecar(ref); sidecar != nil {
 			sidecars = append(sidecars, sidecar)
 		} else if len(unknown) < maxListed {
-			unknown = append(unknown, unknownRef(snapshot, ref))
+			unknown = append(unknown, unknownSidecar{ref: ref, others: otherVersions(snapshot, ref)})
 		}
 	}
 	if unknown != nil {
-		return nil, errors.New(strings.Join(unknown, "; "))
+		return nil, unknown
 	}
 	return sidecars, nil
 }
 
-// unknownRef returns a message about a ref without a sidecar. Often only the version is wrong or missing.
-func unknownRef(snapshot *store.Snapshot, ref conf.Ref) string {
+// otherVersions returns refs with the same name: often only the version is wrong or missing.
+func otherVersions(snapshot *store.Snapshot, ref conf.Ref) []string {
 	var others []string
 	for sidecar := range snapshot.Sidecars() {
 		if sidecar.Ref.Name == ref.Name && len(others) < maxListed {
 			others = append(others, sidecar.Ref.String())
 		}
 	}
-	text := "there is no sidecar " + quoted(ref.String())
-	if others == nil {
-		return text + ": check the name, or ask your operator"
-	}
-	return text + ", but there is " + strings.Join(others, ", ")
+	return others
 }
