@@ -25,7 +25,7 @@ type List interface {
 	metav1.ListInterface
 }
 
-// Group is a version of an API group and the function that adds its types to a scheme.
+// Group is an API group in one version. Add adds its types to a scheme.
 type Group struct {
 	Version schema.GroupVersion
 	Add     func(*runtime.Scheme) error
@@ -41,20 +41,21 @@ type Client[T Object, L List] struct {
 	codec    runtime.ParameterCodec
 }
 
-// NewClient returns a client of a resource. The namespace is empty for a cluster-scoped resource. The typed
-// clientset of client-go would link the types of all API groups, 10 MB.
+// NewClient returns a client of a resource. The namespace is empty for all namespaces and for a cluster-scoped
+// resource. client-go's typed clientset would add the types of all API groups to the binary, 10 MB.
 func NewClient[T Object, L List](
-	config *rest.Config, group Group, resource, namespace string, one func() T, list func() L,
+	config *rest.Config, group Group, resource, namespace string, newObject func() T, newList func() L,
 ) (*Client[T, L], error) {
 	client, scheme, err := NewRESTClient(config, group)
 	if err != nil {
 		return nil, err
 	}
 	codec := runtime.NewParameterCodec(scheme)
-	return &Client[T, L]{gentype.NewClientWithList(resource, client, codec, namespace, one, list), resource, codec}, nil
+	typed := gentype.NewClientWithList(resource, client, codec, namespace, newObject, newList)
+	return &Client[T, L]{typed, resource, codec}, nil
 }
 
-// NewRESTClient returns a client of a group, and the scheme with its types.
+// NewRESTClient returns a client of an API group, and a scheme with the types of the group.
 func NewRESTClient(config *rest.Config, group Group) (*rest.RESTClient, *runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := group.Add(scheme); err != nil {
@@ -72,8 +73,8 @@ func NewRESTClient(config *rest.Config, group Group) (*rest.RESTClient, *runtime
 	return client, scheme, err
 }
 
-// List lists the objects. Unlike client-go's List, it fails if the kind of the response is missing or wrong,
-// and returns an error for a response with Retry-After instead of waiting.
+// List lists the objects. Unlike client-go's List, it returns an error if the response has no kind or another
+// kind, and if it has Retry-After, which client-go would wait for.
 func (c *Client[T, L]) List(ctx context.Context, options metav1.ListOptions) (list L, err error) {
 	object, err := c.request(options).Do(ctx).Get()
 	if err != nil {
@@ -81,12 +82,12 @@ func (c *Client[T, L]) List(ctx context.Context, options metav1.ListOptions) (li
 	}
 	list, ok := object.(L)
 	if !ok {
-		return list, errNoList
+		return list, errNotList
 	}
 	return list, nil
 }
 
-// Watch opens a watch. It returns an error for a response with Retry-After instead of waiting.
+// Watch opens a watch. Unlike client-go's Watch, it returns an error if the response has Retry-After.
 func (c *Client[T, L]) Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 	options.Watch = true
 	return c.request(options).Watch(ctx)

@@ -1,6 +1,6 @@
-// Package kube is the client side of the API server: small clients for single resources, one list/watch
-// loop, and error messages for people.
+// Package kube has what is common to all access to the API server: clients of single resources, the list/watch
+// loop, and readable errors.
 //
-// Only [Informer] lists and watches. It keeps a part of each object, which its owner chooses, and does not
-// know what the objects mean.
+// [Informer] is the only list/watch loop. Its caller selects the part of each object to cache. What the objects
+// mean does not belong here.
 package kube

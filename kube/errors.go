@@ -11,17 +11,18 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// ErrTimeout is the error of a request without a response in time.
+// ErrTimeout is the error of a request that exceeded its deadline.
 var ErrTimeout = errors.New("no response in time")
 
 var (
-	errNoList   = errors.New("the response is not a list of this kind")
-	errNoObject = errors.New("the API server sent an object of another kind, or without a version")
-	errBroken   = errors.New("the connection was closed without a response")
+	errNotList          = errors.New("the response is not a list of this kind")
+	errUnexpectedObject = errors.New("the API server sent an object of another kind or without a resourceVersion")
+	errClosed           = errors.New("the connection was closed without a response")
 )
 
-// Explain returns an error for people. Its text is the same for each attempt: it omits the URL, which
-// contains a random timeout, and the local port. The grant names the RBAC rule that allows the request.
+// Explain makes an error of a request readable, and adds what to do. It removes the URL, which contains a random
+// timeout, and the local port, so that repeated failures have the same text. The grant names the RBAC rule that
+// allows the request.
 func Explain(err error, grant string) error {
 	if transport, ok := errors.AsType[*url.Error](err); ok {
 		err = transport.Err
@@ -40,15 +41,15 @@ func Explain(err error, grant string) error {
 	return err
 }
 
-// timedOut returns ErrTimeout instead of err if ctx ended because of it.
+// IsForeign reports whether something other than an API server, such as a proxy, sent the response.
+func IsForeign(err error) bool {
+	return errors.Is(err, errNotList) || runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err)
+}
+
+// timedOut returns ErrTimeout instead of err if ErrTimeout ended ctx.
 func timedOut(ctx context.Context, err error) error {
 	if err != nil && errors.Is(context.Cause(ctx), ErrTimeout) {
 		return ErrTimeout
 	}
 	return err
-}
-
-// IsForeign reports whether a response was not from an API server, but from a proxy, for example.
-func IsForeign(err error) bool {
-	return errors.Is(err, errNoList) || runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err)
 }

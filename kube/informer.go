@@ -20,21 +20,22 @@ const (
 	// requestTimeout limits a list and the opening of a watch.
 	requestTimeout = 30 * time.Second
 	// watchTimeout is the minimum timeout of a watch; the maximum is twice as long. The API server ends
-	// the watch after its timeout. A watch that is open for watchGrace longer is dead.
+	// the watch after its timeout. If the watch is still open after watchGrace more, the connection is dead.
 	watchTimeout = 5 * time.Minute
 	watchGrace   = 30 * time.Second
-	// shortWatch is the duration of a watch below which the next one is delayed.
+	// shortWatch is the duration below which a watch is short. A delay follows each short watch.
 	shortWatch = time.Second
-	// manyShortWatches in a row are logged, every logInterval.
+	// manyShortWatches in a row are logged, at most once in logInterval.
 	manyShortWatches = 10
 	logInterval      = 10 * time.Minute
 	// maxRetryAfter limits the delay that an API server can request.
 	maxRetryAfter = time.Minute
-	// retryDelay is the delay after a failure, which doubles until it is maxRetryDelay. Jitter adds up to as
-	// much. The first delay is long enough for the owner to report the error.
+	// retryDelay is the delay after the first failure. It doubles with each failure, up to maxRetryDelay, and
+	// jitter adds up to 100 %. It is long enough for the caller to report the error before the next attempt.
 	retryDelay    = 500 * time.Millisecond
 	maxRetryDelay = 30 * time.Second
-	// watchDelay is the delay after a short watch, multiplied by their number. It delays edits.
+	// watchDelay, times the number of short watches in a row, is the delay after a short watch, up to
+	// maxWatchDelay. Events arrive later by as much.
 	watchDelay    = 50 * time.Millisecond
 	maxWatchDelay = 700 * time.Millisecond
 )
@@ -45,43 +46,44 @@ type ListerWatcher[L List] interface {
 	Watch(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 }
 
-// Options are the parts of an Informer.
+// Options configure an Informer.
 type Options struct {
 	// What names the objects in errors, such as `configmaps in namespace sidecars`.
 	What string
 	// Grant names the RBAC rule that allows list and watch.
 	Grant string
-	// LabelSelector and FieldSelector select objects on the server; empty for all.
+	// LabelSelector and FieldSelector filter the objects in the API server; empty for all.
 	LabelSelector, FieldSelector string
 	Log                          zerolog.Logger
 }
 
-// Handler has the callbacks of Run, which calls them from one goroutine. They must not block.
+// Handler has callbacks. Run calls them from one goroutine, so they must not block.
 type Handler struct {
-	// Changed is called with the name of a changed object, and with an empty name after a list.
+	// Changed is called with the name of an object that was added, changed or deleted, and with an empty name
+	// after a list.
 	Changed func(name string)
-	// Failed is called when the error of the API server changes; nil means that it works again.
+	// Failed is called when the cause of a failure changes, and with nil when requests succeed again.
 	Failed func(error)
 }
 
-// Informer keeps a part of each object of one resource, by name. Make it with NewInformer. All methods
-// are safe for concurrent use; Run is called once. While the API server fails, the objects stay.
+// Informer caches a part of each object of one resource, by name. While the API server fails, the cache stays.
+// Make it with NewInformer. All methods are safe for concurrent use; Run is called once.
 //
-// It replaces client-go's Reflector, which lists again after up to 30 seconds if a watch ends early, does
-// not report a list that fails with 410, and decodes a response without a kind as an empty list.
+// client-go's Reflector is not used, because it may wait up to 30 seconds before it lists again if a watch ends
+// early, does not report a list that fails with 410, and decodes a response without a kind as an empty list.
 type Informer[V any] struct {
 	options Options
-	// These functions hide the type of the objects.
+	// These functions hide the types of the object and the list.
 	requestList  func(context.Context, metav1.ListOptions) (List, error)
 	requestWatch func(context.Context, metav1.ListOptions) (watch.Interface, error)
 	keep         func(runtime.Object) (metadata metav1.Object, kept V, err error)
 
 	// These belong to Run.
 	handler      Handler
-	version      string // to watch from; empty if a list has to come first
-	failures     int    // since the last watch without error
-	shortWatches int    // in a row
-	logged       time.Time
+	version      string    // the resourceVersion to watch from; empty if a list is required first
+	failures     int       // in a row; a list alone does not end the row
+	shortWatches int       // in a row
+	logged       time.Time // when short watches were logged
 
 	mu      sync.RWMutex
 	objects map[string]V // nil before the first list
@@ -94,8 +96,8 @@ type failure struct {
 	err         error
 }
 
-// NewInformer returns an informer that sends no request before Run. The function returns the part of an object to
-// keep.
+// NewInformer returns an informer. It sends no request before Run or List. keep returns the part of an object that
+// is cached.
 func NewInformer[T Object, L List, V any](client ListerWatcher[L], keep func(T) V, options Options) *Informer[V] {
 	return &Informer[V]{
 		options: options,
@@ -106,7 +108,7 @@ func NewInformer[T Object, L List, V any](client ListerWatcher[L], keep func(T) 
 		keep: func(object runtime.Object) (metadata metav1.Object, kept V, err error) {
 			typed, ok := object.(T)
 			if !ok {
-				return nil, kept, errNoObject
+				return nil, kept, errUnexpectedObject
 			}
 			return typed, keep(typed), nil
 		},
@@ -116,7 +118,7 @@ func NewInformer[T Object, L List, V any](client ListerWatcher[L], keep func(T) 
 // String returns Options.What.
 func (i *Informer[V]) String() string { return i.options.What }
 
-// Get returns the object of this name.
+// Get returns the cached object with this name.
 func (i *Informer[V]) Get(name string) (object V, found bool) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -124,21 +126,21 @@ func (i *Informer[V]) Get(name string) (object V, found bool) {
 	return object, found
 }
 
-// All returns all objects, in no order.
+// All returns all cached objects, in no order.
 func (i *Informer[V]) All() []V {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	return slices.Collect(maps.Values(i.objects))
 }
 
-// HasSynced reports whether the objects were listed once.
+// HasSynced reports whether a list has succeeded.
 func (i *Informer[V]) HasSynced() bool {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	return i.objects != nil
 }
 
-// Err returns why the objects cannot be listed or watched now.
+// Err returns why the latest list or watch failed, nil if requests succeed.
 func (i *Informer[V]) Err() error {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -190,12 +192,12 @@ func (i *Informer[V]) logShortWatch() {
 	}
 	i.logged = time.Now()
 	i.options.Log.Warn().Str("watch", i.options.What).Int("closes", i.shortWatches).
-		Msg("watch closes within a second, again and again; changes are seen up to a second late; " +
-			"check the timeout of the proxy or load balancer before the API server")
+		Msg("watch is repeatedly closed within a second; changes arrive up to a second late; " +
+			"check the timeouts of proxies and load balancers in front of the API server")
 }
 
-// fail records an error and returns the delay before the next list. An error of a watch may be due to the
-// version, so the watch is not opened again without a list.
+// fail records an error and returns the delay before the next list. A failed watch also requires a list, because
+// its resourceVersion may be the cause.
 func (i *Informer[V]) fail(ctx context.Context, verb string, err error) time.Duration {
 	i.version = ""
 	if ctx.Err() != nil {
@@ -218,15 +220,15 @@ func (i *Informer[V]) describe(verb string, err error) failure {
 	return failure{verb, err.Error(), fmt.Errorf("cannot %s %s: %w", verb, i.options.What, err)}
 }
 
-// succeed clears a failure of this verb. A list may succeed while watches fail.
+// succeed clears the failure if it has this verb: lists may succeed while watches fail.
 func (i *Informer[V]) succeed(verb string) {
 	if i.failure.verb == verb {
 		i.setFailure(failure{})
 	}
 }
 
-// setFailure replaces the failure. A list and a watch that fail for the same cause are one failure. Only Run
-// writes the field, so it needs the lock for writing only.
+// setFailure replaces the failure, and reports it if the cause differs. A list and a watch with the same cause are
+// one failure. Reading the field needs no lock here, because only Run writes it.
 func (i *Informer[V]) setFailure(next failure) {
 	before := i.failure
 	i.mu.Lock()

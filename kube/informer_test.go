@@ -203,7 +203,7 @@ func foreign(kind, version string) map[string]any {
 // An error event is reported, and the next list and watch clear it.
 func TestWatchFails(t *testing.T) {
 	t.Parallel()
-	const noObject = "the API server sent an object of another kind, or without a version"
+	const noObject = "the API server sent an object of another kind or without a resourceVersion"
 	each(t, map[string]struct{ event, want string }{
 		"forbidden":    {failed(403, metav1.StatusReasonForbidden, "no more"), "no more: grant it with a Role"},
 		"internal":     {failed(500, metav1.StatusReasonInternalError, "etcd is gone"), "etcd is gone"},

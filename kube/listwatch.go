@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// List lists the objects once, within 30 seconds, and keeps nothing.
+// List lists the objects without caching them. The request has a timeout of 30 seconds.
 func (i *Informer[V]) List(ctx context.Context) ([]V, error) {
 	_, objects, err := i.list(ctx)
 	if err != nil {
@@ -24,7 +24,7 @@ func (i *Informer[V]) List(ctx context.Context) ([]V, error) {
 	return slices.Collect(maps.Values(objects)), nil
 }
 
-// list requests the latest version, never a cached or expired one.
+// list sets no resourceVersion, so that the API server returns the latest objects and the version cannot expire.
 func (i *Informer[V]) list(ctx context.Context) (version string, objects map[string]V, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, ErrTimeout)
 	defer cancel()
@@ -32,8 +32,8 @@ func (i *Informer[V]) list(ctx context.Context) (version string, objects map[str
 	switch {
 	case err != nil && !IsForeign(err):
 		return "", nil, timedOut(ctx, err)
-	case err != nil, list.GetResourceVersion() == "": // client-go decodes any object as an empty list
-		return "", nil, errNoList
+	case err != nil, list.GetResourceVersion() == "": // client-go decodes an object of any kind as an empty list
+		return "", nil, errNotList
 	}
 	objects = make(map[string]V)
 	err = meta.EachListItem(list, func(object runtime.Object) error {
@@ -50,7 +50,7 @@ func (i *Informer[V]) selectors() metav1.ListOptions {
 	return metav1.ListOptions{LabelSelector: i.options.LabelSelector, FieldSelector: i.options.FieldSelector}
 }
 
-// relist replaces all objects.
+// relist replaces the cache.
 func (i *Informer[V]) relist(ctx context.Context) error {
 	version, objects, err := i.list(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func (i *Informer[V]) relist(ctx context.Context) error {
 	return nil
 }
 
-// watch opens a watch and applies its events until it ends. It returns how long the watch was open.
+// watch opens a watch and applies its events until the watch ends. It returns how long the watch was open.
 func (i *Informer[V]) watch(ctx context.Context) (duration time.Duration, err error) {
 	timeout := watchTimeout + rand.N(watchTimeout) //nolint:gosec // spreads load
 	options := i.selectors()
@@ -82,7 +82,7 @@ func (i *Informer[V]) watch(ctx context.Context) (duration time.Duration, err er
 	}
 	context.AfterFunc(ctx, stream.Stop)
 	if reflect.TypeOf(stream) == reflect.TypeOf(watch.NewEmptyWatch()) {
-		return 0, timedOut(ctx, errBroken) // client-go hides errors of the connection
+		return 0, timedOut(ctx, errClosed) // client-go returns an empty watch instead of this error
 	}
 	timer.Reset(timeout + watchGrace)
 	i.succeed("watch")
@@ -104,7 +104,7 @@ func (i *Informer[V]) apply(event watch.Event) error {
 	case err != nil:
 		return err
 	case metadata.GetResourceVersion() == "":
-		return errNoObject
+		return errUnexpectedObject
 	}
 	i.version = metadata.GetResourceVersion()
 	if event.Type == watch.Bookmark {
