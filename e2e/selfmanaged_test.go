@@ -82,7 +82,7 @@ func TestSecretImmutable(t *testing.T) {
 	i.setBundle(nil)
 	i.awaitInjection()
 	for _, replica := range i.replicas {
-		i.awaitLine(replica, "cannot update certificates; the certificate in service stays", "field is immutable")
+		i.awaitLine(replica, "cannot update certificates; any certificate in service stays", "field is immutable")
 		if failures := i.metric(replica, `sidecar_injector_certificate_reloads_total{result="error"}`); failures < 1 {
 			t.Errorf("got %v counted failures", failures)
 		}

@@ -15,25 +15,25 @@ import (
 	"k8s-sidecar-injector/kube"
 )
 
-// A rotation writes each configuration twice. The limit ends a fight with another writer of the caBundle.
+// These limit the writes to a configuration if another client keeps overwriting the caBundle. A rotation needs two.
 const (
 	writesPerSecond = 0.2
 	writeBurst      = 10
 )
 
-// configuration is a webhook configuration whose caBundle is reconciled. It need not exist.
+// configuration is a webhook configuration whose caBundle is reconciled. The object need not exist.
 type configuration struct {
 	*kube.Informer[webhooks]
 	name   string
 	patch  func(ctx context.Context, patch []byte) error
 	writes flowcontrol.RateLimiter
-	latest []byte // the bundle that all webhooks had the last time that they had the same
+	agreed []byte // the latest bundle that was found in all webhooks
 }
 
-// webhooks are the webhooks of a configuration.
+// webhooks are the webhooks of a configuration. The zero value has none.
 type webhooks struct {
 	resourceVersion string
-	caBundles       [][]byte
+	caBundles       [][]byte // of each webhook
 }
 
 func newConfiguration[T kube.Object, L kube.List](
@@ -67,14 +67,15 @@ func validatingWebhooks(c *admissionregistrationv1.ValidatingWebhookConfiguratio
 	return w
 }
 
-// webhooks returns the webhooks; none if the configuration does not exist.
+// webhooks returns the webhooks, none if the configuration does not exist.
 func (c *configuration) webhooks() webhooks {
 	w, _ := c.Get(c.name)
 	return w
 }
 
-// publish writes the bundle to the webhooks with another caBundle, and reports whether there were none. A patch
-// keeps fields that our API types lack. It fails if the configuration has changed since it was read.
+// publish writes the bundle to the webhooks that have another caBundle, and reports whether all had it already. It
+// uses a patch, because an update would drop fields that our API types lack. The patch has the resourceVersion, so it
+// fails if the configuration has changed since it was read.
 func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.Logger) (current bool, err error) {
 	if !c.HasSynced() {
 		return false, nil
@@ -90,7 +91,7 @@ func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.
 	outdated := len(operations) - 1
 	if outdated == 0 {
 		if len(w.caBundles) > 0 {
-			c.latest = bundle
+			c.agreed = bundle
 		}
 		return true, nil
 	}
@@ -106,7 +107,7 @@ func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.
 		return false, fmt.Errorf("patching the caBundle of %s: %w", c, kube.Explain(err, grant))
 	}
 	level, message := zerolog.InfoLevel, "caBundle written"
-	if bytes.Equal(c.latest, bundle) {
+	if bytes.Equal(c.agreed, bundle) {
 		level, message = zerolog.WarnLevel, "caBundle repaired: another client had changed it"
 	}
 	log.WithLevel(level).Stringer("configuration", c).Int("webhooks", outdated).Msg(message)

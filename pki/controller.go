@@ -21,9 +21,10 @@ import (
 	"k8s-sidecar-injector/kube"
 )
 
-// Options are the parts of a Controller.
+// Options configure a Controller.
 type Options struct {
-	// Secrets is a client of the Secret's namespace; the others are of the webhook configurations.
+	// Secrets is a client of the Secret's namespace. Mutating and Validating are clients of the webhook
+	// configurations.
 	Secrets  Client[*corev1.Secret, *corev1.SecretList]
 	Mutating Client[
 		*admissionregistrationv1.MutatingWebhookConfiguration,
@@ -33,19 +34,19 @@ type Options struct {
 		*admissionregistrationv1.ValidatingWebhookConfiguration,
 		*admissionregistrationv1.ValidatingWebhookConfigurationList,
 	]
-	// Secret stores the certificates.
+	// Secret is the name of the Secret that stores the certificates.
 	Secret types.NamespacedName
-	// Configurations are the names of the mutating and validating webhook configurations. The caBundle of
-	// all their webhooks is reconciled. A configuration of one kind suffices for a name.
+	// Configurations are the names of mutating and validating webhook configurations. The caBundle of all
+	// their webhooks is reconciled. A name may have a configuration of one kind or of both.
 	Configurations []string
 	// Names are the DNS names and IP addresses of the serving certificate.
 	Names []string
-	// Lifetime is that of new serving certificates, CALifetime that of new CAs, at least three times as
-	// long.
+	// Lifetime is the lifetime of new serving certificates. CALifetime is the lifetime of new CAs, at least
+	// three times Lifetime.
 	Lifetime, CALifetime time.Duration
 	Log                  zerolog.Logger
-	// Observe is called after each new certificate, with its expiry, and after each failed reconciliation,
-	// with a zero time. It is called from one goroutine.
+	// Observe is called with true and the expiry after each new certificate, and with false and a zero time
+	// after each failed reconciliation. It is called from one goroutine.
 	Observe func(ok bool, notAfter time.Time)
 }
 
@@ -55,21 +56,21 @@ type Controller struct {
 	options        Options
 	secret         *kube.Informer[*corev1.Secret]
 	configurations []*configuration
-	informers      []informer    // all of them
-	wake           chan struct{} // has a token if a reconciliation is due
-	serving        atomic.Pointer[state]
-	published      atomic.Bool // all configurations had the bundle once
+	informers      []informer            // of the Secret and the configurations
+	wake           chan struct{}         // has a token if a reconciliation is due
+	serving        atomic.Pointer[state] // in service; nil before the first certificate
+	published      atomic.Bool           // all configurations had the bundle at least once
 
 	// These belong to the worker.
-	current      string // the bundle of all configurations; empty if they have different ones
+	current      string // the bundle that all configurations have; empty if one has another
 	currentSince time.Time
-	absent       sets.Set[string] // the names without a webhook configuration
+	absent       sets.Set[string] // names without a webhook configuration
 
 	mu  sync.Mutex
 	err error // of the latest reconciliation
 }
 
-// New returns a controller that does nothing before Run.
+// New returns a controller. It sends no request before Run.
 func New(options Options) *Controller {
 	options.Names = slices.Clone(options.Names)
 	for i, name := range options.Names {
@@ -96,10 +97,10 @@ func New(options Options) *Controller {
 	return c
 }
 
-// String returns `secret NAMESPACE/NAME`, which names the certificate in log lines.
+// String returns `secret NAMESPACE/NAME`, for log lines.
 func (c *Controller) String() string { return c.secret.String() }
 
-// Run reconciles until ctx ends, and then returns nil. It logs and retries errors of the API server; the
+// Run reconciles until ctx ends, and then returns nil. It logs errors of the API server and retries. Meanwhile, the
 // certificate in service stays.
 func (c *Controller) Run(ctx context.Context) error {
 	var group sync.WaitGroup
@@ -116,7 +117,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	return nil
 }
 
-// Reload logs the certificate in service, as on SIGHUP, and requests a reconciliation. It does not wait.
+// Reload logs the certificate in service, for SIGHUP, and requests a reconciliation. It does not wait.
 func (c *Controller) Reload() {
 	if s := c.serving.Load(); s != nil {
 		c.logCertificate(s.leaf.Leaf, "certificate reloaded, no changes")
@@ -124,8 +125,8 @@ func (c *Controller) Reload() {
 	c.enqueue()
 }
 
-// GetCertificate returns the serving certificate, for tls.Config.GetCertificate. It takes no lock. Before there
-// is one, the error is the reason.
+// GetCertificate returns the certificate in service, for tls.Config.GetCertificate, without taking a lock. If there
+// is none yet, the error has the reason.
 func (c *Controller) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if s := c.serving.Load(); s != nil {
 		return s.leaf, nil
@@ -133,8 +134,8 @@ func (c *Controller) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, err
 	return nil, fmt.Errorf("no certificate yet: %w", c.lastErr())
 }
 
-// Pending returns why this replica is not ready: there is no certificate, or the webhook configurations never
-// had its caBundle. Once both were there, it returns nil.
+// Pending returns why this replica is not ready: it has no certificate yet, or the webhook configurations have not
+// had the caBundle yet. Afterwards, it always returns nil.
 func (c *Controller) Pending() []string {
 	if c.serving.Load() == nil {
 		return []string{fmt.Sprintf("secret %s: no certificate yet: %v", c.options.Secret, c.lastErr())}
@@ -146,7 +147,7 @@ func (c *Controller) Pending() []string {
 	return nil
 }
 
-// lastErr returns the latest error, or that nothing was read.
+// lastErr returns the error of the latest reconciliation or of a watch, or errWaiting.
 func (c *Controller) lastErr() error {
 	c.mu.Lock()
 	err := c.err
@@ -154,12 +155,13 @@ func (c *Controller) lastErr() error {
 	for _, i := range c.informers {
 		err = cmp.Or(err, i.Err())
 	}
-	return cmp.Or(err, errNotRead)
+	return cmp.Or(err, errWaiting)
 }
 
-var errNotRead = errors.New("not read yet")
+var errWaiting = errors.New("waiting for the API server")
 
-// enqueue requests a reconciliation, but not before the Secret was listed.
+// enqueue requests a reconciliation. Before the Secret was listed, it does nothing, because an unlisted Secret looks
+// like a missing one.
 func (c *Controller) enqueue() {
 	if !c.secret.HasSynced() {
 		return

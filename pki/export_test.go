@@ -17,8 +17,8 @@ func Next(
 	data map[string][]byte, now time.Time, propagated bool, lifetime, caLifetime time.Duration,
 ) (map[string][]byte, error) {
 	o := Options{Names: []string{"injector.example.com"}, Lifetime: lifetime, CALifetime: caLifetime}
-	held, _ := decode(data, now)
-	next, _, err := o.next(held, nil, propagated, now)
+	stored, _ := decode(data, now)
+	next, _, err := o.next(stored, nil, propagated, now)
 	if err != nil || next == nil {
 		return nil, err
 	}

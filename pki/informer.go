@@ -21,15 +21,15 @@ type Client[T kube.Object, L kube.List] interface {
 	) (T, error)
 }
 
-// informer is a kube.Informer of any type.
+// informer is a kube.Informer of any object.
 type informer interface {
 	String() string
 	Run(ctx context.Context, handler kube.Handler)
 	Err() error
 }
 
-// newInformer returns an informer of the object of this name. The API server selects it, so that RBAC rules may
-// be restricted to the name.
+// newInformer returns an informer of the object with this name. A field selector selects it, so that resourceNames
+// can restrict the RBAC rule.
 func newInformer[T kube.Object, L kube.List, V any](
 	client kube.ListerWatcher[L], what, name string, keep func(T) V, log zerolog.Logger,
 ) *kube.Informer[V] {
@@ -39,10 +39,10 @@ func newInformer[T kube.Object, L kube.List, V any](
 	})
 }
 
-// logFailure logs a change of the error of an informer.
+// logFailure logs that an informer fails or, with a nil error, works again.
 func (c *Controller) logFailure(i informer, err error) {
 	if err != nil {
-		c.options.Log.Error().Err(err).Msg("cannot watch certificates; the certificate in service stays")
+		c.options.Log.Error().Err(err).Msg("cannot watch certificates; any certificate in service stays")
 		return
 	}
 	c.options.Log.Info().Stringer("object", i).Msg("certificates are watched again")

@@ -14,11 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// clockSkew is how far the clocks of replicas and API servers may be apart. Certificates are valid
-// from clockSkew before they are issued, and one that becomes valid within clockSkew is usable.
+// clockSkew is how far the clocks of replicas and API servers may differ. Certificates are valid from clockSkew
+// before they are issued, and a certificate that becomes valid within clockSkew is accepted.
 const clockSkew = time.Hour
 
-// newCA issues a CA. Its name contains the time, because clients try all CAs of the same name.
+// newCA issues a CA. Its name contains the time, because clients try all CAs with the name of the issuer.
 func newCA(now time.Time, lifetime time.Duration) (*tls.Certificate, error) {
 	return issue(&x509.Certificate{
 		Subject:               pkix.Name{CommonName: "k8s-sidecar-injector CA " + now.UTC().Format(time.RFC3339)},
@@ -30,10 +30,10 @@ func newCA(now time.Time, lifetime time.Duration) (*tls.Certificate, error) {
 	}, nil, now)
 }
 
-// newLeaf issues a serving certificate for these DNS names and IP addresses. It does not outlive the CA.
+// newLeaf issues a serving certificate for DNS names and IP addresses. It does not outlive the CA.
 func newLeaf(ca *tls.Certificate, now time.Time, lifetime time.Duration, names []string) (*tls.Certificate, error) {
 	template := &x509.Certificate{
-		// Not a host name, because a common name has at most 64 bytes.
+		// A host name may be longer than the 64 bytes of a common name.
 		Subject:     pkix.Name{CommonName: "k8s-sidecar-injector"},
 		NotAfter:    earlier(now.Add(lifetime), ca.Leaf.NotAfter),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -49,7 +49,7 @@ func newLeaf(ca *tls.Certificate, now time.Time, lifetime time.Duration, names [
 	return issue(template, ca, now)
 }
 
-// issue signs a certificate with a new key by the CA, or by itself if ca is nil.
+// issue creates a key and a certificate, and signs it with the key of the CA, or with its own key if ca is nil.
 func issue(template *x509.Certificate, ca *tls.Certificate, now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -77,13 +77,13 @@ func earlier(a, b time.Time) time.Time {
 // issuedAt returns when this package issued a certificate, to the second.
 func issuedAt(c *x509.Certificate) time.Time { return c.NotBefore.Add(clockSkew) }
 
-// renewal returns when a certificate is due to be replaced: after two thirds of its lifetime. A certificate that
-// lives for less than clockSkew was not issued by this package and is replaced when it expires.
+// renewal returns when a certificate is due for renewal: after two thirds of its lifetime. A certificate that is
+// valid for less than clockSkew was not issued by this package and is renewed when it expires.
 func renewal(c *x509.Certificate) time.Time {
 	return c.NotAfter.Add(-max(0, c.NotAfter.Sub(issuedAt(c))) / 3)
 }
 
-// namesOf returns the names of a certificate, sorted.
+// namesOf returns the DNS names and IP addresses of a certificate, sorted.
 func namesOf(c *x509.Certificate) []string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {

@@ -11,10 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// writeTimeout limits the writes to the Secret, and those to the configurations.
+// writeTimeout limits the writes to the Secret, and the writes to all configurations.
 const writeTimeout = 15 * time.Second
 
-// work reconciles after an event, regularly, and more often after a failure, until ctx ends.
+// work reconciles when it is woken and after each interval, and retries with backoff after a failure, until ctx ends.
 func (c *Controller) work(ctx context.Context) {
 	initial := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 2, Steps: 20, Cap: 30 * time.Second}
 	backoff := initial
@@ -40,7 +40,7 @@ func (c *Controller) work(ctx context.Context) {
 	}
 }
 
-// interval returns the maximum time between two reconciliations.
+// interval returns the delay until the next reconciliation if nothing wakes the worker.
 func (c *Controller) interval() time.Duration {
 	if s := c.serving.Load(); s != nil && s.rotating {
 		return c.options.propagation()
@@ -48,8 +48,8 @@ func (c *Controller) interval() time.Duration {
 	return min(time.Hour, c.options.Lifetime/60)
 }
 
-// setErr records the result of a reconciliation and counts each failure. It logs a failure once, until the
-// error changes. A conflict with another replica is not a failure.
+// setErr records the result of a reconciliation. It counts each failure, and logs a failure when its text changes.
+// A conflict with another replica is not a failure.
 func (c *Controller) setErr(err error) {
 	if apierrors.IsConflict(err) {
 		return
@@ -63,14 +63,14 @@ func (c *Controller) setErr(err error) {
 	}
 	switch {
 	case err != nil && (before == nil || before.Error() != err.Error()):
-		c.options.Log.Error().Err(err).Msg("cannot update certificates; the certificate in service stays")
+		c.options.Log.Error().Err(err).Msg("cannot update certificates; any certificate in service stays")
 	case err == nil && before != nil:
 		c.options.Log.Info().Msg("certificates can be updated again")
 	}
 }
 
-// reconcile serves the certificate of the Secret, writes the caBundle, and then takes the next step of a
-// rotation. In this order, a Secret that cannot be written affects neither handshakes nor the caBundle.
+// reconcile serves the certificate of the Secret, writes the caBundle, and then writes the next state to the Secret.
+// In this order, a Secret that cannot be written affects neither handshakes nor the caBundle.
 func (c *Controller) reconcile(ctx context.Context) error {
 	now := time.Now()
 	var data map[string][]byte
@@ -79,20 +79,20 @@ func (c *Controller) reconcile(ctx context.Context) error {
 		data = secret.Data
 	}
 	errs := &multierror.Error{ErrorFormat: oneLine}
-	held, invalid := decode(data, now)
-	if held != nil {
-		c.serve(held, now)
-		errs = multierror.Append(errs, c.publish(ctx, held, now))
+	stored, invalid := decode(data, now)
+	if stored != nil {
+		c.serve(stored, now)
+		errs = multierror.Append(errs, c.publish(ctx, stored, now))
 	}
 	served := c.serving.Load()
 	propagated := c.current != "" && now.Sub(c.currentSince) >= c.options.propagation()
-	next, reason, err := c.options.next(held, served, propagated, now)
+	next, change, err := c.options.next(stored, served, propagated, now)
 	if err == nil && next != nil {
-		err = c.write(ctx, secret, next, reason, invalid)
+		err = c.write(ctx, secret, next, change, invalid)
 	}
 	errs = multierror.Append(errs, err)
-	if held == nil && served != nil && err != nil && !apierrors.IsConflict(err) {
-		// Without a valid Secret, the bundle of the certificate in service is the latest.
+	if stored == nil && served != nil && err != nil && !apierrors.IsConflict(err) {
+		// Without a valid Secret, keep publishing the bundle of the certificate in service.
 		errs = multierror.Append(errs, c.publish(ctx, served, now))
 	}
 	return errs.ErrorOrNil()
@@ -101,23 +101,23 @@ func (c *Controller) reconcile(ctx context.Context) error {
 func oneLine(errs []error) string { return utilerrors.NewAggregate(errs).Error() }
 
 // serve puts the certificate of the Secret into service, unless it has expired and is about to be renewed.
-func (c *Controller) serve(held *state, now time.Time) {
-	leaf := held.leaf.Leaf
+func (c *Controller) serve(stored *state, now time.Time) {
+	leaf := stored.leaf.Leaf
 	if !now.Before(leaf.NotAfter) {
 		return
 	}
-	before := c.serving.Swap(held)
+	before := c.serving.Swap(stored)
 	if before == nil || !before.leaf.Leaf.Equal(leaf) {
 		c.logCertificate(leaf, "certificate loaded")
 		c.options.Observe(true, leaf.NotAfter)
 	}
 }
 
-// publish writes the bundle to all configurations, and records since when all have it.
+// publish writes the bundle of s to all configurations, and records since when all have it.
 func (c *Controller) publish(ctx context.Context, s *state, now time.Time) error {
 	if c.secret.Err() != nil {
 		c.current = ""
-		return nil // the bundle may be outdated
+		return nil // the Secret may have changed
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -141,7 +141,7 @@ func (c *Controller) publish(ctx context.Context, s *state, now time.Time) error
 	return nil
 }
 
-// logAbsent logs names without webhooks, once.
+// logAbsent logs names that have no webhooks, each once until it has some.
 func (c *Controller) logAbsent() {
 	absent := sets.New(c.options.Configurations...)
 	for _, configuration := range c.configurations {

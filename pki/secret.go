@@ -18,16 +18,16 @@ import (
 	"k8s-sidecar-injector/kube"
 )
 
-// fieldManager is the owner of written fields in managedFields.
+// fieldManager names this program in managedFields.
 const fieldManager = "k8s-sidecar-injector"
 
 // grant names the RBAC rules of a Controller.
-const grant = "the roles in docs/tls.md"
+const grant = "the RBAC rules in docs/tls.md"
 
-// write writes a state to the Secret, which is nil if it does not exist. If another replica wrote first, the error
-// is a conflict.
+// write writes the next state to the Secret, and logs the change. secret is nil if the Secret does not exist, and
+// invalid is why its content is replaced. If another replica wrote first, the error is a conflict.
 func (c *Controller) write(
-	ctx context.Context, secret *corev1.Secret, next *state, reason string, invalid error,
+	ctx context.Context, secret *corev1.Secret, next *state, change string, invalid error,
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -57,12 +57,12 @@ func (c *Controller) write(
 		Time("not_after", next.leaf.Leaf.NotAfter).
 		Time("ca_not_after", next.ca.Leaf.NotAfter).
 		Int("trusted", 1+len(next.old)).
-		Msg("certificates written: " + reason)
+		Msg("certificates written: " + change)
 	return nil
 }
 
-// create creates an empty Secret, so that replicas do not conflict. It uses server-side apply, because RBAC
-// cannot restrict the verb create to a name.
+// create creates an empty Secret. If replicas do this at the same time, all succeed, and one of them fills it. It
+// uses server-side apply, because resourceNames cannot restrict an ordinary create.
 func (c *Controller) create(ctx context.Context) (*corev1.Secret, error) {
 	name := c.options.Secret
 	empty := fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Secret","metadata":{"namespace":%q,"name":%q}}`,
@@ -70,12 +70,12 @@ func (c *Controller) create(ctx context.Context) (*corev1.Secret, error) {
 	options := metav1.PatchOptions{FieldManager: fieldManager, Force: new(true)}
 	secret, err := c.options.Secrets.Patch(ctx, name.Name, types.ApplyPatchType, empty, options)
 	if err == nil && len(secret.Data) > 0 {
-		err = apierrors.NewConflict(corev1.Resource("secrets"), name.Name, errors.New("another replica has written it"))
+		err = apierrors.NewConflict(corev1.Resource("secrets"), name.Name, errors.New("another replica has filled it"))
 	}
 	return secret, err
 }
 
-// logCertificate logs the certificate in service. It does not log the key.
+// logCertificate logs the certificate in service, without its key.
 func (c *Controller) logCertificate(leaf *x509.Certificate, message string) {
 	c.options.Log.Info().
 		Stringer("secret", c.options.Secret).

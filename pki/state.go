@@ -21,15 +21,15 @@ const (
 	keyKey    = corev1.TLSPrivateKeyKey // tls.key
 )
 
-// state is the parsed content of the Secret. It is immutable. Leaf of both pairs is set.
+// state is the decoded content of the Secret. It is immutable. Leaf of ca and leaf is set.
 type state struct {
-	ca       *tls.Certificate    // signs
-	old      []*x509.Certificate // other CAs for clients
-	leaf     *tls.Certificate    // for serving
-	rotating bool                // ca has not signed leaf yet, but one of old has
+	ca       *tls.Certificate    // the signing CA
+	old      []*x509.Certificate // CAs that clients also trust
+	leaf     *tls.Certificate    // the serving certificate
+	rotating bool                // leaf is signed by one of old, not by ca
 }
 
-// bundle returns the trusted CAs as PEM.
+// bundle returns the trusted CAs as PEM, the signing CA first.
 func (s *state) bundle() []byte {
 	bundle := encodePEM(certutil.CertificateBlockType, s.ca.Leaf.Raw)
 	for _, ca := range s.old {
@@ -38,7 +38,7 @@ func (s *state) bundle() []byte {
 	return bundle
 }
 
-// encode returns the content of the Secret.
+// encode returns the data of the Secret.
 func (s *state) encode() (map[string][]byte, error) {
 	caKey, err := x509.MarshalPKCS8PrivateKey(s.ca.PrivateKey)
 	if err != nil {
@@ -60,12 +60,12 @@ func encodePEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// errEmpty is the error of a Secret that does not exist or is new.
+// errEmpty is the error of a Secret that does not exist or has not been filled yet.
 var errEmpty = errors.New("no certificates")
 
-// decode parses the content of the Secret. It rejects a CA that cannot sign and a certificate that
-// cannot be served at that time. An expired serving certificate is accepted, because it can be
-// renewed. Errors contain no part of a key.
+// decode parses the data of the Secret. It rejects a CA that cannot sign, and a serving certificate that clients
+// would refuse. An expired serving certificate is accepted, because it can be renewed. Errors contain no part of a
+// key.
 func decode(data map[string][]byte, now time.Time) (*state, error) {
 	if len(data[caCertKey])+len(data[caKeyKey])+len(data[certKey])+len(data[keyKey]) == 0 {
 		return nil, errEmpty
@@ -89,8 +89,9 @@ func decode(data map[string][]byte, now time.Time) (*state, error) {
 	return &state{ca: &ca, old: trusted[1:], leaf: &leaf, rotating: rotating}, nil
 }
 
-// verify returns why servers cannot use the certificate. It is verified clockSkew later, because another replica,
-// whose clock is ahead, may have issued it; but at its expiry if that is earlier, because it can be renewed.
+// verify returns why clients would refuse the certificate. The time of verification is clockSkew after now, because
+// a replica whose clock is ahead may have issued the certificate. It is at most the expiry, because an expired
+// certificate can be renewed.
 func verify(leaf *x509.Certificate, trusted []*x509.Certificate, now time.Time) error {
 	roots := x509.NewCertPool()
 	for _, ca := range trusted {
@@ -100,7 +101,7 @@ func verify(leaf *x509.Certificate, trusted []*x509.Certificate, now time.Time) 
 	return err
 }
 
-// decodeCAs parses a bundle. It rejects an expired first CA and drops other expired ones.
+// decodeCAs parses a bundle. It rejects a bundle whose first CA has expired, and drops other expired CAs.
 func decodeCAs(bundle []byte, now time.Time) ([]*x509.Certificate, error) {
 	cas, err := certutil.ParseCertsPEM(bundle)
 	if err != nil {
