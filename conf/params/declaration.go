@@ -7,13 +7,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// maxName leaves room for `param.` in the name of an annotation, which has 63 bytes.
+// maxName leaves room for the prefix `param.` in the key of an annotation, whose name part has at most
+// 63 bytes.
 const maxName = 63 - len("param.")
 
 var nameFormat = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?$`)
 
-// Validate compiles a parameter as it is declared, and returns its faults. They may have its rules, but
-// not its default.
+// Validate validates the declaration, and compiles its pattern. Faults may quote the pattern, the bounds
+// and the enum, but not the default.
 func (p *Parameter) Validate(path *field.Path) field.ErrorList {
 	var faults field.ErrorList
 	if !nameFormat.MatchString(p.Name) || len(p.Name) > maxName {
@@ -23,18 +24,18 @@ func (p *Parameter) Validate(path *field.Path) field.ErrorList {
 	if types := []Type{Bool, Int, Quantity, String}; !slices.Contains(types, p.Type) {
 		return append(faults, field.NotSupported(path.Child("type"), p.Type, types))
 	}
-	rules := p.validateRules(path)
-	if rules == nil {
-		rules = p.validateValues(path)
+	more := p.validateRules(path)
+	if more == nil {
+		more = p.validateValues(path)
 	}
-	return append(faults, rules...)
+	return append(faults, more...)
 }
 
 func invalid(path *field.Path, detail string) *field.Error {
 	return field.Invalid(path, field.OmitValueType{}, detail)
 }
 
-// validateRules validates the fields on their own.
+// validateRules validates each rule for itself: pattern, from, the size of the enum, min and max.
 func (p *Parameter) validateRules(path *field.Path) field.ErrorList {
 	var faults field.ErrorList
 	check := func(name string, err error) {
@@ -69,9 +70,9 @@ func (p *Parameter) validateRules(path *field.Path) field.ErrorList {
 	return faults
 }
 
-// validateValues validates the bounds, the default and the enum of a parameter whose other rules are
-// valid. A string needs quotes if YAML reads it as another type and would spell it differently: no is
-// false, and 007 is 7.
+// validateValues validates the default and the values of the enum against the rules, which are valid,
+// and min against max. A value of type string must be a string in YAML. Unquoted, YAML reads `no` as
+// false and 007 as 7.
 func (p *Parameter) validateValues(path *field.Path) field.ErrorList {
 	var faults field.ErrorList
 	check := func(path *field.Path, value Scalar, err error) {

@@ -1,10 +1,10 @@
-// Package params holds the parameters of a sidecar definition: their types and bounds, fields of a
-// pod, and placeholders such as ${name}.
+// Package params implements the parameters of sidecar definitions: declarations, validation of values,
+// and placeholders such as ${name} and ${pod.name}.
 //
-// A [Parameter] is declared by the author of a definition. A [Scope] parses the strings of a decoded
-// definition into [Text] values, and [Substitute] replaces these by the values for one pod. A value
-// becomes exactly one string, number or boolean: it is never parsed as YAML or JSON, so it cannot add a
-// field.
+// The author of a definition declares each [Parameter]. [Scope.Parse] turns a string with placeholders
+// into a [Text], and [Substitute] replaces each Text in a decoded definition with the values for one
+// pod. The result is one string, number or boolean. It is never parsed as YAML or JSON, so a value
+// cannot add a field.
 //
-// The schema of a definition, and the fields that may have no placeholder, are in package conf.
+// Package conf decides which fields may have placeholders, and mutate looks up the values.
 package params

@@ -12,30 +12,31 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Parameter is a value that a pod may set in a sidecar, as it is declared in a definition. A Scope also
-// has one for each field of the pod in a placeholder such as ${pod.name}, see Implicit. It is immutable
-// once it is compiled, and then safe for concurrent use.
+// Parameter is the declaration of a value that a pod may set. A field of the pod in a placeholder, such
+// as ${pod.name}, is an implicit Parameter. After Compile, a Parameter is immutable and safe for
+// concurrent use.
 type Parameter struct {
 	Name string `json:"-"`
 	Type Type   `json:"type,omitempty"`
-	// Default is nil if a pod must set the parameter, unless From has a value.
+	// Default is the value if neither an annotation nor From sets one. Nil means that one of them must.
 	Default *Scalar `json:"default,omitempty"`
-	// From is the field of the pod that has the value if the pod does not set it. Empty means none.
+	// From is the field of the pod that provides the value if no annotation does. Empty means none.
 	From PodField `json:"from,omitempty"`
-	// Pattern is as the author wrote it. A value must match it from end to end.
+	// Pattern is the regular expression as the author wrote it. It must match the whole value.
 	Pattern string `json:"pattern,omitempty"`
-	// Enum has the allowed values. Nil allows all.
+	// Enum lists the allowed values. Nil allows all.
 	Enum []Scalar `json:"enum,omitempty"`
 	// Min and Max are inclusive bounds. Empty means none.
 	Min Scalar `json:"min"`
 	Max Scalar `json:"max"`
 
 	expression   *regexp.Regexp // nil without a Pattern, and before Compile
-	instructions int            // of the expression
+	instructions int            // upper bound for the expression
 }
 
-// Implicit reports whether the parameter is a field of the pod that is not declared. Only the pod has
-// its value, and any value is allowed.
+// Implicit reports whether the parameter is a field of the pod that is used without a declaration. No
+// annotation can set it, and all values are allowed. The name of a valid declaration has no dot, so it
+// never equals From.
 func (p *Parameter) Implicit() bool {
 	return p.Name == string(p.From)
 }
@@ -43,7 +44,7 @@ func (p *Parameter) Implicit() bool {
 // Scalar is the text of a string, a number or a boolean.
 type Scalar struct {
 	text   string
-	quoted bool // it is a string
+	quoted bool // whether it is a string
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -65,8 +66,7 @@ func (s Scalar) String() string {
 	return s.text
 }
 
-// Type is the type of a parameter. A value is always a text, which the types other than String
-// restrict.
+// Type is the type of a parameter. Values are always strings; the type restricts their syntax.
 type Type string
 
 // The types of parameters.
@@ -78,18 +78,17 @@ const (
 )
 
 const (
-	maxQuantity = 64       // bytes of a quantity, far more than any valid one has
+	maxQuantity = 64       // bytes of a quantity; real ones are much shorter
 	maxValue    = 16 << 10 // bytes of any value
-	maxEnum     = 100      // values of an enum, each of which is compared
+	maxEnum     = 100      // values of an enum; Check compares all of them
 )
 
-// Check returns an error that names the rule that the value breaks, and what the rule allows, but not
-// the value.
+// Check validates a value. The error quotes the violated rule, but not the value.
 func (p *Parameter) Check(value string) error {
 	if err := p.checkExceptEnum(value); err != nil {
 		return err
 	}
-	same := func(allowed Scalar) bool { // 1000m is 1
+	same := func(allowed Scalar) bool { // 1000m equals 1
 		return value == allowed.text || p.Type == Quantity && compare(value, allowed.text) == 0
 	}
 	if p.Enum != nil && !slices.ContainsFunc(p.Enum, same) {
@@ -120,7 +119,8 @@ func (p *Parameter) checkExceptEnum(value string) error {
 	return nil
 }
 
-// Steps estimates the work of Check for the value.
+// Steps estimates the work of Check: a step is one instruction of the pattern for one byte of the value,
+// or one value of the enum.
 func (p *Parameter) Steps(value string) int {
 	steps := len(p.Enum)
 	if len(value) <= maxMatched {
@@ -129,7 +129,7 @@ func (p *Parameter) Steps(value string) int {
 	return steps
 }
 
-// allowed lists the values of the enum.
+// allowed lists the values of the enum, truncated for an error message.
 func (p *Parameter) allowed() string {
 	const most = 300
 	var texts []string
@@ -164,15 +164,15 @@ func (t Type) check(value string) error {
 	return nil
 }
 
-// compare compares two valid integers or quantities.
+// compare compares two integers or quantities. Both must be valid.
 func compare(a, b string) int {
 	x, _ := ParseQuantity(a)
 	y, _ := ParseQuantity(b)
 	return x.Cmp(y)
 }
 
-// ParseQuantity is resource.ParseQuantity, which takes minutes for 1e10000000, with a limit of the
-// length and the exponent.
+// ParseQuantity parses a quantity. It limits the length and the exponent, because
+// resource.ParseQuantity takes minutes for 1e10000000.
 func ParseQuantity(value string) (resource.Quantity, error) {
 	exponent := ""
 	if at := strings.LastIndexAny(value, "eE"); at >= 0 {

@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// Limits of a pattern. Together they bound the memory and the time that an author's pattern takes.
+// Limits of a pattern. They bound its memory and its time.
 const (
 	maxPattern      = 1 << 10 // bytes of a pattern
 	maxInstructions = 1000    // of the compiled pattern
 	maxMatched      = 4 << 10 // bytes of a value that is matched against a pattern
-	rangesAsOne     = 16      // ranges of a character class that count as an instruction
-	instructionCost = 64      // bytes of memory
+	rangesAsOne     = 16      // ranges of a character class that count as one instruction
+	instructionCost = 64      // bytes of memory for each instruction
 )
 
 var errTooComplex = fmt.Errorf("takes more than %d instructions: repeat less, or use simpler character classes",
 	maxInstructions)
 
-// Compile prepares the pattern, which Check and Steps need. It measures the expression first, so that a
-// short one like `(?:a*b*c*){1000}` is rejected before it takes memory. Errors do not quote the
-// expression. No other code compiles the regular expression of an author.
+// Compile compiles the pattern, which Check and Steps need. It counts the instructions first, so that a
+// short pattern like `(?:a*b*c*){1000}` is rejected before it takes memory. Errors do not quote the
+// pattern. No other code compiles an author's regular expression.
 func (p *Parameter) Compile() error {
 	if p.Pattern == "" {
 		return nil
@@ -39,8 +39,9 @@ func (p *Parameter) Compile() error {
 	return nil
 }
 
-// Cost estimates the bytes of memory that the pattern needs, and the bytes of the default and the enum
-// that are matched against it for each of its instructions. It is 0 if there is no valid pattern.
+// Cost estimates the cost of compiling the pattern and of matching the default and the enum against it.
+// For each instruction, it is instructionCost, and 1 for each byte matched. It is 0 without a valid
+// pattern.
 func (p *Parameter) Cost() int {
 	instructions, err := patternInstructions(p.Pattern)
 	if p.Pattern == "" || err != nil {
@@ -56,7 +57,8 @@ func (p *Parameter) Cost() int {
 	return instructions * (instructionCost + matched)
 }
 
-// patternInstructions returns an upper bound of the instructions that the expression compiles to.
+// patternInstructions returns an upper bound of the number of instructions that the expression compiles
+// to. It fails if the bound exceeds maxInstructions.
 func patternInstructions(text string) (int, error) {
 	if len(text) > maxPattern {
 		return 0, fmt.Errorf("is longer than %d bytes", maxPattern)
@@ -85,7 +87,8 @@ var (
 	beyondASCII = regexp.MustCompile(`\\[pP]|\\x\{|[^\x00-\x7f]`)
 )
 
-// instructionsOf returns an upper bound, which is not much larger than maxInstructions.
+// instructionsOf returns an upper bound of the number of instructions. To avoid overflow, it is at most
+// 2*maxInstructions.
 func instructionsOf(re *syntax.Regexp) int {
 	own := 0
 	switch re.Op {

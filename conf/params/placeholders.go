@@ -12,16 +12,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Scope resolves the names in the placeholders of a definition. A value has the number of its parameter.
+// Scope resolves the names in the placeholders of a definition. The number of a parameter is its index
+// in Parameters, and lists of values have the same order.
 type Scope struct {
-	// Parameters are the declared ones, sorted by name, and then the implicit ones, in the order in which
-	// Parse finds them.
+	// Parameters has the declared parameters, sorted by name, then the implicit ones in the order in
+	// which Parse finds them.
 	Parameters []Parameter
 
 	numbers map[string]int // by name
 }
 
-// NewScope returns the scope of the declared parameters, which need not be valid. They are not compiled.
+// NewScope returns a scope with the declared parameters. It neither validates nor compiles them.
 func NewScope(declared map[string]Parameter) *Scope {
 	s := &Scope{numbers: make(map[string]int, len(declared))}
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
@@ -49,8 +50,8 @@ func (s *Scope) Declared() []Parameter {
 	return s.Parameters[:first]
 }
 
-// resolve returns the number of the value of a name. The error is for a name that begins with `pod.` and
-// is no field of a pod.
+// resolve returns the number of the parameter with the name. It adds an implicit parameter for a field
+// of the pod, and fails for any other unknown name.
 func (s *Scope) resolve(name string) (int, error) {
 	if _, found := s.numbers[name]; !found {
 		p := Parameter{Name: name, Type: String, From: PodField(name)}
@@ -62,32 +63,32 @@ func (s *Scope) resolve(name string) (int, error) {
 	return s.numbers[name], nil
 }
 
-// Text is a string of a definition that has placeholders. It stands in a decoded definition in the
-// place of the string.
+// Text is a string with placeholders. It replaces the string in a decoded definition.
 type Text struct {
 	Path *field.Path
-	// As is the type of the value that takes the place of the text. The default is a string.
+	// As is the type of the filled text: Int, Bool, or else a string.
 	As Type
-	// Required is set if the values of a pod must not make the text empty. A default may.
+	// Required is set if the values of a pod must not make the text empty. Defaults may.
 	Required bool
 
-	// Numbers are the numbers of the values in the text, in their order.
+	// Numbers are the numbers of the parameters in the text, in the order of its placeholders.
 	Numbers []int
 
-	literals []string // before, between and after the values
+	literals []string // before, between and after the placeholders, so one more than Numbers
 }
 
 // placeholder matches `${name}` and `$${name}`.
 var placeholder = regexp.MustCompile(`\$?\$\{([^{}]+)\}`)
 
-// HasPlaceholders reports whether the string may have placeholders or escaped ones.
+// HasPlaceholders reports whether Parse may return a Text for the string. It is a fast check.
 func HasPlaceholders(text string) bool {
 	return strings.Contains(text, "${")
 }
 
-// Parse returns the string as a Text, or nil if it has no placeholder. `${name}` is one if the name is
-// that of a parameter or of a field of the pod; then `$${name}` is the literal `${name}`. The error is
-// for a name that begins with `pod.` and is no field of a pod.
+// Parse returns the string as a Text, or nil if it has neither placeholders nor escapes. `${name}` is a
+// placeholder if the name is declared or begins with `pod.`; then `$${name}` is an escape and becomes
+// the literal `${name}`. Parse fails if the name of a placeholder begins with `pod.` but is not a field
+// of the pod.
 func (s *Scope) Parse(path *field.Path, text string) (*Text, error) {
 	t := &Text{Path: path}
 	var literal strings.Builder
@@ -119,7 +120,7 @@ func (s *Scope) Parse(path *field.Path, text string) (*Text, error) {
 	return t, nil
 }
 
-// Whole returns the type of the parameter that is the whole text. Other texts are a String.
+// Whole returns the type of the parameter if the text is a single placeholder, else String.
 func (s *Scope) Whole(t *Text) Type {
 	if t.whole() {
 		return s.Parameters[t.Numbers[0]].Type
@@ -127,12 +128,12 @@ func (s *Scope) Whole(t *Text) Type {
 	return String
 }
 
-// whole reports whether the text is a value with nothing beside it.
+// whole reports whether the text is a single placeholder without other text.
 func (t *Text) whole() bool {
 	return len(t.Numbers) == 1 && t.literals[0] == "" && t.literals[1] == ""
 }
 
-// Bounded reports whether each placeholder of the text is a parameter with a pattern or an enum.
+// Bounded reports whether each parameter in the text has a pattern or an enum.
 func (s *Scope) Bounded(t *Text) bool {
 	return !slices.ContainsFunc(t.Numbers, func(number int) bool {
 		p := &s.Parameters[number]
@@ -140,7 +141,8 @@ func (s *Scope) Bounded(t *Text) bool {
 	})
 }
 
-// Fill returns the text with the values. A value that does not have the type As stays a string.
+// Fill returns the text with the values in place of its placeholders. It returns a string if the result
+// does not have the type As.
 func (t *Text) Fill(values []string) any {
 	var text strings.Builder
 	text.WriteString(t.literals[0])
@@ -158,8 +160,8 @@ func (t *Text) Fill(values []string) any {
 	return filled
 }
 
-// Substitute returns a copy of a decoded value in which each Text is replaced by its string, number or
-// boolean with the values. The value itself is not changed.
+// Substitute returns a copy of a decoded value in which each Text is filled with the values. It does not
+// change the original.
 func Substitute(value any, values []string) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -180,10 +182,10 @@ func Substitute(value any, values []string) any {
 	return value
 }
 
-// MaxSize is the limit of Size. An API server stores no pod above it.
+// MaxSize is the limit of Size: etcd rejects objects above 1.5 MiB.
 const MaxSize = 3 << 19
 
-// Size returns how many bytes of JSON the values take in all texts.
+// Size returns how many bytes of JSON the values take in all texts, once for each placeholder.
 func Size(texts []*Text, values []string) int {
 	sizes := make([]int, len(values))
 	var quoted []byte

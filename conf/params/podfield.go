@@ -10,8 +10,8 @@ import (
 // PodField is a field of the pod that a placeholder may refer to, such as `pod.labels.team`.
 type PodField string
 
-// The fields of a pod. Labels and annotations are followed by a key. The name is absent when a
-// controller creates the pod, because the API server generates it after admission.
+// The fields of a pod. PodLabels and PodAnnotations need a key, as in `pod.labels.team`. A pod of a
+// controller has no name yet, because the API server generates it after admission.
 const (
 	PodName           PodField = "pod.name"
 	PodNamespace      PodField = "pod.namespace"
@@ -25,8 +25,8 @@ const podPrefix = "pod."
 var errPodField = errors.New("want pod.name, pod.namespace, pod.serviceAccountName, pod.labels.KEY or " +
 	"pod.annotations.KEY")
 
-// Cut splits `pod.labels.KEY` into PodLabels and the key. Fields other than labels and annotations have
-// no key.
+// Cut splits `pod.labels.KEY` into PodLabels and the key, and annotations likewise. For other fields it
+// returns the field and no key.
 func (f PodField) Cut() (kind PodField, key string) {
 	for _, kind := range []PodField{PodLabels, PodAnnotations} {
 		if key, found := strings.CutPrefix(string(f), string(kind)+"."); found {

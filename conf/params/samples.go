@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Rounds returns how many rounds of Samples differ.
+// Rounds returns the number of rounds in which Samples tries every sample of each parameter.
 func (s *Scope) Rounds() int {
 	rounds := 1
 	for number := range s.Parameters {
@@ -14,8 +14,8 @@ func (s *Scope) Rounds() int {
 	return rounds
 }
 
-// Samples returns values to validate a definition with: defaults, and sample values where there is no
-// default. Each has the type of its parameter. Sample strings of round 0 differ from each other.
+// Samples returns values to validate a definition with: the defaults, and sample values of the right
+// type for parameters without a default. In round 0, sample strings without an enum are unique.
 func (s *Scope) Samples(round int) []string {
 	values := make([]string, len(s.Parameters))
 	for number := range values {
@@ -25,7 +25,7 @@ func (s *Scope) Samples(round int) []string {
 	return values
 }
 
-// samples returns the values of a parameter to try. There is at least one.
+// samples returns the values to try for a parameter, at least one.
 func (s *Scope) samples(number int) []string {
 	p := &s.Parameters[number]
 	unique := "x" + strconv.Itoa(number)
@@ -58,7 +58,7 @@ func (s *Scope) samples(number int) []string {
 	return samples
 }
 
-// words returns strings of the kinds that fields of a pod want, and parts of words that they want.
+// words returns strings in the formats that fields of a pod require, and parts of such strings.
 func words(first string) []string {
 	return []string{
 		first, "1", "1.1", "1.1.1", "10.0.0.1", "::1", "/x", "['x']", "metadata.name", "metadata", "name", "nodeName",
@@ -66,7 +66,7 @@ func words(first string) []string {
 	}
 }
 
-// Unknown returns the numbers of the values in the text that have no default, each once.
+// Unknown returns the numbers of the parameters in the text that have no default, each once.
 func (s *Scope) Unknown(t *Text) []int {
 	var unknown []int
 	for _, number := range t.Numbers {
@@ -77,8 +77,9 @@ func (s *Scope) Unknown(t *Text) []int {
 	return unknown
 }
 
-// Undecidable reports whether samples cannot prove that no value makes the text valid: it has several
-// unknown values, or one of a pattern, or it is nothing but one that may be any string.
+// Undecidable reports whether a valid value may exist although all samples are invalid. That is the case
+// if the text has several parameters without a default, or one with a pattern, or if it is a single
+// placeholder for an arbitrary string.
 func (s *Scope) Undecidable(t *Text) bool {
 	unknown := s.Unknown(t)
 	if len(unknown) != 1 {
