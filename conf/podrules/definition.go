@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Definition is what a sidecar definition adds to a pod. VolumeMounts, Env and EnvFrom go into
-// containers of the pod; the other fields are those of a pod.
+// Definition is what a sidecar definition adds to a pod. VolumeMounts, Env and EnvFrom are added to
+// containers, the other fields to the pod.
 type Definition struct {
 	PrependInitContainers []corev1.Container            `json:"prependInitContainers,omitempty"`
 	InitContainers        []corev1.Container            `json:"initContainers,omitempty"`
@@ -36,17 +36,19 @@ type Definition struct {
 	ServiceAccountName    string                        `json:"serviceAccountName,omitempty"`
 }
 
-// carrier is the container that has the top-level lists in the pod that is validated. No container
-// of a valid definition has its name.
-const carrier = "<carrier>"
+// targetName is the name of a container that represents the containers of the pod. It is not a valid
+// name, so no container of a valid definition has it.
+const targetName = "<target>"
 
-// mostGrace is what the library adds to a fault of a sleep in a pod without a limit.
-const mostGrace = " and less than terminationGracePeriodSeconds (9223372036854775807)"
+// unlimitedSleep ends the detail of a fault of a sleep action, because the validated pod has the
+// longest grace period.
+const unlimitedSleep = " and less than terminationGracePeriodSeconds (9223372036854775807)"
 
-// Faults returns what the API server would reject in every pod that the definition is added to,
-// sorted by field of the definition. What a pod can provide is not missing: volumes, resource
-// claims, or a longer terminationGracePeriodSeconds. A fault of a label, annotation or node selector
-// has the key as its BadValue, and no other fault has a string there. Invalid keys are Forbidden.
+// Faults returns what the API server would reject in every pod with the definition, sorted by field
+// of the definition. The pod may provide a volume, a resource claim or a longer
+// terminationGracePeriodSeconds, so faults do not report these as missing. The BadValue of a fault of
+// labels, annotations or nodeSelector is the key, and an invalid key is Forbidden. No other fault has
+// a string as BadValue.
 func (d *Definition) Faults() field.ErrorList {
 	if faults := d.tooMany(); faults != nil {
 		return faults
@@ -63,7 +65,7 @@ func (d *Definition) Faults() field.ErrorList {
 		case fault.Type == field.ErrorTypeNotFound:
 			messages := utilvalidation.IsDNS1123Label(value)
 			if value == "" || messages == nil {
-				continue // the pod may have it
+				continue // the pod may have the volume or the claim
 			}
 			fault = field.Invalid(field.NewPath(fault.Field), value, strings.Join(messages, "; "))
 		}
@@ -71,7 +73,7 @@ func (d *Definition) Faults() field.ErrorList {
 		if fault.Field == "annotations" && value != "" {
 			fault.Type, fault.BadValue = field.ErrorTypeForbidden, value
 		}
-		fault.Detail = strings.TrimSuffix(fault.Detail, mostGrace)
+		fault.Detail = strings.TrimSuffix(fault.Detail, unlimitedSleep)
 		faults = append(faults, fault)
 	}
 	faults = append(faults, labelFaults("labels", d.Labels)...)
@@ -80,15 +82,18 @@ func (d *Definition) Faults() field.ErrorList {
 	return faults
 }
 
-// pod returns a pod that has only the definition, and that provides what a container may need of
-// a pod. Labels and node selectors are not in it, see labelFaults.
+// pod returns a pod that has only the definition, and settings that its containers may need. Its last
+// container gets VolumeMounts, Env and EnvFrom. Labels and node selectors are omitted, see
+// labelFaults.
 func (d *Definition) pod() *corev1.Pod {
-	last := corev1.Container{Name: carrier, Image: carrier, Env: d.Env, EnvFrom: d.EnvFrom, VolumeMounts: d.VolumeMounts}
+	target := corev1.Container{
+		Name: targetName, Image: targetName, Env: d.Env, EnvFrom: d.EnvFrom, VolumeMounts: d.VolumeMounts,
+	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Annotations: d.Annotations},
 		Spec: corev1.PodSpec{
 			InitContainers:                slices.Concat(d.PrependInitContainers, d.InitContainers),
-			Containers:                    slices.Concat(d.PrependContainers, d.Containers, []corev1.Container{last}),
+			Containers:                    slices.Concat(d.PrependContainers, d.Containers, []corev1.Container{target}),
 			Volumes:                       d.Volumes,
 			ImagePullSecrets:              d.ImagePullSecrets,
 			Tolerations:                   d.Tolerations,
@@ -97,7 +102,7 @@ func (d *Definition) pod() *corev1.Pod {
 			HostPID:                       d.HostPID,
 			HostIPC:                       d.HostIPC,
 			ServiceAccountName:            d.ServiceAccountName,
-			TerminationGracePeriodSeconds: new(int64(math.MaxInt64)), // see mostGrace
+			TerminationGracePeriodSeconds: new(int64(math.MaxInt64)), // see unlimitedSleep
 		},
 	}
 	if d.ShareProcessNamespace {
@@ -107,8 +112,8 @@ func (d *Definition) pod() *corev1.Pod {
 	return pod
 }
 
-// provide sets what a pod must have for its containers: hostUsers: false to unmask /proc
-// (KEP-4265), and an operating system for a stopSignal (KEP-4960).
+// provide sets fields that Kubernetes requires for some fields of containers: hostUsers: false for an
+// unmasked /proc (KEP-4265), and os for a stopSignal (KEP-4960).
 func provide(spec *corev1.PodSpec) {
 	system := corev1.PodOS{Name: corev1.Linux}
 	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
@@ -125,10 +130,10 @@ func provide(spec *corev1.PodSpec) {
 	}
 }
 
-// maxCompared bounds lists of a container whose elements the library compares in pairs.
+// maxCompared limits lists of a container in which the library compares each element with all others.
 const maxCompared = 100
 
-// tooMany returns faults for lists that would take the library too long.
+// tooMany returns faults of lists that exceed maxCompared.
 func (d *Definition) tooMany() field.ErrorList {
 	var faults field.ErrorList
 	for list, containers := range map[string][]corev1.Container{
@@ -149,7 +154,8 @@ func (d *Definition) tooMany() field.ErrorList {
 	return faults
 }
 
-// labelFaults validates labels as the library does, which does not report the key of a value.
+// labelFaults validates labels by the library's rules. The library itself does not report the key of an
+// invalid value.
 func labelFaults(name string, labels map[string]string) field.ErrorList {
 	var faults field.ErrorList
 	fault := func(kind field.ErrorType, key string, messages []string) {
@@ -164,8 +170,8 @@ func labelFaults(name string, labels map[string]string) field.ErrorList {
 	return faults
 }
 
-// path returns the field of the definition that a fault of the pod is about. It is empty if the
-// definition does not set the field.
+// path returns the field of the definition that causes a fault of the pod, or an empty string if none
+// does.
 func (d *Definition) path(fault *field.Error) string {
 	if fault.Type == field.ErrorTypeInternal {
 		return "definition"
@@ -187,16 +193,17 @@ func (d *Definition) path(fault *field.Error) string {
 	return ""
 }
 
-// elementPath maps "2].image" to the second of two lists that the pod has in one. The element
-// after both is the carrier, which has only the top-level lists of the definition.
-func elementPath(inPod, first string, firsts int, second string, seconds int) string {
+// elementPath maps the path of a container in the pod, such as `2].image`, to the list of the
+// definition that has the container. For the target container, it returns the path in the definition
+// itself.
+func elementPath(inPod, prependList string, prepended int, list string, others int) string {
 	index, rest, _ := strings.Cut(inPod, "]")
 	i, _ := strconv.Atoi(index)
 	switch path := strings.TrimPrefix(rest, "."); {
-	case i < firsts:
-		return first + "[" + index + "]" + rest
-	case i < firsts+seconds:
-		return second + "[" + strconv.Itoa(i-firsts) + "]" + rest
+	case i < prepended:
+		return prependList + "[" + index + "]" + rest
+	case i < prepended+others:
+		return list + "[" + strconv.Itoa(i-prepended) + "]" + rest
 	case strings.HasPrefix(path, "env"), strings.HasPrefix(path, "volumeMounts"):
 		return path
 	}

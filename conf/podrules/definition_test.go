@@ -77,7 +77,7 @@ annotations: {"a b": c}`, []string{
 			`annotations: Forbidden: name part`,
 			`labels: Forbidden: name part`,
 		}},
-		"what the pod may have": {`
+		"provided by the pod": {`
 containers:
 - name: a
   image: i
@@ -89,14 +89,14 @@ containers:
   volumeDevices: []
   volumeMounts: [{name: v, mountPath: /v}]
 `, nil},
-		"what a Windows pod may have": {`
+		"provided by a Windows pod": {`
 containers: [{name: a, image: i, lifecycle: {stopSignal: SIGTERM}}]
 initContainers: [{name: b, image: i, securityContext: {windowsOptions: {hostProcess: true}}}]`, nil},
 		"token of a projected volume": {
 			"volumes: [{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}]", nil,
 		},
 		"device": {"containers: [{name: a, image: i, volumeDevices: [{name: v, devicePath: /v}]}]", nil},
-		"a volume that no pod has": {"volumeMounts: [{name: A, mountPath: /a}]", []string{
+		"invalid name of a volume": {"volumeMounts: [{name: A, mountPath: /a}]", []string{
 			"volumeMounts[0].name: Invalid value: a lowercase RFC 1123 label",
 		}},
 		"missing names": {"containers: [{image: i}, {image: i}]", []string{
@@ -130,7 +130,7 @@ containers:
 			"initContainers: [{name: a, image: i, resources: {claims: [" + strings.Repeat("{name: c},", 101) + "]}}]",
 			[]string{"initContainers[0].resources.claims: Too many: 101"},
 		},
-		"a carrier": {"containers: [{name: <carrier>, image: i}]", []string{
+		"name of the target container": {"containers: [{name: <target>, image: i}]", []string{
 			"containers[0].name: Invalid value: a lowercase RFC 1123 label",
 		}},
 	} {
@@ -153,7 +153,7 @@ containers:
 	}
 }
 
-// Each field that is not validated by itself is in the pod.
+// TestEveryFieldIsInThePod requires each field in the validated pod, except those that labelFaults validates.
 func TestEveryFieldIsInThePod(t *testing.T) {
 	t.Parallel()
 	empty := podrules.PodOf(new(podrules.Definition))
@@ -168,7 +168,7 @@ func TestEveryFieldIsInThePod(t *testing.T) {
 
 const secret = "s3cr3t ../x"
 
-// A fault never quotes what a definition has in it, except the keys of maps.
+// TestFaultsQuoteNoValues requires that faults quote only keys of maps.
 func TestFaultsQuoteNoValues(t *testing.T) {
 	t.Parallel()
 	for f := range reflect.TypeFor[podrules.Definition]().Fields() {
@@ -182,7 +182,7 @@ func TestFaultsQuoteNoValues(t *testing.T) {
 	}
 }
 
-// fill sets every field to that depth: strings are the secret, lists and maps have one element.
+// fill sets every field down to a depth. Strings are the secret, lists and maps have one element.
 func fill(v reflect.Value, depth int) {
 	if depth < 0 {
 		return

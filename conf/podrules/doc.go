@@ -1,8 +1,10 @@
 // Package podrules reports what Kubernetes would reject. It is an adapter for the API server's own
-// defaulting and validation of pods, and for its Pod Security library.
+// defaulting and validation of pods, and for the Pod Security library.
 //
-// [Validate] checks a whole pod, [Introduced] compares two, and [Definition] is what a sidecar
-// definition adds to pods. Feature gates have their defaults.
+// [Validate] checks a pod, [Introduced] compares a pod before and after injection, and
+// [Definition.Faults] checks what a sidecar definition adds to pods. [Standards.Level] returns the Pod
+// Security level that a definition needs. Feature gates have their defaults.
 //
-// No error quotes a value of the pod: it may be a secret. Rules of our own do not belong here.
+// Faults do not quote values of the pod, which may be secrets. Rules of our own are in package conf,
+// except for annotations of container runtimes, which complete the Pod Security Standards.
 package podrules

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// runtimeAnnotations returns the quoted keys of annotations that a container runtime interprets. A kubelet
-// passes the annotations of a pod to its runtime, which runs as root on the node. What the runtime does with
-// them, such as devices, mounts, profiles and properties of its systemd unit, is checked neither by Kubernetes
-// nor by the Pod Security Standards.
+// runtimeAnnotations returns the quoted keys of annotations that a container runtime interprets. The
+// kubelet passes the annotations of a pod to the runtime, which runs as root on the node. The runtime
+// reads devices, mounts, profiles and properties of systemd units from them. Neither Kubernetes nor the
+// Pod Security Standards check these annotations.
 func runtimeAnnotations(annotations map[string]string) []string {
 	var found []string
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
@@ -21,18 +21,18 @@ func runtimeAnnotations(annotations map[string]string) []string {
 	return found
 }
 
-// RuntimeAnnotation reports whether a container runtime, or a plugin of one, may interpret the annotation. Runtimes
-// compare keys exactly; letter case is ignored here so that none is missed.
+// RuntimeAnnotation reports whether a container runtime or one of its plugins may interpret the
+// annotation. It ignores letter case to be safe, although runtimes compare keys exactly.
 func RuntimeAnnotation(key string) bool {
 	key = strings.ToLower(key)
 	domain, _, _ := strings.Cut(key, "/")
 	hasPrefix := func(prefix string) bool { return strings.HasPrefix(key, prefix) }
-	isOf := func(parent string) bool { return domain == parent || strings.HasSuffix(domain, "."+parent) }
-	return slices.ContainsFunc(runtimePrefixes(), hasPrefix) || slices.ContainsFunc(runtimeDomains(), isOf)
+	isIn := func(parent string) bool { return domain == parent || strings.HasSuffix(domain, "."+parent) }
+	return slices.ContainsFunc(runtimePrefixes(), hasPrefix) || slices.ContainsFunc(runtimeDomains(), isIn)
 }
 
-// runtimePrefixes begin the keys that are reversed domain names. The comments name where each runtime defines
-// its keys.
+// runtimePrefixes returns prefixes of keys, mostly reversed domain names. The comments name the place
+// where each runtime defines its keys.
 func runtimePrefixes() []string {
 	return []string{
 		"io.kubernetes.",        // CRI-O (pkg/annotations): cri-o.*; containerd (pkg/cri/annotations): cri.*
@@ -48,7 +48,8 @@ func runtimePrefixes() []string {
 	}
 }
 
-// runtimeDomains are the domains before the slash, or whole keys. Their subdomains count as well.
+// runtimeDomains returns domains. A key matches if the part before the slash, or the whole key without
+// one, is such a domain or a subdomain.
 func runtimeDomains() []string {
 	return []string{
 		"crio.io",                      // CRI-O (pkg/annotations/v2): devices.crio.io, cpu-quota.crio.io

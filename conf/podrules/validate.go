@@ -16,9 +16,9 @@ import (
 	"k8s.io/kubernetes/pkg/capabilities"
 )
 
-// Validate returns what the API server would reject when the pod is created, sorted by field. The
-// pod may be that of a pod template, without a name. It is not changed. Admission plugins and
-// objects that the pod refers to are not considered.
+// Validate returns what the API server would reject when the pod is created, sorted by field. The pod
+// needs no name, so it may come from a pod template. It is not changed. Admission plugins and the
+// existence of referenced objects are not checked.
 func Validate(pod *corev1.Pod) field.ErrorList {
 	faults := validate(pod, false)
 	for i, fault := range faults {
@@ -28,8 +28,8 @@ func Validate(pod *corev1.Pod) field.ErrorList {
 	return faults
 }
 
-// Introduced returns the faults of after that before does not have, sorted by field. Elements may
-// have moved within their lists.
+// Introduced returns the faults of after that before does not have, sorted by field. It ignores
+// indexes, because injection moves elements within their lists.
 func Introduced(before, after *corev1.Pod) field.ErrorList {
 	index := regexp.MustCompile(`\[\d+\]`)
 	key := func(fault *field.Error) string {
@@ -45,22 +45,22 @@ func Introduced(before, after *corev1.Pod) field.ErrorList {
 	})
 }
 
-// validate runs the library. Its errors hold values of the pod. Strict names of variables are those that all
-// versions of Kubernetes accept (KEP-4369).
+// validate runs the library. Its faults have values of the pod. With strictEnvNames, it requires names
+// of environment variables that all versions of Kubernetes accept (KEP-4369).
 func validate(received *corev1.Pod, strictEnvNames bool) (faults field.ErrorList) {
-	// The library panics on some input, such as huge pages of size 0. The API server recovers too.
+	// The library panics on some input, such as huge pages of size 0. The API server also recovers.
 	defer func() {
 		if recover() != nil {
 			faults = field.ErrorList{field.InternalError(field.NewPath("spec"), errors.New("validation panicked"))}
 		}
 	}()
-	// The library reads this process-wide setting. Later calls have no effect. Whether privileged
-	// containers are allowed is a flag of the API server, true by default in every distribution.
+	// The library reads this process-wide setting; only the first call has an effect. Distributions
+	// start the API server with --allow-privileged.
 	capabilities.Setup(true, 0)
 	pod := received.DeepCopy()
 	pod.Name = cmp.Or(pod.Name, pod.GenerateName, "pod")
 	pod.Namespace = cmp.Or(pod.Namespace, corev1.NamespaceDefault)
-	// The ServiceAccount admission plugin sets it before the API server validates.
+	// The ServiceAccount admission plugin sets the default before the API server validates.
 	pod.Spec.ServiceAccountName = cmp.Or(pod.Spec.ServiceAccountName, pod.Spec.DeprecatedServiceAccount, "default")
 	corev1conversion.SetObjectDefaults_Pod(pod)
 	var internal core.Pod
@@ -74,7 +74,7 @@ func validate(received *corev1.Pod, strictEnvNames bool) (faults field.ErrorList
 	}
 	faults = validation.ValidatePodCreate(&internal, options)
 	for _, fault := range faults {
-		// The library reports the first init container whichever it is.
+		// The library reports index 0 for every init container.
 		if fault.Type == field.ErrorTypeDuplicate && strings.HasPrefix(fault.Field, "spec.initContainers[0].ports[") {
 			fault.Field, fault.Detail = "spec.initContainers", "a container has the same hostPort twice"
 		}
@@ -82,7 +82,7 @@ func validate(received *corev1.Pod, strictEnvNames bool) (faults field.ErrorList
 	return faults
 }
 
-// Details that quote a value, such as: must be less than or equal to cpu limit of 1.
+// These match details that quote a value, such as `must be less than or equal to cpu limit of 1`.
 var (
 	limitDetail = regexp.MustCompile(`^(.*) (\S+) (limits?|requests) of \S+$`)
 	valueDetail = regexp.MustCompile(`^\S+ (is not positive integer multiple)|` +
@@ -90,7 +90,7 @@ var (
 		`^(error converting fieldPath(?:: field label not supported|: unsupported pod version)?): .*`)
 )
 
-// withoutValue returns the fault without the value that it is about.
+// withoutValue returns the fault without the value in its BadValue and detail.
 func withoutValue(fault *field.Error) *field.Error {
 	safe := *fault
 	safe.BadValue = field.OmitValueType{}
@@ -106,7 +106,7 @@ func withoutValue(fault *field.Error) *field.Error {
 	return &safe
 }
 
-// sortFaults sorts faults by field. The library reports those of maps in random order.
+// sortFaults sorts faults by field. The library reports faults of maps in random order.
 func sortFaults(faults field.ErrorList) {
 	slices.SortStableFunc(faults, func(a, b *field.Error) int {
 		if byField := strings.Compare(a.Field, b.Field); byField != 0 {

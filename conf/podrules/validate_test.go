@@ -19,7 +19,7 @@ func TestValidate(t *testing.T) {
 		"privileged container": {"spec: {containers: [{name: a, image: i, securityContext: {privileged: true}}]}", nil},
 		"relaxed name":         {"spec: {containers: [{name: a, image: i, env: [{name: a b}]}]}", nil},
 		"account":              {"spec: {containers: [{name: a, image: i}], serviceAccountName: x, serviceAccount: x}", nil},
-		"old name of account":  {"spec: {containers: [{name: a, image: i}], serviceAccount: x}", nil},
+		"deprecated account":   {"spec: {containers: [{name: a, image: i}], serviceAccount: x}", nil},
 		"panic": {
 			"spec: {containers: [{name: a, image: i, resources: {limits: {cpu: 1, hugepages-1e99: 1}}}]}",
 			[]string{"spec: Internal error: validation panicked"},
@@ -28,11 +28,11 @@ func TestValidate(t *testing.T) {
 			"spec: {}",
 			[]string{"spec.containers: Required value"},
 		},
-		"volume that is not": {
+		"missing volume": {
 			"spec: {containers: [{name: a, image: i, volumeMounts: [{name: v, mountPath: /v}]}]}",
 			[]string{"spec.containers[0].volumeMounts[0].name: Not found"},
 		},
-		"claim that is not": {
+		"missing claim": {
 			"spec: {containers: [{name: a, image: i, resources: {claims: [{name: c}]}}]}",
 			[]string{"spec.containers[0].resources.claims[0]: Not found: " +
 				"must be one of the names in pod.spec.resourceClaims which is empty"},
@@ -47,7 +47,7 @@ func TestValidate(t *testing.T) {
 			[]string{"spec.containers[0].ports[0].hostPort: Invalid value: " +
 				"must match `containerPort` when `hostNetwork` is true"},
 		},
-		"host of another users": {
+		"hostIPC in a user namespace": {
 			"spec: {hostUsers: false, hostIPC: true, containers: [{name: a, image: i}]}",
 			[]string{"spec.HostIPC: Forbidden: when `hostUsers` is false"},
 		},
@@ -78,7 +78,7 @@ func TestIntroduced(t *testing.T) {
 				"volumes: [{name: w, emptyDir: {}}, {name: V, emptyDir: {}}]}",
 			nil,
 		},
-		"mended": {"spec: {containers: [{name: a, image: i}]}", nil},
+		"fixed": {"spec: {containers: [{name: a, image: i}]}", nil},
 		"another": {
 			"spec: {containers: [{name: A, image: i}, {name: b}], volumes: [{name: V, emptyDir: {}}]}",
 			[]string{"spec.containers[1].image: Required value"},
