@@ -19,7 +19,7 @@ func TestDocs(t *testing.T) {
 		}
 	}
 	parameters, _ := conf.Format().FieldByName("Parameters")
-	_, table, _ := strings.Cut(page, "### Declaring them\n")
+	_, table, _ := strings.Cut(page, "### Declaring parameters\n")
 	table, _, _ = strings.Cut(table, "```")
 	for _, name := range fieldNames(parameters.Type.Elem()) {
 		if !strings.Contains(table, "`"+name+"`") {
