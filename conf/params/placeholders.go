@@ -19,7 +19,8 @@ type Scope struct {
 	// which Parse finds them.
 	Parameters []Parameter
 
-	numbers map[string]int // by name
+	declared int            // how many of Parameters are declared
+	numbers  map[string]int // by name
 }
 
 // NewScope returns a scope with the declared parameters. It neither validates nor compiles them.
@@ -33,6 +34,7 @@ func NewScope(declared map[string]Parameter) *Scope {
 		}
 		s.add(p)
 	}
+	s.declared = len(s.Parameters)
 	return s
 }
 
@@ -41,13 +43,9 @@ func (s *Scope) add(p Parameter) {
 	s.Parameters = append(s.Parameters, p)
 }
 
-// Declared returns the parameters that are not implicit.
+// Declared returns the declared parameters.
 func (s *Scope) Declared() []Parameter {
-	first := slices.IndexFunc(s.Parameters, func(p Parameter) bool { return p.Implicit() })
-	if first < 0 {
-		return s.Parameters
-	}
-	return s.Parameters[:first]
+	return s.Parameters[:s.declared]
 }
 
 // resolve returns the number of the parameter with the name. It adds an implicit parameter for a field
