@@ -10,32 +10,33 @@ import (
 )
 
 const (
-	// requestCost is the cost of the goroutine, the header and the buffers of a request, and headerCost
-	// the cost of each byte of its header.
+	// requestCost is the memory, in bytes, of the goroutine, the header and the buffers of a request, and
+	// headerCost that of each byte of its header.
 	requestCost = 12 << 10
 	headerCost  = 3
 )
 
-// inflight is a request and its response.
+// inflight is a request, from its header until its response is sent. Its cost is the memory that it holds, in
+// bytes.
 type inflight struct {
 	lanes    *Lanes
 	control  *http.ResponseController
 	client   *connection
 	start    time.Time
 	deadline time.Time     // when the client stops waiting
-	base     int64         // the cost without the buffer
+	base     int64         // the cost without the body and the response
 	buffer   *bytes.Buffer // the body, and then the response
 	lane     *lane         // nil before holdIn and after leave
 
 	// The mutex of the lane guards the rest.
-	cost    int64         // the bytes that it is charged for
-	granted chan struct{} // closed when it gets a slot; nil unless it waits for a slot
-	slot    bool          // whether it has a slot
-	writing bool          // whether it waits for the client to take the response
-	cut     bool
-	left    chan struct{}      // closed when it has left its lane; nil unless it was cut off
-	cancel  context.CancelFunc // ends its last wait; nil before the first
-	cutting sync.WaitGroup     // counts calls of cutOff in progress
+	cost       int64         // what it is charged for
+	granted    chan struct{} // closed when it gets a slot; nil unless it waits for one
+	slot       bool          // whether it has a slot
+	writing    bool          // whether it waits for the client to take the response
+	cut        bool
+	left       chan struct{}      // closed when it has left its lane; nil unless it was cut off
+	cancel     context.CancelFunc // ends its last wait; nil before the first
+	interrupts sync.WaitGroup     // the calls of interrupt in progress
 }
 
 // begin returns a request that is not in a lane yet.
@@ -62,9 +63,8 @@ func baseCost(r *http.Request) int64 {
 	return int64(cost)
 }
 
-// holdIn moves the request to a lane, unless it is there already, and charges it for everything that it is about
-// to hold. In its new lane, it waits for its client until it acquires a slot. Like hold, it returns errOverload if
-// the request was cut off.
+// holdIn moves the request to a lane, unless it is there already, and charges it like hold. In a new lane it has no
+// slot.
 func (f *inflight) holdIn(l *lane, cost int64) error {
 	if f.lane == l {
 		return f.hold(cost)
@@ -75,7 +75,7 @@ func (f *inflight) holdIn(l *lane, cost int64) error {
 	}
 	f.lane = l
 	l.mutex.Lock()
-	l.waiting.Insert(f)
+	l.withoutSlot.Insert(f)
 	l.mutex.Unlock()
 	return f.hold(cost)
 }
@@ -88,18 +88,18 @@ func (f *inflight) leave() {
 	}
 	f.release()
 	l.mutex.Lock()
-	l.waiting.Delete(f)
+	l.withoutSlot.Delete(f)
 	f.charge(0)
 	if f.cut {
 		close(f.left)
 	}
 	l.mutex.Unlock()
-	f.cutting.Wait()
+	f.interrupts.Wait()
 	f.lane = nil
 }
 
-// hold charges the request for everything that it is about to hold, and makes room for it. It returns an
-// error if the request was cut off.
+// hold replaces the cost of the request with all that it is about to hold, and makes room for it. It returns
+// errOverload if the request was cut off.
 func (f *inflight) hold(cost int64) error {
 	l := f.lane
 	l.mutex.Lock()
@@ -124,17 +124,18 @@ func (f *inflight) charge(cost int64) {
 	f.client.peer.used.Add(more)
 }
 
-// evict frees what the request is charged for and makes it leave. The mutex is held.
-func (f *inflight) evict() {
-	f.lane.waiting.Delete(f)
+// cutOff stops charging the request, which must then leave its lane. The mutex is held.
+func (f *inflight) cutOff() {
+	f.lane.withoutSlot.Delete(f)
 	f.charge(0)
 	f.cut, f.left = true, make(chan struct{})
 }
 
-// cutOff ends the wait of a request that was evicted. It may block for a moment, so the mutex is not held. leave waits
-// for it: a deadline that is set later would hit the next request of the connection.
-func (f *inflight) cutOff() {
-	defer f.cutting.Done()
+// interrupt ends the wait of a request that was cut off: for a slot, a lookup, or its client. It may block for a
+// moment, so the mutex is not held. leave waits for it, because a deadline that is set later would hit the next
+// request of the connection.
+func (f *inflight) interrupt() {
+	defer f.interrupts.Done()
 	past := time.Unix(1, 0)
 	f.lane.mutex.Lock()
 	cancel, writing := f.cancel, f.writing
@@ -150,8 +151,8 @@ func (f *inflight) cutOff() {
 	}
 }
 
-// acquire takes a slot to compute in. It waits until the context or the deadline ends, or until the
-// request is cut off. A request in a slot is never cut off.
+// acquire waits for a slot. It returns errDeadline if the context ends or the deadline passes first, and
+// errOverload if the request is cut off. A request with a slot is never cut off.
 func (f *inflight) acquire(ctx context.Context) error {
 	l := f.lane
 	l.mutex.Lock()
@@ -195,13 +196,13 @@ func (f *inflight) release() {
 	} else {
 		l.free++
 	}
-	l.waiting.Insert(f)
+	l.withoutSlot.Insert(f)
 }
 
-// grant gives a slot to the request. The mutex is held.
+// grant gives the request a slot. The mutex is held.
 func (f *inflight) grant() {
 	f.slot = true
-	f.lane.waiting.Delete(f)
+	f.lane.withoutSlot.Delete(f)
 	now := time.Now().UnixNano()
 	f.client.lastSlot.Store(now)
 	f.client.peer.lastSlot.Store(now)

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// The budgets of the lanes. When one host fills both, the process has less than 300 MB;
-// docs/performance.md lists the measurements.
 const (
+	// The budgets of the lanes, in bytes. If one host fills them, the process takes less than 300 MB:
+	// docs/performance.md lists the measurements.
 	smallBudget = 32 << 20
 	largeBudget = 20 << 20
 	trialBudget = 8 << 20
@@ -19,18 +19,18 @@ const (
 	maxSmallBody = 256 << 10
 	// maxSlots bounds the slots of the small lane on machines with many CPUs.
 	maxSlots = 8
-	// maxTrials is how many trials of one address may wait. An API server has few reviews of ConfigMaps at once.
+	// maxTrials is how many trials of one address may wait. An API server sends few reviews of ConfigMaps at once.
 	maxTrials = 16
-	// cutTimeout bounds how long a request waits for others to leave.
-	cutTimeout = time.Second
+	// cutOffTimeout limits the wait for requests that were cut off.
+	cutOffTimeout = time.Second
 )
 
-// Lanes bound the memory of all requests together. Requests with small bodies have a lane of their own,
-// so that large bodies cannot delay usual reviews. So do changes of ConfigMaps once they are decoded. Lanes
-// are safe for concurrent use.
+// Lanes limit the memory of all requests together. Requests with small bodies have a lane of their own, so that
+// large bodies cannot delay usual reviews. Trials, the dry runs of changes of ConfigMaps, have one too. Lanes are
+// safe for concurrent use.
 type Lanes struct {
 	small, large, trials *lane
-	unknown              *connection // of requests that no server has accepted
+	unknown              *connection // of requests that came without a Server, as in tests
 }
 
 // NewLanes returns empty lanes.
@@ -43,24 +43,24 @@ func NewLanes() *Lanes {
 	}
 }
 
-// lane is a budget of bytes for requests that wait, and a number of slots for those that compute.
-// A request is charged for its body until it is decoded, and then for its response until it is sent.
+// lane has a budget of bytes for its requests, and slots for those that compute. A request is charged for its body
+// until it is decoded, and then for its response until it is sent.
 type lane struct {
 	budget int64
 
-	mutex   sync.Mutex
-	free    int                 // the number of free slots; 0 while a request waits for a slot
-	used    int64               // the bytes that all requests are charged for
-	waiting sets.Set[*inflight] // requests without a slot: they can be cut off
+	mutex       sync.Mutex
+	free        int                 // the number of free slots; 0 while a request waits for a slot
+	used        int64               // the bytes that all requests are charged for
+	withoutSlot sets.Set[*inflight] // these can be cut off
 }
 
 func newLane(budget int64, slots int) *lane {
-	return &lane{budget: budget, free: slots, waiting: sets.New[*inflight]()}
+	return &lane{budget: budget, free: slots, withoutSlot: sets.New[*inflight]()}
 }
 
 // makeRoom cuts off requests until the lane is within its limits, so that slow clients lose their place to
-// new ones. It waits until these requests have left, for cutTimeout at most: not every ResponseWriter has
-// deadlines by which it can be cut off. The mutex is held when it is called and when it returns.
+// new ones. It waits until these requests have left, for at most cutOffTimeout, because not every ResponseWriter
+// has deadlines. The mutex is held when it is called and when it returns, but not while it waits.
 func (l *lane) makeRoom(f *inflight, entering bool) {
 	var victims []*inflight
 	for !f.cut {
@@ -68,9 +68,9 @@ func (l *lane) makeRoom(f *inflight, entering bool) {
 		if victim == nil {
 			break
 		}
-		victim.evict()
+		victim.cutOff()
 		if victim != f {
-			victim.cutting.Add(1)
+			victim.interrupts.Add(1)
 			victims = append(victims, victim)
 		}
 	}
@@ -80,9 +80,9 @@ func (l *lane) makeRoom(f *inflight, entering bool) {
 	l.mutex.Unlock()
 	defer l.mutex.Lock()
 	for _, victim := range victims {
-		victim.cutOff()
+		victim.interrupt()
 	}
-	timeout := time.NewTimer(cutTimeout)
+	timeout := time.NewTimer(cutOffTimeout)
 	defer timeout.Stop()
 	for _, victim := range victims {
 		select {
@@ -93,8 +93,8 @@ func (l *lane) makeRoom(f *inflight, entering bool) {
 	}
 }
 
-// excess returns the waiting request that is cut off next, or nil if the lane is within its limits. The number of
-// trials is limited when one enters the lane. The mutex is held.
+// excess returns the request to cut off next, or nil if the lane is within its limits. The number of trials is
+// checked only when one enters the lane. The mutex is held.
 func (l *lane) excess(f *inflight, entering bool) *inflight {
 	switch {
 	case l.used > l.budget:
@@ -105,13 +105,13 @@ func (l *lane) excess(f *inflight, entering bool) *inflight {
 	return nil
 }
 
-// worst returns the waiting request with the largest product of its bytes, its age, and the bytes of its
-// connection and of its address; nil if none waits. Thus many requests of one client are cut off before
-// the few of another one.
+// worst returns the request without a slot that has the largest product of its cost, its age, and the costs of its
+// connection and of its address; nil if there is none. So the many requests of one client are cut off before
+// the few of another.
 func (l *lane) worst() (worst *inflight) {
 	most := -1.0
 	now := time.Now()
-	for f := range l.waiting {
+	for f := range l.withoutSlot {
 		product := float64(f.cost) * now.Sub(f.start).Seconds() *
 			float64(f.client.used.Load()) * float64(f.client.peer.used.Load())
 		if product > most {
@@ -121,10 +121,10 @@ func (l *lane) worst() (worst *inflight) {
 	return worst
 }
 
-// excessTrial returns the largest waiting trial of the address of f if there are too many of them.
+// excessTrial returns the largest trial without a slot of the address of f, or nil if the address has few.
 func (l *lane) excessTrial(f *inflight) *inflight {
 	count, largest := 0, f
-	for one := range l.waiting {
+	for one := range l.withoutSlot {
 		if one.client.peer == f.client.peer {
 			count++
 			if one.cost > largest.cost {
@@ -139,9 +139,9 @@ func (l *lane) excessTrial(f *inflight) *inflight {
 }
 
 // next returns the request that gets the next slot, or nil if none waits for one. Addresses take turns,
-// and so do the connections of an address. Thus a client that sends many requests delays only its own.
+// and so do the connections of an address. So a client that sends many requests delays only its own.
 func (l *lane) next() (next *inflight) {
-	for f := range l.waiting {
+	for f := range l.withoutSlot {
 		if f.granted != nil && (next == nil || f.precedes(next)) {
 			next = f
 		}
@@ -149,9 +149,9 @@ func (l *lane) next() (next *inflight) {
 	return next
 }
 
-// precedes reports whether the request gets a slot before another one. The time of a trial grows with its
-// size, from a millisecond to a second. So small trials of an address precede, but no large one waits
-// forever.
+// precedes reports whether the request gets a slot before another one. Trials of one address are ordered by
+// urgency: they take from a millisecond to a second, depending on their size, so small ones go first, but a large
+// one does not wait forever.
 func (f *inflight) precedes(other *inflight) bool {
 	order := cmp.Compare(f.client.peer.lastSlot.Load(), other.client.peer.lastSlot.Load())
 	if f.lane == f.lanes.trials {
@@ -161,7 +161,7 @@ func (f *inflight) precedes(other *inflight) bool {
 	return cmp.Or(order, own, f.start.Compare(other.start)) < 0
 }
 
-// urgency returns the age of the request for each byte that it is charged for.
+// urgency returns the age of the request divided by its cost.
 func (f *inflight) urgency() float64 {
 	return time.Since(f.start).Seconds() / float64(f.cost)
 }
