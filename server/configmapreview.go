@@ -22,7 +22,7 @@ type configMapReview struct {
 
 	UID       string          `json:"uid"`
 	Resource  mutate.Resource `json:"resource"`
-	Name      string          `json:"name"` // once decoded, that of the object
+	Name      string          `json:"name"` // after decode: that of the object, if it has one
 	Namespace string          `json:"namespace"`
 	Operation string          `json:"operation"`
 	User      struct {
@@ -31,11 +31,11 @@ type configMapReview struct {
 	Object    jsontext.Value `json:"object"`
 	OldObject jsontext.Value `json:"oldObject"`
 
-	selected  bool            // whether the ConfigMap belongs to the source, or did before
+	selected  bool            // whether the ConfigMap belongs to the source before or after the change
 	documents []conf.Document // of the ConfigMap after the change
 }
 
-// metadataView is the metadata that Definitions and messages use. The decoder skips all other metadata
+// metadataView is the metadata that Definitions and messages need. The decoder skips all other metadata
 // without allocating.
 type metadataView struct {
 	Metadata struct {
@@ -46,8 +46,8 @@ type metadataView struct {
 	} `json:"metadata"`
 }
 
-// dataView is the content of a ConfigMap. Its maps have a limit, because a key takes up to fifteen times as
-// many bytes in a map as in a review.
+// dataView is the content of a ConfigMap. mutate.Map limits the number of keys, because a key takes up to fifteen
+// times as many bytes in a map as in a review.
 type dataView struct {
 	Data       mutate.Map `json:"data"`
 	BinaryData mutate.Map `json:"binaryData"`
@@ -94,8 +94,8 @@ func (c *configMapReview) decode(selects func(*corev1.ConfigMap) bool) error {
 	if err := decodeData(object, after); err != nil {
 		return fmt.Errorf("request.object: not a ConfigMap: %w", err)
 	}
-	// The time decides who owns a ref. The API server sets it in new ConfigMaps before the review. There it is
-	// ignored: a new ConfigMap is younger than any other of the same second.
+	// The oldest ConfigMap owns a ref. The API server sets the time of a new one before the review, in seconds.
+	// The zero time makes it younger than all others, even those of the same second.
 	after.CreationTimestamp = before.CreationTimestamp
 	c.documents = conf.OfConfigMap(after)
 	return nil
@@ -150,10 +150,10 @@ func decodeView(object jsontext.Value, view any) error {
 	return nil
 }
 
-// documentCost is the cost of a document without its content.
+// documentCost is the memory of a document without its content, in bytes.
 const documentCost = 256
 
-// size returns approximately the bytes of the decoded review.
+// size returns the approximate memory of the decoded review, in bytes.
 func (c *configMapReview) size() int64 {
 	size := len(c.UID) + len(c.Name) + len(c.Namespace) + len(c.Operation) + len(c.User.Name)
 	for i := range c.documents {

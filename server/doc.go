@@ -5,4 +5,7 @@
 // responds with an AdmissionReview of the same version. [Validator] does the same for changes of
 // ConfigMaps with definitions, by a dry run of loading them. [Server] runs the two ports and drains
 // them. The package does not know where snapshots and certificates come from.
+//
+// Two limits keep hostile clients from stopping reviews. Each port limits its connections (limitListener). Each
+// request enters a lane, which limits the memory of its requests and how many of them compute at once ([Lanes]).
 package server

@@ -7,7 +7,7 @@ import (
 )
 
 // errorLog receives the lines that net/http logs about connections and handlers. Each kind has its own
-// limit, so that lines about handshakes do not suppress panics.
+// limit, so that lines about handshakes do not suppress those about panics.
 type errorLog struct {
 	panics, handshakes, connections zerolog.Logger
 }
@@ -32,7 +32,7 @@ func (e errorLog) classify(text string) (log zerolog.Logger, level zerolog.Level
 	handshake := strings.Contains(text, "TLS handshake error")
 	switch {
 	case strings.Contains(text, "panic serving"):
-		return e.panics, zerolog.ErrorLevel, "request lost to a bug; please report it"
+		return e.panics, zerolog.ErrorLevel, "request handler panicked"
 	case handshake && isDistrust(text):
 		return e.handshakes, zerolog.WarnLevel, "TLS handshake failed: the client does not trust the certificate; " +
 			"if it is an API server, check the caBundle of the webhook configuration"

@@ -92,8 +92,7 @@ func (l *Lanes) Try(ctx context.Context, client *Client, size int64, compute fun
 	return l.inSlot(ctx, l.trials, client, size, compute)
 }
 
-// inSlot holds its response afterwards, without a slot.
-
+// inSlot calls a function in a slot of a lane. Afterwards the request holds its response, without a slot.
 func (l *Lanes) inSlot(ctx context.Context, in *lane, client *Client, size int64, compute func()) error {
 	f := l.newRequest(client)
 	defer f.leave()

@@ -142,7 +142,7 @@ func TestErrorLog(t *testing.T) {
 	t.Parallel()
 	const (
 		prefix   = "http: TLS handshake error from 127.0.0.1:1: "
-		bug      = "request lost to a bug; please report it"
+		bug      = "request handler panicked"
 		distrust = "TLS handshake failed: the client does not trust the certificate; if it is an API server, " +
 			"check the caBundle of the webhook configuration"
 		undecoded = "TLS handshake failed: cannot decrypt a message of the client, which may be an alert that it " +

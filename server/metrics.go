@@ -9,7 +9,7 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// prefix is the prefix of the metrics of this program.
+// prefix is the prefix of all metrics of this program.
 const prefix = "sidecar_injector_"
 
 // Metrics are the metrics of the program. No label has a value from a pod, so clients cannot increase the
@@ -35,7 +35,7 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 	m := &Metrics{
 		reviews: counters("reviews_total",
 			"Admission reviews answered, by outcome and reason.", "outcome", "reason"),
-		refused: counters("requests_refused_total", "Requests refused without a review, by cause.", "cause"),
+		refused: counters("requests_refused_total", "Requests answered without an AdmissionReview, by cause.", "cause"),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "review_duration_seconds",
 			Help: "Time from the header of a review to the end of its response.",
@@ -50,10 +50,10 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 			"Reloads of the sidecars, by result: error when a source could not be read or a document was rejected.",
 			"result"),
 		reloaded: gauge("last_successful_reload_timestamp_seconds",
-			"When the sidecars were last reloaded without an error, as Unix time."),
+			"Unix time of the last reload of the sidecars without an error."),
 		certificates: counters("certificate_reloads_total", "Loads of a new key pair, by result.", "result"),
 		notAfter: gauge("certificate_not_after_timestamp_seconds",
-			"When the certificate in use expires, as Unix time."),
+			"Unix time at which the certificate in service expires."),
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: prefix + "connections", Help: "Open connections, by port.",
 		}, []string{"port"}),
@@ -79,13 +79,13 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 // alert on it never fires.
 func (m *Metrics) createSeries() {
 	for _, verdict := range mutate.Verdicts() {
-		m.reviewed(verdict.Outcome, verdict.Reason)
+		m.reviewCounter(verdict.Outcome, verdict.Reason)
 	}
 	for _, cause := range refusalCauses() {
 		m.refused.WithLabelValues(string(cause))
 	}
 	for _, outcome := range []mutate.Outcome{allowed, mutate.Denied} {
-		m.validated(outcome)
+		m.validationCounter(outcome)
 	}
 	for _, port := range []string{webhookPort, lifecyclePort} {
 		m.connections.WithLabelValues(port)
@@ -99,7 +99,7 @@ func (m *Metrics) createSeries() {
 	}
 }
 
-// results are the values of the label `result`, by whether there was no error.
+// results are the values of the label `result`, by success.
 var results = map[bool]string{true: "success", false: "error"}
 
 // Reloaded counts a reload of the sidecars.
@@ -110,8 +110,8 @@ func (m *Metrics) Reloaded(ok bool) {
 	}
 }
 
-// CertificateLoaded counts the load of a key pair. The time is when the certificate in service expires,
-// or zero if there is none.
+// CertificateLoaded counts the load of a key pair. notAfter is when the certificate in service expires,
+// zero if there is none.
 func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 	m.certificates.WithLabelValues(results[ok]).Inc()
 	if !notAfter.IsZero() {
@@ -119,21 +119,21 @@ func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 	}
 }
 
-// decided counts a review that was answered with an AdmissionReview.
-func (m *Metrics) decided(r *reviewed, duration time.Duration) {
-	m.reviewed(r.decision.Outcome, r.decision.Reason).Inc()
+// countReview counts a review that was answered with an AdmissionReview.
+func (m *Metrics) countReview(r *reviewRecord, duration time.Duration) {
+	m.reviewCounter(r.decision.Outcome, r.decision.Reason).Inc()
 	m.duration.Observe(duration.Seconds())
 	for _, sidecar := range r.sidecars {
 		m.injections.count(sidecar)
 	}
 }
 
-func (m *Metrics) reviewed(outcome mutate.Outcome, reason mutate.Reason) prometheus.Counter {
+func (m *Metrics) reviewCounter(outcome mutate.Outcome, reason mutate.Reason) prometheus.Counter {
 	return m.reviews.WithLabelValues(string(outcome), string(reason))
 }
 
-// validated returns the counter of changes of definitions.
-func (m *Metrics) validated(outcome mutate.Outcome) prometheus.Counter {
+// validationCounter returns the counter of changes of definitions.
+func (m *Metrics) validationCounter(outcome mutate.Outcome) prometheus.Counter {
 	return m.validations.WithLabelValues(string(outcome))
 }
 

@@ -92,7 +92,7 @@ func TestMetricsOfReloads(t *testing.T) {
 	compare := func(reloaded, failed, loaded, bad, notAfter string) {
 		t.Helper()
 		err := testutil.GatherAndCompare(i.registry, strings.NewReader(`
-# HELP sidecar_injector_certificate_not_after_timestamp_seconds When the certificate in use expires, as Unix time.
+# HELP sidecar_injector_certificate_not_after_timestamp_seconds Unix time at which the certificate in service expires.
 # TYPE sidecar_injector_certificate_not_after_timestamp_seconds gauge
 sidecar_injector_certificate_not_after_timestamp_seconds `+notAfter+`
 # HELP sidecar_injector_certificate_reloads_total Loads of a new key pair, by result.
@@ -161,17 +161,17 @@ func TestMetricsOfSnapshots(t *testing.T) {
 	compare := func(generation, info, sidecars, rejections, stale string) {
 		t.Helper()
 		err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP sidecar_injector_snapshot_generation Publications of this process; 0 before the first.
+# HELP sidecar_injector_snapshot_generation Snapshots published by this process; 0 before the first.
 # TYPE sidecar_injector_snapshot_generation gauge
 sidecar_injector_snapshot_generation `+generation+info+`
-# HELP sidecar_injector_snapshot_rejections Documents that are rejected now.
+# HELP sidecar_injector_snapshot_rejections Documents rejected by the last reload.
 # TYPE sidecar_injector_snapshot_rejections gauge
 sidecar_injector_snapshot_rejections `+rejections+`
 # HELP sidecar_injector_snapshot_sidecars Sidecars served.
 # TYPE sidecar_injector_snapshot_sidecars gauge
 sidecar_injector_snapshot_sidecars `+sidecars+`
-# HELP sidecar_injector_snapshot_stale_documents Sidecars served as they were `+
-			`before their document was changed to something that is rejected.
+# HELP sidecar_injector_snapshot_stale_documents Sidecars served from the `+
+			`last valid version of a document that is now rejected.
 # TYPE sidecar_injector_snapshot_stale_documents gauge
 sidecar_injector_snapshot_stale_documents `+stale+`
 `), "sidecar_injector_snapshot_generation", "sidecar_injector_snapshot_info", "sidecar_injector_snapshot_rejections",
@@ -182,7 +182,7 @@ sidecar_injector_snapshot_stale_documents `+stale+`
 	}
 	info := func(digest string) string {
 		return `
-# HELP sidecar_injector_snapshot_info The digest of the content served: the same on all replicas that serve the same.
+# HELP sidecar_injector_snapshot_info Digest of the content served; the same on all replicas with the same content.
 # TYPE sidecar_injector_snapshot_info gauge
 sidecar_injector_snapshot_info{digest="` + digest + `"} 1`
 	}

@@ -27,8 +27,8 @@ const (
 )
 
 const (
-	// maxEventMessage is the limit of the API, 1024 bytes, without the prefix that client-go adds to
-	// messages of aggregated Events.
+	// maxEventMessage is the API's limit of 1024 bytes, minus the prefix that client-go adds to the messages of
+	// aggregated Events.
 	maxEventMessage = 1024 - len("(combined from similar events): ")
 	// maxName is the longest name of an object. No field of an owner is longer.
 	maxName = 253
@@ -62,8 +62,7 @@ func needsEvent(d *mutate.Decision) bool {
 	return d.Reason == mutate.ReasonUnknownSidecar || d.Reason == mutate.ReasonBadParameter
 }
 
-// isValidOwner reports whether the owner can exist. The API server rejects pods with other owners, so
-// no memory is spent on them.
+// isValidOwner reports whether the owner can exist. The API server rejects a pod with any other owner.
 func isValidOwner(namespace string, owner *mutate.Owner) bool {
 	for _, text := range []string{namespace, owner.APIVersion, owner.Kind, owner.Name, owner.UID} {
 		if text == "" || len(text) > maxName {

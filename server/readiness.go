@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Check returns what a component still waits for, one line each. No lines mean that it is ready. It must
-// be safe for concurrent use.
+// Check returns why a component is not ready, one line for each reason; none if it is ready. It must be safe for
+// concurrent use.
 type Check func() []string
 
-// serveReady responds with 200, or with 503 and what the server waits for.
+// serveReady responds with 200, or with 503 and the reasons.
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	var reasons []string
 	if s.draining.Load() {

@@ -9,7 +9,7 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// refusal is the error of a request whose response is a line of text instead of an AdmissionReview.
+// refusal is the error of a request that is answered with a line of text instead of an AdmissionReview.
 type refusal struct {
 	code  int
 	cause refusalCause
@@ -49,7 +49,7 @@ var (
 	errDeadline = &refusal{http.StatusServiceUnavailable, refusedDeadline, "deadline exceeded"}
 )
 
-// asRefusal returns the error as a refusal. Errors of decoding are not refusals yet.
+// asRefusal returns the error as a refusal. Any other error is one of decoding the review.
 func asRefusal(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r
@@ -57,10 +57,10 @@ func asRefusal(err error) *refusal {
 	return &refusal{http.StatusBadRequest, refusedNotAReview, err.Error()}
 }
 
-// refuse responds to a request that cannot be answered with an AdmissionReview.
-func (i *requestReader) refuse(w http.ResponseWriter, r *http.Request, f *inflight, err error) {
+// refuse answers a request with an error instead of an AdmissionReview.
+func (h *reviewHandler) refuse(w http.ResponseWriter, r *http.Request, f *inflight, err error) {
 	refused := asRefusal(err)
-	i.countRefusal(r, refused)
+	h.countRefusal(r, refused)
 	respond := func() error {
 		http.Error(w, truncate(refused.text, maxMessage), refused.code)
 		return nil
@@ -69,17 +69,17 @@ func (i *requestReader) refuse(w http.ResponseWriter, r *http.Request, f *inflig
 		_ = f.write(respond)
 		return
 	}
-	i.end(f) // it was cut off, and cannot write in its lane
+	h.end(f) // a request that was cut off cannot write in its lane
 	_ = f.control.SetWriteDeadline(time.Now().Add(refuseTimeout))
 	_ = respond()
 }
 
-// countRefusal counts and logs a refusal. Each cause has its own limit of log lines, so that garbage
-// does not suppress the lines about overload.
-func (i *requestReader) countRefusal(r *http.Request, refused *refusal) {
-	i.refused.Inc()
-	i.metrics.refused.WithLabelValues(string(refused.cause)).Inc()
-	log := i.refusals[refused.cause]
+// countRefusal counts and logs a refusal. Each cause has its own limit of log lines, so that malformed requests
+// do not suppress the lines about overload.
+func (h *reviewHandler) countRefusal(r *http.Request, refused *refusal) {
+	h.refused.Inc()
+	h.metrics.refused.WithLabelValues(string(refused.cause)).Inc()
+	log := h.refusalLogs[refused.cause]
 	log.Warn().Str("error", truncate(refused.text, maxMessage)).
 		Int("code", refused.code).Str("cause", string(refused.cause)).Str("path", r.URL.Path).
 		Str("remote", r.RemoteAddr).Str("reason", string(mutate.ReasonBadReview)).

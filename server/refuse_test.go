@@ -150,7 +150,7 @@ func checkRefusalLogged(t *testing.T, i *injector, code int, cause, text string)
 
 // refusals returns the text of the metric of refusals with this count of one cause.
 func refusals(cause string, count int) string {
-	text := "# HELP sidecar_injector_requests_refused_total Requests refused without a review, by cause.\n" +
+	text := "# HELP sidecar_injector_requests_refused_total Requests answered without an AdmissionReview, by cause.\n" +
 		"# TYPE sidecar_injector_requests_refused_total counter\n"
 	for _, c := range []string{
 		"body", "deadline", "internal", "media_type", "not_a_review", "overload", "query", "too_large",

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxBody is the limit of a body. An object in etcd has at most 1.5 MiB, and a review contains it at
-	// most twice. JSON may write a character as six.
+	// maxBody is the maximum size of a body. An object in etcd has at most 1.5 MiB, and a review contains it at
+	// most twice. The rest is for escapes in JSON.
 	maxBody = 7 << 20
 	// maxPooled is the largest buffer that is kept for another request.
 	maxPooled = 64 << 10
@@ -25,7 +25,7 @@ const (
 )
 
 // receive checks the header of the request and reads its body. The client has readTimeout for the body,
-// or the timeout of the API server if that is less.
+// or ?timeout= if that is less.
 func (f *inflight) receive(w http.ResponseWriter, r *http.Request) error {
 	if err := checkHeader(r); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (f *inflight) readBody(body io.Reader, large bool) error {
 
 // bodyError returns the refusal for an error of reading the body.
 func (f *inflight) bodyError(err error) error {
-	if overload := f.hold(f.cost); overload != nil { // it was cut off
+	if overload := f.hold(f.cost); overload != nil { // that is why reading failed
 		return overload
 	}
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {

@@ -23,13 +23,13 @@ type review struct {
 	Request    mutate.Request `json:"request"`
 }
 
-// decodeReview decodes a review in one pass. If it returns an error, the review has its version, its uid
+// decodeReview decodes a valid review in one pass. If it returns an error, the review has its version, its uid
 // and its names as far as they could be decoded, so that it can be answered and logged.
 func decodeReview(body []byte) (review, error) {
 	var r review
 	if err := json.Unmarshal(body, &r); err != nil {
 		described := describe(err)
-		// Only new pods must have the fields of a pod.
+		// Decode it again without the fields of a pod. Only the creation of a pod needs them.
 		skipped := json.JoinUnmarshalers(skip[mutate.Spec](), skip[mutate.Map]())
 		r = review{}
 		if json.Unmarshal(body, &r, json.WithUnmarshalers(skipped)) != nil || r.Request.PodCreate() {
@@ -39,12 +39,12 @@ func decodeReview(body []byte) (review, error) {
 	return r, checkReview(r.Kind, r.APIVersion, r.Request.UID)
 }
 
-// skip skips values of a type.
+// skip returns a decoder that skips values of a type.
 func skip[T any]() *json.Unmarshalers {
 	return json.UnmarshalFromFunc(func(decoder *jsontext.Decoder, _ *T) error { return decoder.SkipValue() })
 }
 
-// describe returns an error of decoding a review of a pod for its user.
+// describe returns an error of decoding a review of a pod for the user.
 func describe(err error) error {
 	described := mutate.DecodeError(err, "")
 	if _, ok := errors.AsType[*mutate.LimitError](err); ok {

@@ -8,7 +8,7 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// maxMessage is the maximal length of a message for a user or the log. It may quote the pod, which is
+// maxMessage is the maximum length of a message for a user or the log. It may quote the pod, which is
 // not validated.
 const maxMessage = 1024
 
@@ -38,7 +38,7 @@ type audit struct {
 	Generation string         `json:"generation,omitempty"` // values are strings
 }
 
-// status is the part of a metav1.Status that users see.
+// status has the fields of metav1.Status that users see.
 type status struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
@@ -46,16 +46,16 @@ type status struct {
 	Code    int    `json:"code"`
 }
 
-// newReview returns a review with this response. An unknown version is answered as v1.
-func newReview(version string, r response) responseReview {
+// newResponseReview returns an AdmissionReview with the response. An unknown version is answered as v1.
+func newResponseReview(version string, r response) responseReview {
 	if version != v1beta1 {
 		version = v1
 	}
 	return responseReview{Kind: reviewKind, APIVersion: version, Response: r}
 }
 
-// respond returns the response with the decision about the review.
-func (r *review) respond(d *mutate.Decision) responseReview {
+// buildResponse returns the response for a decision about the review.
+func (r *review) buildResponse(d *mutate.Decision) responseReview {
 	answer := response{UID: r.Request.UID, Allowed: d.Outcome != mutate.Denied, Audit: audit{
 		Outcome: d.Outcome, Reason: d.Reason,
 		Sidecars: mutate.Injections(d.Sidecars), Generation: strconv.FormatUint(d.Generation, 10),
@@ -73,7 +73,7 @@ func (r *review) respond(d *mutate.Decision) responseReview {
 	case d.Cause != nil:
 		answer.Warnings = []string{warning("the pod is admitted without sidecars: " + reasonMessage(d))}
 	}
-	return newReview(r.APIVersion, answer)
+	return newResponseReview(r.APIVersion, answer)
 }
 
 func failure(code int, message string) *status {
@@ -81,13 +81,13 @@ func failure(code int, message string) *status {
 	return &status{Status: "Failure", Message: message, Reason: reason, Code: code}
 }
 
-// reasonMessage returns the message of a decision after its reason, which is listed in docs/reasons.md.
+// reasonMessage returns the reason of a decision, see docs/reasons.md, and its message.
 func reasonMessage(d *mutate.Decision) string {
 	return string(d.Reason) + ": " + d.Message()
 }
 
-// warning returns a warning of a response. The API server passes on 4096 characters of all warnings, or
-// 256 of each if webhooks send more.
+// warning returns a warning for a response. If all warnings together have more than 4096 characters, the API server
+// passes on only 256 of each.
 func warning(message string) string {
 	return truncate("sidecar injector: "+message, maxMessage)
 }

@@ -17,20 +17,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The limits of a client.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
-	// writeTimeout is the limit of sending a response, and refuseTimeout of a request that was cut off.
+	// writeTimeout limits the sending of a response, and refuseTimeout that of a refusal after a request was cut
+	// off.
 	writeTimeout  = 5 * time.Second
 	refuseTimeout = 100 * time.Millisecond
 	idleTimeout   = 2 * time.Minute
 	// maxHeaderBytes is far more than an API server sends.
 	maxHeaderBytes = 8 << 10
 	// maxStreams is how many requests a connection may have in flight. Clients open another connection for
-	// more. Each of these requests has a goroutine and a header before it enters a lane.
+	// more. Each request has a goroutine and a header before it enters a lane.
 	maxStreams = 16
-	// scrapeCost is the memory of a scrape of the metrics.
+	// scrapeCost is the memory of a scrape of the metrics, in bytes.
 	scrapeCost = 64 << 10
 	// shutdownGrace is how long requests in flight may take to finish after the drain delay.
 	shutdownGrace = 15 * time.Second
@@ -38,17 +38,17 @@ const (
 
 // Options configures a Server. No field may be nil.
 type Options struct {
-	// TLS and Lifecycle are the open ports. Run closes them.
+	// TLS and Lifecycle are the listeners of the two ports. Run closes them.
 	TLS, Lifecycle net.Listener
 	// GetCertificate is called for each handshake.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Handlers are the handlers of the TLS port besides /health, by ServeMux pattern.
 	Handlers map[string]http.Handler
-	// Lanes are the lanes of the handlers.
+	// Lanes are also those of the handlers.
 	Lanes    *Lanes
 	Metrics  *Metrics
 	Gatherer prometheus.Gatherer
-	// Checks decide about /readyz.
+	// Checks determine whether /readyz succeeds.
 	Checks []Check
 	// DrainDelay is how long reviews are served after readiness begins to fail, so that clients notice
 	// before the port closes.
@@ -86,13 +86,13 @@ func newHTTPServer(handler http.Handler, log zerolog.Logger) *http.Server {
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
-		WriteTimeout:      maxTimeout + writeTimeout,
+		WriteTimeout:      maxTimeout + writeTimeout, // a review may wait for maxTimeout first
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(newErrorLog(log), "", 0),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams,
-			// The limits of bytes that a handler has not read yet. Handlers read immediately.
+			// Handlers read immediately, so few bytes need to be buffered.
 			MaxReceiveBufferPerConnection: 128 << 10,
 			MaxReceiveBufferPerStream:     64 << 10,
 			MaxReadFrameSize:              16 << 10,
@@ -116,7 +116,7 @@ func (s *Server) webhookHandler() http.Handler {
 		}
 		handler, pattern := mux.Handler(r)
 		if _, isWebhook := s.options.Handlers[pattern]; !isWebhook {
-			handler = others // webhooks charge their requests themselves
+			handler = others // webhooks enter a lane themselves
 		}
 		handler.ServeHTTP(w, r)
 	})
@@ -132,8 +132,7 @@ func (s *Server) lifecycleHandler() http.Handler {
 	return s.limited(0, mux)
 }
 
-// limited charges the small lane for the requests of a handler that reads no body and needs so much
-// memory itself.
+// limited runs a handler that reads no body within the small lane. cost is the memory of the handler, in bytes.
 func (s *Server) limited(cost int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f := s.options.Lanes.begin(w, r)
@@ -149,7 +148,7 @@ func (s *Server) limited(cost int64, next http.Handler) http.Handler {
 	})
 }
 
-// Run serves until the context ends or a port fails, and drains: readiness fails immediately, reviews are
+// Run serves until the context ends or a port fails. Then it drains: readiness fails immediately, reviews are
 // served for the drain delay, requests in flight finish, and the lifecycle port closes last. It returns
 // nil if every request was answered.
 func (s *Server) Run(ctx context.Context) error {

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// maxLines is how many lines a throttle of refusals logs per second.
+	// maxLines is how many lines of one kind are logged per second, except about reviews.
 	maxLines = 10
-	// maxReviewLines and reviewLinesBurst limit the lines about reviews. An API server that creates hundreds
-	// of pods at once stays within them.
+	// maxReviewLines and reviewLinesBurst limit the lines about reviews that were answered. The creation of
+	// hundreds of pods at once stays within them.
 	maxReviewLines   = 200
 	reviewLinesBurst = 1000
 	// reportDelay is how long a throttle counts suppressed lines before it logs their number.
 	reportDelay = time.Second
 )
 
-// throttle limits the rate of one kind of log lines, which any client can cause. It implements zerolog.Sampler,
-// and is safe for concurrent use.
+// throttle limits the rate of one kind of log lines that any client can cause. It implements zerolog.Sampler, and
+// is safe for concurrent use.
 type throttle struct {
 	log        zerolog.Logger
 	kind       string

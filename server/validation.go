@@ -14,11 +14,11 @@ import (
 const allowed mutate.Outcome = "allowed"
 
 const (
-	// maxReport is the maximal length of the message of a denial, and maxFaults how many faults it lists.
+	// maxReport is the maximum length of the message of a denial, and maxFaults how many faults it lists.
 	maxReport = 16 << 10
 	maxFaults = 50
-	// maxFaultWarnings and maxBrokenWarnings are how many warnings a response has, so that the API server
-	// passes on 256 bytes of each.
+	// maxFaultWarnings and maxBrokenWarnings limit the warnings of a response to 16 in total: the API server passes
+	// on 256 characters of each.
 	maxFaultWarnings  = 5
 	maxBrokenWarnings = 8
 )
@@ -30,8 +30,8 @@ type validation struct {
 	snapshot *store.Snapshot
 }
 
-// outcome denies changes with rejected documents. But if the ConfigMaps cannot be read, a base may be among
-// them. Then, documents that are invalid anyway are quarantined when they are loaded.
+// outcome denies a change with rejected documents, unless the ConfigMaps cannot be read: a base that a document
+// inherits from may be among them. If the document is invalid anyway, it is quarantined when it is loaded.
 func (v *validation) outcome() mutate.Outcome {
 	if len(v.trial.Rejected) > 0 && v.trouble == nil {
 		return mutate.Denied
@@ -48,8 +48,8 @@ func (v *validation) faults() []conf.Rejection {
 	return v.trial.Still
 }
 
-// respond returns the response to the review.
-func (v *validation) respond(c *configMapReview) responseReview {
+// buildResponse returns the response to the review.
+func (v *validation) buildResponse(c *configMapReview) responseReview {
 	outcome := v.outcome()
 	answer := response{UID: c.UID, Allowed: outcome == allowed, Audit: audit{Outcome: outcome}}
 	if outcome == allowed {
@@ -58,7 +58,7 @@ func (v *validation) respond(c *configMapReview) responseReview {
 		text := "these definitions would be rejected:\n" + strings.Join(messages(v.faults(), maxFaults), "\n")
 		answer.Status = failure(http.StatusForbidden, truncate(text, maxReport))
 	}
-	return newReview(c.apiVersion, answer)
+	return newResponseReview(c.apiVersion, answer)
 }
 
 // warnings returns the warnings about an allowed change.
@@ -92,8 +92,8 @@ func describeBroken(r conf.Rejection) string {
 		strings.Join(names, ", "), r.Errors)
 }
 
-// messages returns at most limit errors of the rejections, each with its origin, and the number of the
-// others.
+// messages returns at most limit errors of the rejections, each with its origin, and then the number of the
+// other errors.
 func messages(rejections []conf.Rejection, limit int) (list []string) {
 	more := 0
 	for _, r := range rejections {

@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// maxVerdict bounds the trials of a change and the wait for them, whatever the timeout of the client is.
-	// It is shorter than the timeoutSeconds of the chart, so that the author gets the response.
-	maxVerdict = 4 * time.Second
-	// maxTrial bounds one trial, so that a slow one leaves time for those that wait.
-	maxTrial = 2 * time.Second
-	// retryWindow is how long a denied change is tried again. One `kubectl apply` may create a base and a
-	// definition that inherits from it, and the base takes a moment to be watched, debounced and loaded.
+	// validationTimeout limits the trials of a change and the wait for them, even if the client waits longer. It
+	// is shorter than the timeoutSeconds of the chart, so that the author gets the response.
+	validationTimeout = 4 * time.Second
+	// trialTimeout limits one trial, so that a slow one leaves time for the next.
+	trialTimeout = 2 * time.Second
+	// retryWindow is how long a change is tried again before it is denied. One `kubectl apply` may create a base
+	// and a definition that inherits from it, and the base takes a moment to be watched, debounced and loaded.
 	retryWindow  = time.Second
 	pollInterval = 20 * time.Millisecond
 )
@@ -32,8 +32,8 @@ const (
 type Definitions interface {
 	// Selects reports whether a ConfigMap belongs to the source.
 	Selects(configMap *corev1.ConfigMap) bool
-	// Trouble returns why the source cannot be read now, so that the snapshot may lack ConfigMaps. It
-	// returns nil if it can be read.
+	// Trouble returns why the source cannot be read now, nil if it can. Meanwhile, the snapshot may lack
+	// ConfigMaps.
 	Trouble() error
 }
 
@@ -41,7 +41,7 @@ type Definitions interface {
 // be rejected and warns about definitions that a change would break. It is an http.Handler and safe for
 // concurrent use.
 type Validator struct {
-	requestReader
+	reviewHandler
 	snapshots   Snapshots
 	definitions Definitions
 }
@@ -51,13 +51,13 @@ func NewValidator(
 	lanes *Lanes, snapshots Snapshots, definitions Definitions, metrics *Metrics, log zerolog.Logger,
 ) *Validator {
 	return &Validator{
-		requestReader: newRequestReader(lanes, metrics, metrics.validated(mutate.Denied), log),
+		reviewHandler: newReviewHandler(lanes, metrics, metrics.validationCounter(mutate.Denied), log),
 		snapshots:     snapshots, definitions: definitions,
 	}
 }
 
-// ServeHTTP answers one review. A denial takes up to retryWindow. Requests that are not reviews are
-// refused as by Webhook.
+// ServeHTTP answers one review. A denial takes at least retryWindow, or half of the remaining time if that is less.
+// The status codes are those of Webhook, and 500 if a trial panics.
 func (v *Validator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.serve(w, r, v.review)
 }
@@ -68,7 +68,7 @@ func (v *Validator) review(r *http.Request, f *inflight) (answer, error) {
 		return answer{}, err
 	}
 	if err != nil {
-		invalid := newReview(c.apiVersion, response{
+		invalid := newResponseReview(c.apiVersion, response{
 			UID: c.UID, Audit: audit{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview},
 			Status: failure(http.StatusBadRequest, truncate(err.Error(), maxMessage)),
 		})
@@ -76,15 +76,15 @@ func (v *Validator) review(r *http.Request, f *inflight) (answer, error) {
 	}
 	result, err := v.validate(r.Context(), c, f)
 	if err == nil {
-		err = v.encode(f, result.respond(c))
+		err = v.encode(f, result.buildResponse(c))
 	}
 	c.documents = nil
 	return answer{c.UID, func(duration time.Duration) { v.record(c, &result, duration) }}, err
 }
 
 // decode decodes the review in a slot of its lane, drops the body, and moves the request to the lane of
-// trials. There, it is charged for the decoded review. If it returns an error and a review, the review is
-// invalid.
+// trials, where it is charged for the decoded review. If it returns both an error and a review, the review is
+// invalid but can be answered.
 func (v *Validator) decode(ctx context.Context, f *inflight) (*configMapReview, error) {
 	if err := f.acquire(ctx); err != nil {
 		return nil, err
@@ -102,14 +102,14 @@ func (v *Validator) decode(ctx context.Context, f *inflight) (*configMapReview, 
 	return c, nil
 }
 
-// validate tries the change on the current snapshot. Before it denies a change, it tries it again on
-// newer snapshots. It returns an error if the client does not wait any longer.
+// validate tries the change on the current snapshot and, before it denies it, on newer ones. The error is a
+// refusal.
 func (v *Validator) validate(ctx context.Context, c *configMapReview, f *inflight) (validation, error) {
 	if !c.selected {
 		return validation{snapshot: v.snapshots.Current()}, nil
 	}
-	if verdict := time.Now().Add(maxVerdict); verdict.Before(f.deadline) {
-		f.deadline = verdict
+	if limit := time.Now().Add(validationTimeout); limit.Before(f.deadline) {
+		f.deadline = limit
 	}
 	result, err := v.try(ctx, c, f)
 	if err != nil {
@@ -126,7 +126,7 @@ func (v *Validator) validate(ctx context.Context, c *configMapReview, f *infligh
 	return result, nil
 }
 
-// awaitChange waits for another snapshot than the one of a trial. It returns false if ctx or the request ends.
+// awaitChange waits for a snapshot other than the one of a trial. It returns false if ctx or the request ends.
 func (v *Validator) awaitChange(ctx context.Context, f *inflight, tried *store.Snapshot) bool {
 	ctx, cancel := f.waitContext(ctx)
 	defer cancel()
@@ -142,14 +142,15 @@ func (v *Validator) awaitChange(ctx context.Context, f *inflight, tried *store.S
 	return ctx.Err() == nil
 }
 
-// try tries the documents on the current snapshot. It takes the only slot of the lane of trials, because
-// each trial loads all definitions, and many at once would delay the reviews of pods. The error is a refusal.
+// try loads the documents together with those of the current snapshot. It takes the only slot of the lane of
+// trials, because each trial loads all definitions, and many at once would delay the reviews of pods. The error is
+// a refusal.
 func (v *Validator) try(ctx context.Context, c *configMapReview, f *inflight) (result validation, err error) {
 	if err := f.acquire(ctx); err != nil {
 		return result, err
 	}
 	defer f.release()
-	ctx, cancel := context.WithTimeout(ctx, min(maxTrial, time.Until(f.deadline)))
+	ctx, cancel := context.WithTimeout(ctx, min(trialTimeout, time.Until(f.deadline)))
 	defer cancel()
 	result.snapshot = v.snapshots.Current()
 	result.trial, err = result.snapshot.Try(ctx, c.Namespace, c.Name, c.documents)
@@ -173,13 +174,13 @@ func (v *Validator) logPanic(err error) bool {
 
 // record counts and logs one change.
 func (v *Validator) record(c *configMapReview, result *validation, duration time.Duration) {
-	v.metrics.validated(result.outcome()).Inc()
+	v.metrics.validationCounter(result.outcome()).Inc()
 	level := zerolog.DebugLevel
 	for _, rejection := range slices.Concat(result.faults(), result.trial.Broken) {
 		v.logPanic(rejection.Errors)
 		level = zerolog.InfoLevel
 	}
-	v.reviews.WithLevel(level).AnErr("trouble", result.trouble).Str("uid", truncate(c.UID, maxLogged)).
+	v.reviewLog.WithLevel(level).AnErr("trouble", result.trouble).Str("uid", truncate(c.UID, maxLogged)).
 		Str("namespace", truncate(c.Namespace, maxLogged)).
 		Str("name", truncate(c.Name, maxLogged)).
 		Str("operation", truncate(c.Operation, maxLogged)).

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -17,24 +19,24 @@ type Snapshots interface {
 
 // Webhook answers admission reviews of pods. It is an http.Handler and safe for concurrent use.
 type Webhook struct {
-	requestReader
-	snapshots  Snapshots
-	namespaces Namespaces // nil if namespaces have no defaults
-	policy     *mutate.Policy
-	recorder   Recorder // nil if no Events are recorded
-	badReviews zerolog.Logger
+	reviewHandler
+	snapshots    Snapshots
+	namespaces   Namespaces // nil if namespaces have no defaults
+	policy       *mutate.Policy
+	recorder     Recorder // nil if no Events are recorded
+	badReviewLog zerolog.Logger
 }
 
-// NewWebhook returns the handler. Namespaces are nil if namespaces have no defaults, and the recorder is
-// nil if no Events are recorded. Nothing else may be nil.
+// NewWebhook returns the handler. namespaces is nil if namespaces have no defaults, and recorder is nil if no
+// Events are recorded. No other argument may be nil.
 func NewWebhook(
 	lanes *Lanes, snapshots Snapshots, namespaces Namespaces, policy *mutate.Policy, recorder Recorder,
 	metrics *Metrics, log zerolog.Logger,
 ) *Webhook {
 	return &Webhook{
-		requestReader: newRequestReader(lanes, metrics, metrics.reviewed(mutate.Denied, mutate.ReasonBadReview), log),
+		reviewHandler: newReviewHandler(lanes, metrics, metrics.reviewCounter(mutate.Denied, mutate.ReasonBadReview), log),
 		snapshots:     snapshots, namespaces: namespaces, policy: policy, recorder: recorder,
-		badReviews: throttled(log, "bad reviews"),
+		badReviewLog: throttled(log, "bad reviews"),
 	}
 }
 
@@ -46,15 +48,15 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, h.review)
 }
 
-// reviewed is what remains of a review for logs and metrics while its response is sent.
-type reviewed struct {
+// reviewRecord has what logs and metrics need of a review after its response was sent.
+type reviewRecord struct {
 	request  *mutate.Request // without the pod, except for its names
 	decision mutate.Decision // without sidecars and patch
 	sidecars []string
 }
 
-// review decides about the review in the buffer and replaces it with the response. It keeps nothing else
-// that was decoded, so that a client that does not read its response holds no other memory.
+// review decides about the review in the buffer and replaces it with the response. It keeps nothing that it
+// decoded except the reviewRecord, so that a client that does not read its response holds little memory.
 func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 	if err := f.acquire(request.Context()); err != nil {
 		return answer{}, err
@@ -64,30 +66,41 @@ func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 	if err != nil && r.Request.UID == "" {
 		return answer{}, err
 	}
-	decision := mutate.Decision{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Cause: err}
-	if err == nil {
-		decision, err = h.decide(request.Context(), &r.Request, f)
-		if err != nil {
-			return answer{}, err
+	var decision mutate.Decision
+	if err != nil {
+		decision = mutate.Decision{
+			Outcome: mutate.Denied, Reason: mutate.ReasonBadReview, Cause: err,
+			Generation: h.snapshots.Current().Generation(),
 		}
-	} else {
-		decision.Generation = h.snapshots.Current().Generation()
+	} else if decision, err = h.decide(request.Context(), &r.Request, f); err != nil {
+		return answer{}, err
 	}
-	err = h.encode(f, r.respond(&decision))
-	done := reviewed{request: r.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
+	err = h.encode(f, r.buildResponse(&decision))
+	done := reviewRecord{request: r.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
 	done.decision.Sidecars, done.decision.Patch = nil, nil
 	return answer{r.Request.UID, func(duration time.Duration) { h.record(&done, duration) }}, err
 }
 
-// record counts and logs a review and records its Event. Lines are logged at a limited rate, which is lower
-// for bad reviews.
-func (h *Webhook) record(r *reviewed, duration time.Duration) {
+// decide decides about a pod. The error is a refusal: the request lost its slot for a lookup and got no other.
+func (h *Webhook) decide(ctx context.Context, request *mutate.Request, f *inflight) (mutate.Decision, error) {
+	if h.namespaces != nil {
+		request.NamespaceDefault = func() (string, bool, error) { return h.lookUp(ctx, request.Namespace, f) }
+	}
+	decision := mutate.Pod(h.snapshots.Current(), h.policy, request)
+	if refused, ok := errors.AsType[*refusal](decision.Cause); ok {
+		return mutate.Decision{}, refused
+	}
+	return decision, nil
+}
+
+// record counts and logs a review, and records its Event. The rate of lines is limited, and lower for bad reviews.
+func (h *Webhook) record(r *reviewRecord, duration time.Duration) {
 	request, d := r.request, &r.decision
-	h.metrics.decided(r, duration)
+	h.metrics.countReview(r, duration)
 	h.recordEvent(request, d)
-	lines := h.reviews
+	lines := h.reviewLog
 	if d.Reason == mutate.ReasonBadReview {
-		lines = h.badReviews
+		lines = h.badReviewLog
 	}
 	event := lines.WithLevel(levelOf(d))
 	if !event.Enabled() {
@@ -110,7 +123,7 @@ func (h *Webhook) record(r *reviewed, duration time.Duration) {
 	event.Msg("review")
 }
 
-// levelOf returns the level of the log line. Pods that do not request sidecars are logged at debug.
+// levelOf returns the level of the log line. A pod that does not request sidecars is logged at debug.
 func levelOf(d *mutate.Decision) zerolog.Level {
 	switch {
 	case d.Outcome != mutate.Skipped:

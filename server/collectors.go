@@ -17,17 +17,17 @@ func collectSnapshot(snapshots Snapshots) prometheus.CollectorFunc {
 			desc := prometheus.NewDesc(prefix+name, help, nil, labels)
 			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
 		}
-		send("snapshot_generation", "Publications of this process; 0 before the first.",
+		send("snapshot_generation", "Snapshots published by this process; 0 before the first.",
 			int(snapshot.Generation()), nil)
 		if digest := snapshot.Digest(); digest != "" {
-			send("snapshot_info", "The digest of the content served: the same on all replicas that serve the same.",
+			send("snapshot_info", "Digest of the content served; the same on all replicas with the same content.",
 				1, prometheus.Labels{"digest": digest})
 		}
 		send("snapshot_sidecars", "Sidecars served.", snapshot.Len(), nil)
-		send("snapshot_rejections", "Documents that are rejected now.",
+		send("snapshot_rejections", "Documents rejected by the last reload.",
 			len(slices.Collect(snapshot.Rejections())), nil)
 		send("snapshot_stale_documents",
-			"Sidecars served as they were before their document was changed to something that is rejected.",
+			"Sidecars served from the last valid version of a document that is now rejected.",
 			snapshot.Stale(), nil)
 	}
 }
