@@ -15,6 +15,14 @@ import (
 	"github.com/rs/zerolog"
 )
 
+const (
+	// clockSkew is how long before NotBefore a certificate is accepted, because this clock may be slow.
+	clockSkew = time.Hour
+	// maxChain is the maximum size of the encoded chain. Many TLS clients refuse handshake messages above
+	// 64 KiB, and the message has a few more bytes.
+	maxChain = 60 << 10
+)
+
 // readPEM reads a certificate or key file.
 func readPEM(what, name string) ([]byte, error) {
 	content, err := readRegular(os.OpenFile(name, openFlags, 0))
@@ -27,16 +35,8 @@ func readPEM(what, name string) ([]byte, error) {
 	return content, nil
 }
 
-const (
-	// clockSkew is how early a certificate is accepted, because this clock may be slow.
-	clockSkew = time.Hour
-	// maxChain limits the encoded chain. Many TLS clients refuse handshake messages above 64 KiB, and
-	// the message has a few more bytes.
-	maxChain = 60 << 10
-)
-
-// parsePair parses the content of both files and sets Leaf. It rejects a pair that does not match, and returns a
-// pair with an error if clients refuse it at that time.
+// parsePair parses the content of both files and sets Leaf. It returns a pair together with an error if both match,
+// but clients refuse the certificate at that time.
 func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) {
 	if bytes.Contains(keyPEM, []byte("ENCRYPTED")) {
 		return nil, errors.New("the key is encrypted")
@@ -57,7 +57,7 @@ func parsePair(certPEM, keyPEM []byte, now time.Time) (*tls.Certificate, error) 
 }
 
 // parseChain returns the leaf and the intermediates that lead to a root. It ignores other certificates
-// and the root, of which clients have a copy. Of several certificates of one issuer, it prefers one
+// and the root, which clients already have. Of several certificates of one issuer, it prefers one
 // that clients accept.
 func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, error) {
 	all, err := x509.ParseCertificates(slices.Concat(pair.Certificate...))
@@ -70,7 +70,7 @@ func parseChain(pair *tls.Certificate, now time.Time) ([]*x509.Certificate, erro
 		var issuer *x509.Certificate
 		for _, candidate := range all[1:] {
 			root := bytes.Equal(candidate.RawSubject, candidate.RawIssuer)
-			better := issuer == nil || check(candidate, now) == nil
+			better := issuer == nil || checkCertificate(candidate, now) == nil
 			if !root && better && last.CheckSignatureFrom(candidate) == nil {
 				issuer = candidate
 			}
@@ -90,16 +90,16 @@ func checkChain(chain []*x509.Certificate, now time.Time) error {
 		if i > 0 {
 			name = fmt.Sprintf("the intermediate certificate %q", certificate.Subject)
 		}
-		if err := check(certificate, now); err != nil {
+		if err := checkCertificate(certificate, now); err != nil {
 			return fmt.Errorf("%s %w", name, err)
 		}
 	}
 	return nil
 }
 
-// check rejects a certificate that clients refuse. Its errors do not contain the current time, so that they
+// checkCertificate rejects a certificate that clients refuse. Its errors do not contain the current time, so that they
 // are logged once.
-func check(certificate *x509.Certificate, now time.Time) error {
+func checkCertificate(certificate *x509.Certificate, now time.Time) error {
 	switch {
 	case now.After(certificate.NotAfter):
 		return fmt.Errorf("expired at %s", certificate.NotAfter.Format(time.RFC3339))
@@ -117,6 +117,13 @@ func allowsServing(certificate *x509.Certificate) bool {
 	return len(certificate.ExtKeyUsage)+len(certificate.UnknownExtKeyUsage) == 0 ||
 		slices.Contains(certificate.ExtKeyUsage, x509.ExtKeyUsageServerAuth) ||
 		slices.Contains(certificate.ExtKeyUsage, x509.ExtKeyUsageAny)
+}
+
+// lifetimeOf returns the lifetime of a certificate, and the earliest expiry in its chain.
+func lifetimeOf(pair *tls.Certificate, now time.Time) (lifetime time.Duration, notAfter time.Time) {
+	chain, _ := parseChain(pair, now) // it was parsed when it was loaded
+	earliest := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	return chain[0].NotAfter.Sub(chain[0].NotBefore), earliest.NotAfter
 }
 
 // hasNames reports whether clients can verify the name of a certificate.

@@ -57,17 +57,17 @@ func (c *CertWatcher) Run(ctx context.Context) error {
 	files := fsWatcher{
 		watching: c.Watching, log: c.log, directories: c.directories, wake: make(chan struct{}, 1),
 	}
-	group.Go(func() error { return files.Run(ctx, c.debouncer.later) })
+	group.Go(func() error { return files.Run(ctx, c.debouncer.schedule) })
 	c.debouncer.run(ctx, c.load)
 	return group.Wait()
 }
 
 // Reload requests a reload without delay, as on SIGHUP, and does not wait for it. Several calls before it
 // begins are one.
-func (c *CertWatcher) Reload() { c.debouncer.now() }
+func (c *CertWatcher) Reload() { c.debouncer.scheduleNow() }
 
 // GetCertificate returns the pair in service, for tls.Config.GetCertificate. It takes no lock. Before the
-// first pair is loaded, the error is the reason.
+// first pair is loaded, it returns the error of loading.
 func (c *CertWatcher) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	state := c.state.Load()
 	if state.pair == nil {
@@ -104,7 +104,7 @@ func (c *CertWatcher) load(explicit bool) {
 	case err != nil:
 		c.state.Store(&certState{last.pair, last.notAfter, err})
 		if explicit || fmt.Sprint(last.err) != err.Error() {
-			c.logErr(err, last.pair)
+			c.logError(err, last.pair)
 		}
 		c.observe(false, last.notAfter)
 	case pair == last.pair && last.err == nil:
@@ -119,8 +119,8 @@ func (c *CertWatcher) load(explicit bool) {
 	}
 }
 
-// read reads both files. It returns the pair in service if that is their content, even if it has expired, else
-// a pair that may replace it.
+// read reads both files. It returns inService if the files contain it, even if it has expired. Otherwise it returns
+// a pair that may replace it, or an error.
 func (c *CertWatcher) read(inService *tls.Certificate) (*tls.Certificate, error) {
 	certPEM, err := readPEM("certificate", c.certFile)
 	if err != nil {
@@ -136,14 +136,14 @@ func (c *CertWatcher) read(inService *tls.Certificate) (*tls.Certificate, error)
 	case slices.EqualFunc(pair.Certificate, inService.Certificate, bytes.Equal):
 		return inService, nil
 	case err == nil && !hasNames(pair.Leaf) && hasNames(inService.Leaf):
-		// At the start, such a pair is served with a warning, for clients that do not verify it.
+		// As the first pair, it would be served with a warning, for clients that do not verify names.
 		err = errors.New("the certificate has no DNS name or IP address as subject alternative name, " +
 			"unlike the one in service")
 	}
 	return pair, err
 }
 
-func (c *CertWatcher) logErr(err error, inService *tls.Certificate) {
+func (c *CertWatcher) logError(err error, inService *tls.Certificate) {
 	message := "certificate not loaded; the previous certificate stays in service"
 	if inService == nil {
 		message = "certificate not loaded; clients cannot connect"

@@ -26,7 +26,7 @@ type ConfigMaps struct {
 // ConfigMapClient is a client of the ConfigMaps of one namespace. It must be safe for concurrent use.
 type ConfigMapClient = kube.ListerWatcher[*corev1.ConfigMapList]
 
-// NewConfigMaps returns a source that sends no request before Run. The client is that of the namespace.
+// NewConfigMaps returns a source that sends no request before Run. The client must be for the namespace.
 func NewConfigMaps(client ConfigMapClient, namespace string, selector labels.Selector, log zerolog.Logger) *ConfigMaps {
 	// The metadata of a ConfigMap is often larger than its documents and is dropped.
 	informer := kube.NewInformer(client, conf.OfConfigMap, kube.Options{
@@ -56,13 +56,13 @@ func (c *ConfigMaps) Documents(context.Context) ([]conf.Document, error) {
 	return slices.Concat(c.informer.All()...), nil
 }
 
-// Once lists the documents without Run, within 30 seconds, and keeps nothing.
+// Once lists the documents without Run, and caches nothing. It takes at most 30 seconds.
 func (c *ConfigMaps) Once(ctx context.Context) ([]conf.Document, error) {
 	documents, err := c.informer.List(ctx)
 	return slices.Concat(documents...), err
 }
 
-// Trouble returns why the ConfigMaps cannot be watched now, nil if they can. Before the first list, it is
+// Trouble returns why the ConfigMaps cannot be watched now, nil if they can. Before the first list succeeds, it is
 // the error of the list or ErrNotSynced.
 func (c *ConfigMaps) Trouble() error {
 	if err := c.informer.Err(); err != nil {

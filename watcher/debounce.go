@@ -12,7 +12,7 @@ const (
 	debounceLimit = 400 * time.Millisecond
 )
 
-// debouncer starts the work of one goroutine on behalf of others. Requests that arrive during work are
+// debouncer runs work in one goroutine at the request of others. Requests that arrive during work are
 // merged into one. Make it with newDebouncer.
 type debouncer struct {
 	events    chan struct{}
@@ -23,22 +23,22 @@ func newDebouncer() debouncer {
 	return debouncer{events: make(chan struct{}, 1), immediate: make(chan struct{}, 1)}
 }
 
-// later requests work after a quiet period. It never blocks.
-func (d debouncer) later() { notify(d.events) }
+// schedule requests work after a quiet period. It never blocks.
+func (d debouncer) schedule() { notify(d.events) }
 
-// now requests work without delay. It never blocks.
-func (d debouncer) now() { notify(d.immediate) }
+// scheduleNow requests work without delay. It never blocks.
+func (d debouncer) scheduleNow() { notify(d.immediate) }
 
-// run calls work at once, and again when it is requested, until ctx ends. explicit is true if now requested
-// it.
+// run calls work at once, and again when it is requested, until ctx ends. explicit is true if scheduleNow was
+// called.
 func (d debouncer) run(ctx context.Context, work func(explicit bool)) {
 	for explicit := false; ctx.Err() == nil; explicit = d.wait(ctx) {
 		work(explicit)
 	}
 }
 
-// wait blocks until there was no event for debounceQuiet. It returns early when debounceLimit passes, now is
-// called, or ctx ends, and reports whether now was called.
+// wait blocks until an event is followed by debounceQuiet without another. It returns early when debounceLimit
+// passes, scheduleNow is called, or ctx ends. It reports whether scheduleNow was called.
 func (d debouncer) wait(ctx context.Context) (explicit bool) {
 	var quiet, limit <-chan time.Time // nil before the first event
 	for {

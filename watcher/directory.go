@@ -13,9 +13,8 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// Directory is the config directory as a source. It serves the regular files `*.yaml` and `*.yml` of the
-// directory that are not dot files. Files in its subdirectories, and dot files, are base-only documents. Run is
-// called once. Documents is called by one goroutine at a time, concurrently with Run.
+// Directory is the config directory as a source. Its regular files `*.yaml` and `*.yml` are served, except dot
+// files. Dot files, and files in subdirectories, are base-only documents. Run is called once.
 type Directory struct {
 	// Watching may be set before Run.
 	Watching Watching
@@ -23,8 +22,8 @@ type Directory struct {
 	path        string
 	log         zerolog.Logger
 	wake        chan struct{}
-	truncated   bool                             // whether the last reading was
-	directories atomic.Pointer[sets.Set[string]] // to watch: those of the last complete reading
+	truncated   bool                             // whether the last read exceeded a limit
+	directories atomic.Pointer[sets.Set[string]] // to watch: those of the last complete read
 }
 
 // NewDirectory returns a source of the directory at a path, which need not exist yet.
@@ -37,11 +36,11 @@ func NewDirectory(path string, log zerolog.Logger) *Directory {
 // String returns `directory conf`.
 func (d *Directory) String() string { return "directory " + d.path }
 
-// Documents reads the directory and all its subdirectories. It does not need Run. Origins have the path of
-// the directory as given, cleaned and with slashes. A file that cannot be read is a document with an error. A
-// file that disappears during the reading is ignored. It is an error if the directory itself cannot be read.
+// Documents reads the directory and all its subdirectories. It does not need Run. Origins have the path of the
+// directory as given, cleaned. A file that cannot be read is a document with an error. A file that is removed
+// meanwhile is ignored. It is an error if the directory itself cannot be read.
 func (d *Directory) Documents(ctx context.Context) ([]conf.Document, error) {
-	root, err := os.OpenRoot(d.path + "/") // which does not block if the path is a FIFO
+	root, err := os.OpenRoot(d.path + "/") // the slash keeps it from blocking if the path is a FIFO
 	if err != nil {
 		return nil, fmt.Errorf("opening the config directory: %w", err)
 	}
@@ -50,7 +49,7 @@ func (d *Directory) Documents(ctx context.Context) ([]conf.Document, error) {
 	if err := r.readAll(ctx); err != nil {
 		return nil, err
 	}
-	// Read a new directory again once it is watched.
+	// A new directory is read again once it is watched.
 	if !d.directories.Swap(&r.directories).IsSuperset(r.directories) {
 		notify(d.wake)
 	}
@@ -63,8 +62,8 @@ func (d *Directory) Documents(ctx context.Context) ([]conf.Document, error) {
 	return r.documents, nil
 }
 
-// Run calls changed at each event in the directory or a subdirectory, when the directory appears or is replaced,
-// and at each poll.
+// Run calls changed at first, at each event in the directory or a subdirectory, when the directory is created or
+// replaced, and at each poll.
 func (d *Directory) Run(ctx context.Context, changed func()) error {
 	watched := func() sets.Set[string] { return *d.directories.Load() }
 	f := fsWatcher{watching: d.Watching, log: d.log, directories: watched, wake: d.wake}

@@ -1,7 +1,7 @@
-// Package watcher reloads what is served when it changes: definitions, the serving certificate, and the
-// defaults of namespaces.
+// Package watcher is the write half: it reloads definitions, the serving certificate and the defaults of namespaces
+// when they change.
 //
-// A [Source] provides documents and reports when they change: [Directory] and [ConfigMaps]. The
+// [Directory] and [ConfigMaps] are each a [Source]: it provides documents and reports when they change. The
 // [Reloader] reads all sources in one goroutine, loads their documents with package conf, and passes the
 // set to a [Publisher]. [CertWatcher] reloads the serving certificate, and [Expiry] warns before it
 // expires. [Namespaces] caches one annotation of all namespaces for reviews.

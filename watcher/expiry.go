@@ -3,9 +3,7 @@ package watcher
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,10 +14,10 @@ const (
 	expiryPoll = 10 * time.Second
 	// expiryRepeat is how often a warning is repeated.
 	expiryRepeat = 24 * time.Hour
-	// maxNotice is how long before expiry warnings begin. For a lifetime of less than 35 days, it is a
-	// fifth of the lifetime: usual controllers have renewed the certificate by then.
+	// maxNotice is how long before expiry warnings begin. If the lifetime is less than 35 days, a fifth of it
+	// is used instead: controllers such as cert-manager have renewed the certificate by then.
 	maxNotice = 7 * 24 * time.Hour
-	// reloadTime is how long a reload may take before its result is checked.
+	// reloadTime is the delay of a check after a reload is requested, so that it sees the new certificate.
 	reloadTime = time.Second
 )
 
@@ -36,16 +34,9 @@ func NewExpiry(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error),
 	return &Expiry{certificate: certificate, log: log, reload: make(chan struct{}, 1)}
 }
 
-// lifetimeOf returns the lifetime of a certificate, and the earliest expiry in its chain.
-func lifetimeOf(pair *tls.Certificate, now time.Time) (lifetime time.Duration, notAfter time.Time) {
-	chain, _ := parseChain(pair, now) // it was parsed when it was loaded
-	first := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	return chain[0].NotAfter.Sub(chain[0].NotBefore), first.NotAfter
-}
-
 // expiryState describes the expiry of the certificate in service.
 type expiryState struct {
-	level    zerolog.Level // error if it has expired, warn if it expires soon, or disabled
+	level    zerolog.Level // error if it has expired, warn if it expires soon, otherwise disabled
 	notAfter time.Time
 }
 
@@ -67,7 +58,7 @@ func (e *Expiry) state() (state expiryState, wait time.Duration) {
 	return expiryState{zerolog.Disabled, notAfter}, min(expiryPoll, left-notice+time.Millisecond)
 }
 
-// Pending returns a reason if the certificate has expired: clients refuse it, and another replica may
+// Pending returns a reason if the certificate has expired: clients refuse it, but another replica may
 // have a valid one.
 func (e *Expiry) Pending() []string {
 	if s, _ := e.state(); s.level == zerolog.ErrorLevel {

@@ -15,13 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// defaultPoll catches changes that inotify misses: on network file systems, without a watch, and where a
+// defaultPoll catches changes that inotify misses: on network file systems, if no watch can be added, and if a
 // symbolic link above the watched directories is replaced.
 const defaultPoll = 30 * time.Second
 
 // Watching configures how changes on disk are noticed. The zero value is right for production.
 type Watching struct {
-	// Poll is the interval at which everything is read again. Zero means 30 seconds.
+	// Poll is the interval at which everything is read again. Zero means defaultPoll.
 	Poll time.Duration
 	// NewWatcher opens a watcher. Nil means fsnotify.NewWatcher.
 	NewWatcher func() (*fsnotify.Watcher, error)
@@ -34,22 +34,22 @@ type fsWatcher struct {
 	log      zerolog.Logger
 	// directories returns the directories to watch.
 	directories func() sets.Set[string]
-	// wake has a token after an event, or if there are other directories to watch.
+	// wake has a token after an event, or when the directories to watch have changed.
 	wake chan struct{}
 
-	// These belong to Run.
+	// Run owns the rest.
 	watcher *fsnotify.Watcher // nil if none could be opened
 	watches watchSet          // of the watcher
 	lastErr error
 }
 
-// Run calls changed at first, after each event, and at each poll, until ctx ends; then it returns nil.
+// Run calls changed at once, after each event, and at each poll, until ctx ends; then it returns nil.
 func (f *fsWatcher) Run(ctx context.Context, changed func()) error {
 	poll := time.NewTicker(cmp.Or(f.watching.Poll, defaultPoll))
 	defer poll.Stop()
 	defer f.close()
 	for {
-		// Watch before reading: a change before the watch is read, and a later one has an event.
+		// Watch before reading: what changed before the watch is read now, and later changes have events.
 		f.logChange(f.update())
 		changed()
 		select {
@@ -61,8 +61,8 @@ func (f *fsWatcher) Run(ctx context.Context, changed func()) error {
 	}
 }
 
-// update replaces the watcher if it failed, or if a directory was added, removed or replaced. An error is
-// retried at the next update.
+// update replaces the watcher if it failed, or if a directory was added, removed or replaced. After an error, the
+// next update tries again.
 func (f *fsWatcher) update() error {
 	watches := newWatchSet(f.directories())
 	if f.isCurrent(watches) {
@@ -92,8 +92,8 @@ func (f *fsWatcher) update() error {
 	return err
 }
 
-// isCurrent reports whether the watcher watches these directories. The watch of a directory that was removed
-// is not in its list, which is empty if it is closed.
+// isCurrent reports whether the watcher watches these directories. WatchList lacks directories that were removed,
+// and is empty if the watcher is closed.
 func (f *fsWatcher) isCurrent(watches watchSet) bool {
 	return f.watcher != nil && f.watches.equal(watches) && len(f.watcher.WatchList()) == len(watches.directories)
 }
@@ -105,8 +105,9 @@ func (f *fsWatcher) close() {
 	f.watcher = nil
 }
 
-// read reads events until the watcher is closed: fsnotify sends errors while it holds the lock that Add and
-// Close need. After an error, the watcher is replaced, because it may be broken or have lost events.
+// read receives events until the watcher is closed. It has its own goroutine, and closes the watcher in another,
+// because fsnotify sends errors while it holds the lock that Add and Close need. After an error, the watcher is
+// closed and replaced: it may be broken or have lost events.
 func (f *fsWatcher) read(watcher *fsnotify.Watcher, watches watchSet) {
 	for {
 		select {
@@ -131,7 +132,7 @@ func (f *fsWatcher) read(watcher *fsnotify.Watcher, watches watchSet) {
 	}
 }
 
-// logChange logs a change of the error of update.
+// logChange logs the error of update if it differs from the last one.
 func (f *fsWatcher) logChange(err error) {
 	if fmt.Sprint(err) == fmt.Sprint(f.lastErr) {
 		return

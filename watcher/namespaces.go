@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	// getTimeout limits a request for one namespace, because a review waits for it.
+	// getTimeout limits the Get of a namespace, because a review waits for it.
 	getTimeout = 2 * time.Second
-	// cacheTTL is how long a response about a namespace is used that the informer has not seen.
+	// cacheTTL is how long a namespace that the informer has not seen is cached.
 	cacheTTL = 30 * time.Second
-	// maxCached limits the number of these responses.
+	// maxCached limits the number of these namespaces.
 	maxCached = 1000
 	// namespaceGrant is the RBAC rule for namespaces.
 	namespaceGrant = "a ClusterRole that has the verbs get, list and watch"
@@ -38,8 +38,8 @@ type NamespaceClient interface {
 // safe for concurrent use; Run is called once.
 //
 // An informer keeps the annotation and nothing else. A namespace that it has not seen was probably
-// created a moment ago: it is requested, and the response is cached for 30 seconds or until the
-// informer sees the namespace. While the API server fails, cached responses stay in use.
+// created a moment ago: a Get reads it, and the annotation is cached for 30 seconds or until the
+// informer sees the namespace. While the API server fails, cached annotations stay in use.
 type Namespaces struct {
 	key      string // of the annotation
 	client   NamespaceClient
@@ -49,14 +49,14 @@ type Namespaces struct {
 	cache    *lru.Cache // annotations of namespaces that the informer has not seen
 }
 
-// annotation is the value of an annotation, if there is one.
+// annotation is the annotation of a namespace.
 type annotation struct {
 	value  string
-	found  bool
+	found  bool      // false if the namespace does not have it
 	expiry time.Time // if it is cached
 }
 
-// NewNamespaces returns a source that sends no request before Run. The key is that of the annotation.
+// NewNamespaces returns a cache that sends no request before Run or Default. The key is that of the annotation.
 func NewNamespaces(client NamespaceClient, key string, log zerolog.Logger) *Namespaces {
 	n := &Namespaces{key: key, client: client, log: log, cache: lru.New(maxCached)}
 	options := kube.Options{What: "namespaces", Grant: namespaceGrant, Log: log}
@@ -78,9 +78,9 @@ func (n *Namespaces) Pending() []string {
 	return []string{fmt.Sprintf("namespaces have not been read yet: %v", cmp.Or(n.informer.Err(), ErrNotSynced))}
 }
 
-// Default returns the annotation of a namespace. It is not found if the namespace does not have it or
-// does not exist. An error means that a request for the namespace failed or took longer than ctx or
-// 2 seconds.
+// Default returns the annotation of a namespace. found is false if the namespace does not have it or
+// does not exist. An error means that the Get of the namespace failed, took longer than 2 seconds, or was
+// not complete when ctx ended.
 func (n *Namespaces) Default(ctx context.Context, namespace string) (value string, found bool, err error) {
 	a, ok := n.lookup(namespace)
 	if !ok {
@@ -109,8 +109,8 @@ func (n *Namespaces) annotationOf(namespace *metav1.PartialObjectMetadata) annot
 	return annotation{value: value, found: found}
 }
 
-// get requests a namespace. Concurrent calls share a request, which continues if one of them returns
-// early.
+// get reads a namespace from the API server. Concurrent calls share a request, which continues if the context of
+// one of them ends.
 func (n *Namespaces) get(ctx context.Context, namespace string) (annotation, error) {
 	if validation.IsDNS1123Label(namespace) != nil {
 		return annotation{}, nil // it does not exist
@@ -129,11 +129,11 @@ func (n *Namespaces) get(ctx context.Context, namespace string) (annotation, err
 	}
 }
 
-// request sends one request. NotFound is not cached. If the request fails, an expired cache entry is renewed.
+// request sends one Get. NotFound is not cached. If the Get fails, an expired cache entry is renewed.
 func (n *Namespaces) request(ctx context.Context, namespace string) (annotation, error) {
 	object, err := n.client.Get(ctx, namespace, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err) && !apierrors.IsUnexpectedServerError(err): // else a proxy answered
+	case apierrors.IsNotFound(err) && !apierrors.IsUnexpectedServerError(err): // which would be the 404 of a proxy
 		n.evict(namespace)
 		return annotation{}, nil
 	case err != nil && ctx.Err() != nil:
@@ -158,7 +158,7 @@ func cannotGet(namespace string, err error) error {
 	return fmt.Errorf("cannot get namespace %s: %w", namespace, kube.Explain(err, namespaceGrant))
 }
 
-// evict removes a namespace that the informer has seen from the cache; after a list, all of them.
+// evict removes a namespace from the cache once the informer has seen it. An empty name, after a list, removes all.
 func (n *Namespaces) evict(namespace string) {
 	if namespace == "" {
 		n.cache.Clear()

@@ -13,19 +13,18 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// Options are the parts of a Reloader.
+// Options configures a Reloader. Publisher and Observe are required.
 type Options struct {
-	// Sources provide the documents, in any order.
+	// Sources provide the documents. Their order does not matter.
 	Sources []Source
 	// Rules are used to load the documents.
 	Rules conf.Rules
-	// Publisher takes the loaded sets.
+	// Publisher publishes each loaded set.
 	Publisher Publisher
-	// Log gets a line for each change.
+	// Log logs each change.
 	Log zerolog.Logger
-	// Observe is called after each reload, from one goroutine. It gets false if a source cannot be
-	// read or a document is rejected, even if that has not changed. A source that is not synced yet
-	// does not count.
+	// Observe is called after each reload, from one goroutine. ok is false if a source cannot be read or
+	// a document is rejected, even if that is not new. A source that is not synced yet does not count.
 	Observe func(ok bool)
 }
 
@@ -36,7 +35,7 @@ type Reloader struct {
 	debouncer debouncer
 	pending   atomic.Pointer[[]string]
 
-	// These belong to the goroutine that reloads.
+	// The goroutine that reloads owns the rest.
 	sources   []*sourceState
 	set       *conf.Set // nil before the first publication
 	reloadLog reloadLog
@@ -46,7 +45,7 @@ type Reloader struct {
 type sourceState struct {
 	Source
 	documents []conf.Document
-	read      bool  // at least once
+	read      bool  // whether it was ever read
 	err       error // of the latest read
 }
 
@@ -61,12 +60,12 @@ func NewReloader(options Options) *Reloader {
 }
 
 // Run publishes the documents of the sources at once, and again after each change, until ctx ends; then
-// it returns nil. Changes are debounced. An error means that a source cannot be watched any more.
+// it returns nil. Changes are debounced. An error means that a source can no longer be watched.
 func (r *Reloader) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range r.sources {
 		group.Go(func() error {
-			err := s.Run(ctx, r.debouncer.later)
+			err := s.Run(ctx, r.debouncer.schedule)
 			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("watching %s: %w", s, err)
 			}
@@ -79,36 +78,11 @@ func (r *Reloader) Run(ctx context.Context) error {
 
 // Reload requests a reload without delay, as on SIGHUP, and does not wait for it. Several calls before
 // it begins are one.
-func (r *Reloader) Reload() { r.debouncer.now() }
+func (r *Reloader) Reload() { r.debouncer.scheduleNow() }
 
-// Pending returns the reasons why the published snapshot is incomplete: each source that was never read,
-// with its last error. Once every source was published, it returns nil, and does so for ever.
+// Pending returns why the published snapshot is incomplete: each source that was never read, with its last
+// error. Once all sources have been published, it always returns nil.
 func (r *Reloader) Pending() []string { return *r.pending.Load() }
-
-// updatePending is called when the documents that were read are published.
-func (r *Reloader) updatePending() {
-	var reasons []string
-	for _, s := range r.sources {
-		switch {
-		case s.read:
-		case s.err == nil:
-			reasons = append(reasons, fmt.Sprintf("%s has not been read yet", s))
-		default:
-			reasons = append(reasons, fmt.Sprintf("%s has not been read yet: %v", s, s.err))
-		}
-	}
-	if r.set == nil {
-		reasons = append(reasons, "no snapshot has been published yet")
-	}
-	r.pending.Store(&reasons)
-}
-
-// logPanic logs and counts a panic as a failed reload. The current snapshot stays in service, and the next
-// change is tried again.
-func (r *Reloader) logPanic(stack []byte) {
-	r.options.Log.Error().Bytes("stack", stack).Msg("reload panicked: the current snapshot stays in service")
-	r.options.Observe(false)
-}
 
 // reconcile reads every source and publishes the documents. An explicit reload always logs its result, and
 // all errors again.
@@ -126,7 +100,7 @@ func (r *Reloader) reconcile(ctx context.Context, explicit bool) {
 	if panicked, ok := errors.AsType[*conf.PanicError](err); ok {
 		r.logPanic(panicked.Stack)
 	}
-	if err != nil {
+	if err != nil { // a panic, or ctx has ended
 		return
 	}
 	generation, published := r.options.Publisher.Publish(set)
@@ -142,8 +116,8 @@ func (r *Reloader) reconcile(ctx context.Context, explicit bool) {
 	r.options.Observe(complete && len(set.Rejections) == 0)
 }
 
-// readAll returns the documents of all sources. For a source that cannot be read, it returns the last
-// ones and reports false.
+// readAll returns the documents of all sources. If a source cannot be read, it returns the last documents of
+// that source, and complete is false.
 func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Document, complete bool) {
 	complete = true
 	for _, s := range r.sources {
@@ -162,4 +136,28 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 		all = append(all, s.documents...)
 	}
 	return all, complete
+}
+
+// updatePending stores the result of Pending. It is called after publishing, so that Pending waits for that.
+func (r *Reloader) updatePending() {
+	var reasons []string
+	for _, s := range r.sources {
+		switch {
+		case s.read:
+		case s.err == nil:
+			reasons = append(reasons, fmt.Sprintf("%s has not been read yet", s))
+		default:
+			reasons = append(reasons, fmt.Sprintf("%s has not been read yet: %v", s, s.err))
+		}
+	}
+	if r.set == nil {
+		reasons = append(reasons, "no snapshot has been published yet")
+	}
+	r.pending.Store(&reasons)
+}
+
+// logPanic logs a panic and counts a failed reload. The current snapshot stays in service until the next reload.
+func (r *Reloader) logPanic(stack []byte) {
+	r.options.Log.Error().Bytes("stack", stack).Msg("reload panicked: the current snapshot stays in service")
+	r.options.Observe(false)
 }

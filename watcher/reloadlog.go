@@ -76,7 +76,7 @@ func addNames(event *zerolog.Event, key string, names []string) {
 	}
 }
 
-// rejections logs rejections that are new, have other errors, or are gone. An explicit reload logs all.
+// rejections logs rejections that are new, changed or cleared. An explicit reload logs all.
 func (l *reloadLog) rejections(list []conf.Rejection, explicit bool) {
 	before := l.rejected
 	l.rejected = make(map[conf.Origin]string, len(list))

@@ -7,8 +7,8 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// ErrNotSynced is returned by Documents of a source that cannot be read yet, such as one whose cache is
-// empty. The reloader does not count it as a failure.
+// ErrNotSynced is returned by Documents of a source that cannot be read yet, because its first list is not
+// complete. The reloader does not count it as a failure.
 var ErrNotSynced = errors.New("not synced yet")
 
 // Source provides documents and reports when they may have changed.
@@ -16,18 +16,18 @@ type Source interface {
 	// String names the source in logs and in Pending, such as `directory conf`.
 	String() string
 	// Documents returns all documents. An error means that the source cannot be read; its last
-	// documents stay in service. The error of a single document is in that document. It is called from
-	// one goroutine at a time, which may not be that of Run.
+	// documents stay in service. The error of a single document is in that document. Documents is called
+	// from one goroutine at a time, concurrently with Run.
 	Documents(ctx context.Context) ([]conf.Document, error)
-	// Run blocks until ctx ends and calls changed when Documents may return something else than before.
-	// changed does not block and is safe for concurrent use. An error before ctx ends means that the
-	// source cannot be watched any more, and stops the daemon.
+	// Run blocks until ctx ends, and calls changed when Documents may return something new. changed does
+	// not block and is safe for concurrent use. An error before ctx ends means that the source can no
+	// longer be watched, and stops the daemon.
 	Run(ctx context.Context, changed func()) error
 }
 
 // Publisher puts sets into service.
 type Publisher interface {
-	// Publish is called from one goroutine. It returns the generation in service, and whether the set
-	// is new: false if it equals the previous one.
+	// Publish is called from one goroutine. It returns the generation in service. published is false if
+	// the set equals the previous one.
 	Publish(set *conf.Set) (generation uint64, published bool)
 }

@@ -17,7 +17,7 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// These limits bound the reading of subdirectories and dot files. The files that are served are always read.
+// The limits of reading subdirectories and dot files. The files that are served are always read.
 const (
 	maxTreeDepth   = 20
 	maxDirectories = 1000
@@ -25,11 +25,11 @@ const (
 	maxBaseBytes   = 16 << 20
 )
 
-// treeReader reads the files below a root once, breadth first and in the order of their names, so that all
-// replicas with the same files read the same ones.
+// treeReader reads the files below a root once, breadth first and sorted by name, so that all replicas with the
+// same files read the same ones if a limit is exceeded.
 type treeReader struct {
 	root *os.Root
-	path string // of the root, as given
+	path string // of the root, as configured
 
 	documents   []conf.Document
 	directories sets.Set[string] // to watch
@@ -45,7 +45,7 @@ type directory struct {
 	ancestors []fs.FileInfo // and the directory itself
 }
 
-// readAll reads all files. It fails if the root itself cannot be listed, or if ctx ends.
+// readAll reads all files. It returns an error if the root itself cannot be listed, or if ctx ends.
 func (r *treeReader) readAll(ctx context.Context) error {
 	info, err := r.root.Stat(".")
 	if err != nil {
@@ -91,7 +91,7 @@ func (r *treeReader) read(parent directory, entry fs.DirEntry) {
 	if !isDefinition(name) {
 		return
 	}
-	if linked { // the file may be edited where the link leads to
+	if linked { // the file may be edited through its real path
 		if target, err := filepath.EvalSymlinks(filepath.Join(r.path, name)); err == nil {
 			r.directories.Insert(filepath.Dir(target))
 		}
@@ -99,7 +99,7 @@ func (r *treeReader) read(parent directory, entry fs.DirEntry) {
 	r.readFile(name)
 }
 
-// enqueue adds a subdirectory, unless a symbolic link makes it one of its own ancestors.
+// enqueue adds a subdirectory, unless it is hidden or a symbolic link to one of its ancestors.
 func (r *treeReader) enqueue(parent directory, name string, info fs.FileInfo) {
 	isAncestor := func(ancestor fs.FileInfo) bool { return os.SameFile(ancestor, info) }
 	switch {
@@ -129,7 +129,7 @@ func (r *treeReader) readFile(name string) {
 	r.add(conf.Split(r.origin(name), content)...)
 }
 
-// reject adds a document with the cause of an error, unless the file was removed after it was listed.
+// reject adds a document with the error, unless the file was removed after it was listed.
 func (r *treeReader) reject(name string, err error) {
 	pathError, ok := errors.AsType[*fs.PathError](err)
 	_, system := errors.AsType[syscall.Errno](err)
@@ -141,7 +141,7 @@ func (r *treeReader) reject(name string, err error) {
 		err = errors.New("is a dangling symbolic link")
 	case ok && system:
 		err = pathError.Err
-	case ok: // os.Root exports no error for this
+	case ok: // os.Root exports no error for a link that leaves it
 		err = errors.New("is a symbolic link that leaves the config directory: " +
 			"only relative links that stay inside are followed")
 	}
@@ -165,7 +165,7 @@ func isDefinition(name string) bool {
 
 func isHidden(name string) bool { return strings.HasPrefix(path.Base(name), ".") }
 
-// isServed reports whether the file is a definition to serve. Others are only bases.
+// isServed reports whether the file is a definition to serve. All others are base-only.
 func isServed(name string) bool {
 	return isDefinition(name) && !isHidden(name) && !strings.Contains(name, "/")
 }

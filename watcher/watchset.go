@@ -13,11 +13,11 @@ import (
 // one watch, and fsnotify reports events by the first name only.
 type watchSet struct {
 	directories map[string]fs.FileInfo
-	paths       sets.Set[string] // events of these paths matter, and of the entries of these directories
+	paths       sets.Set[string] // events about these paths matter, and about the entries of those that are directories
 }
 
-// newWatchSet returns the watches that show changes in the directories, their replacement and their
-// creation: of each directory, and of its nearest ancestor that exists.
+// newWatchSet returns the directories to watch: each of the given ones, for changes in it, and its nearest existing
+// ancestor, for its creation and replacement.
 func newWatchSet(directories sets.Set[string]) watchSet {
 	set := watchSet{make(map[string]fs.FileInfo), sets.New[string]()}
 	for directory := range directories {
@@ -38,7 +38,7 @@ func newWatchSet(directories sets.Set[string]) watchSet {
 	return set
 }
 
-// add adds a directory and returns its real path, empty if it does not exist.
+// add adds a directory and returns its real path, or an empty string if it does not exist.
 func (s watchSet) add(path string) string {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
