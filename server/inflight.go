@@ -199,7 +199,7 @@ func (f *inflight) release() {
 	l.withoutSlot.Insert(f)
 }
 
-// grant gives the request a slot. The mutex is held.
+// grant assigns a slot to the request. The mutex is held.
 func (f *inflight) grant() {
 	f.slot = true
 	f.lane.withoutSlot.Delete(f)
