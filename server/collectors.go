@@ -13,22 +13,22 @@ import (
 func collectSnapshot(snapshots Snapshots) prometheus.CollectorFunc {
 	return func(metrics chan<- prometheus.Metric) {
 		snapshot := snapshots.Current()
-		send := func(name, help string, value int, labels prometheus.Labels) {
+		send := func(name, help string, value float64, labels prometheus.Labels) {
 			desc := prometheus.NewDesc(prefix+name, help, nil, labels)
-			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
+			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
 		}
 		send("snapshot_generation", "Snapshots published by this process; 0 before the first.",
-			int(snapshot.Generation()), nil)
+			float64(snapshot.Generation()), nil)
 		if digest := snapshot.Digest(); digest != "" {
 			send("snapshot_info", "Digest of the content served; the same on all replicas with the same content.",
 				1, prometheus.Labels{"digest": digest})
 		}
-		send("snapshot_sidecars", "Sidecars served.", snapshot.Len(), nil)
+		send("snapshot_sidecars", "Sidecars served.", float64(snapshot.Len()), nil)
 		send("snapshot_rejections", "Documents rejected by the last reload.",
-			len(slices.Collect(snapshot.Rejections())), nil)
+			float64(len(slices.Collect(snapshot.Rejections()))), nil)
 		send("snapshot_stale_documents",
 			"Sidecars served from the last valid version of a document that is now rejected.",
-			snapshot.Stale(), nil)
+			float64(snapshot.Stale()), nil)
 	}
 }
 

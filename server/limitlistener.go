@@ -41,11 +41,16 @@ const (
 	closedResets    = "resets"
 )
 
-// closedMessages are the log messages by cause.
-var closedMessages = map[string]string{
-	closedDisplaced: "connection closed: a new connection displaces it",
-	closedRefused:   "connection refused: the peer has too many",
-	closedResets:    "connection closed: the peer cancels too many requests",
+// closedMessage returns the log message of a cause.
+func closedMessage(cause string) string {
+	switch cause {
+	case closedDisplaced:
+		return "connection closed: a new connection displaces it"
+	case closedRefused:
+		return "connection refused: the peer has too many"
+	default:
+		return "connection closed: the peer cancels too many requests"
+	}
 }
 
 // limitListener is a listener that limits the connections of its port.
@@ -222,5 +227,5 @@ func (l *limitListener) remove(one *connection) {
 // countClosed counts and logs a connection that was closed because of a limit.
 func (l *limitListener) countClosed(peer, cause string) {
 	l.metrics.closed.WithLabelValues(l.port, cause).Inc()
-	l.log.Warn().Str("peer", peer).Str("port", l.port).Str("cause", cause).Msg(closedMessages[cause])
+	l.log.Warn().Str("peer", peer).Str("port", l.port).Str("cause", cause).Msg(closedMessage(cause))
 }

@@ -89,22 +89,27 @@ func (m *Metrics) createSeries() {
 	}
 	for _, port := range []string{webhookPort, lifecyclePort} {
 		m.connections.WithLabelValues(port)
-		for cause := range closedMessages {
+		for _, cause := range []string{closedDisplaced, closedRefused, closedResets} {
 			m.closed.WithLabelValues(port, cause)
 		}
 	}
-	for _, result := range results {
-		m.reloads.WithLabelValues(result)
-		m.certificates.WithLabelValues(result)
+	for _, ok := range []bool{true, false} {
+		m.reloads.WithLabelValues(resultOf(ok))
+		m.certificates.WithLabelValues(resultOf(ok))
 	}
 }
 
-// results are the values of the label `result`, by success.
-var results = map[bool]string{true: "success", false: "error"}
+// resultOf returns the value of the label `result`.
+func resultOf(ok bool) string {
+	if ok {
+		return "success"
+	}
+	return "error"
+}
 
 // Reloaded counts a reload of the sidecars.
 func (m *Metrics) Reloaded(ok bool) {
-	m.reloads.WithLabelValues(results[ok]).Inc()
+	m.reloads.WithLabelValues(resultOf(ok)).Inc()
 	if ok {
 		m.reloaded.SetToCurrentTime()
 	}
@@ -113,7 +118,7 @@ func (m *Metrics) Reloaded(ok bool) {
 // CertificateLoaded counts the load of a key pair. notAfter is when the certificate in service expires,
 // zero if there is none.
 func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
-	m.certificates.WithLabelValues(results[ok]).Inc()
+	m.certificates.WithLabelValues(resultOf(ok)).Inc()
 	if !notAfter.IsZero() {
 		m.notAfter.Set(float64(notAfter.Unix()))
 	}
