@@ -52,23 +52,22 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 	s.InitContainers = e.initContainers(elements(from, "initContainers"), d.InitContainers)
 	s.PrependContainers = e.containers(elements(from, "prependContainers"), d.PrependContainers)
 	s.Containers = e.containers(elements(from, "containers"), d.Containers)
-	s.Volumes = encodeList(e, from, "volumes", newElement)
-	s.VolumeMounts = encodeList(e, from, "volumeMounts", newMount)
-	s.Env = encodeList(e, from, "env", newElement)
-	s.EnvFrom = encodeList(e, from, "envFrom", newEnvFrom)
-	s.AppliesTo = d.AppliesTo
-	s.Labels = e.pairs(from["labels"], d.Labels)
-	s.Annotations = e.pairs(from["annotations"], d.Annotations)
-	s.NodeSelector = e.pairs(from["nodeSelector"], d.NodeSelector)
-	s.ImagePullSecrets = encodeList(e, from, "imagePullSecrets", newElement)
-	s.Tolerations = encodeList(e, from, "tolerations", newToleration)
-	s.HostAliases = encodeList(e, from, "hostAliases", func(_ any, text RawJSON) RawJSON { return text })
-	s.HostNetwork, s.HostPID, s.HostIPC = d.HostNetwork, d.HostPID, d.HostIPC
-	s.ShareProcessNamespace = d.ShareProcessNamespace
-	s.ServiceAccountName = d.ServiceAccountName
-	s.AllowedNamespaces = d.AllowedNamespaces
-	s.SkipHostNetworkPods = d.SkipHostNetworkPods
+	s.AppliesTo, s.AllowedNamespaces, s.SkipHostNetworkPods = d.AppliesTo, d.AllowedNamespaces, d.SkipHostNetworkPods
+	s.Elements = make(map[string][]Element, len(from))
+	for field, value := range from {
+		if !slices.Contains(encodedApart(), field) {
+			s.Elements[field] = e.elements(field, value)
+		}
+	}
 	return e.err
+}
+
+// encodedApart returns the fields of a definition that are not in Sidecar.Elements.
+func encodedApart() []string {
+	return []string{
+		"name", "inherits", "parameters", "appliesTo", "allowedNamespaces", "skipHostNetworkPods",
+		"prependInitContainers", "initContainers", "prependContainers", "containers",
+	}
 }
 
 // encoder keeps its first error.
@@ -76,12 +75,12 @@ type encoder struct {
 	err error
 }
 
-func (e *encoder) text(value any) RawJSON {
+func (e *encoder) text(value any) []byte {
 	text, err := compactJSON(value)
 	if err != nil && e.err == nil {
 		e.err = err
 	}
-	return RawJSON{JSON: text}
+	return text
 }
 
 // compactJSON returns JSON with sorted keys and without HTML escapes.
@@ -102,50 +101,42 @@ func digestOf(ref Ref, flat tree) (string, error) {
 	return hex.EncodeToString(sum[:]), err
 }
 
-// encodeList encodes the elements of a list.
-func encodeList[E any](e *encoder, from tree, list string, encode func(element any, text RawJSON) E) []E {
-	written := elements(from, list)
-	encoded := make([]E, len(written))
-	for i, element := range written {
-		encoded[i] = encode(element, e.text(element))
+// elements encodes the elements of a list, the members of a map by key, or the value of another field.
+func (e *encoder) elements(field string, value any) []Element {
+	var encoded []Element
+	members, _ := value.(tree)
+	list, isList := value.([]any)
+	switch {
+	case isList:
+		for _, element := range list {
+			encoded = append(encoded, e.element(field, element))
+		}
+	case slices.Contains(overlaidMaps(), field):
+		for _, key := range slices.Sorted(maps.Keys(members)) {
+			encoded = append(encoded, Element{Name: key, Value: textOf(members, key), JSON: e.text(members[key])})
+		}
+	case value != nil && value != false && value != "":
+		encoded = append(encoded, e.element(field, value))
 	}
 	return encoded
 }
 
-func newElement(element any, text RawJSON) Element {
-	return Element{Name: nameOf(element), RawJSON: text}
-}
-
-func newMount(element any, text RawJSON) Mount {
-	return Mount{Element: newElement(element, text), Path: textOf(element, "mountPath")}
-}
-
-func newEnvFrom(element any, text RawJSON) EnvFrom {
-	from, _ := element.(tree)
-	return EnvFrom{RawJSON: text, EnvSource: EnvSource{
-		Prefix:    textOf(from, "prefix"),
-		ConfigMap: nameOf(from["configMapRef"]),
-		Secret:    nameOf(from["secretRef"]),
-	}}
-}
-
-func newToleration(element any, text RawJSON) Toleration {
-	return Toleration{RawJSON: text, Tolerated: Tolerated{
-		Key:      textOf(element, "key"),
-		Operator: cmp.Or(textOf(element, "operator"), string(corev1.TolerationOpEqual)),
-		Value:    textOf(element, "value"),
-		Effect:   textOf(element, "effect"),
-	}}
-}
-
-// pairs returns the members of a map, sorted by key.
-func (e *encoder) pairs(members any, decoded map[string]string) []Pair {
-	written, _ := members.(tree)
-	list := make([]Pair, 0, len(decoded))
-	for _, key := range slices.Sorted(maps.Keys(decoded)) {
-		list = append(list, Pair{Key: key, Value: decoded[key], RawJSON: e.text(written[key])})
+// element encodes an element of a list, or the value of a field that is neither a list nor a map.
+func (e *encoder) element(field string, value any) Element {
+	element := Element{JSON: e.text(value)}
+	members, _ := value.(tree)
+	text := func(key string) string { return textOf(members, key) }
+	switch field {
+	case "volumeMounts":
+		element.Value = text("mountPath")
+	case "envFrom":
+		element.Name = EnvFromName(text("prefix"), nameOf(members["configMapRef"]), nameOf(members["secretRef"]))
+	case "tolerations":
+		element.Name = TolerationName(text("key"), text("operator"), text("value"), text("effect"))
 	}
-	return list
+	whole, _ := value.(string)
+	element.Name = cmp.Or(element.Name, text("name"), whole, string(element.JSON))
+	return element
 }
 
 // initContainers is containers without the ports of those that do not keep running. Only native sidecars do
@@ -165,34 +156,15 @@ func (e *encoder) containers(list []any, decoded []corev1.Container) []Container
 	encoded := make([]Container, len(list))
 	for i, element := range list {
 		written, _ := element.(tree)
-		rest := maps.Clone(written)
-		for _, added := range []string{"env", "envFrom", "volumeMounts"} { // merging adds to these
-			delete(rest, added)
+		rest, added := maps.Clone(written), make(map[string][]Element)
+		for _, field := range []string{"env", "envFrom", "volumeMounts"} { // merging adds to these
+			added[field] = e.elements(field, written[field])
+			delete(rest, field)
 		}
 		encoded[i] = Container{
-			Element:      newElement(rest, e.text(rest)),
-			Env:          encodeList(e, written, "env", newElement),
-			EnvFrom:      encodeList(e, written, "envFrom", newEnvFrom),
-			VolumeMounts: encodeList(e, written, "volumeMounts", newMount),
-			Ports:        ports(&decoded[i]),
-		}
-		for _, d := range decoded[i].VolumeDevices {
-			encoded[i].Devices = append(encoded[i].Devices, Device{Name: d.Name, Path: d.DevicePath})
+			Element: e.element("containers", rest), Elements: added,
+			Devices: decoded[i].VolumeDevices, Ports: decoded[i].Ports,
 		}
 	}
 	return encoded
-}
-
-// ports returns the ports of a container, which may conflict on the node.
-func ports(c *corev1.Container) []Port {
-	var list []Port
-	for _, p := range c.Ports {
-		list = append(list, Port{
-			ContainerPort: p.ContainerPort,
-			HostPort:      p.HostPort,
-			Protocol:      cmp.Or(string(p.Protocol), string(corev1.ProtocolTCP)),
-			HostIP:        p.HostIP,
-		})
-	}
-	return list
 }

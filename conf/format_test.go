@@ -50,39 +50,32 @@ func TestValid(t *testing.T) {
 	}
 }
 
-// checkJSON requires that each element is a JSON object with its name.
+// checkJSON requires that each element is JSON, with its name if it has one.
 func checkJSON(t *testing.T, set *conf.Set) {
 	t.Helper()
 	for _, s := range set.Sidecars {
-		for _, alias := range s.HostAliases {
-			if !json.Valid(alias.JSON) {
-				t.Errorf("%s: not JSON: %s", s.Ref, alias.JSON)
+		check := func(field string, elements ...conf.Element) {
+			named := slices.Contains([]string{"containers", "volumes", "volumeMounts", "env", "imagePullSecrets"}, field)
+			for _, e := range elements {
+				var object struct{ Name *string }
+				switch {
+				case !json.Valid(e.JSON):
+					t.Errorf("%s: not JSON: %s", s.Ref, e.JSON)
+				case named && (json.Unmarshal(e.JSON, &object) != nil || object.Name == nil || *object.Name != e.Name):
+					t.Errorf("%s: the element %q is %s", s.Ref, e.Name, e.JSON)
+				}
 			}
 		}
-		for _, e := range elementsOf(s) {
-			var object struct{ Name *string }
-			if err := json.Unmarshal(e.JSON, &object); err != nil {
-				t.Errorf("%s: not JSON: %s: %v", s.Ref, e.JSON, err)
-			} else if object.Name == nil || *object.Name != e.Name {
-				t.Errorf("%s: the element %q is %s", s.Ref, e.Name, e.JSON)
+		for field, elements := range s.Elements {
+			check(field, elements...)
+		}
+		for _, c := range slices.Concat(s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers) {
+			check("containers", c.Element)
+			for field, elements := range c.Elements {
+				check(field, elements...)
 			}
 		}
 	}
-}
-
-func elementsOf(s *conf.Sidecar) []conf.Element {
-	list := slices.Concat(s.Volumes, s.ImagePullSecrets)
-	list = append(list, s.Env...)
-	mounts := slices.Clone(s.VolumeMounts)
-	for _, c := range slices.Concat(s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers) {
-		list = append(list, c.Element)
-		list = append(list, c.Env...)
-		mounts = append(mounts, c.VolumeMounts...)
-	}
-	for _, m := range mounts {
-		list = append(list, m.Element)
-	}
-	return list
 }
 
 func TestSamplesLoad(t *testing.T) {

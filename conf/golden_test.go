@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,10 +94,9 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 	showContainers(text, "initContainer", s.InitContainers)
 	showContainers(text, "prependContainer", s.PrependContainers)
 	showContainers(text, "container", s.Containers)
-	showElements(text, "  volume", s.Volumes)
-	showMounts(text, "  volumeMount", s.VolumeMounts)
-	showEnv(text, "  env", s.Env)
-	showEnvFrom(text, "  envFrom", s.EnvFrom)
+	for _, field := range slices.Sorted(maps.Keys(s.Elements)) {
+		showElements(text, "  "+field, s.Elements[field])
+	}
 	if s.AppliesTo != nil {
 		fmt.Fprintf(
 			text,
@@ -105,35 +105,16 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 			s.AppliesTo.InitContainers,
 		)
 	}
-	showPod(text, s)
+	if s.SkipHostNetworkPods {
+		text.WriteString("  skipHostNetworkPods\n")
+	}
+	showParameters(text, s)
+	if s.AllowedNamespaces != nil {
+		fmt.Fprintf(text, "  allowedNamespaces %q\n", s.AllowedNamespaces)
+	}
 }
 
-func showPod(text *strings.Builder, s *conf.Sidecar) {
-	showPairs(text, "label", s.Labels)
-	showPairs(text, "annotation", s.Annotations)
-	showPairs(text, "nodeSelector", s.NodeSelector)
-	showElements(text, "  imagePullSecret", s.ImagePullSecrets)
-	type fields conf.Tolerated // without its String
-	for _, t := range s.Tolerations {
-		fmt.Fprintf(text, "  toleration %+v %s\n", fields(t.Tolerated), t.JSON)
-	}
-	for _, alias := range s.HostAliases {
-		fmt.Fprintf(text, "  hostAlias %s\n", alias.JSON)
-	}
-	for _, flag := range []struct {
-		name string
-		on   bool
-	}{
-		{"hostNetwork", s.HostNetwork},
-		{"hostPID", s.HostPID},
-		{"hostIPC", s.HostIPC},
-		{"shareProcessNamespace", s.ShareProcessNamespace},
-		{"skipHostNetworkPods", s.SkipHostNetworkPods},
-	} {
-		if flag.on {
-			fmt.Fprintf(text, "  %s\n", flag.name)
-		}
-	}
+func showParameters(text *strings.Builder, s *conf.Sidecar) {
 	for _, p := range s.Parameters {
 		if p.Implicit() {
 			fmt.Fprintf(text, "  uses %s\n", p.Name)
@@ -155,22 +136,16 @@ func showPod(text *strings.Builder, s *conf.Sidecar) {
 		}
 		text.WriteString("\n")
 	}
-	if s.AllowedNamespaces != nil {
-		fmt.Fprintf(text, "  allowedNamespaces %q\n", s.AllowedNamespaces)
-	}
-	if s.ServiceAccountName != "" {
-		fmt.Fprintf(text, "  serviceAccountName %s\n", s.ServiceAccountName)
-	}
 }
 
 func showContainers(text *strings.Builder, what string, list []conf.Container) {
 	for _, c := range list {
 		fmt.Fprintf(text, "  %s %q %s\n", what, c.Name, c.JSON)
-		showEnv(text, "    env", c.Env)
-		showEnvFrom(text, "    envFrom", c.EnvFrom)
-		showMounts(text, "    volumeMount", c.VolumeMounts)
+		for _, field := range slices.Sorted(maps.Keys(c.Elements)) {
+			showElements(text, "    "+field, c.Elements[field])
+		}
 		for _, d := range c.Devices {
-			fmt.Fprintf(text, "    device %q at %q\n", d.Name, d.Path)
+			fmt.Fprintf(text, "    device %q at %q\n", d.Name, d.DevicePath)
 		}
 		for _, p := range c.Ports {
 			fmt.Fprintf(text, "    port %d, of the node %d/%s %q\n", p.ContainerPort, p.HostPort, p.Protocol, p.HostIP)
@@ -180,31 +155,14 @@ func showContainers(text *strings.Builder, what string, list []conf.Container) {
 
 func showElements(text *strings.Builder, what string, list []conf.Element) {
 	for _, e := range list {
-		fmt.Fprintf(text, "%s %q %s\n", what, e.Name, e.JSON)
-	}
-}
-
-func showEnv(text *strings.Builder, what string, list []conf.Element) {
-	for _, e := range list {
-		fmt.Fprintf(text, "%s %q %s\n", what, e.Name, e.JSON)
-	}
-}
-
-func showEnvFrom(text *strings.Builder, what string, list []conf.EnvFrom) {
-	for _, e := range list {
-		fmt.Fprintf(text, "%s %+v %s\n", what, e.EnvSource, e.JSON)
-	}
-}
-
-func showPairs(text *strings.Builder, what string, list []conf.Pair) {
-	for _, p := range list {
-		fmt.Fprintf(text, "  %s %s=%q\n", what, p.Key, p.Value)
-	}
-}
-
-func showMounts(text *strings.Builder, what string, list []conf.Mount) {
-	for _, m := range list {
-		fmt.Fprintf(text, "%s %q at %q %s\n", what, m.Name, m.Path, m.JSON)
+		text.WriteString(what)
+		if e.Name != string(e.JSON) {
+			fmt.Fprintf(text, " %q", e.Name)
+		}
+		if e.Value != "" {
+			fmt.Fprintf(text, " %q", e.Value)
+		}
+		fmt.Fprintf(text, " %s\n", e.JSON)
 	}
 }
 

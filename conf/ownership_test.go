@@ -43,7 +43,10 @@ func from(account string) string {
 func accounts(set *conf.Set) string {
 	var all []string
 	for _, s := range set.Sidecars {
-		text := s.Ref.Name + "=" + s.ServiceAccountName
+		text := s.Ref.Name + "="
+		for _, account := range s.Elements["serviceAccountName"] {
+			text += account.Name
+		}
 		if s.Stale {
 			text += " stale"
 		}

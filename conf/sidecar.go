@@ -28,23 +28,11 @@ type Sidecar struct {
 	PrependInitContainers, InitContainers []Container
 	PrependContainers, Containers         []Container
 
-	Volumes []Element
-	// VolumeMounts, Env and EnvFrom are added to every container that AppliesTo covers.
-	VolumeMounts []Mount
-	Env          []Element
-	EnvFrom      []EnvFrom
-	AppliesTo    *AppliesTo // nil covers every container
-
-	Labels, Annotations, NodeSelector []Pair // by key
-
-	ImagePullSecrets      []Element
-	Tolerations           []Toleration
-	HostAliases           []RawJSON
-	HostNetwork           bool
-	HostPID               bool
-	HostIPC               bool
-	ShareProcessNamespace bool
-	ServiceAccountName    string // empty: the pod keeps its own
+	// Elements has the elements of the other lists and maps by field of the definition. Those of
+	// volumeMounts, env and envFrom are added to every container that AppliesTo covers, all others to the
+	// pod. A field that is neither a list nor a map has one element, or none if it is false or empty.
+	Elements  map[string][]Element
+	AppliesTo *AppliesTo // nil covers every container
 
 	// AllowedNamespaces are patterns of namespaces that may use the sidecar. Nil allows all.
 	AllowedNamespaces []string
@@ -70,114 +58,55 @@ func (s *Sidecar) Unused() []string {
 	return names
 }
 
-// RawJSON is an encoded value.
-type RawJSON struct {
+// Element is an encoded element of a list, member of a map or value of another field.
+type Element struct {
+	// Name identifies the element in its list or map.
+	Name string
+	// Value is the value of a member of a map, and the path of a volume mount.
+	Value string
+	// JSON is the element or value.
 	JSON []byte
 }
 
-// Bytes returns the JSON.
-func (j *RawJSON) Bytes() []byte {
-	return j.JSON
-}
-
-// Element is a named element of a list with its JSON.
-type Element struct {
-	Name string
-	RawJSON
-}
-
-// EnvFrom is a source of variables with its JSON. One of ConfigMap and Secret is set.
-type EnvFrom struct {
-	EnvSource
-	RawJSON
-}
-
-// EnvSource identifies a source of variables. It is comparable.
-type EnvSource struct {
-	Prefix    string
-	ConfigMap string
-	Secret    string
-}
-
-// String returns a text such as `configMapRef settings` or `secretRef db, prefix DB_`.
-func (e EnvSource) String() string {
-	text := "configMapRef " + e.ConfigMap
-	if e.Secret != "" {
-		text = "secretRef " + e.Secret
+// EnvFromName returns the name of a source of variables, such as `configMapRef settings` or
+// `secretRef db, prefix DB_`. One of configMap and secret is set.
+func EnvFromName(prefix, configMap, secret string) string {
+	text := "configMapRef " + configMap
+	if secret != "" {
+		text = "secretRef " + secret
 	}
-	if e.Prefix != "" {
-		text += ", prefix " + e.Prefix
+	if prefix != "" {
+		text += ", prefix " + prefix
 	}
 	return text
 }
 
-// Pair is a member of a map of strings with the JSON of its value.
-type Pair struct {
-	Key   string
-	Value string
-	RawJSON
-}
-
-// Toleration is a toleration with its JSON.
-type Toleration struct {
-	Tolerated
-	RawJSON
-}
-
-// Tolerated is what a toleration matches. Two tolerations that match the same taints are one, whatever
-// their tolerationSeconds. It is comparable.
-type Tolerated struct {
-	Key      string `json:"key"`
-	Operator string `json:"operator"` // Equal by default
-	Value    string `json:"value"`
-	Effect   string `json:"effect"`
-}
-
-// String returns the format of kubectl describe: `dedicated=gpu:NoSchedule` or
-// `dedicated:NoSchedule op=Exists`.
-func (t Tolerated) String() string {
-	text := t.Key
-	if t.Value != "" {
-		text += "=" + t.Value
+// TolerationName returns the name of a toleration in the format of kubectl describe:
+// `dedicated=gpu:NoSchedule` or `dedicated:NoSchedule op=Exists`. Two tolerations that match the same
+// taints are one, whatever their tolerationSeconds.
+func TolerationName(key, operator, value, effect string) string {
+	text := key
+	if value != "" {
+		text += "=" + value
 	}
-	if t.Effect != "" {
-		text += ":" + t.Effect
+	if effect != "" {
+		text += ":" + effect
 	}
-	if t.Operator != string(corev1.TolerationOpEqual) {
-		text += " op=" + t.Operator
+	if operator != "" && operator != string(corev1.TolerationOpEqual) {
+		text += " op=" + operator
 	}
 	return strings.TrimSpace(text)
-}
-
-// Mount is an element of volumeMounts. Path is its mountPath as written.
-type Mount struct {
-	Element
-	Path string
 }
 
 // Container is a container. Its JSON is an object without env, envFrom and volumeMounts, which merging
 // adds to. The object is never empty.
 type Container struct {
 	Element
-	Env          []Element
-	EnvFrom      []EnvFrom
-	VolumeMounts []Mount
-	Devices      []Device
-	Ports        []Port
-}
-
-// Device is a block device of a container: its volume and devicePath. A mount of the same container
-// may have neither.
-type Device struct {
-	Name string `json:"name"`
-	Path string `json:"devicePath"`
-}
-
-// Port has the fields of a container port that may conflict on the node. HostPort is 0 if the author
-// set none.
-type Port struct {
-	ContainerPort int32  `json:"containerPort"`
-	HostPort      int32  `json:"hostPort"`
-	Protocol      string `json:"protocol"`
-	HostIP        string `json:"hostIP"`
+	// Elements has the elements of env, envFrom and volumeMounts by field.
+	Elements map[string][]Element
+	// Devices are its block devices. A mount of the same container may have neither their volumes nor
+	// their paths.
+	Devices []corev1.VolumeDevice
+	// Ports are those that may conflict on the node.
+	Ports []corev1.ContainerPort
 }

@@ -57,20 +57,20 @@ func (p *plan) findConflicts() {
 func (p *plan) findMissingVolumes() {
 	reported := make(map[string]bool)
 	check := func(volume string, by *conf.Sidecar) {
-		if _, found := p.volumes.find(volume); !found && !reported[volume] {
+		if _, found := p.lists[volumesList].find(volume); !found && !reported[volume] {
 			reported[volume] = true
 			p.conflict("sidecar %s mounts volume %q, which neither the pod nor a sidecar has: add it to one of them",
 				by.Ref, volume)
 		}
 	}
 	for _, c := range p.containers {
-		for _, d := range c.devices {
-			if c.injected != nil {
+		if c.injected != nil {
+			for _, d := range c.injected.Devices {
 				check(d.Name, c.by)
 			}
 		}
-		for i := range c.mounts.added {
-			check(c.mounts.added[i].name, cmp.Or(c.mounts.added[i].by, c.by))
+		for _, added := range c.lists[mountsList].added {
+			check(added.Name, cmp.Or(added.by, c.by))
 		}
 	}
 }
@@ -82,8 +82,8 @@ func (p *plan) findTooLarge() {
 		received += len(key) + len(value)
 	}
 	size := received
-	for _, added := range p.annotations.added {
-		size += len(added.name) + len(added.value)
+	for _, added := range p.lists[annotationsMap].added {
+		size += len(added.Name) + len(added.Value)
 	}
 	if size > conf.MostAnnotations && received <= conf.MostAnnotations {
 		p.conflict("the annotations would have %d bytes, and the limit is %d", size, conf.MostAnnotations)

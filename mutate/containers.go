@@ -5,26 +5,25 @@ import "k8s-sidecar-injector/conf"
 // addContainers adds containers and init containers before and after those of the pod. A name
 // that is in use in either list of the pod is a conflict. A name that another sidecar uses is a
 // conflict unless both add the same container in the same field.
-func (p *plan) addContainers(s *conf.Sidecar) {
-	p.inject(s, "prependInitContainers", initContainersList, s.PrependInitContainers, &p.prependInitContainers)
-	p.inject(s, "initContainers", initContainersList, s.InitContainers, &p.initContainers)
-	p.inject(s, "prependContainers", containersList, s.PrependContainers, &p.prependContainers)
-	p.inject(s, "containers", containersList, s.Containers, &p.appendContainers)
+func (p *plan) addContainers() {
+	for _, s := range p.sidecars {
+		p.inject(s, "prependInitContainers", initContainersList, s.PrependInitContainers, &p.prependInitContainers)
+		p.inject(s, "initContainers", initContainersList, s.InitContainers, &p.initContainers)
+		p.inject(s, "prependContainers", containersList, s.PrependContainers, &p.prependContainers)
+		p.inject(s, "containers", containersList, s.Containers, &p.appendContainers)
+	}
 }
 
 func (p *plan) inject(s *conf.Sidecar, field, listName string, defined []conf.Container, injected *[]*container) {
 	for i := range defined {
 		c := &defined[i]
 		next := container{
-			name: c.Name, list: listName, injected: c, by: s, field: field, devices: c.Devices, ports: c.Ports,
-			env:     list{added: additions(p, nil, c.Env, fromElement)},
-			envFrom: list{added: additions(p, nil, c.EnvFrom, fromEnvFrom)},
-			mounts:  list{added: additions(p, nil, c.VolumeMounts, fromMount)},
+			name: c.Name, list: listName, injected: c, by: s, field: field, lists: p.own(c),
 		}
-		if p.record(s, nil, field, c.Name, p.checkContainer(&next)) && p.fits(&c.RawJSON) {
-			for _, own := range [][]addition{next.env.added, next.envFrom.added, next.mounts.added} {
-				for i := range own {
-					p.fits(own[i].json)
+		if p.record(s, nil, field, c.Name, p.checkContainer(&next)) && p.fits(&c.Element) {
+			for i := range next.lists {
+				for _, own := range next.lists[i].added {
+					p.fits(own.Element)
 				}
 			}
 			*injected = append(*injected, p.addContainer(next))

@@ -4,9 +4,10 @@
 // a [Decision]: outcome, reason and patch. The patch consists of operations on the object as
 // received, so fields unknown to our API version survive.
 //
-// pod.go lists the stages of a review. merge.go lists the merge rules, each of which has its own
-// file. encode.go writes the result as a patch. Stages return typed causes, and messages.go turns
-// them into messages. [Explain] also returns what the rules did with each element.
+// pod.go lists the stages of a review. merge.go lists the steps of merging. podlists.go,
+// containerlists.go and scalars.go have the tables of merged fields. encode.go writes the result as a
+// patch. Stages return typed causes, and messages.go turns them into messages. [Explain] also returns
+// the result of each element.
 //
 // The package does no I/O, has no clock and keeps no state. The lookup of the default of a namespace
 // belongs to the caller.

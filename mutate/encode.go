@@ -11,10 +11,10 @@ func (p *plan) encode() []byte {
 	w := &p.patch
 	w.buffer = make([]byte, 0, p.size+512)
 	if p.object.Spec == nil {
-		w.set(opAdd, "{}", "/spec")
+		w.set(opAdd, []byte("{}"), "/spec")
 	}
 	p.encodeServiceAccount(w)
-	addElements(w, p.spec.Volumes != nil, p.volumes.added, "/spec/volumes")
+	p.lists[volumesList].encodeList(w)
 	for _, c := range p.containers[:p.received] {
 		c.encodeAdditions(w)
 	}
@@ -28,12 +28,13 @@ func (p *plan) encode() []byte {
 // encodeServiceAccount also removes the token mounts. It sets the deprecated alias if the pod has it,
 // because the API server keeps both equal.
 func (p *plan) encodeServiceAccount(w *patch) {
-	if p.account == nil {
+	account := p.scalars[serviceAccountName]
+	if account.by == nil {
 		return
 	}
 	for _, c := range p.containers[:p.received] {
-		for _, m := range slices.Backward(c.receivedMounts) {
-			if c.removes(&m) {
+		for _, m := range slices.Backward(c.received.VolumeMounts) {
+			if p.removes(&m) {
 				w.remove("/spec/", c.list, "/", strconv.Itoa(c.index), "/volumeMounts/", strconv.Itoa(m.index))
 			}
 		}
@@ -41,18 +42,22 @@ func (p *plan) encodeServiceAccount(w *patch) {
 	for _, index := range slices.Backward(p.removed) {
 		w.remove("/spec/volumes/", strconv.Itoa(index))
 	}
-	w.setString(opAdd, p.account.ServiceAccountName, "/spec/serviceAccountName")
+	w.setString(opAdd, account.Name, "/spec/serviceAccountName")
 	if p.spec.ServiceAccount != nil {
-		w.setString(opReplace, p.account.ServiceAccountName, "/spec/serviceAccount")
+		w.setString(opReplace, account.Name, "/spec/serviceAccount")
 	}
 }
 
 // encodeAdditions adds elements to the lists of a received container.
 func (c *container) encodeAdditions(w *patch) {
-	index := strconv.Itoa(c.index)
-	addElements(w, c.received.Env != nil, c.env.added, "/spec/", c.list, "/", index, "/env")
-	addAll(w, c.received.EnvFrom != nil, c.envFrom.added, nil, writeElement, "/spec/", c.list, "/", index, "/envFrom")
-	addElements(w, c.received.VolumeMounts != nil, c.mounts.added, "/spec/", c.list, "/", index, "/volumeMounts")
+	exists := [...]bool{c.received.Env != nil, c.received.EnvFrom != nil, c.received.VolumeMounts != nil}
+	for i, l := range containerLists {
+		front, back := []addition(nil), c.lists[i].added
+		if i == envFromList {
+			front, back = back, front
+		}
+		addAll(w, exists[i], front, back, writeElement, "/spec/", c.list, "/", strconv.Itoa(c.index), "/", l.field)
+	}
 }
 
 // writeContainer writes an injected container: the members of its object, which is never empty,
@@ -60,66 +65,59 @@ func (c *container) encodeAdditions(w *patch) {
 func writeContainer(w *patch, c *container) {
 	object := c.injected.JSON
 	w.buffer = append(w.buffer, object[:len(object)-1]...)
-	writeMember(w, "env", c.env.added)
-	writeMember(w, "envFrom", c.envFrom.added)
-	writeMember(w, "volumeMounts", c.mounts.added)
-	w.buffer = append(w.buffer, '}')
-}
-
-// writeMember writes a member of an object unless its list is empty.
-func writeMember(w *patch, name string, list []addition) {
-	if len(list) == 0 {
-		return
+	for i, l := range containerLists {
+		if added := c.lists[i].added; len(added) > 0 {
+			w.buffer = append(append(append(w.buffer, `,"`...), l.field...), `":`...)
+			writeList(w, nil, added, writeElement)
+		}
 	}
-	w.buffer = append(append(append(w.buffer, `,"`...), name...), `":`...)
-	writeList(w, nil, list, writeElement)
+	w.buffer = append(w.buffer, '}')
 }
 
 // encodePod writes what concerns the pod as a whole. There is always an annotation to add.
 func (p *plan) encodePod(w *patch) {
-	addElements(w, p.spec.HostAliases != nil, p.hostAliases.added, "/spec/hostAliases")
-	addElements(w, p.spec.ImagePullSecrets != nil, p.pullSecrets.added, "/spec/imagePullSecrets")
-	addElements(w, p.spec.Tolerations != nil, p.tolerations.added, "/spec/tolerations")
-	addPairs(w, p.spec.NodeSelector != nil, p.nodeSelector.added, "/spec/nodeSelector")
-	for i, by := range p.host {
-		if by != nil {
-			w.set(opAdd, "true", "/spec/", hostFields[i])
+	for i := hostAliasesList; i < nodeSelectorMap; i++ {
+		p.lists[i].encodeList(w)
+	}
+	p.lists[nodeSelectorMap].encodeMap(w, "/spec/")
+	for _, s := range p.scalars[hostNetwork:] {
+		if s.by != nil {
+			w.set(opAdd, s.JSON, "/spec/", s.field)
 		}
 	}
-	metadata := p.object.metadata()
 	if p.object.Metadata == nil {
-		w.set(opAdd, "{}", "/metadata")
+		w.set(opAdd, []byte("{}"), "/metadata")
 	}
-	addPairs(w, metadata.Labels != nil, p.labels.added, "/metadata/labels")
-	addPairs(w, metadata.Annotations != nil, p.annotations.added, "/metadata/annotations")
+	p.lists[labelsMap].encodeMap(w, "/metadata/")
+	p.lists[annotationsMap].encodeMap(w, "/metadata/")
 }
 
-// addPairs adds members to an object, or creates the object if it does not exist.
-func addPairs(w *patch, exists bool, pairs []addition, path string) {
-	if len(pairs) == 0 {
+func (l *podList) encodeList(w *patch) {
+	addAll(w, l.received != nil, nil, l.added, writeElement, "/spec/", l.field)
+}
+
+// encodeMap adds members to an object, or creates the object if it does not exist.
+func (l *podList) encodeMap(w *patch, parent string) {
+	if len(l.added) == 0 {
 		return
 	}
-	if exists {
-		for _, pair := range pairs {
-			w.setString(opAdd, pair.value, path, "/", escape(pair.name))
+	if l.members != nil {
+		for _, added := range l.added {
+			w.setString(opAdd, added.Value, parent, l.field, "/", escape(added.Name))
 		}
 		return
 	}
-	w.begin(opAdd, []string{path})
-	for i, pair := range pairs {
+	w.begin(opAdd, []string{parent, l.field})
+	for i, added := range l.added {
 		w.buffer = append(w.buffer, "{,"[min(i, 1)])
-		w.quote(pair.name)
+		w.quote(added.Name)
 		w.buffer = append(w.buffer, ':')
-		w.quote(pair.value)
+		w.quote(added.Value)
 	}
 	w.buffer = append(w.buffer, '}')
 	w.end()
 }
 
-func addElements(w *patch, exists bool, list []addition, path ...string) {
-	addAll(w, exists, nil, list, writeElement, path...)
-}
-
 func writeElement(w *patch, a addition) {
-	w.buffer = append(w.buffer, a.json.JSON...)
+	w.buffer = append(w.buffer, a.JSON...)
 }

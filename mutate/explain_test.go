@@ -110,17 +110,14 @@ func present(list mutate.Containers) int {
 
 // elementsOf counts the elements of each field.
 func elementsOf(s *conf.Sidecar) map[string]int {
-	is := map[bool]int{true: 1}
-	return map[string]int{
+	counts := map[string]int{
 		"containers": len(s.Containers), "prependContainers": len(s.PrependContainers),
 		"initContainers": len(s.InitContainers), "prependInitContainers": len(s.PrependInitContainers),
-		"volumes": len(s.Volumes), "volumeMounts": len(s.VolumeMounts), "env": len(s.Env), "envFrom": len(s.EnvFrom),
-		"labels": len(s.Labels), "annotations": len(s.Annotations), "nodeSelector": len(s.NodeSelector),
-		"imagePullSecrets": len(s.ImagePullSecrets), "tolerations": len(s.Tolerations),
-		"hostAliases": len(s.HostAliases),
-		"hostNetwork": is[s.HostNetwork], "hostPID": is[s.HostPID], "hostIPC": is[s.HostIPC],
-		"shareProcessNamespace": is[s.ShareProcessNamespace], "serviceAccountName": is[s.ServiceAccountName != ""],
 	}
+	for field, elements := range s.Elements {
+		counts[field] = len(elements)
+	}
+	return counts
 }
 
 // listOf returns the list of the pod for a field of a definition.
@@ -311,15 +308,15 @@ func (d *podDiff) injected(at string, c object) {
 		return
 	}
 	env, _ := c["env"].([]any)
-	for _, e := range objects(env[len(own.Env):]) {
+	for _, e := range objects(env[len(own.Elements["env"]):]) {
 		d.add(at, "env", nameOf(e))
 	}
 	mounts, _ := c["volumeMounts"].([]any)
-	for _, e := range objects(mounts[len(own.VolumeMounts):]) {
+	for _, e := range objects(mounts[len(own.Elements["volumeMounts"]):]) {
 		d.add(at, "volumeMounts", nameOf(e))
 	}
 	sources, _ := c["envFrom"].([]any)
-	for _, e := range objects(sources[:len(sources)-len(own.EnvFrom)]) {
+	for _, e := range objects(sources[:len(sources)-len(own.Elements["envFrom"])]) {
 		d.add(at, "envFrom", sourceOf(e))
 	}
 }
@@ -331,19 +328,13 @@ func nameOf(o object) string {
 
 func sourceOf(o object) string {
 	prefix, _ := o["prefix"].(string)
-	return conf.EnvSource{
-		Prefix: prefix, ConfigMap: nameOf(memberOf(o, "configMapRef")), Secret: nameOf(memberOf(o, "secretRef")),
-	}.String()
+	return conf.EnvFromName(prefix, nameOf(memberOf(o, "configMapRef")), nameOf(memberOf(o, "secretRef")))
 }
 
 func tolerationOf(o object) string {
-	part := func(name, otherwise string) string {
-		if text, ok := o[name].(string); ok {
-			return text
-		}
-		return otherwise
+	part := func(name string) string {
+		text, _ := o[name].(string)
+		return text
 	}
-	return conf.Tolerated{
-		Key: part("key", ""), Operator: part("operator", "Equal"), Value: part("value", ""), Effect: part("effect", ""),
-	}.String()
+	return conf.TolerationName(part("key"), part("operator"), part("value"), part("effect"))
 }

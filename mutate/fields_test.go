@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/conf/podrules"
 	"k8s-sidecar-injector/mutate"
 )
 
@@ -31,31 +31,14 @@ hostAliases: [{ip: 10.0.0.1, hostnames: [h]}]
 serviceAccountName: account
 `
 
-// notMerged are the fields of a sidecar that are not merged into a pod.
-func notMerged() []string {
-	return []string{
-		"Ref", "Origin", "Digest", "Stale", "Level", // describe the sidecar
-		"AppliesTo", "AllowedNamespaces", "SkipHostNetworkPods", // restrict its use
-		"Parameters", // are replaced by values
-	}
-}
-
-// TestEveryFieldIsMerged checks that each field of a sidecar is either merged into a pod or in the
-// list of fields that are not. A new field of conf.Sidecar fails the test until it is handled.
+// TestEveryFieldIsMerged checks that each field of a definition that concerns pods is merged into a pod.
+// A new field fails the test until it is handled.
 func TestEveryFieldIsMerged(t *testing.T) {
 	t.Parallel()
 	pending := make(map[string]bool)
-	sidecar := reflect.TypeFor[conf.Sidecar]()
-	for field := range sidecar.Fields() {
-		if field.IsExported() {
-			pending[field.Name] = true
-		}
-	}
-	for _, name := range notMerged() {
-		if !pending[name] {
-			t.Errorf("conf.Sidecar has no field %s", name)
-		}
-		delete(pending, name)
+	for field := range reflect.TypeFor[podrules.Definition]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		pending[name] = true
 	}
 	// hostPID and shareProcessNamespace exclude each other.
 	for _, host := range []string{"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} {
@@ -69,11 +52,11 @@ func TestEveryFieldIsMerged(t *testing.T) {
 		}
 		for _, e := range c.checkExplain(t, snapshot, &decision) {
 			if e.Added {
-				delete(pending, strings.ToUpper(e.Field[:1])+e.Field[1:])
+				delete(pending, e.Field)
 			}
 		}
 	}
 	for name := range pending {
-		t.Errorf("field %s of conf.Sidecar is neither merged nor in notMerged", name)
+		t.Errorf("field %s is not merged", name)
 	}
 }

@@ -4,28 +4,30 @@ import "k8s-sidecar-injector/conf"
 
 // list is a list or map of the pod or of a container, and what is added to it.
 type list struct {
-	received []Named // what the pod or container already has
+	received []Named // the elements that a list already has; nil if there is no list
+	members  Map     // the members that a map already has; nil if there is no map
 	added    []addition
-	index    *index // of both
+	index    *index // of received and added
 }
 
 // addition is an element that is added to a list or map.
 type addition struct {
-	name  string        // identifies the element in its list
-	json  *conf.RawJSON // the element
-	value string        // of an element of a map; of a volume mount, its path without trailing slashes
-	by    *conf.Sidecar // nil if the element belongs to an injected container or to the injector
+	*conf.Element
+	by *conf.Sidecar // nil if the element belongs to an injected container or to the injector
 }
 
 // find returns the first element with the name, and reports whether it exists. The addition is empty if
 // the pod or container already has the element.
 func (l *list) find(name string) (addition, bool) {
+	if _, found := l.members[name]; found {
+		return addition{}, true
+	}
 	first := len(l.received)
 	i := find(&l.index, name, first+len(l.added), func(i int) string {
 		if i < first {
 			return l.received[i].Name
 		}
-		return l.added[i-first].name
+		return l.added[i-first].Name
 	})
 	if i < first {
 		return addition{}, i >= 0
@@ -33,10 +35,22 @@ func (l *list) find(name string) (addition, bool) {
 	return l.added[i-first], true
 }
 
+// check looks for an element of the list with which the next one of a sidecar clashes. The container is nil
+// for a list of the pod.
+type check func(p *plan, s *conf.Sidecar, c *container, l *list, next *conf.Element) omission
+
+// checkName looks for an element with the same name.
+func checkName(_ *plan, _ *conf.Sidecar, c *container, l *list, next *conf.Element) omission {
+	if c == nil {
+		return l.checkName(next, podHasIt)
+	}
+	return l.checkName(next, containerHasIt)
+}
+
 // checkName returns the omission of an element if the list has one with its name. The text is for an
 // element that no sidecar adds.
-func (l *list) checkName(next *addition, text string) omission {
-	other, found := l.find(next.name)
+func (l *list) checkName(next *conf.Element, text string) omission {
+	other, found := l.find(next.Name)
 	switch {
 	case !found:
 		return omission{}
@@ -46,8 +60,11 @@ func (l *list) checkName(next *addition, text string) omission {
 	return omission{text: text}
 }
 
-// namesOf returns the names of elements as sidecars have them.
+// namesOf returns the names of elements as sidecars have them. It is nil if there is no list.
 func namesOf[E any](elements []E, nameOf func(E) string) []Named {
+	if elements == nil {
+		return nil
+	}
 	names := make([]Named, len(elements))
 	for i, e := range elements {
 		names[i].Name = nameOf(e)
@@ -101,33 +118,3 @@ func (x *index) find(name string, length int, nameAt func(int) string) int {
 	}
 	return -1
 }
-
-// additions returns elements of a sidecar as additions.
-func additions[E any](p *plan, s *conf.Sidecar, elements []E, describe func(*E) addition) []addition {
-	all := p.room(len(elements))
-	for i := range elements {
-		all = append(all, describe(&elements[i]))
-		all[i].by = s
-	}
-	return all
-}
-
-// These functions return elements of definitions as additions.
-
-func fromElement(e *conf.Element) addition { return addition{name: e.Name, json: &e.RawJSON} }
-
-func fromMount(m *conf.Mount) addition {
-	return addition{name: m.Name, json: &m.RawJSON, value: cleanPath(m.Path)}
-}
-
-func fromEnvFrom(e *conf.EnvFrom) addition { return addition{name: e.String(), json: &e.RawJSON} }
-
-func fromPair(p *conf.Pair) addition {
-	return addition{name: p.Key, json: &p.RawJSON, value: p.Value}
-}
-
-func fromToleration(t *conf.Toleration) addition {
-	return addition{name: t.String(), json: &t.RawJSON}
-}
-
-func fromText(t *conf.RawJSON) addition { return addition{name: string(t.JSON), json: t} }

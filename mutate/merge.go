@@ -19,12 +19,10 @@ type plan struct {
 	// The injected containers, by the field of their definition.
 	prependInitContainers, initContainers, prependContainers, appendContainers []*container
 
-	account *conf.Sidecar                  // sets the service account; nil for none
-	host    [len(hostFields)]*conf.Sidecar // set the host fields; nil for none
-	removed []int                          // indexes of the received volumes that are removed, ascending
-
-	volumes, labels, annotations, nodeSelector list
-	pullSecrets, tolerations, hostAliases      list
+	lists        [podListCount]podList
+	scalars      [scalarCount]scalar
+	removesToken bool  // received mounts at tokenPath are removed
+	removed      []int // indexes of the received volumes that are removed, ascending
 
 	shared    []addition // memory of short lists
 	size      int        // bytes of the added elements
@@ -39,21 +37,16 @@ type plan struct {
 type container struct {
 	name, list string // list is containers or initContainers
 
-	received       *Container // nil if the container is injected
-	index          int        // of a received container in its list
-	receivedMounts Mounts
-	removesToken   bool // received mounts at tokenPath are removed
+	received *Container // nil if the container is injected
+	index    int        // of a received container in its list
 
 	injected *conf.Container // nil if the container is received
 	by       *conf.Sidecar   // adds an injected container
 	field    string          // of the definition that has an injected container
 
-	devices      []conf.Device
-	ports        []conf.Port
-	env, envFrom list
-	mounts       list    // by the names of their volumes
-	paths        []Named // of the mounts and devices that the container already has
-	pathIndex    *index  // of the paths of all mounts
+	lists     [containerListCount]list
+	paths     []Named // of the mounts and devices that the container already has
+	pathIndex *index  // of the paths of all mounts
 }
 
 const (
@@ -83,7 +76,7 @@ func newPlan(policy *Policy, object *Object, sidecars []*conf.Sidecar) plan {
 	}
 	p.containers = make([]*container, 0, count)
 	p.allocated = make([]container, 0, count)
-	p.volumes.received, p.pullSecrets.received = p.spec.Volumes, p.spec.ImagePullSecrets
+	p.lists, p.scalars = p.receiveLists(), p.receiveScalars()
 	p.receive(initContainersList, p.spec.InitContainers)
 	p.receive(containersList, p.spec.Containers)
 	p.received = len(p.containers)
@@ -94,9 +87,7 @@ func (p *plan) receive(field string, containers []*Container) {
 	for i, c := range containers {
 		if c != nil {
 			p.addContainer(container{
-				name: c.Name, list: field, index: i, received: c, receivedMounts: c.VolumeMounts,
-				devices: c.VolumeDevices, ports: c.Ports,
-				env: list{received: c.Env}, envFrom: list{received: namesOf(c.EnvFrom, Source.name)},
+				name: c.Name, list: field, index: i, received: c, lists: c.lists(),
 			})
 		}
 	}
@@ -110,33 +101,19 @@ func (p *plan) addContainer(c container) *container {
 	return added
 }
 
-// merge applies the rules. Each rule runs for all sidecars, in the order of the request, before
-// the next rule, so env and mounts of a sidecar also reach the containers of the others.
+// merge applies the rules. Each field is merged for all sidecars, in the order of the request, before
+// the next field, so env and mounts of a sidecar also reach the containers of the others.
 func (p *plan) merge() {
-	p.apply((*plan).setServiceAccount, (*plan).addContainers)
+	p.setScalars()
+	p.addContainers()
 	p.readMounts()
-	p.apply(
-		(*plan).addVolumes,
-		(*plan).addMounts,
-		(*plan).addEnv,
-		(*plan).addEnvFrom,
-		(*plan).shareHostNamespaces,
-		(*plan).addMetadata,
-		(*plan).addScheduling,
-	)
+	p.addToPod()
+	p.addToContainers()
 	for _, c := range p.containers {
 		c.sortEnvFrom()
 	}
 	p.removeTokenVolumes()
 	p.addOwnAnnotations()
-}
-
-func (p *plan) apply(rules ...func(*plan, *conf.Sidecar)) {
-	for _, rule := range rules {
-		for _, s := range p.sidecars {
-			rule(p, s)
-		}
-	}
 }
 
 // appliesTo reports whether the sidecar's env, envFrom and volumeMounts apply to the container.
@@ -145,48 +122,24 @@ func (c *container) appliesTo(s *conf.Sidecar) bool {
 	return c.injected != nil || s.AppliesTo.Covers(c.list == initContainersList, c.name)
 }
 
-// addToContainers adds elements of a sidecar to a list of each container.
-func (p *plan) addToContainers(
-	s *conf.Sidecar, field string, listOf func(*container) *list, elements []addition,
-	check func(*container, *addition) omission,
-) {
-	if len(elements) == 0 || p.size > maxAdded && !p.explain {
-		return
-	}
-	for _, c := range p.containers {
-		p.add(s, c, field, listOf(c), elements, check)
-	}
-}
-
-// add appends elements of a sidecar to a list of the container, or of the pod if c is nil. An
-// element for which check returns an omission is left out. By default, an element is left out if the
-// list has one with its name.
-func (p *plan) add(
-	s *conf.Sidecar, c *container, field string, l *list, elements []addition,
-	check func(*container, *addition) omission,
-) {
+// add appends the elements of a field of a sidecar to a list of the container, or of the pod if c is nil.
+// An element for which check returns an omission is left out.
+func (p *plan) add(s *conf.Sidecar, c *container, l *list, field string, check check) {
 	covered := c == nil || c.appliesTo(s)
 	if !covered && !p.explain {
 		return
 	}
+	elements := s.Elements[field]
 	for i := range elements {
-		next := &elements[i]
-		var why omission
-		switch {
-		case !covered:
-			why.text = notCovered
-		case check != nil:
-			why = check(c, next)
-		case c == nil:
-			why = l.checkName(next, podHasIt)
-		default:
-			why = l.checkName(next, containerHasIt)
+		next, why := &elements[i], omission{text: notCovered}
+		if covered {
+			why = check(p, s, c, l, next)
 		}
-		if p.record(s, c, field, next.name, why) && p.fits(next.json) {
+		if p.record(s, c, field, next.Name, why) && p.fits(next) {
 			if len(l.added) == 0 {
 				l.added = p.room(len(elements) - i)
 			}
-			l.added = append(l.added, *next)
+			l.added = append(l.added, addition{next, s})
 		}
 	}
 }
@@ -206,7 +159,7 @@ func (p *plan) room(count int) []addition {
 
 // fits counts the size of an added element, and reports whether the additions are still small enough
 // for an API server. If they are not, findConflicts reports a conflict.
-func (p *plan) fits(element *conf.RawJSON) bool {
+func (p *plan) fits(element *conf.Element) bool {
 	p.size += operationSize + len(element.JSON)
 	return p.size <= maxAdded
 }

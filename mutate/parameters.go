@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -219,14 +220,16 @@ func (f *parameterSource) podField(field params.PodField) (value string, found b
 
 // account returns the service account of the resulting pod.
 func (r *Request) account(sidecars []*conf.Sidecar) string {
-	own := defaultAccount
+	account := ""
 	if r.Object.Spec != nil {
-		own = r.Object.Spec.account()
+		account = r.Object.Spec.account()
 	}
 	for _, s := range sidecars {
-		if own == defaultAccount && s.ServiceAccountName != "" {
-			own = s.ServiceAccountName
+		for _, wanted := range s.Elements["serviceAccountName"] {
+			if account == "" && wanted.Name != defaultAccount {
+				account = wanted.Name
+			}
 		}
 	}
-	return own
+	return cmp.Or(account, defaultAccount)
 }

@@ -49,7 +49,7 @@ func (w *patch) remove(path ...string) {
 }
 
 // set writes an operation whose value is JSON.
-func (w *patch) set(op, value string, path ...string) {
+func (w *patch) set(op string, value []byte, path ...string) {
 	w.begin(op, path)
 	w.buffer = append(w.buffer, value...)
 	w.end()

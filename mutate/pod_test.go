@@ -13,6 +13,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
@@ -247,7 +248,7 @@ func TestDecodeLists(t *testing.T) {
 	t.Parallel()
 	type containers = mutate.Containers
 	type names = mutate.List[mutate.Named]
-	type ports = mutate.List[conf.Port]
+	type ports = mutate.List[corev1.ContainerPort]
 	for _, test := range []struct {
 		spec string
 		want mutate.Spec
@@ -263,13 +264,13 @@ func TestDecodeLists(t *testing.T) {
 		{
 			`{"containers":[{"env":[],"volumeMounts":[{}],"volumeDevices":[null,{"devicePath":"/a"}]}]}`,
 			mutate.Spec{Containers: containers{{
-				Env: names{}, VolumeMounts: mutate.Mounts{}, VolumeDevices: mutate.List[conf.Device]{{Path: "/a"}},
+				Env: names{}, VolumeMounts: mutate.Mounts{}, VolumeDevices: mutate.List[corev1.VolumeDevice]{{DevicePath: "/a"}},
 			}}},
 		},
 		{`{"containers":[{"env":null,"volumeMounts":null}]}`, mutate.Spec{Containers: containers{{}}}},
 		{`{"containers":[null,{},null]}`, mutate.Spec{Containers: containers{nil, {}, nil}}},
 		{`{"containers":[{"ports":null}]}`, mutate.Spec{Containers: containers{{}}}},
-		{`{"containers":[{"ports":[null,{},{"name":"a"}]}]}`, mutate.Spec{Containers: containers{{Ports: ports{}}}}},
+		{`{"containers":[{"ports":[null,{}]}]}`, mutate.Spec{Containers: containers{{Ports: ports{}}}}},
 		{
 			`{"containers":[{"ports":[{},{"hostPort":2,"hostIP":"c"},{"containerPort":3}]}]}`,
 			mutate.Spec{Containers: containers{{Ports: ports{{HostPort: 2, HostIP: "c"}, {ContainerPort: 3}}}}},

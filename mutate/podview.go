@@ -3,6 +3,8 @@ package mutate
 import (
 	"cmp"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"k8s-sidecar-injector/conf"
 )
 
@@ -65,31 +67,31 @@ type Owner struct {
 
 // Spec is the view of the spec of the pod.
 type Spec struct {
-	InitContainers        Containers           `json:"initContainers"`
-	Containers            Containers           `json:"containers"`
-	Volumes               Volumes              `json:"volumes"`
-	HostAliases           List[struct{}]       `json:"hostAliases"`
-	ServiceAccountName    string               `json:"serviceAccountName"`
-	ServiceAccount        *string              `json:"serviceAccount"` // the deprecated alias
-	AutomountToken        *bool                `json:"automountServiceAccountToken"`
-	HostNetwork           bool                 `json:"hostNetwork"`
-	HostPID               bool                 `json:"hostPID"`
-	HostIPC               bool                 `json:"hostIPC"`
-	ShareProcessNamespace *bool                `json:"shareProcessNamespace"`
-	ImagePullSecrets      List[Named]          `json:"imagePullSecrets"`
-	NodeSelector          Map                  `json:"nodeSelector"`
-	Tolerations           List[conf.Tolerated] `json:"tolerations"`
+	InitContainers        Containers       `json:"initContainers"`
+	Containers            Containers       `json:"containers"`
+	Volumes               Volumes          `json:"volumes"`
+	HostAliases           List[struct{}]   `json:"hostAliases"`
+	ServiceAccountName    string           `json:"serviceAccountName"`
+	ServiceAccount        *string          `json:"serviceAccount"` // the deprecated alias
+	AutomountToken        *bool            `json:"automountServiceAccountToken"`
+	HostNetwork           bool             `json:"hostNetwork"`
+	HostPID               bool             `json:"hostPID"`
+	HostIPC               bool             `json:"hostIPC"`
+	ShareProcessNamespace *bool            `json:"shareProcessNamespace"`
+	ImagePullSecrets      List[Named]      `json:"imagePullSecrets"`
+	NodeSelector          Map              `json:"nodeSelector"`
+	Tolerations           List[Toleration] `json:"tolerations"`
 }
 
 // Container is the view of a container.
 type Container struct {
-	Name          string            `json:"name"`
-	RestartPolicy string            `json:"restartPolicy"`
-	Env           List[Named]       `json:"env"`
-	EnvFrom       List[Source]      `json:"envFrom"`
-	VolumeMounts  Mounts            `json:"volumeMounts"`
-	VolumeDevices List[conf.Device] `json:"volumeDevices"`
-	Ports         List[conf.Port]   `json:"ports"`
+	Name          string                     `json:"name"`
+	RestartPolicy string                     `json:"restartPolicy"`
+	Env           List[Named]                `json:"env"`
+	EnvFrom       List[Source]               `json:"envFrom"`
+	VolumeMounts  Mounts                     `json:"volumeMounts"`
+	VolumeDevices List[corev1.VolumeDevice]  `json:"volumeDevices"`
+	Ports         List[corev1.ContainerPort] `json:"ports"`
 }
 
 // Source is the view of an element of envFrom.
@@ -101,7 +103,20 @@ type Source struct {
 
 // name returns what identifies the element.
 func (s Source) name() string {
-	return conf.EnvSource{Prefix: s.Prefix, ConfigMap: s.ConfigMap.Name, Secret: s.Secret.Name}.String()
+	return conf.EnvFromName(s.Prefix, s.ConfigMap.Name, s.Secret.Name)
+}
+
+// Toleration is the view of a toleration.
+type Toleration struct {
+	Key      string `json:"key"`
+	Operator string `json:"operator"`
+	Value    string `json:"value"`
+	Effect   string `json:"effect"`
+}
+
+// name returns what identifies the toleration.
+func (t Toleration) name() string {
+	return conf.TolerationName(t.Key, t.Operator, t.Value, t.Effect)
 }
 
 // Named is the view of an object with only its name.

@@ -4,14 +4,14 @@ import (
 	"cmp"
 	"fmt"
 
-	"k8s-sidecar-injector/conf"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // nodePort is a port of the node that a container uses. Like the API server, it compares addresses
 // as text.
 type nodePort struct {
 	number   int32
-	protocol string
+	protocol corev1.Protocol
 	ip       string
 	// alone is the container if it never runs together with others, and nil otherwise. Such a
 	// container can only conflict with itself.
@@ -27,10 +27,10 @@ type portUser struct {
 // findPortConflicts looks for ports of the node that two containers use. With hostNetwork, the API
 // server makes every port a port of the node.
 func (p *plan) findPortConflicts() {
-	hostNetwork := p.spec.HostNetwork || p.host[hostNetwork] != nil
+	hostNetwork := p.spec.HostNetwork || p.scalars[hostNetwork].by != nil
 	users := make(map[nodePort]portUser)
 	for _, c := range p.containers {
-		for _, port := range c.ports {
+		for _, port := range c.ports() {
 			if hostNetwork {
 				p.checkHostPort(c, port)
 			}
@@ -48,9 +48,17 @@ func (p *plan) findPortConflicts() {
 	}
 }
 
+// ports returns the ports of the container that may conflict on the node.
+func (c *container) ports() []corev1.ContainerPort {
+	if c.received == nil {
+		return c.injected.Ports
+	}
+	return c.received.Ports
+}
+
 // nodePort returns the port of the node for a port of the container. Its number is 0 if there is none.
-func (c *container) nodePort(port conf.Port, hostNetwork bool) nodePort {
-	used := nodePort{number: port.HostPort, protocol: cmp.Or(port.Protocol, "TCP"), ip: port.HostIP}
+func (c *container) nodePort(port corev1.ContainerPort, hostNetwork bool) nodePort {
+	used := nodePort{number: port.HostPort, protocol: cmp.Or(port.Protocol, corev1.ProtocolTCP), ip: port.HostIP}
 	if hostNetwork {
 		used.number = cmp.Or(port.HostPort, port.ContainerPort)
 	}
@@ -62,8 +70,8 @@ func (c *container) nodePort(port conf.Port, hostNetwork bool) nodePort {
 
 // checkHostPort finds a hostPort that differs from the containerPort, which hostNetwork does not
 // allow. The API server does not check init containers other than native sidecars.
-func (p *plan) checkHostPort(c *container, port conf.Port) {
-	caused := c.injected != nil || p.host[hostNetwork] != nil
+func (p *plan) checkHostPort(c *container, port corev1.ContainerPort) {
+	caused := c.injected != nil || p.scalars[hostNetwork].by != nil
 	if caused && !c.runsAlone() && port.HostPort != 0 && port.HostPort != port.ContainerPort {
 		p.conflict("with hostNetwork, hostPort %d of container %s must equal its containerPort %d",
 			port.HostPort, quoted(c.name), port.ContainerPort)
@@ -73,7 +81,7 @@ func (p *plan) checkHostPort(c *container, port conf.Port) {
 // checkPortUsers reports two users of one port, unless the pod as received has both.
 func (p *plan) checkPortUsers(port nodePort, first, second portUser) {
 	bothReceived := first.container.injected == nil && second.container.injected == nil
-	if bothReceived && (first.hostPort && second.hostPort || p.host[hostNetwork] == nil) {
+	if bothReceived && (first.hostPort && second.hostPort || p.scalars[hostNetwork].by == nil) {
 		return
 	}
 	text := quoted(fmt.Sprintf("%d/%s", port.number, port.protocol))

@@ -1,0 +1,82 @@
+package mutate
+
+import (
+	"slices"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// containerLists are the lists of a container that sidecars add to, in the order of the patch.
+var containerLists = [containerListCount]struct {
+	field string // in the definition and in the container
+	check check
+}{
+	envList:     {"env", checkName},
+	envFromList: {"envFrom", checkSource},
+	mountsList:  {"volumeMounts", checkMount},
+}
+
+// The indexes of containerLists.
+const (
+	envList = iota
+	envFromList
+	mountsList // by the names of their volumes
+	containerListCount
+)
+
+// lists returns the lists of the container as received. readMounts reads the mounts.
+func (c *Container) lists() [containerListCount]list {
+	return [containerListCount]list{
+		envList:     {received: c.Env},
+		envFromList: {received: namesOf(c.EnvFrom, Source.name)},
+	}
+}
+
+// own returns the lists of a container to inject.
+func (p *plan) own(c *conf.Container) (own [containerListCount]list) {
+	for i := range own {
+		elements := c.Elements[containerLists[i].field]
+		own[i].added = p.room(len(elements))
+		for j := range elements {
+			own[i].added = append(own[i].added, addition{Element: &elements[j]})
+		}
+	}
+	return own
+}
+
+// addToContainers adds elements to the containers. A container keeps what it has.
+func (p *plan) addToContainers() {
+	for i, l := range containerLists {
+		for _, s := range p.sidecars {
+			if len(s.Elements[l.field]) == 0 || p.size > maxAdded && !p.explain {
+				continue
+			}
+			for _, c := range p.containers {
+				p.add(s, c, &c.lists[i], l.field, l.check)
+			}
+		}
+	}
+}
+
+// checkSource looks for the source of variables, which a sidecar may have twice.
+func checkSource(_ *plan, s *conf.Sidecar, _ *container, l *list, next *conf.Element) omission {
+	if why := l.checkName(next, containerHasIt); why.by != s {
+		return why
+	}
+	return omission{}
+}
+
+// sortEnvFrom puts the sources of later sidecars before those of earlier ones, which come before those
+// of the container. If several sources have the same variable, the last source takes precedence.
+func (c *container) sortEnvFrom() {
+	added := c.lists[envFromList].added
+	slices.Reverse(added)
+	for len(added) > 0 {
+		count := 1
+		for count < len(added) && added[count].by == added[0].by {
+			count++
+		}
+		slices.Reverse(added[:count]) // the order within a sidecar stays
+		added = added[count:]
+	}
+}
