@@ -184,11 +184,13 @@ func (l *loader) file(origin Origin) *loaded {
 
 // formatCycle lists the refs of a cycle, each followed by its base.
 func formatCycle(ring []*loaded) string {
-	text := "a cycle: "
+	var text strings.Builder
+	text.WriteString("a cycle: ")
 	for _, p := range ring {
-		if text += p.ref.String() + " -> "; len(text) > mostPath {
-			return text + "..."
+		text.WriteString(p.ref.String() + " -> ")
+		if text.Len() > mostPath {
+			return text.String() + "..."
 		}
 	}
-	return text + ring[0].ref.String()
+	return text.String() + ring[0].ref.String()
 }

@@ -81,6 +81,7 @@ func (f *fault) check(t *testing.T, text string) {
 func TestServerFailsAtStart(t *testing.T) {
 	t.Parallel()
 	each(t, faults(), func(t *testing.T, fault fault) {
+		t.Helper()
 		s := newAPIServer(t)
 		s.failWith(fault.fail)
 		o := s.informer(t).run(t)
@@ -103,6 +104,7 @@ func TestServerFailsAtStart(t *testing.T) {
 func TestServerFailsLater(t *testing.T) {
 	t.Parallel()
 	each(t, faults(), func(t *testing.T, fault fault) {
+		t.Helper()
 		s, o := startSynced(t)
 		s.failWith(fault.fail)
 		s.endWatch(t, failed(410, metav1.StatusReasonExpired, "too old resource version"))
@@ -122,6 +124,7 @@ func TestServerFailsLater(t *testing.T) {
 func TestList(t *testing.T) {
 	t.Parallel()
 	each(t, faults(), func(t *testing.T, fault fault) {
+		t.Helper()
 		s := newAPIServer(t)
 		s.failWith(fault.fail)
 		kept, err := s.informer(t).List(t.Context())

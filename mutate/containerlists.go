@@ -6,23 +6,27 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// containerLists are the lists of a container that sidecars add to, in the order of the patch.
-var containerLists = [containerListCount]struct {
-	field string // in the definition and in the container
-	check check
-}{
-	envList:     {"env", checkName},
-	envFromList: {"envFrom", checkSource},
-	mountsList:  {"volumeMounts", checkMount},
-}
-
-// The indexes of containerLists.
+// The lists of a container that sidecars add to, in the order of the patch.
 const (
 	envList = iota
 	envFromList
 	mountsList // by the names of their volumes
 	containerListCount
 )
+
+// containerList is a list of every container that sidecars add to.
+type containerList struct {
+	field string // in the definition and in the container
+	check check
+}
+
+func containerLists() [containerListCount]containerList {
+	return [containerListCount]containerList{
+		envList:     {"env", checkName},
+		envFromList: {"envFrom", checkSource},
+		mountsList:  {"volumeMounts", checkMount},
+	}
+}
 
 // lists returns the lists of the container as received. readMounts reads the mounts.
 func (c *Container) lists() [containerListCount]list {
@@ -34,8 +38,8 @@ func (c *Container) lists() [containerListCount]list {
 
 // own returns the lists of a container to inject.
 func (p *plan) own(c *conf.Container) (own [containerListCount]list) {
-	for i := range own {
-		elements := c.Elements[containerLists[i].field]
+	for i, l := range containerLists() {
+		elements := c.Elements[l.field]
 		own[i].added = p.room(len(elements))
 		for j := range elements {
 			own[i].added = append(own[i].added, addition{Element: &elements[j]})
@@ -46,7 +50,7 @@ func (p *plan) own(c *conf.Container) (own [containerListCount]list) {
 
 // addToContainers adds elements to the containers. A container keeps what it has.
 func (p *plan) addToContainers() {
-	for i, l := range containerLists {
+	for i, l := range containerLists() {
 		for _, s := range p.sidecars {
 			if len(s.Elements[l.field]) == 0 || p.size > maxAdded && !p.explain {
 				continue

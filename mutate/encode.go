@@ -51,7 +51,7 @@ func (p *plan) encodeServiceAccount(w *patch) {
 // encodeAdditions adds elements to the lists of a received container.
 func (c *container) encodeAdditions(w *patch) {
 	exists := [...]bool{c.received.Env != nil, c.received.EnvFrom != nil, c.received.VolumeMounts != nil}
-	for i, l := range containerLists {
+	for i, l := range containerLists() {
 		front, back := []addition(nil), c.lists[i].added
 		if i == envFromList {
 			front, back = back, front
@@ -65,7 +65,7 @@ func (c *container) encodeAdditions(w *patch) {
 func writeContainer(w *patch, c *container) {
 	object := c.injected.JSON
 	w.buffer = append(w.buffer, object[:len(object)-1]...)
-	for i, l := range containerLists {
+	for i, l := range containerLists() {
 		if added := c.lists[i].added; len(added) > 0 {
 			w.buffer = append(append(append(w.buffer, `,"`...), l.field...), `":`...)
 			writeList(w, nil, added, writeElement)

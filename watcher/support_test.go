@@ -139,7 +139,7 @@ func (s *fakePublisher) served() string {
 	}
 	var all []string
 	for _, sidecar := range s.set.Sidecars {
-		text := sidecar.Ref.String() + "=" + sidecar.ServiceAccountName
+		text := sidecar.Ref.String() + "=" + sidecar.Elements["serviceAccountName"][0].Name
 		if sidecar.Stale {
 			text += " (stale)"
 		}
