@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/signal"
 	"runtime/debug"
 	"strconv"
@@ -70,9 +71,18 @@ const gcPercent = 50
 
 // run serves until SIGTERM or SIGINT. A second signal ends the process at once.
 func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
-	ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	context.AfterFunc(ctx, stop) // the next signal has its default effect
+	ctx, cancel := context.WithCancel(command.Context())
+	defer cancel()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals) // the next signal has its default effect
+		cancel()
+	}()
 
 	if streams.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

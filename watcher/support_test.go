@@ -139,7 +139,10 @@ func (s *fakePublisher) served() string {
 	}
 	var all []string
 	for _, sidecar := range s.set.Sidecars {
-		text := sidecar.Ref.String() + "=" + sidecar.Elements["serviceAccountName"][0].Name
+		text := sidecar.Ref.String() + "="
+		for _, account := range sidecar.Elements["serviceAccountName"] {
+			text += account.Name
+		}
 		if sidecar.Stale {
 			text += " (stale)"
 		}
