@@ -215,6 +215,7 @@ func TestWatchFails(t *testing.T) {
 		"garbage":      {"<html>\x00\xff", "unable to decode an event"},
 		"not an event": {`{"kind":"Status","apiVersion":"v1","status":"Failure","code":500}`, "unable to decode an event"},
 	}, func(t *testing.T, test struct{ event, want string }) {
+		t.Helper()
 		s, o := startSynced(t)
 		s.endWatch(t, test.event)
 		eventually(t, "it is reported and cleared", func() bool { return len(o.failures()) == 2 })
@@ -236,6 +237,7 @@ func TestWatchCannotBeOpened(t *testing.T) {
 		"hang":      {hang, "no response in time"},
 		"closed":    {closeConnection, "the connection was closed without a response"},
 	}, func(t *testing.T, test fault) {
+		t.Helper()
 		s := newAPIServer(t)
 		s.watching = test.fail
 		o := s.informer(t).run(t)
