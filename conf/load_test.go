@@ -226,6 +226,10 @@ func TestDigest(t *testing.T) {
 			t.Errorf("the digest does not depend on the %s", what)
 		}
 	}
+	quoted := load("a.yaml", `{name: "1.10", env: [{name: A, value: "60"}], labels: {"on": "yes"}}`)
+	if plain := load("a.yaml", "{name: 1.10, env: [{name: A, value: 60}], labels: {on: yes}}"); plain != quoted {
+		t.Error("the digest depends on quotes")
+	}
 	inherited := conf.Load(slices.Concat(
 		documents("a.yaml", "name: x:v1\ninherits: base\nhostPID: true\n"),
 		documents("base.yaml", "name: base\nenv:\n- {name: A, value: a}\n"),
@@ -276,7 +280,7 @@ func TestErrors(t *testing.T) {
 	unreadable := errors.New("disk on fire")
 	set := conf.Load([]conf.Document{
 		conf.Unreadable(file("a.yaml", 3), unreadable),
-		{Origin: file("b.yaml", 1), Content: []byte("name: 1\nenv: 2\n"), Line: 5},
+		{Origin: file("b.yaml", 1), Content: []byte("name: [1]\nenv: 2\n"), Line: 5},
 	}, nil)
 	if len(set.Rejections) != 2 {
 		t.Fatalf("%d rejections, want 2", len(set.Rejections))
@@ -285,7 +289,7 @@ func TestErrors(t *testing.T) {
 		err.Errors.Error() != "file conf/a.yaml: disk on fire" {
 		t.Errorf("got %v", err)
 	}
-	want := "file conf/b.yaml:5: name: Invalid value: must be a string, not a number: put it in quotes; " +
+	want := "file conf/b.yaml:5: name: Invalid value: must be a string, not a list; " +
 		"file conf/b.yaml:6: env: Invalid value: must be a list, not a number"
 	if got := set.Rejections[1].Errors.Error(); got != want {
 		t.Errorf("got %s\nwant %s", got, want)

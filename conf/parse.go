@@ -56,14 +56,17 @@ func parse(document Document, l *loader) *parsed {
 }
 
 func (p *parsed) decode(l *loader) {
-	text, lines, ok := p.read(func(lines outline) error { return l.afford(p, lines) })
+	text, lines, ok := p.read(func(lines outline) error { return l.afford(p, lines) }, true)
 	if !ok || l.late() != nil {
 		return
 	}
-	value, err := decodeJSON(text)
+	value, err := definitionOf(lines, text)
 	if err != nil {
 		p.reject(p.document.Line, errors.New("cannot be decoded"))
 		return
+	}
+	if text == nil {
+		text, _ = compactJSON(value)
 	}
 	p.size = len(text)
 	p.nameLine, p.inheritsLine = lines.line("name"), lines.line("inherits")
@@ -87,7 +90,7 @@ func (p *parsed) inspect(value any, lines outline, l *loader) {
 	}
 	decoded := decodeDefinition(object)
 	p.readNames(object, decoded)
-	faults := append(lines.duplicates(), decoded.faults...)
+	faults := append(lines.duplicates(false), decoded.faults...)
 	var d *definition
 	if err := l.affordParameters(p, decoded.scope.Declared()); err != nil {
 		p.reject(p.document.Line, err)

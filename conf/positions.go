@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -64,36 +63,36 @@ func (o outline) line(path string) int {
 	return line + o.offset
 }
 
-// duplicates returns the faults of keys: duplicates, and keys that are not strings. Aliases are not followed,
-// because the faults are found at the anchor.
-func (o outline) duplicates() field.ErrorList {
+// duplicates returns the faults of duplicate keys and, if quotes is set, of keys that are only strings in quotes.
+// Aliases are not followed, because the faults are found at the anchor.
+func (o outline) duplicates(quotes bool) field.ErrorList {
 	if o.root == nil {
 		return nil
 	}
-	return checkKeys(nil, o.root)
+	return checkKeys(nil, o.root, quotes)
 }
 
-func checkKeys(path *field.Path, node *yaml.Node) field.ErrorList {
+func checkKeys(path *field.Path, node *yaml.Node, quotes bool) field.ErrorList {
 	var faults field.ErrorList
 	switch node.Kind { //nolint:exhaustive // the others hold no keys
 	case yaml.MappingNode:
 		seen := make(map[string]bool, len(node.Content)/2)
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			key := resolved(node.Content[i]).Value
-			at := keyPath(path, key, node.Content[i+1].Tag == "!!null")
-			if !isString(resolved(node.Content[i])) {
+			at := keyPath(path, key, node.Content[i+1].Tag == nullTag)
+			if quotes && !isString(resolved(node.Content[i])) {
 				faults = append(faults, field.Invalid(at, field.OmitValueType{},
 					"YAML parses this key as a number or a boolean; put it in quotes"))
 			}
-			if seen[key] && node.Content[i].Tag != "!!merge" {
+			if seen[key] && node.Content[i].Tag != mergeTag {
 				faults = append(faults, field.Duplicate(at, field.OmitValueType{}))
 			}
 			seen[key] = true
-			faults = append(faults, checkKeys(at, node.Content[i+1])...)
+			faults = append(faults, checkKeys(at, node.Content[i+1], quotes)...)
 		}
 	case yaml.SequenceNode:
 		for i, element := range node.Content {
-			faults = append(faults, checkKeys(path.Index(i), element)...)
+			faults = append(faults, checkKeys(path.Index(i), element, quotes)...)
 		}
 	}
 	return faults
@@ -103,11 +102,11 @@ func checkKeys(path *field.Path, node *yaml.Node) field.ErrorList {
 // true, and 0x10 is 16.
 func isString(key *yaml.Node) bool {
 	quoted := key.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0
-	if key.Kind != yaml.ScalarNode || quoted || key.Tag == "!!merge" {
+	if key.Kind != yaml.ScalarNode || quoted || key.Tag == mergeTag {
 		return true
 	}
-	words := []string{"y", "yes", "on", "n", "no", "off"}
-	return key.Tag == "!!str" && !slices.Contains(words, strings.ToLower(key.Value))
+	_, boolean := oldBoolean(key)
+	return key.Tag == stringTag && !boolean
 }
 
 // descend returns the child that the path begins with, the line of its key, and the rest of the path.

@@ -192,11 +192,7 @@ func (d *decoder) decodeNumber(path *field.Path, want reflect.Type, number json.
 
 // mistyped adds a fault that names the types and not the value, which may be that of an env variable.
 func (d *decoder) mistyped(path *field.Path, want string, value any) any {
-	got := kindOf(value)
-	detail := fmt.Sprintf("must be %s, not %s", want, got)
-	if want == kindName(reflect.String) && (got == kindName(reflect.Bool) || got == kindName(reflect.Int)) {
-		detail += ": put it in quotes"
-	}
+	detail := fmt.Sprintf("must be %s, not %s", want, kindOf(value))
 	if text, ok := value.(string); ok && strings.HasPrefix(text, "${") {
 		detail += ": there is no parameter of that name"
 	}

@@ -12,22 +12,24 @@ import (
 )
 
 // JSON converts any YAML document to JSON as Kubernetes does. It is for manifests. The error is Err if that is
-// set. Otherwise, it has an *Error with its line for a syntax error or for each duplicate key.
+// set. Otherwise, it has an *Error with its line for a syntax error, and for each key that is a duplicate or that
+// Kubernetes does not parse as a string.
 func (d Document) JSON() ([]byte, error) {
 	if d.Err != nil {
 		return nil, d.Err
 	}
 	p := &parsed{document: d}
-	text, lines, ok := p.read(fewAliases)
+	text, lines, ok := p.read(fewAliases, false)
 	if ok {
-		p.rejectAll(lines.duplicates(), lines)
+		p.rejectAll(lines.duplicates(true), lines)
 	}
 	return text, joined(p.faults).ErrorOrNil()
 }
 
 // read converts the document to JSON. It is not ok if there is a syntax error, or if affordable rejects the
-// document before its aliases are expanded.
-func (p *parsed) read(affordable func(outline) error) (text []byte, lines outline, ok bool) {
+// document before its aliases are expanded. If infinite is set, the text of a document with a number that JSON does
+// not have, such as .inf, is nil.
+func (p *parsed) read(affordable func(outline) error, infinite bool) (text []byte, lines outline, ok bool) {
 	document := p.document
 	document.Content = plainJSON(document.Content)
 	convert := yaml.YAMLToJSON
@@ -42,6 +44,9 @@ func (p *parsed) read(affordable func(outline) error) (text []byte, lines outlin
 			return nil, outline{}, false
 		}
 		text, err = convert(document.Content)
+	}
+	if err != nil && infinite && lines.root != nil && strings.Contains(err.Error(), "json: unsupported value") {
+		return nil, lines, true
 	}
 	if err != nil {
 		line, why := syntaxError(err)

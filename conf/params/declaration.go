@@ -71,16 +71,11 @@ func (p *Parameter) validateRules(path *field.Path) field.ErrorList {
 }
 
 // validateValues validates the default and the values of the enum against the rules, which are valid,
-// and min against max. A value of type string must be a string in YAML. Unquoted, YAML reads `no` as
-// false and 007 as 7.
+// and min against max.
 func (p *Parameter) validateValues(path *field.Path) field.ErrorList {
 	var faults field.ErrorList
-	check := func(path *field.Path, value Scalar, err error) {
-		switch {
-		case p.Type == String && !value.quoted:
-			faults = append(faults, invalid(path,
-				"is not a string in YAML: put it in quotes, or set the type of the parameter"))
-		case err != nil:
+	check := func(path *field.Path, err error) {
+		if err != nil {
 			faults = append(faults, invalid(path, err.Error()))
 		}
 	}
@@ -88,10 +83,10 @@ func (p *Parameter) validateValues(path *field.Path) field.ErrorList {
 		faults = append(faults, invalid(path.Child("max"), "is less than min"))
 	}
 	if p.Default != nil {
-		check(path.Child("default"), *p.Default, p.Check(p.Default.text))
+		check(path.Child("default"), p.Check(p.Default.text))
 	}
 	for i, value := range p.Enum {
-		check(path.Child("enum").Index(i), value, p.checkExceptEnum(value.text))
+		check(path.Child("enum").Index(i), p.checkExceptEnum(value.text))
 	}
 	return faults
 }

@@ -43,15 +43,13 @@ func (p *Parameter) Implicit() bool {
 
 // Scalar is the text of a string, a number or a boolean.
 type Scalar struct {
-	text   string
-	quoted bool // whether it is a string
+	text string
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (s *Scalar) UnmarshalJSON(content []byte) error {
 	switch content[0] {
 	case '"':
-		s.quoted = true
 		return json.Unmarshal(content, &s.text)
 	case '{', '[':
 		return errors.New("want a string, a number, true or false")
