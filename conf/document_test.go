@@ -176,6 +176,7 @@ func TestParseRef(t *testing.T) {
 		" Logger:V1 \n":         "logger:v1",
 		"a.b_c-d:1.2.3-rc":      "a.b_c-d:1.2.3-rc",
 		"logger:latest":         "logger:latest",
+		" Logger: ":             "logger:latest",
 		strings.Repeat("a", 63): strings.Repeat("a", 63) + ":latest",
 	} {
 		ref, err := conf.ParseRef(text)
@@ -186,7 +187,7 @@ func TestParseRef(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                             "the name is empty: a ref is name or name:version",
 		":v1":                          "the name is empty: a ref is name or name:version",
-		"a:":                           "the version is empty: a ref is name or name:version",
+		":":                            "the name is empty: a ref is name or name:version",
 		"a:" + strings.Repeat("b", 64): `the version is not usable: must be no more than 63 bytes`,
 	} {
 		if ref, err := conf.ParseRef(text); err == nil || err.Error() != want || ref != (conf.Ref{}) {

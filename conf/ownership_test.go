@@ -458,3 +458,18 @@ func TestScanIsLinear(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 }
+
+// A document that cannot be decoded defines the ref that its name would be.
+func TestScannedVersions(t *testing.T) {
+	t.Parallel()
+	for content, want := range map[string]string{
+		`name: "logger:"` + "\n[":   "logger:latest",
+		`{name: "logger:", [`:       "logger:latest",
+		`name: "logger:v1"` + "\n[": "logger:v1",
+		"name: logger:\n  [":        "logger:latest",
+	} {
+		if got := conf.ScanName([]byte(content)); got.String() != want {
+			t.Errorf("%q has the name %s, want %s", content, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -20,13 +21,11 @@ type Ref struct {
 }
 
 // ParseRef parses `name[:version]`. Surrounding white space is ignored, letters are converted to lower case, and
-// the version defaults to `latest`. Both parts must be label values: up to 63 letters, digits, '-', '_' and '.',
-// beginning and ending with a letter or digit.
+// the version defaults to `latest`, also after a colon. Both parts must be label values: up to 63 letters, digits,
+// '-', '_' and '.', beginning and ending with a letter or digit.
 func ParseRef(text string) (Ref, error) {
-	name, version, versioned := strings.Cut(strings.ToLower(strings.TrimSpace(text)), ":")
-	if !versioned {
-		version = latest
-	}
+	name, version, _ := strings.Cut(strings.ToLower(strings.TrimSpace(text)), ":")
+	version = cmp.Or(version, latest)
 	if err := checkRefPart("name", name); err != nil {
 		return Ref{}, err
 	}

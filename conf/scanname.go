@@ -11,7 +11,7 @@ import (
 // be missing, and there may be white space around the second colon.
 var (
 	nameKey   = regexp.MustCompile(`^["']?name["']?\s*:`)
-	nameValue = regexp.MustCompile(`^\s*(?:[!&]\S+\s+)*["']?([\w.-]+(?:\s*:\s*[\w.-]+)?)["']?\s*(?:[,}#\n]|$)`)
+	nameValue = regexp.MustCompile(`^\s*(?:[!&]\S+\s+)*["']?([\w.-]+(?:\s*:\s*[\w.-]*)?)["']?\s*(?:[,}#\n]|$)`)
 )
 
 // maxScannedEntry bounds the search in one entry, so that the time of a scan is linear in the size of the
