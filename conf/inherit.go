@@ -128,7 +128,24 @@ func (l *loader) base(p *loaded) (*loaded, error) {
 	if l.unnamed {
 		return nil, fmt.Errorf("no sidecar %s is defined; the names of some documents cannot be read", ref)
 	}
-	return nil, fmt.Errorf("no sidecar %s is defined", ref)
+	return nil, fmt.Errorf("no sidecar %s is defined%s", ref, l.suggestBase(p, ref))
+}
+
+// maxCompared bounds the refs that a missing base is compared with.
+const maxCompared = 1000
+
+// suggestBase returns a suggestion of another ref, or an empty string.
+func (l *loader) suggestBase(p *loaded, missing Ref) string {
+	if len(l.byRef) > maxCompared {
+		return ""
+	}
+	return DidYouMean(missing.String(), func(yield func(string) bool) {
+		for ref := range l.byRef {
+			if ref != p.ref && !yield(ref.String()) {
+				return
+			}
+		}
+	})
 }
 
 // isPath reports whether inherits is a path. Otherwise, it is a ref.

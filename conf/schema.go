@@ -10,13 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// unknown returns the fault of an unknown field. It suggests the field that differs only in letter
-// case, the most common mistake.
+// unknown returns the fault of an unknown field. It suggests the nearest field.
 func unknown(path *field.Path, name string, known map[string]reflect.Type) *field.Error {
-	for candidate := range known {
-		if strings.EqualFold(candidate, name) {
-			return field.Forbidden(path, fmt.Sprintf("unknown field: did you mean %q?", candidate))
-		}
+	if nearest := Nearest(name, maps.Keys(known)); nearest != "" {
+		return field.Forbidden(path, fmt.Sprintf("unknown field: did you mean %q?", nearest))
 	}
 	return field.Forbidden(path, "unknown field")
 }

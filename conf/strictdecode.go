@@ -120,7 +120,11 @@ func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, object tree)
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		member, ok := known[key]
 		if !ok {
-			d.fault(unknown(keyPath(path, key, object[key] == nil || !fieldPattern.MatchString(key)), key, known))
+			at := keyPath(path, key, object[key] == nil || !fieldPattern.MatchString(key))
+			if len(d.faults) >= mostFaults { // it is only counted
+				known = nil
+			}
+			d.fault(unknown(at, key, known))
 			continue
 		}
 		if v := d.descend(key, path.Child(key), member, object[key]); v != nil || object[key] == nil {

@@ -79,18 +79,22 @@ func (e *invalidRefError) Error() string {
 // unknownSidecarsError is the cause of ReasonUnknownSidecar.
 type unknownSidecarsError []unknownSidecar // the first few
 
-// unknownSidecar is a ref without a sidecar, and refs of sidecars with the same name.
+// unknownSidecar is a ref without a sidecar, with the refs of sidecars of the same name or, if there are none, of the
+// nearest name.
 type unknownSidecar struct {
-	ref    conf.Ref
-	others []string
+	ref             conf.Ref
+	others, nearest []string
 }
 
 func (e unknownSidecarsError) Error() string {
 	texts := make([]string, len(e))
 	for i, s := range e {
 		hint := ": check the name, or ask your operator"
-		if s.others != nil {
+		switch {
+		case s.others != nil:
 			hint = ", but there is " + strings.Join(s.others, ", ")
+		case s.nearest != nil:
+			hint = ": did you mean " + strings.Join(s.nearest, ", ") + "?"
 		}
 		texts[i] = "there is no sidecar " + quoted(s.ref.String()) + hint
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -72,6 +73,9 @@ func (f *parameterSource) readSettings() error {
 			return fmt.Errorf("annotation %s: duplicate, except for letter case", quoted(key))
 		}
 		if !declared[name] {
+			if nearest := conf.Nearest(name, maps.Keys(declared)); nearest != "" {
+				message = "no requested sidecar has this parameter: did you mean " + prefix + nearest + "?"
+			}
 			return fmt.Errorf("annotation %s: %s", quoted(key), message)
 		}
 		f.settings[name] = key

@@ -52,7 +52,7 @@ func resolve(snapshot *store.Snapshot, refs []conf.Ref) ([]*conf.Sidecar, error)
 		if sidecar := snapshot.Sidecar(ref); sidecar != nil {
 			sidecars = append(sidecars, sidecar)
 		} else if len(unknown) < maxListed {
-			unknown = append(unknown, unknownSidecar{ref: ref, others: otherVersions(snapshot, ref)})
+			unknown = append(unknown, describeUnknown(snapshot, ref))
 		}
 	}
 	if unknown != nil {
@@ -61,13 +61,30 @@ func resolve(snapshot *store.Snapshot, refs []conf.Ref) ([]*conf.Sidecar, error)
 	return sidecars, nil
 }
 
-// otherVersions returns refs with the same name: often only the version is wrong or missing.
-func otherVersions(snapshot *store.Snapshot, ref conf.Ref) []string {
-	var others []string
+// describeUnknown returns a ref without a sidecar with suggestions: often only the version is wrong or missing, or the
+// name is misspelled.
+func describeUnknown(snapshot *store.Snapshot, ref conf.Ref) unknownSidecar {
+	unknown := unknownSidecar{ref: ref, others: versionsOf(snapshot, ref.Name)}
+	if unknown.others == nil {
+		nearest := conf.Nearest(ref.Name, func(yield func(string) bool) {
+			for sidecar := range snapshot.Sidecars() {
+				if !yield(sidecar.Ref.Name) {
+					return
+				}
+			}
+		})
+		unknown.nearest = versionsOf(snapshot, nearest)
+	}
+	return unknown
+}
+
+// versionsOf returns the first few refs with a name.
+func versionsOf(snapshot *store.Snapshot, name string) []string {
+	var refs []string
 	for sidecar := range snapshot.Sidecars() {
-		if sidecar.Ref.Name == ref.Name && len(others) < maxListed {
-			others = append(others, sidecar.Ref.String())
+		if sidecar.Ref.Name == name && len(refs) < maxListed {
+			refs = append(refs, sidecar.Ref.String())
 		}
 	}
-	return others
+	return refs
 }
