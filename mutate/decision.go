@@ -86,6 +86,8 @@ type Decision struct {
 	Reason  Reason
 	// Cause is why the sidecars were not injected. It is nil if the reason says enough.
 	Cause error
+	// Warnings are for the author of the pod, whatever the outcome is. There are few.
+	Warnings []string
 	// Request is the value of the annotation that requests sidecars, and RequestedBy is whose it is.
 	Request     string
 	RequestedBy RequestSource

@@ -35,6 +35,7 @@ func (r *review) run() {
 	}
 	for _, stage := range []func(*review) (Reason, error){
 		(*review).checkEligible,
+		(*review).warnOfAnnotations,
 		(*review).findRequest,
 		(*review).resolveRefs,
 		(*review).checkAllowed,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -330,5 +331,17 @@ func TestHostileTexts(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A pod whose annotation is misspelled is not injected, and the author gets a warning.
+func TestMisspelledAnnotation(t *testing.T) {
+	t.Parallel()
+	pod := strings.Replace(podRequesting("logger:v1", "app"), "/request", "/reqest", 1)
+	got := decodeResponse(t, review(t, newInjector(t, policy()), podReview(pod)).Body.Bytes()).Response
+	want := []string{`sidecar injector: annotation "injector.tumblr.com/reqest" is unknown: ` +
+		`did you mean "injector.tumblr.com/request"?`}
+	if !got.Allowed || got.Patch != nil || !slices.Equal(got.Warnings, want) {
+		t.Errorf("allowed is %v, with patch %s and warnings %q", got.Allowed, got.Patch, got.Warnings)
 	}
 }

@@ -73,6 +73,9 @@ func (r *review) buildResponse(d *mutate.Decision) responseReview {
 	case d.Cause != nil:
 		answer.Warnings = []string{warning("the pod is admitted without sidecars: " + reasonMessage(d))}
 	}
+	for _, text := range d.Warnings {
+		answer.Warnings = append(answer.Warnings, warning(text))
+	}
 	return newResponseReview(r.APIVersion, answer)
 }
 

@@ -51,7 +51,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // reviewRecord has what logs and metrics need of a review after its response was sent.
 type reviewRecord struct {
 	request  *mutate.Request // without the pod, except for its names
-	decision mutate.Decision // without sidecars and patch
+	decision mutate.Decision // without sidecars, patch and warnings
 	sidecars []string
 }
 
@@ -77,7 +77,7 @@ func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 	}
 	err = h.encode(f, r.buildResponse(&decision))
 	done := reviewRecord{request: r.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
-	done.decision.Sidecars, done.decision.Patch = nil, nil
+	done.decision.Sidecars, done.decision.Patch, done.decision.Warnings = nil, nil, nil
 	return answer{r.Request.UID, func(duration time.Duration) { h.record(&done, duration) }}, err
 }
 
