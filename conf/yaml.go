@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -50,10 +51,27 @@ func (p *parsed) read(affordable func(outline) error, infinite bool) (text []byt
 	}
 	if err != nil {
 		line, why := syntaxError(err)
+		if bracesCause(document, err) {
+			why = fmt.Errorf("%w; inside braces and brackets, text with ${...} must be in quotes", why)
+		}
 		p.reject(line+document.Line-1, why)
 		return nil, outline{}, false
 	}
 	return text, lines, true
+}
+
+// namedBraces matches `${name}`.
+var namedBraces = regexp.MustCompile(`\$\{([^{}\n]*)\}`)
+
+// bracesCause reports whether a `${name}` without quotes in a flow mapping or sequence causes the error: without its
+// braces, the document has another error or none.
+func bracesCause(document Document, err error) bool {
+	document.Content = namedBraces.ReplaceAll(document.Content, []byte("$-$1-"))
+	if len(document.Content) > maxDocument || !bytes.Contains(document.Content, []byte("$-")) {
+		return false
+	}
+	_, other := newOutline(document)
+	return other == nil || other.Error() != err.Error()
 }
 
 // jsonEscape matches an escaped backslash first, so that the text after it is not taken for an escape.
