@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/conf/podrules"
 	"k8s-sidecar-injector/watcher"
 )
 
@@ -20,6 +22,7 @@ import (
 type validateOptions struct {
 	injection injectionOptions // only the rules
 	source    string
+	strict    bool
 }
 
 func newValidate(streams IOStreams) *cobra.Command {
@@ -29,8 +32,9 @@ func newValidate(streams IOStreams) *cobra.Command {
 		Short: "Validate sidecar definitions and print all errors",
 		Long: "Validates definitions as the daemon loads them. A PATH is a config directory or a file in one. A file is\n" +
 			"loaded together with its directory, so that the definitions that it inherits from are found, but only\n" +
-			"errors of the file and of bases in subdirectories are printed. After an error, the exit code is 1. With\n" +
-			"--source=configmaps, each directory is validated as a ConfigMap with its files as keys.",
+			"errors of the file and of bases in subdirectories are printed. After an error, the exit code is 1. Warnings\n" +
+			"are printed too, and count as errors with --strict. With --source=configmaps, each directory is validated\n" +
+			"as a ConfigMap with its files as keys.",
 		Args: func(_ *cobra.Command, paths []string) error {
 			if len(paths) == 0 {
 				return errors.New("no PATH; want a config directory or a file in one")
@@ -42,6 +46,7 @@ func newValidate(streams IOStreams) *cobra.Command {
 	o.injection.AddRuleFlags(command.Flags())
 	command.Flags().StringVar(&o.source, "source", "files",
 		"source that will contain the definitions: files or configmaps")
+	command.Flags().BoolVar(&o.strict, "strict", false, "exit with 1 after a warning as well")
 	return command
 }
 
@@ -57,13 +62,14 @@ func (o *validateOptions) run(command *cobra.Command, streams IOStreams, paths [
 	if err != nil {
 		return err
 	}
-	rejected, total := 0, 0
+	rejected, total, warnings := 0, 0, 0
 	for _, d := range directories {
 		set, err := o.injection.rules.Load(command.Context(), d.documents, nil)
 		if err != nil {
 			return err
 		}
 		d.printValid(set, streams.Out)
+		warnings += d.printWarnings(set, streams.ErrOut)
 		rejections := d.rejections(set)
 		for _, rejection := range rejections {
 			for _, err := range rejection.Errors.Errors {
@@ -76,6 +82,9 @@ func (o *validateOptions) run(command *cobra.Command, streams IOStreams, paths [
 	}
 	if rejected > 0 {
 		return fmt.Errorf("documents that would be rejected: %d of %d", rejected, total)
+	}
+	if warnings > 0 && o.strict {
+		return fmt.Errorf("warnings, which --strict does not allow: %d", warnings)
 	}
 	return nil
 }
@@ -161,14 +170,31 @@ func (d *configDirectory) rejections(set *conf.Set) []conf.Rejection {
 }
 
 func (d *configDirectory) printValid(set *conf.Set, out io.Writer) {
-	for _, sidecar := range set.Sidecars {
-		if !d.reported[sidecar.Origin] {
+	stricter := map[podrules.Level]podrules.Level{
+		podrules.Privileged: podrules.Baseline, podrules.Baseline: podrules.Restricted,
+	}
+	for _, s := range set.Sidecars {
+		if !d.reported[s.Origin] {
 			continue
 		}
-		fmt.Fprintf(out, "%s: %s is valid, needs Pod Security level %s\n", sidecar.Origin, sidecar.Ref, sidecar.Level)
-		for _, name := range sidecar.Unused() {
-			fmt.Fprintf(out, "%s: %s does not use its parameter %s; there is no ${%s}\n",
-				sidecar.Origin, sidecar.Ref, name, name)
+		fmt.Fprintf(out, "%s: %s is valid, needs Pod Security level %s", s.Origin, s.Ref, s.Level)
+		if len(s.Violations) > 0 {
+			fmt.Fprintf(out, " (not %s: %s)", stricter[s.Level], strings.Join(s.Violations, ", "))
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+// printWarnings prints the warnings about the reported documents, and returns their number.
+func (d *configDirectory) printWarnings(set *conf.Set, out io.Writer) (count int) {
+	for _, s := range set.Sidecars {
+		if !d.reported[s.Origin] {
+			continue
+		}
+		for _, warning := range s.Warnings {
+			fmt.Fprintf(out, "warning: %s\n", warning)
+			count++
 		}
 	}
+	return count
 }

@@ -19,6 +19,8 @@ type Trial struct {
 	Still []Rejection
 	// Broken are other documents that would be rejected and are not rejected now, by origin.
 	Broken []Rejection
+	// Warnings are about valid definitions of the ConfigMap, by ref.
+	Warnings []*Error
 }
 
 // Try is a dry run of Load with the documents of one ConfigMap replaced. No documents means that the ConfigMap
@@ -48,6 +50,11 @@ func (s *Set) Try(ctx context.Context, namespace, name string, documents []Docum
 		}
 	}
 	slices.SortStableFunc(trial.Rejected, compareRejections)
+	for _, sidecar := range next.Sidecars {
+		if changed(sidecar.Origin) {
+			trial.Warnings = append(trial.Warnings, sidecar.Warnings...)
+		}
+	}
 	return trial, nil
 }
 

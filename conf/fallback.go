@@ -31,7 +31,7 @@ func (l *loader) fallBack() []Rejection {
 // stale returns the last valid version of a sidecar whose document is rejected.
 func stale(old *Sidecar, rejected Document) *Sidecar {
 	stale := *old
-	stale.Stale = true
+	stale.Stale, stale.Warnings = true, nil // they may have moved
 	if rejected.Err == nil {
 		stale.Origin = rejected.Origin // it may have moved in its file
 	}

@@ -2,8 +2,10 @@ package conf_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s-sidecar-injector/conf"
@@ -46,6 +48,29 @@ func TestValid(t *testing.T) {
 			}
 			checkJSON(t, set)
 			compareGolden(t, filepath.Join(dir, name+".txt"), show(set))
+		})
+	}
+}
+
+// To add a warning, add testdata/warnings/<rule>.yaml and run go test ./conf -update.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join("testdata", "warnings")
+	for _, name := range inputs(t, dir, ".yaml", ".txt") {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := loadFile(t, filepath.Join(dir, name+".yaml"))
+			for _, r := range set.Rejections {
+				t.Error(r)
+			}
+			var text strings.Builder
+			for _, s := range set.Sidecars {
+				fmt.Fprintf(&text, "%s is %s, %q\n", s.Ref, s.Level, s.Violations)
+				for _, warning := range s.Warnings {
+					fmt.Fprintf(&text, "  %s\n", warning)
+				}
+			}
+			compareGolden(t, filepath.Join(dir, name+".txt"), text.String())
 		})
 	}
 }

@@ -23,6 +23,7 @@ type flattened struct {
 	size     int // in bytes of JSON, with overridden values
 	depth    int // number of bases in the chain
 	security podSecurity
+	warnings []*Error
 }
 
 // flatten merges the document with its bases. Each document of the chain is flattened once.
@@ -57,7 +58,7 @@ func (l *loader) flatten(p *loaded) {
 func (l *loader) flattenOver(p *loaded) *flattened {
 	switch {
 	case p.inherits == "":
-		return &flattened{tree: p.tree, size: p.size, security: p.security}
+		return &flattened{tree: p.tree, size: p.size, security: p.security, warnings: p.warnings}
 	case p.base == nil:
 		return nil
 	case len(p.base.all) > 0:
@@ -72,12 +73,13 @@ func (l *loader) flattenOver(p *loaded) *flattened {
 		return nil
 	}
 	flat := &flattened{tree: merge(base.tree, p.tree), size: base.size + p.size, depth: base.depth + 1}
-	d, err := l.validateMerged(p, flat)
+	decoded := decodeFlat(flat.tree)
+	d, err := l.validateMerged(p, decoded, flat.size)
 	if err != nil {
 		p.fail(p.inheritsLine, fmt.Errorf("with what it inherits from %q: %w", p.inherits, err))
 		return nil
 	}
-	flat.security = l.evaluate(d)
+	flat.security, flat.warnings = l.evaluate(d), p.warn(decoded, d, outline{})
 	return flat
 }
 
@@ -102,10 +104,9 @@ func (p *loaded) failInherits(detail string) {
 
 // validateMerged returns the merged definition. The error has the faults that neither the base nor the child has
 // alone, such as a container name in two lists.
-func (l *loader) validateMerged(p *loaded, merged *flattened) (*definition, error) {
+func (l *loader) validateMerged(p *loaded, decoded *decoded, size int) (*definition, error) {
 	heir := &parsed{document: p.document}
-	decoded := decodeFlat(merged.tree)
-	d, found := decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, merged.size) })
+	d, found := decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, size) })
 	faults := append(decoded.faults, found...)
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])

@@ -181,6 +181,7 @@ func (l *loader) serve(p *loaded) {
 		p.fail(0, err)
 	}
 	if len(p.all) == 0 {
+		sidecar.Warnings, sidecar.Violations = p.flat.warnings, p.flat.security.short()
 		l.served[p.ref] = sidecar
 		l.keep(sidecar)
 	}

@@ -19,10 +19,11 @@ const maxParameters = 100
 // decoded is a definition after strict decoding.
 type decoded struct {
 	// tree has neither the parameters nor faulty parts. Strings with placeholders are *params.Text.
-	tree   tree
-	scope  *params.Scope
-	texts  []*params.Text
-	faults field.ErrorList
+	tree       tree
+	scope      *params.Scope
+	texts      []*params.Text
+	faults     field.ErrorList
+	unresolved field.ErrorList // see decoder
 }
 
 // decodeFlat decodes a definition whose parts have been decoded before. It is fast without parameters.
@@ -62,7 +63,7 @@ func decodeDefinition(written tree) *decoded {
 	}
 	d.scope = params.NewScope(parameters)
 	kept, _ := d.decode(nil, reflect.TypeFor[definition](), rest).(tree)
-	return &decoded{tree: kept, scope: d.scope, texts: d.texts, faults: d.faults}
+	return &decoded{tree: kept, scope: d.scope, texts: d.texts, faults: d.faults, unresolved: d.unresolved}
 }
 
 // validate returns the definition with the defaults of its parameters, and its faults that do not

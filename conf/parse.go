@@ -28,6 +28,8 @@ type parsed struct {
 	faults   []*Error
 	// security is that of the document without its base. It is zero if there are faults.
 	security podSecurity
+	// warnings are about the document without its base. They are nil if it inherits, or if there are faults.
+	warnings []*Error
 	// nameLine and inheritsLine are the positions of faults that Load finds.
 	nameLine, inheritsLine int
 	used                   usage
@@ -104,6 +106,9 @@ func (p *parsed) inspect(value any, lines outline, l *loader) {
 	if len(p.faults) == 0 && l.late() == nil {
 		p.tree = object
 		p.security = l.evaluate(d)
+		if p.inherits == "" {
+			p.warnings = p.warn(decoded, d, lines)
+		}
 	}
 }
 

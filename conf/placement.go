@@ -17,6 +17,7 @@ import (
 // decodePlaceholders returns a string that has placeholders as a *params.Text, if they are allowed in
 // its field. It decodes any other string as usual.
 func (d *decoder) decodePlaceholders(path *field.Path, want reflect.Type, written string) any {
+	d.warnOfNames(path, written)
 	text, err := d.scope.Parse(path, written)
 	switch {
 	case err != nil:

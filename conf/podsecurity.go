@@ -3,16 +3,27 @@ package conf
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"k8s-sidecar-injector/conf/podrules"
 )
 
-// podSecurity is the Pod Security level of a definition, and why it is not baseline.
+// podSecurity is the Pod Security level of a definition, and why it is not a stricter one.
 type podSecurity struct {
 	level      podrules.Level
-	violations []string // set if the level is privileged
+	violations []string // of the next stricter level
+}
+
+// short returns the violations without their details.
+func (s *podSecurity) short() []string {
+	var reasons []string
+	for _, violation := range s.violations {
+		reason, _, _ := strings.Cut(violation, " (")
+		reasons = append(reasons, reason)
+	}
+	return reasons
 }
 
 func (l *loader) evaluate(d *definition) podSecurity {

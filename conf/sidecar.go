@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +21,10 @@ type Sidecar struct {
 	Stale bool
 	// Level is the strictest level of the Pod Security Standards that the definition meets.
 	Level podrules.Level
+	// Violations are the checks of the next stricter level that the definition fails, in short.
+	Violations []string
+	// Warnings are about a definition that is valid, but has parts that may be mistakes. There are few.
+	Warnings []*Error
 
 	// PrependInitContainers and PrependContainers come before the containers of the pod, the other two
 	// after them.
@@ -44,18 +47,6 @@ type Sidecar struct {
 
 	source   *decoded // nil if Parameters is empty
 	rendered []string // the values in the JSON; nil if some of them are samples
-}
-
-// Unused returns the names of parameters without a placeholder.
-func (s *Sidecar) Unused() []string {
-	var names []string
-	for i := range s.Parameters {
-		used := slices.ContainsFunc(s.source.texts, func(t *params.Text) bool { return slices.Contains(t.Numbers, i) })
-		if !used {
-			names = append(names, s.Parameters[i].Name)
-		}
-	}
-	return names
 }
 
 // Element is an encoded element of a list, member of a map or value of another field.

@@ -26,6 +26,8 @@ type decoder struct {
 	scope *params.Scope
 	// texts are the strings with placeholders.
 	texts []*params.Text
+	// unresolved are warnings about placeholders of unknown names.
+	unresolved field.ErrorList
 	// steps are the keys and indexes on the way to the current value.
 	steps []string
 }

@@ -17,10 +17,10 @@ const (
 	// maxReport is the maximum length of the message of a denial, and maxFaults how many faults it lists.
 	maxReport = 16 << 10
 	maxFaults = 50
-	// maxFaultWarnings and maxBrokenWarnings limit the warnings of a response to 16 in total: the API server passes
-	// on 256 characters of each.
+	// These limit the warnings of a response: the API server passes on 256 characters of each of 16.
 	maxFaultWarnings  = 5
 	maxBrokenWarnings = 8
+	maxWarnings       = 16
 )
 
 // validation is the result of validating a change of a ConfigMap.
@@ -75,9 +75,16 @@ func (v *validation) warnings() []string {
 	}
 	for i, rejection := range v.trial.Broken {
 		if i == maxBrokenWarnings {
-			return append(list, warning(fmt.Sprintf("this breaks %d more documents", len(v.trial.Broken)-i)))
+			list = append(list, warning(fmt.Sprintf("this breaks %d more documents", len(v.trial.Broken)-i)))
+			break
 		}
 		list = append(list, warning(describeBroken(rejection)))
+	}
+	for i, lint := range v.trial.Warnings {
+		if len(list) == maxWarnings-1 && i < len(v.trial.Warnings)-1 {
+			return append(list, warning(fmt.Sprintf("and %d more warnings", len(v.trial.Warnings)-i)))
+		}
+		list = append(list, warning(lint.Error()))
 	}
 	return list
 }

@@ -452,6 +452,36 @@ func TestValidatorInTrouble(t *testing.T) {
 	}
 }
 
+// A valid definition with parts that may be mistakes is allowed with warnings.
+func TestValidatorWarns(t *testing.T) {
+	t.Parallel()
+	v := newValidator(t)
+	v.publish("other", "name: other\ncontainers: [{name: a, image: a}]\n")
+	create := func(content string) []string {
+		response := responseOf(t, v.validate(t, changing("CREATE", "new", "null", labelled("new", "injector", content))))
+		if !response.Allowed {
+			t.Errorf("the response is %v", response.Result)
+		}
+		return response.Warnings
+	}
+	want := []string{
+		"sidecar injector: configmap sidecars/new[k]:2: containers[0].image: the image has neither a tag nor a digest",
+		"sidecar injector: configmap sidecars/new[k]:2: containers[0].resources: no request for cpu and memory, " +
+			"which autoscaling and quotas need",
+	}
+	if got := create("name: new\ncontainers: [{name: a, image: a}]\n"); !slices.Equal(got, want) {
+		t.Errorf("the warnings are %q, want %q", got, want)
+	}
+	var containers strings.Builder
+	for n := range 9 {
+		fmt.Fprintf(&containers, "- {name: a%d, image: a}\n", n)
+	}
+	many := create("name: new\ncontainers:\n" + containers.String())
+	if last := many[len(many)-1]; len(many) != 16 || last != "sidecar injector: and 3 more warnings" {
+		t.Errorf("%d warnings, the last one is %s", len(many), last)
+	}
+}
+
 // The warnings are so few that the API server passes on all of them.
 func TestValidatorOfManyChildren(t *testing.T) {
 	t.Parallel()

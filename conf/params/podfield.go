@@ -22,6 +22,11 @@ const (
 
 const podPrefix = "pod."
 
+// PodFields returns the names of the fields without a key.
+func PodFields() []string {
+	return []string{string(PodName), string(PodNamespace), string(PodServiceAccount)}
+}
+
 var errPodField = errors.New("want pod.name, pod.namespace, pod.serviceAccountName, pod.labels.KEY or " +
 	"pod.annotations.KEY")
 

@@ -36,14 +36,14 @@ func NewStandards() *Standards {
 }
 
 // Level returns the strictest level that a pod with only the definition meets. If a pod sets a
-// securityContext for all containers, it may meet a stricter level. If the level is Privileged, the
-// violations are the checks of Baseline that the definition fails; otherwise they are nil.
+// securityContext for all containers, it may meet a stricter level. The violations are the checks of the
+// next stricter level that the definition fails.
 func (s *Standards) Level(d *Definition) (level Level, violations []string) {
 	if violations := s.violations(api.LevelBaseline, d); len(violations) > 0 {
 		return Privileged, violations
 	}
-	if len(s.violations(api.LevelRestricted, d)) > 0 {
-		return Baseline, nil
+	if violations := s.violations(api.LevelRestricted, d); len(violations) > 0 {
+		return Baseline, violations
 	}
 	return Restricted, nil
 }
