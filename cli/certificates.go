@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -150,14 +151,26 @@ func (o *tlsOptions) completeSecret(cluster *clusterOptions) error {
 type certificateSource interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Pending() []string
-	Reload()
+	Reload(ctx context.Context) error
 	Run(ctx context.Context) error
+}
+
+// selfManaged is the source of the certificate in the Secret.
+type selfManaged struct{ *pki.Controller }
+
+// Reload requests a reconciliation, and returns why the certificate is not in service yet.
+func (s selfManaged) Reload(context.Context) error {
+	s.Controller.Reload()
+	if reasons := s.Pending(); reasons != nil {
+		return errors.New(strings.Join(reasons, "; "))
+	}
+	return nil
 }
 
 // newController returns the controller of the certificates in the Secret.
 func (o *tlsOptions) newController(
 	config *rest.Config, metrics *server.Metrics, log zerolog.Logger,
-) (*pki.Controller, error) {
+) (certificateSource, error) {
 	admission := kube.Group{
 		Version: admissionregistrationv1.SchemeGroupVersion, Add: admissionregistrationv1.AddToScheme,
 	}
@@ -172,12 +185,12 @@ func (o *tlsOptions) newController(
 	if err := cmp.Or(secretsErr, mutatingErr, validatingErr); err != nil {
 		return nil, err
 	}
-	return pki.New(pki.Options{
+	return selfManaged{pki.New(pki.Options{
 		Secrets: secrets, Mutating: mutating, Validating: validating,
 		Secret: o.secretName, Configurations: o.configurations, Names: o.names,
 		Lifetime: o.lifetime, CALifetime: o.caLifetime,
 		Log: log, Observe: metrics.CertificateLoaded,
-	}), nil
+	})}, nil
 }
 
 const selfSignedLifetime = 30 * 24 * time.Hour

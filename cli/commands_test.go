@@ -26,7 +26,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 // commands returns the commands that scripts can use in addition to those of testscript. Commands that wait fail after
 // a deadline.
 //
-//	serve ARG...            start the program, on free ports by default; set $PID, and $TAKEN to its TLS port
+//	serve ARG...            start the program, on free ports by default; set $PID, and $TAKEN and $LIFECYCLE to its ports
 //	logged REGEXP           wait until the log matches; with !, fail if it matches now
 //	ready                   wait until /readyz is 200
 //	! ready REGEXP          wait until /readyz is 503 and matches

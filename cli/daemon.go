@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
-	"k8s-sidecar-injector/cli/hangup"
 	"k8s-sidecar-injector/kube"
 	"k8s-sidecar-injector/server"
 	"k8s-sidecar-injector/store"
@@ -24,7 +23,7 @@ type daemon struct {
 	options  server.Options                // of the server
 	recorder *recorder                     // nil if disabled
 	runs     []func(context.Context) error // of all other components
-	reloads  []func()                      // called at each SIGHUP
+	reloader *reloader
 }
 
 // newDaemon builds all components and opens the ports. The options must be complete and valid.
@@ -39,9 +38,10 @@ func (o *serveOptions) newDaemon(
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{log: log, options: server.Options{
-		Handlers: make(map[string]http.Handler), Lanes: server.NewLanes(), Metrics: metrics, Gatherer: registry,
-		DrainDelay: o.drainDelay, Log: log,
+	reloader := newReloader(snapshots, log)
+	d := &daemon{log: log, reloader: reloader, runs: []func(context.Context) error{reloader.Run}, options: server.Options{
+		Handlers: make(map[string]http.Handler), LocalHandlers: map[string]http.Handler{"GET " + reloadPath: reloader},
+		Lanes: server.NewLanes(), Metrics: metrics, Gatherer: registry, DrainDelay: o.drainDelay, Log: log,
 	}}
 	sources, err := o.addSources(d, snapshots)
 	if err != nil {
@@ -84,7 +84,7 @@ func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) ([]watcher.
 	})
 	d.options.Checks = append(d.options.Checks, reloader.Pending)
 	d.runs = append(d.runs, reloader.Run)
-	d.reloads = append(d.reloads, reloader.Reload)
+	d.reloader.parts = append(d.reloader.parts, reloader.Reload)
 	return sources, nil
 }
 
@@ -106,12 +106,12 @@ func (o *serveOptions) addCertificate(d *daemon) (err error) {
 		d.options.GetCertificate = source.GetCertificate
 		d.options.Checks = append(d.options.Checks, source.Pending)
 		d.runs = append(d.runs, source.Run)
-		d.reloads = append(d.reloads, source.Reload)
+		d.reloader.parts = append(d.reloader.parts, source.Reload)
 	}
 	expiry := watcher.NewExpiry(d.options.GetCertificate, d.log)
 	d.options.Checks = append(d.options.Checks, expiry.Pending)
 	d.runs = append(d.runs, expiry.Run)
-	d.reloads = append(d.reloads, expiry.Reload)
+	d.reloader.parts = append(d.reloader.parts, func(context.Context) error { expiry.Reload(); return nil })
 	return nil
 }
 
@@ -172,7 +172,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if d.recorder != nil {
 		group.Go(func() error { return d.recorder.Run(recording) })
 	}
-	for _, run := range append(d.runs, d.reloadOnSignal) {
+	for _, run := range d.runs {
 		group.Go(func() error { return run(ctx) })
 	}
 	if err := group.Wait(); err != nil {
@@ -181,19 +181,4 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.log.Info().Msg("stopped")
 	return nil
-}
-
-// reloadOnSignal reloads the definitions and the certificate at each SIGHUP, until ctx ends.
-func (d *daemon) reloadOnSignal(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hangup.Signals():
-			d.log.Info().Msg("SIGHUP: reading sidecars and certificate again")
-			for _, reload := range d.reloads {
-				reload()
-			}
-		}
-	}
 }

@@ -93,6 +93,9 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 	_, port, err := net.SplitHostPort(d.webhook)
 	ts.Check(err)
 	ts.Setenv("TAKEN", port)
+	_, port, err = net.SplitHostPort(d.lifecycle)
+	ts.Check(err)
+	ts.Setenv("LIFECYCLE", port)
 }
 
 // portsFree implements the condition ports-free: no other program uses the ports 9000 and 9001.

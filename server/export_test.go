@@ -28,6 +28,9 @@ func NewErrorLog(log zerolog.Logger) io.Writer {
 	return newErrorLog(log)
 }
 
+// LocalOnly responds with 403 to clients on other hosts.
+func LocalOnly(next http.Handler) http.Handler { return localOnly(next) }
+
 // HoldTrials prevents trials until the function is called.
 func (v *Validator) HoldTrials() (release func()) {
 	f := v.lanes.newRequest(v.lanes.unknown)

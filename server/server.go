@@ -30,13 +30,13 @@ const (
 	// maxStreams is how many requests a connection may have in flight. Clients open another connection for
 	// more. Each request has a goroutine and a header before it enters a lane.
 	maxStreams = 16
-	// scrapeCost is the memory of a scrape of the metrics, in bytes.
+	// scrapeCost is the memory of a scrape of the metrics, or of a response of a local handler, in bytes.
 	scrapeCost = 64 << 10
 	// shutdownGrace is how long requests in flight may take to finish after the drain delay.
 	shutdownGrace = 15 * time.Second
 )
 
-// Options configures a Server. No field may be nil.
+// Options configures a Server. Only LocalHandlers may be nil.
 type Options struct {
 	// TLS and Lifecycle are the listeners of the two ports. Run closes them.
 	TLS, Lifecycle net.Listener
@@ -44,6 +44,8 @@ type Options struct {
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Handlers are the handlers of the TLS port besides /health, by ServeMux pattern.
 	Handlers map[string]http.Handler
+	// LocalHandlers are handlers of the lifecycle port for clients on this machine, by ServeMux pattern.
+	LocalHandlers map[string]http.Handler
 	// Lanes are also those of the handlers.
 	Lanes    *Lanes
 	Metrics  *Metrics
@@ -129,6 +131,9 @@ func (s *Server) lifecycleHandler() http.Handler {
 	mux.HandleFunc("GET /healthz", serveHealth)
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", s.limited(scrapeCost, metrics))
+	for pattern, handler := range s.options.LocalHandlers {
+		mux.Handle(pattern, s.limited(scrapeCost, localOnly(handler)))
+	}
 	return s.limited(0, mux)
 }
 

@@ -62,9 +62,9 @@ func (c *CertWatcher) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Reload requests a reload without delay, as on SIGHUP, and does not wait for it. Several calls before it
-// begins are one.
-func (c *CertWatcher) Reload() { c.debouncer.scheduleNow() }
+// Reload loads the pair without delay, as on SIGHUP, and waits. It returns why the files are invalid, or the
+// error of ctx. Run must have been called.
+func (c *CertWatcher) Reload(ctx context.Context) error { return c.debouncer.runNow(ctx) }
 
 // GetCertificate returns the pair in service, for tls.Config.GetCertificate. It takes no lock. Before the
 // first pair is loaded, it returns the error of loading.
@@ -96,8 +96,8 @@ func (c *CertWatcher) directories() sets.Set[string] {
 	return found
 }
 
-// load loads the files. An explicit reload always logs its result.
-func (c *CertWatcher) load(explicit bool) {
+// load loads the files. An explicit reload always logs its result. It returns why the pair is invalid.
+func (c *CertWatcher) load(explicit bool) error {
 	last := c.state.Load()
 	pair, err := c.read(last.pair)
 	switch {
@@ -107,6 +107,7 @@ func (c *CertWatcher) load(explicit bool) {
 			c.logError(err, last.pair)
 		}
 		c.observe(false, last.notAfter)
+		return fmt.Errorf("certificate %s cannot be loaded: %w", c.certFile, err)
 	case pair == last.pair && last.err == nil:
 		if explicit {
 			c.log.Info().Str("certificate", c.certFile).Msg("certificate reloaded, no changes")
@@ -117,6 +118,7 @@ func (c *CertWatcher) load(explicit bool) {
 		logLoaded(c.log, c.certFile, pair.Leaf)
 		c.observe(true, notAfter)
 	}
+	return nil
 }
 
 // read reads both files. It returns inService if the files contain it, even if it has expired. Otherwise it returns

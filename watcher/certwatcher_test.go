@@ -168,10 +168,13 @@ func (s *testCertWatcher) poll() {
 	advance(31 * time.Second)
 }
 
-// reload calls Reload and waits for the reload.
-func (s *testCertWatcher) reload() {
-	s.Reload()
-	synctest.Wait()
+// reload calls Reload, and fails unless its error begins with the text; an empty text means no error.
+func (s *testCertWatcher) reload(t *testing.T, want string) {
+	t.Helper()
+	err := s.Reload(t.Context())
+	if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+		t.Fatalf("Reload returned %v, want %q", err, want)
+	}
 }
 
 func (s *testCertWatcher) wantServed(t *testing.T, want string) {
@@ -238,12 +241,12 @@ func TestCertificateReloadAlwaysLogs(t *testing.T) {
 		s := newPollingCertWatcher(t)
 		s.put(t, issue(t, "one"))
 		s.run(t)
-		s.reload()
+		s.reload(t, "")
 		s.log.wantLines(t, "certificate reloaded, no changes", 1)
 		s.log.wantLines(t, "certificate loaded", 1)
 		remove(t, filepath.Join(s.path, "tls.key"))
 		s.poll()
-		s.reload()
+		s.reload(t, "certificate "+filepath.Join(s.path, "tls.crt")+" cannot be loaded: reading key")
 		s.log.wantLines(t, "certificate not loaded; the previous certificate stays in service", 2)
 	})
 }
@@ -499,7 +502,7 @@ func TestHandshakesDuringRotation(t *testing.T) {
 	for i := range 5 {
 		name := "name" + strconv.Itoa(i)
 		s.put(t, issue(t, name))
-		s.Reload()
+		s.reload(t, "")
 		s.wantName(t, name)
 	}
 	stop.Store(true)

@@ -118,7 +118,7 @@ func TestExpiryIsLogged(t *testing.T) {
 		}
 		s.log.wantLines(t, "certificate not loaded", 0) // it was valid when it was loaded
 		s.put(t, issue(t, "two", valid(0, 90*day)))
-		s.reload()
+		s.reload(t, "")
 		s.wantServed(t, "two")
 		wantPending(t, expiry.Pending())
 		advance(2 * day)
@@ -164,7 +164,7 @@ func TestExpiryIsLoggedOnReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, expiry := startExpiry(t, issue(t, "one", valid(-time.Hour, time.Minute)))
 		reload := func() {
-			s.Reload()
+			s.reload(t, "")
 			expiry.Reload()
 			advance(2 * time.Second)
 		}

@@ -399,7 +399,9 @@ func TestReloadWithoutEvents(t *testing.T) {
 	path := confDirectory(t)
 	h := startDirectory(t, path, watcher.Watching{Poll: noPoll, NewWatcher: noWatcher})
 	write(t, sidecar("logger:v1", "second"), path, "logger.yaml")
-	h.Reload()
+	if err := h.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	h.wantServed(t, "logger:v1=second")
 }
 

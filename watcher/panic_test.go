@@ -31,7 +31,7 @@ func TestReloadPanic(t *testing.T) {
 		b := newTestReloader(t, source).run(t)
 		source.broken.Store(true)
 		source.hold(sidecar("logger:v1", "second"))
-		b.reload()
+		b.reload(t, "reload panicked: the current snapshot stays in service; the log contains the stack")
 		b.wantServed(t, "logger:v1=first")
 		b.wantResults(t, true, false)
 		line := b.log.wantLines(t, "reload panicked: the current snapshot stays in service", 1)[0]
@@ -39,7 +39,7 @@ func TestReloadPanic(t *testing.T) {
 			t.Errorf("the line is %v", line)
 		}
 		source.broken.Store(false)
-		b.reload()
+		b.reload(t)
 		b.wantServed(t, "logger:v1=second")
 		b.wantResults(t, true, false, true)
 		if strings.Contains(b.log.String(), "s3cr3t") {

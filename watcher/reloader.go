@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
@@ -72,36 +73,42 @@ func (r *Reloader) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	r.debouncer.run(ctx, func(explicit bool) { r.reconcile(ctx, explicit) })
+	r.debouncer.run(ctx, func(explicit bool) error { return r.reconcile(ctx, explicit) })
 	return group.Wait()
 }
 
-// Reload requests a reload without delay, as on SIGHUP, and does not wait for it. Several calls before
-// it begins are one.
-func (r *Reloader) Reload() { r.debouncer.scheduleNow() }
+// Reload reloads without delay, as on SIGHUP, and waits. It returns an error for each fault of a rejected
+// document and for each source that cannot be read, in a *multierror.Error, or the error of ctx. Run must have
+// been called.
+func (r *Reloader) Reload(ctx context.Context) error { return r.debouncer.runNow(ctx) }
 
 // Pending returns why the published snapshot is incomplete: each source that was never read, with its last
 // error. Once all sources have been published, it always returns nil.
 func (r *Reloader) Pending() []string { return *r.pending.Load() }
 
+// errPanicked is the error of a reload that panicked.
+var errPanicked = errors.New("reload panicked: the current snapshot stays in service; the log contains the stack")
+
 // reconcile reads every source and publishes the documents. An explicit reload always logs its result, and
-// all errors again.
-func (r *Reloader) reconcile(ctx context.Context, explicit bool) {
+// all errors again. The error is that of Reload.
+func (r *Reloader) reconcile(ctx context.Context, explicit bool) (err error) {
 	defer func() {
 		if recover() != nil {
 			r.logPanic(debug.Stack())
+			err = errPanicked
 		}
 	}()
-	documents, complete := r.readAll(ctx, explicit)
+	documents, failures := r.readAll(ctx, explicit)
 	if ctx.Err() != nil {
-		return
+		return ctx.Err()
 	}
 	set, err := r.options.Rules.Load(ctx, documents, r.set)
 	if panicked, ok := errors.AsType[*conf.PanicError](err); ok {
 		r.logPanic(panicked.Stack)
+		return errPanicked
 	}
-	if err != nil { // a panic, or ctx has ended
-		return
+	if err != nil { // ctx has ended
+		return err
 	}
 	generation, published := r.options.Publisher.Publish(set)
 	r.set = set
@@ -113,17 +120,20 @@ func (r *Reloader) reconcile(ctx context.Context, explicit bool) {
 	case explicit:
 		r.reloadLog.snapshot("reloaded, no changes", generation, set)
 	}
-	r.options.Observe(complete && len(set.Rejections) == 0)
+	for _, rejection := range set.Rejections {
+		failures = multierror.Append(failures, rejection.Errors.Errors...)
+	}
+	r.options.Observe(failures == nil)
+	return failures.ErrorOrNil()
 }
 
 // readAll returns the documents of all sources. If a source cannot be read, it returns the last documents of
-// that source, and complete is false.
-func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Document, complete bool) {
-	complete = true
+// that source, and an error.
+func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Document, failures *multierror.Error) {
 	for _, s := range r.sources {
 		documents, err := s.Documents(ctx)
 		if ctx.Err() != nil {
-			return nil, false
+			return nil, multierror.Append(nil, ctx.Err())
 		}
 		if fmt.Sprint(err) != fmt.Sprint(s.err) || err != nil && explicit {
 			r.reloadLog.source(s, err)
@@ -132,10 +142,12 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 		if err == nil {
 			s.documents, s.read = documents, true
 		}
-		complete = complete && (err == nil || errors.Is(err, ErrNotSynced))
+		if err != nil && !errors.Is(err, ErrNotSynced) {
+			failures = multierror.Append(failures, fmt.Errorf("%s cannot be read: %w", s, err))
+		}
 		all = append(all, s.documents...)
 	}
-	return all, complete
+	return all, failures
 }
 
 // updatePending stores the result of Pending. It is called after publishing, so that Pending waits for that.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-multierror"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/watcher"
@@ -58,10 +59,23 @@ func (b *testReloader) event() {
 	advance(time.Second)
 }
 
-// reload calls Reload and waits for the reload.
-func (b *testReloader) reload() {
-	b.Reload()
-	synctest.Wait()
+// reload calls Reload and compares its errors.
+func (b *testReloader) reload(t *testing.T, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, linesOf(b.Reload(t.Context()))); diff != "" {
+		t.Fatalf("errors of Reload (-want +got):\n%s", diff)
+	}
+}
+
+// linesOf returns the text of each error in a multierror.
+func linesOf(err error) (lines []string) {
+	if err == nil {
+		return nil
+	}
+	for _, err := range multierror.Append(nil, err).Errors {
+		lines = append(lines, err.Error())
+	}
+	return lines
 }
 
 func (b *testReloader) wantServed(t *testing.T, want string) {
@@ -155,7 +169,7 @@ func TestReloadIsNotDebounced(t *testing.T) {
 		b := newTestReloader(t, source).run(t)
 		advance(time.Second)
 		source.hold(sidecar("logger:v1", "second"))
-		b.reload()
+		b.reload(t)
 		b.wantServed(t, "logger:v1=second")
 		b.wantReads(t, source, 0, time.Second)
 	})
@@ -168,23 +182,59 @@ func TestReloadDuringDebounce(t *testing.T) {
 		b := newTestReloader(t, source).run(t)
 		source.event()
 		advance(20 * time.Millisecond)
-		b.reload()
+		b.reload(t)
 		advance(time.Minute)
 		b.wantReads(t, source, 0, 20*time.Millisecond)
 	})
 }
 
-func TestReloadsAreMerged(t *testing.T) {
+// Reload waits for a reload that begins after the call, not for one that is already running.
+func TestReloadBeginsAfterTheCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		source := newFakeSource("a", sidecar("logger:v1", "first"))
 		b := newTestReloader(t, source)
-		for range 10 {
-			b.Reload()
-		}
+		done := make(chan error, 1)
+		go func() { done <- b.Reload(t.Context()) }() // before Run, whose first reload is not the result
+		synctest.Wait()
 		b.run(t)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		b.wantReads(t, source, 0, 0)
 	})
+}
+
+// Reload returns every error of the reload, also if none is new, and none of a source that is not synced yet.
+func TestReloadReturnsErrors(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		good := newFakeSource("good", sidecar("logger:v1", "first"), "name: other\na: 1\nb: 2\n")
+		bad, slow := newFakeSource("bad"), newFakeSource("slow")
+		bad.fail(errors.New("unavailable"))
+		slow.fail(watcher.ErrNotSynced)
+		b := newTestReloader(t, good, bad, slow).run(t)
+		for range 2 {
+			b.reload(t, "fake bad cannot be read: unavailable",
+				`configmap good[key]:2: a: Forbidden: unknown field`,
+				`configmap good[key]:3: b: Forbidden: unknown field`)
+		}
+		good.hold(sidecar("logger:v1", "second"))
+		bad.hold()
+		b.reload(t)
+		b.wantServed(t, "logger:v1=second")
+	})
+}
+
+// Reload returns if ctx ends before the reload.
+func TestReloadEndsWithContext(t *testing.T) {
+	t.Parallel()
+	b := newTestReloader(t, newFakeSource("a"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Reload(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
 }
 
 func TestSourceFailsAtStart(t *testing.T) {
@@ -334,17 +384,19 @@ func TestSnapshotLogNamesChanges(t *testing.T) {
 func TestReloadAlwaysLogs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		const unavailable = "fake bad cannot be read: unavailable"
 		good, bad := newFakeSource("good", sidecar("logger:v1", "first"), "name: 7\n"), newFakeSource("bad")
 		bad.fail(errors.New("unavailable"))
 		b := newTestReloader(t, good, bad).run(t)
-		b.reload()
+		b.reload(t, unavailable,
+			"configmap good[key]:1: name: Invalid value: must be a string, not a number: put it in quotes")
 		b.log.wantLines(t, "reloaded, no changes", 1)
 		b.log.wantLines(t, "document rejected", 2)
 		b.log.wantLines(t, "source cannot be read", 2)
 		b.log.wantLines(t, "snapshot published", 1)
 
 		good.hold(sidecar("logger:v1", "first"))
-		b.reload()
+		b.reload(t, unavailable)
 		b.log.wantLines(t, "rejection cleared", 1)
 		b.log.wantLines(t, "document rejected", 2)
 		b.event()
