@@ -55,13 +55,19 @@ const (
 )
 
 func (o *tlsOptions) AddFlags(flags *pflag.FlagSet) {
+	addGroup(flags, groupServing, func(flags *pflag.FlagSet) {
+		// Other programs use the variable DEV.
+		flags.BoolVar(&o.dev, "dev", false,
+			"development mode: a self-signed certificate in memory, console logs, loopback only [$SIDECAR_INJECTOR_DEV]")
+	})
+	addGroup(flags, groupCertificates, o.addCertificateFlags)
+}
+
+func (o *tlsOptions) addCertificateFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.certFile, "tls-cert-file", "",
 		"file with the serving certificate and its chain, PEM; reloaded when it changes [$TLS_CERT_FILE]")
 	flags.StringVar(&o.keyFile, "tls-key-file", "",
 		"file with its private key, PEM; reloaded when it changes [$TLS_KEY_FILE]")
-	// Other programs use the variable DEV.
-	flags.BoolVar(&o.dev, "dev", false,
-		"development mode: a self-signed certificate in memory, console logs, loopback only [$SIDECAR_INJECTOR_DEV]")
 	flags.BoolVar(&o.selfManaged, "self-managed-tls", false,
 		"keep a CA and a serving certificate in a Secret that all replicas share, and update the caBundle of the "+
 			"webhook configurations [$SELF_MANAGED_TLS]")

@@ -42,18 +42,24 @@ type clusterOptions struct {
 
 func (o *clusterOptions) AddFlags(flags *pflag.FlagSet) {
 	o.podNamespaceFile = podNamespaceFile
-	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
-		"kubeconfig for the API server that has the ConfigMaps, the Secret and the namespaces; not needed in a pod "+
-			"[$KUBECONFIG]")
-	flags.StringVar(&o.masterURL, "master-url", "", "URL of the API server; overrides the one in the kubeconfig")
-	flags.StringVar(&o.configMapLabels, "configmap-labels", "",
-		"label selector of the ConfigMaps with sidecar definitions, such as app=k8s-sidecar-injector; "+
-			"if empty, no ConfigMaps are read [$CONFIGMAP_LABELS]")
-	flags.StringVar(&o.configMapNamespace, "configmap-namespace", "",
-		"namespace of these ConfigMaps (default the pod's own) [$CONFIGMAP_NAMESPACE]")
-	flags.BoolVar(&o.namespaceDefaults, "namespace-defaults", false,
-		"apply the annotation request of a namespace to its pods that do not have the annotation "+
-			"[$SIDECAR_INJECTOR_NAMESPACE_DEFAULTS]")
+	addGroup(flags, groupDefinitions, func(flags *pflag.FlagSet) {
+		flags.StringVar(&o.configMapLabels, "configmap-labels", "",
+			"label selector of the ConfigMaps with sidecar definitions, such as app=k8s-sidecar-injector; "+
+				"if empty, no ConfigMaps are read [$CONFIGMAP_LABELS]")
+		flags.StringVar(&o.configMapNamespace, "configmap-namespace", "",
+			"namespace of these ConfigMaps (default the pod's own) [$CONFIGMAP_NAMESPACE]")
+	})
+	addGroup(flags, groupInjection, func(flags *pflag.FlagSet) {
+		flags.BoolVar(&o.namespaceDefaults, "namespace-defaults", false,
+			"apply the annotation request of a namespace to its pods that do not have the annotation "+
+				"[$SIDECAR_INJECTOR_NAMESPACE_DEFAULTS]")
+	})
+	addGroup(flags, groupCluster, func(flags *pflag.FlagSet) {
+		flags.StringVar(&o.kubeconfig, "kubeconfig", "",
+			"kubeconfig for the API server that has the ConfigMaps, the Secret and the namespaces; not needed in a pod "+
+				"[$KUBECONFIG]")
+		flags.StringVar(&o.masterURL, "master-url", "", "URL of the API server; overrides the one in the kubeconfig")
+	})
 }
 
 // Complete validates the flags. It reads the kubeconfig if a flag in use requires an API server.

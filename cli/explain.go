@@ -38,6 +38,12 @@ func newExplain(streams IOStreams) *cobra.Command {
 			"and if not, why. A pod that is denied or skipped is not an error. With --configmap-labels, definitions in\n" +
 			"the cluster are loaded as well, and with --namespace-defaults, the annotations of its namespaces apply.\n" +
 			"Both are read once.",
+		Example: `  k8s-sidecar-injector explain -f deployment.yaml
+  k8s-sidecar-injector explain -f deployment.yaml -o json
+
+  # With the definitions of a cluster
+  k8s-sidecar-injector explain -f deployment.yaml --kubeconfig ~/.kube/config \
+    --configmap-labels app=k8s-sidecar-injector --configmap-namespace sidecar-injector`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}

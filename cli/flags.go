@@ -39,7 +39,7 @@ func readEnvironment(flags *pflag.FlagSet, getenv func(string) string) *flagErro
 		if value == "" {
 			return
 		}
-		flag.Annotations = map[string][]string{fromVariable: nil}
+		_ = flags.SetAnnotation(flag.Name, fromVariable, nil) // the flag exists
 		if err := flags.Set(flag.Name, value); err != nil {
 			// pflag's own text is about the command line.
 			e.add(flag.Name, fmt.Errorf("%q: %w", value, cmp.Or(errors.Unwrap(err), err)))

@@ -32,6 +32,11 @@ func newInject(streams IOStreams) *cobra.Command {
 			"the result for each object. If a pod would be denied, or if the API server would reject it because of\n" +
 			"its sidecars, nothing is printed and the exit code is 1. In CI, --on-unknown=deny does the same for pods\n" +
 			"that request a sidecar that does not exist.",
+		Example: `  k8s-sidecar-injector inject -f deployment.yaml | kubectl apply -f -
+  k8s-sidecar-injector inject -f deployment.yaml --diff
+
+  # In CI, with the definitions of a directory
+  kustomize build . | k8s-sidecar-injector inject -f - --config-directory=sidecars/ --on-unknown=deny`,
 		Args: noArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}

@@ -32,25 +32,31 @@ type injectionOptions struct {
 }
 
 func (o *injectionOptions) AddFlags(flags *pflag.FlagSet) {
+	addGroup(flags, groupDefinitions, func(flags *pflag.FlagSet) {
+		flags.StringVar(&o.directory, "config-directory", defaultConfigDirectory,
+			"directory of the sidecar definitions, *.yaml and *.yml [$CONFIG_DIR]")
+	})
 	o.AddRuleFlags(flags)
-	flags.StringVar(&o.directory, "config-directory", defaultConfigDirectory,
-		"directory of the sidecar definitions, *.yaml and *.yml [$CONFIG_DIR]")
-	flags.StringSliceVar(&o.policy.IgnoredNamespaces, "ignored-namespaces",
-		[]string{"kube-system", "kube-public", "kube-node-lease"},
-		"namespaces whose pods are never injected [$IGNORED_NAMESPACES]")
-	flags.StringVar(&o.onUnknown, "on-unknown", string(mutate.Admit),
-		"admit or deny a pod that requests a sidecar that does not exist [$ON_UNKNOWN]")
-	flags.StringVar(&o.onConflict, "on-conflict", string(mutate.Deny),
-		"admit or deny a pod that conflicts with the sidecar [$ON_CONFLICT]")
+	addGroup(flags, groupInjection, func(flags *pflag.FlagSet) {
+		flags.StringSliceVar(&o.policy.IgnoredNamespaces, "ignored-namespaces",
+			[]string{"kube-system", "kube-public", "kube-node-lease"},
+			"namespaces whose pods are never injected [$IGNORED_NAMESPACES]")
+		flags.StringVar(&o.onUnknown, "on-unknown", string(mutate.Admit),
+			"admit or deny a pod that requests a sidecar that does not exist [$ON_UNKNOWN]")
+		flags.StringVar(&o.onConflict, "on-conflict", string(mutate.Deny),
+			"admit or deny a pod that conflicts with the sidecar [$ON_CONFLICT]")
+	})
 }
 
 // AddRuleFlags adds the flags that restrict what definitions may contain.
 func (o *injectionOptions) AddRuleFlags(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&o.privilegedSources, "privileged-sources", []string{"files"},
-		"sources whose definitions may need the Pod Security level privileged: files, configmaps; may be empty "+
-			"[$SIDECAR_INJECTOR_PRIVILEGED_SOURCES]")
-	flags.StringVar(&o.policy.AnnotationNamespace, "annotation-namespace", "injector.tumblr.com",
-		"prefix of the annotations request, status and injected [$ANNOTATION_NAMESPACE]")
+	addGroup(flags, groupDefinitions, func(flags *pflag.FlagSet) {
+		flags.StringSliceVar(&o.privilegedSources, "privileged-sources", []string{"files"},
+			"sources whose definitions may need the Pod Security level privileged: files, configmaps; may be empty "+
+				"[$SIDECAR_INJECTOR_PRIVILEGED_SOURCES]")
+		flags.StringVar(&o.policy.AnnotationNamespace, "annotation-namespace", "injector.tumblr.com",
+			"prefix of the annotations request, status and injected [$ANNOTATION_NAMESPACE]")
+	})
 }
 
 // Complete validates all flags. A config directory that is set explicitly may appear later.

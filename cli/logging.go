@@ -27,9 +27,11 @@ type loggingOptions struct {
 }
 
 func (o *loggingOptions) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.levelName, "log-level", "info", "debug, info, warn or error [$LOG_LEVEL]")
-	flags.StringVar(&o.format, "log-format", "",
-		"json or console (default json, but console on a terminal and with --dev) [$LOG_FORMAT]")
+	addGroup(flags, groupLogging, func(flags *pflag.FlagSet) {
+		flags.StringVar(&o.levelName, "log-level", "info", "debug, info, warn or error [$LOG_LEVEL]")
+		flags.StringVar(&o.format, "log-format", "",
+			"json or console (default json, but console on a terminal and with --dev) [$LOG_FORMAT]")
+	})
 	flags.StringVarP(&o.verbosity, "v", "v", "", "numeric log level of the original")
 	flags.Bool("logtostderr", true, "ignored; the log always goes to standard error")
 	for _, legacy := range []string{"v", "logtostderr"} {

@@ -54,6 +54,7 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 	root.SetErr(streams.ErrOut)
 	root.SilenceErrors = true
 	root.SilenceUsage = true
+	setHelp(root)
 	root.PersistentPreRunE = func(command *cobra.Command, _ []string) error {
 		if command == root {
 			return nil

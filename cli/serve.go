@@ -36,6 +36,14 @@ func newServe(streams IOStreams) *cobra.Command {
 		Short: "A mutating admission webhook that adds sidecars to pods",
 		Long: "Serves the webhook. A pod with the annotation injector.tumblr.com/request: NAME gets the containers,\n" +
 			"volumes and env of the sidecar NAME. Start with --dev to try it.",
+		Example: `  # Try it with the built-in sidecars; it prints a command that sends a review
+  k8s-sidecar-injector --dev
+
+  # Definitions in files, certificate in files
+  k8s-sidecar-injector --config-directory=conf/ --tls-cert-file=tls.crt --tls-key-file=tls.key
+
+  # In a pod: definitions in ConfigMaps, certificate in a Secret
+  k8s-sidecar-injector --configmap-labels=app=k8s-sidecar-injector --self-managed-tls`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if o.showVersion {
@@ -49,19 +57,23 @@ func newServe(streams IOStreams) *cobra.Command {
 }
 
 func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
+	addGroup(flags, groupServing, func(flags *pflag.FlagSet) {
+		flags.IntVar(&o.tlsPort, "tls-port", 9443, "port of the webhook, HTTPS [$TLS_PORT]")
+		flags.IntVar(&o.lifecyclePort, "lifecycle-port", 9000,
+			"port of /healthz, /readyz and /metrics, HTTP [$LIFECYCLE_PORT]")
+		flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second,
+			"how long reviews are served after SIGTERM while /readyz fails [$DRAIN_DELAY]")
+	})
+	o.tls.AddFlags(flags)
 	o.injection.AddFlags(flags)
 	o.cluster.AddFlags(flags)
+	addGroup(flags, groupInjection, func(flags *pflag.FlagSet) {
+		// Other programs use the variable EVENTS.
+		flags.BoolVar(&o.events, "events", false,
+			"record a Kubernetes Event on the owner of a pod that is denied or that requests a sidecar that does not exist "+
+				"[$SIDECAR_INJECTOR_EVENTS]")
+	})
 	o.logging.AddFlags(flags)
-	o.tls.AddFlags(flags)
-	flags.IntVar(&o.tlsPort, "tls-port", 9443, "port of the webhook, HTTPS [$TLS_PORT]")
-	flags.IntVar(&o.lifecyclePort, "lifecycle-port", 9000,
-		"port of /healthz, /readyz and /metrics, HTTP [$LIFECYCLE_PORT]")
-	// Other programs use the variable EVENTS.
-	flags.BoolVar(&o.events, "events", false,
-		"record a Kubernetes Event on the owner of a pod that is denied or that requests a sidecar that does not exist "+
-			"[$SIDECAR_INJECTOR_EVENTS]")
-	flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second,
-		"how long reviews are served after SIGTERM while /readyz fails [$DRAIN_DELAY]")
 	flags.BoolVar(&o.showVersion, "version", false, "print the version")
 }
 

@@ -35,6 +35,11 @@ func newValidate(streams IOStreams) *cobra.Command {
 			"errors of the file and of bases in subdirectories are printed. After an error, the exit code is 1. Warnings\n" +
 			"are printed too, and count as errors with --strict. With --source=configmaps, each directory is validated\n" +
 			"as a ConfigMap with its files as keys.",
+		Example: `  k8s-sidecar-injector validate conf/
+  k8s-sidecar-injector validate conf/logger.yaml
+
+  # Files that will be the keys of a ConfigMap
+  k8s-sidecar-injector validate --source=configmaps sidecars/`,
 		Args: func(_ *cobra.Command, paths []string) error {
 			if len(paths) == 0 {
 				return errors.New("no PATH; want a config directory or a file in one")

@@ -16,8 +16,11 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE:  func(command *cobra.Command, _ []string) error { return printVersion(command.OutOrStdout()) },
+		Long: "Prints the version of the program, of Go and of the platform on one line, like the flag --version of the\n" +
+			"daemon.",
+		Example: `  k8s-sidecar-injector version`,
+		Args:    cobra.NoArgs,
+		RunE:    func(command *cobra.Command, _ []string) error { return printVersion(command.OutOrStdout()) },
 	}
 }
 
