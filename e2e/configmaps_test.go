@@ -198,7 +198,7 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, t
 	w.list = append(w.list, text)
 }
 
-// expect checks the warnings since the last call. It need not wait, because they come with the response.
+// expect checks the warnings since the last call; without texts, there must be none. It need not wait, because they come with the response.
 func (w *warnings) expect(t *testing.T, texts ...string) {
 	t.Helper()
 	w.mu.Lock()
@@ -207,6 +207,9 @@ func (w *warnings) expect(t *testing.T, texts ...string) {
 		if !slices.ContainsFunc(w.list, func(warning string) bool { return strings.Contains(warning, text) }) {
 			t.Errorf("no warning contains %q: %q", text, w.list)
 		}
+	}
+	if len(texts) == 0 && len(w.list) > 0 {
+		t.Errorf("want no warnings, got %q", w.list)
 	}
 	w.list = nil
 }

@@ -80,8 +80,7 @@ func TestNamespaceDefaults(t *testing.T) {
 		},
 		"conflict": {
 			inNamespace("clash", podWithoutRequest), false, "denied", "conflict", "clash:v1", "namespace", "info",
-			`of namespace "clash": sidecar clash:v1 does not fit`,
-			`of namespace "clash": sidecar clash:v1 does not fit`, 1,
+			`of namespace "clash": sidecar clash:v1 does not fit`, "", 1,
 		},
 		"lookup failed": {
 			inNamespace("away", podWithoutRequest), true, "skipped", "namespace_unavailable", "", "", "warn",

@@ -250,8 +250,8 @@ func TestRejected(t *testing.T) {
 			message := clip("bad_review: "+c.message, 1024)
 			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s","response":{"uid":"u1",`+
 				`"allowed":false,"status":{"status":"Failure","message":%q,"reason":"BadRequest","code":400},`+
-				`"auditAnnotations":{"outcome":"denied","reason":"bad_review","generation":"1"},"warnings":[%q]}}`,
-				c.version, message, clip("sidecar injector: "+message, 1024))
+				`"auditAnnotations":{"outcome":"denied","reason":"bad_review","generation":"1"}}}`,
+				c.version, message)
 			if got := w.Body.String(); w.Code != http.StatusOK || got != want {
 				t.Errorf("code %d\n%s", w.Code, cmp.Diff(want, got))
 			}
@@ -400,8 +400,7 @@ func TestPodOverLimit(t *testing.T) {
 			i := newInjector(t, policy())
 			got := decodeResponse(t, review(t, i, podReview(c.pod)).Body.Bytes()).Response
 			message := "bad_review: the pod exceeds a limit: " + c.fault
-			if got.Allowed || got.Result.Message != message || len(got.Warnings) != 1 ||
-				got.Warnings[0] != "sidecar injector: "+message {
+			if got.Allowed || got.Result.Message != message || got.Warnings != nil {
 				t.Errorf("got %+v, want %s", got, message)
 			}
 			event := i.log.events(t)[0]

@@ -66,8 +66,7 @@ func (r *review) buildResponse(d *mutate.Decision) responseReview {
 		if d.Reason == mutate.ReasonBadReview {
 			code = http.StatusBadRequest
 		}
-		answer.Status = failure(code, truncate(reasonMessage(d), maxMessage))
-		answer.Warnings = []string{warning(reasonMessage(d))}
+		answer.Status = failure(code, truncate(reasonMessage(d), maxMessage)) // kubectl would print a warning as well
 	case d.Patch != nil:
 		answer.Patch, answer.PatchType = d.Patch, "JSONPatch"
 	case d.Cause != nil:
