@@ -92,7 +92,8 @@ func injectedPod(request, response []byte) ([]byte, error) {
 		return nil, err
 	}
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "# %s, %s\n", result.AuditAnnotations["outcome"], result.AuditAnnotations["reason"])
+	outcome, reason := result.AuditAnnotations["outcome"], result.AuditAnnotations["reason"]
+	fmt.Fprintf(&text, "# %s\n", strings.Join(slices.Compact([]string{outcome, reason}), ", "))
 	for _, warning := range result.Warnings {
 		fmt.Fprintf(&text, "# warning: %s\n", warning)
 	}

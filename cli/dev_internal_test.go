@@ -36,7 +36,7 @@ func TestPreview(t *testing.T) {
 				AuditAnnotations: map[string]string{"outcome": "injected", "reason": "injected"},
 				Patch:            []byte(`[{"op":"add","path":"/y","value":1}]`),
 			},
-			want: "# injected, injected\nmetadata:\n  creationTimestamp: null\nx: 12345678901234567\n\"y\": 1\n",
+			want: "# injected\nmetadata:\n  creationTimestamp: null\nx: 12345678901234567\n\"y\": 1\n",
 		},
 		"denied": {
 			response: admissionv1.AdmissionResponse{Result: &metav1.Status{Message: "conflict"}},

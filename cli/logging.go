@@ -5,8 +5,10 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
@@ -24,6 +26,7 @@ type loggingOptions struct {
 	format    string
 	verbosity string
 	level     zerolog.Level // set by Complete
+	console   bool          // set by newLogger
 }
 
 func (o *loggingOptions) AddFlags(flags *pflag.FlagSet) {
@@ -75,13 +78,14 @@ func parseLevel(text string) (zerolog.Level, error) {
 }
 
 // newLogger returns the logger of the daemon and its buffered output, which the caller must close. If the format is
-// invalid, it is the default, so that the start can log before it fails.
+// invalid, it is console, so that the start can log before it fails.
 func (o *loggingOptions) newLogger(stderr io.Writer, dev bool) (zerolog.Logger, *logWriter) {
 	file, ok := stderr.(*os.File)
 	terminal := ok && isatty.IsTerminal(file.Fd())
 	w := newLogWriter(stderr)
 	var encoder io.Writer = w
-	if o.format == formatConsole || o.format == "" && (dev || terminal) {
+	o.console = o.format != formatJSON && (o.format != "" || dev || terminal)
+	if o.console {
 		encoder = zerolog.ConsoleWriter{Out: w, NoColor: !terminal, TimeFormat: time.TimeOnly}
 	}
 	log := zerolog.New(encoder).Level(o.level).Hook(zerolog.HookFunc(addTime))
@@ -89,6 +93,19 @@ func (o *loggingOptions) newLogger(stderr io.Writer, dev bool) (zerolog.Logger, 
 		log.Warn().Uint64("lines", lines).Msg("log lines dropped: the reader of standard error is too slow")
 	})
 	return log, w
+}
+
+// logStartError logs why the daemon cannot start, with an array of single lines, unless the log is for people. Then it
+// returns the error, which Run prints.
+func (o *loggingOptions) logStartError(log zerolog.Logger, err error) error {
+	if o.console {
+		return err
+	}
+	lines := texts(multierror.Append(nil, err).Errors, func(err error) string {
+		return strings.Join(strings.Fields(err.Error()), " ")
+	})
+	log.Error().Str(zerolog.ErrorFieldName, strings.Join(lines, "; ")).Strs("errors", lines).Msg("cannot start")
+	return errLogged
 }
 
 // addTime is a hook that adds the time in UTC with milliseconds. Zerolog's own needs global variables.

@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Vars = append(env.Vars, programEnv()...)
 			env.Setenv("DRAIN_DELAY", "0s")
+			env.Setenv("LOG_FORMAT", "console") // errors of the start are text; the command serve logs JSON
 			env.Setenv("PATH", directory+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("INJECTOR", binary)
 			review, err := os.ReadFile("sample-review.json")

@@ -104,12 +104,13 @@ func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
 	log, stderr := o.logging.newLogger(streams.ErrOut, o.tls.dev)
 	defer stderr.close()
 	o.Complete(e, log)
-	if err := e.err(); err != nil {
-		return err
+	err := e.err()
+	var d *daemon
+	if err == nil {
+		d, err = o.newDaemon(ctx, e, log, stderr)
 	}
-	d, err := o.newDaemon(ctx, e, log, stderr)
 	if err != nil {
-		return err
+		return o.logging.logStartError(log, err)
 	}
 	return d.run(ctx)
 }

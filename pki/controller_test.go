@@ -488,7 +488,8 @@ func TestSecretNotWritable(t *testing.T) {
 						api.wantConsistent(running, restarted)
 					}
 					wantPending(t, restarted)
-					if n := strings.Count(log.String(), "cannot update certificates"); n != 1 || failures < 3 {
+					listed := strings.Count(log.String(), `","errors":["`)
+					if n := strings.Count(log.String(), "cannot update certificates"); n != 1 || listed != 1 || failures < 3 {
 						t.Errorf("%d lines for %d failures:\n%s", n, failures, log.String())
 					}
 					api.failWrites("secrets", nil)

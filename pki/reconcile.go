@@ -2,6 +2,7 @@ package pki
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -63,7 +64,11 @@ func (c *Controller) setErr(err error) {
 	}
 	switch {
 	case err != nil && (before == nil || before.Error() != err.Error()):
-		c.options.Log.Error().Err(err).Msg("cannot update certificates; any certificate in service stays")
+		event := c.options.Log.Error().Err(err)
+		if several, ok := errors.AsType[*multierror.Error](err); ok {
+			event.Errs("errors", several.Errors)
+		}
+		event.Msg("cannot update certificates; any certificate in service stays")
 	case err == nil && before != nil:
 		c.options.Log.Info().Msg("certificates can be updated again")
 	}

@@ -25,7 +25,11 @@ func logLine(t *testing.T, p *mutate.Policy, level zerolog.Level, body string) m
 	if duration, ok := events[0]["duration"].(float64); !ok || duration <= 0 {
 		t.Errorf("want a duration, got %v", events[0]["duration"])
 	}
+	if events[0]["duration_ms"] != events[0]["duration"] {
+		t.Errorf("duration_ms is %v, duration %v", events[0]["duration_ms"], events[0]["duration"])
+	}
 	delete(events[0], "duration")
+	delete(events[0], "duration_ms")
 	return events[0]
 }
 
@@ -43,7 +47,7 @@ func TestReviewLog(t *testing.T) {
 			"reason": "injected", "sidecars": []any{"logger:v1"}, "generation": 1.0,
 		}},
 		{"denied", podReview(podRequesting("clash:v1", "app")), zerolog.InfoLevel, map[string]any{
-			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "",
+			"level": "warn", "message": "review", "uid": "u1", "namespace": "team", "name": "p", "owner": "",
 			"request": "clash:v1", "requested_by": "pod",
 			"outcome": "denied", "reason": "conflict", "sidecars": []any{}, "generation": 1.0,
 			"detail": message(t, policy(), podReview(podRequesting("clash:v1", "app"))),
@@ -63,7 +67,7 @@ func TestReviewLog(t *testing.T) {
 			},
 		},
 		{"bad", podReview(`{"spec":"text"}`), zerolog.InfoLevel, map[string]any{
-			"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "", "owner": "",
+			"level": "warn", "message": "review", "uid": "u1", "namespace": "team", "name": "", "owner": "",
 			"request": "", "requested_by": "",
 			"outcome": "denied", "reason": "bad_review", "sidecars": []any{}, "generation": 1.0,
 			"detail": `the body is not an AdmissionReview of a pod: "/request/object/spec": unexpected string`,

@@ -79,7 +79,7 @@ func TestNamespaceDefaults(t *testing.T) {
 			`of namespace "typo": there is no sidecar`, `of namespace "typo": there is no sidecar`, 1,
 		},
 		"conflict": {
-			inNamespace("clash", podWithoutRequest), false, "denied", "conflict", "clash:v1", "namespace", "info",
+			inNamespace("clash", podWithoutRequest), false, "denied", "conflict", "clash:v1", "namespace", "warn",
 			`of namespace "clash": sidecar clash:v1 does not fit`, "", 1,
 		},
 		"lookup failed": {

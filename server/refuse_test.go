@@ -405,8 +405,9 @@ func TestPodOverLimit(t *testing.T) {
 			}
 			event := i.log.events(t)[0]
 			delete(event, "duration")
+			delete(event, "duration_ms")
 			if diff := cmp.Diff(map[string]any{
-				"level": "info", "message": "review", "uid": "u1", "namespace": "team", "name": "web-*",
+				"level": "warn", "message": "review", "uid": "u1", "namespace": "team", "name": "web-*",
 				"owner": "ReplicaSet/web-1", "request": "", "requested_by": "", "outcome": "denied",
 				"reason": "bad_review", "sidecars": []any{}, "generation": 1.0,
 				"detail": strings.TrimPrefix(message, "bad_review: "),

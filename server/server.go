@@ -183,7 +183,7 @@ func ignoreClosed(err error) error {
 func (s *Server) drain(ctx context.Context, orderly bool) error {
 	s.draining.Store(true)
 	if orderly {
-		s.options.Log.Info().Dur("delay", s.options.DrainDelay).
+		s.options.Log.Info().Dur("delay", s.options.DrainDelay).Dur("delay_ms", s.options.DrainDelay).
 			Msg("shutting down: /readyz fails, and reviews are served until the delay is over")
 		<-s.after(s.options.DrainDelay)
 	}

@@ -180,6 +180,9 @@ func (v *Validator) record(c *configMapReview, result *validation, duration time
 		v.logPanic(rejection.Errors)
 		level = zerolog.InfoLevel
 	}
+	if result.outcome() == mutate.Denied {
+		level = zerolog.WarnLevel
+	}
 	v.reviewLog.WithLevel(level).AnErr("trouble", result.trouble).Str("uid", truncate(c.UID, maxLogged)).
 		Str("namespace", truncate(c.Namespace, maxLogged)).
 		Str("name", truncate(c.Name, maxLogged)).
@@ -190,5 +193,6 @@ func (v *Validator) record(c *configMapReview, result *validation, duration time
 		Strs("breaks", messages(result.trial.Broken, maxFaults)).
 		Uint64("generation", result.snapshot.Generation()).
 		Dur("duration", duration).
+		Dur("duration_ms", duration).
 		Msg("definitions reviewed")
 }

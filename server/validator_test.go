@@ -332,7 +332,9 @@ sidecar_injector_validations_total{outcome="denied"} %d
 		}
 		return
 	}
+	level := map[string]string{"denied": "warn", "allowed": "info"}[outcome]
 	if len(events) != 1 || events[0]["message"] != "definitions reviewed" || events[0]["outcome"] != outcome ||
+		events[0]["level"] != level || events[0]["duration_ms"] == nil ||
 		events[0]["user"] != "alice" || events[0]["namespace"] != "sidecars" ||
 		(name != "" && events[0]["name"] != name) {
 		t.Errorf("the log is %v", events)

@@ -116,19 +116,21 @@ func (h *Webhook) record(r *reviewRecord, duration time.Duration) {
 		Str("reason", string(d.Reason)).
 		Strs("sidecars", r.sidecars).
 		Uint64("generation", d.Generation).
-		Dur("duration", duration)
+		Dur("duration", duration).
+		Dur("duration_ms", duration)
 	if d.Cause != nil {
 		event.Str("detail", truncate(d.Message(), maxMessage))
 	}
 	event.Msg("review")
 }
 
-// levelOf returns the level of the log line. A pod that does not request sidecars is logged at debug.
+// levelOf returns the level of the log line: warn if a request for sidecars, or the pod itself, is refused. Pods that
+// do not request sidecars are logged at debug.
 func levelOf(d *mutate.Decision) zerolog.Level {
 	switch {
-	case d.Outcome != mutate.Skipped:
+	case d.Outcome == mutate.Injected:
 		return zerolog.InfoLevel
-	case d.Cause != nil:
+	case d.Outcome == mutate.Denied, d.Cause != nil:
 		return zerolog.WarnLevel
 	default:
 		return zerolog.DebugLevel

@@ -136,7 +136,7 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 			return nil, multierror.Append(nil, ctx.Err())
 		}
 		if fmt.Sprint(err) != fmt.Sprint(s.err) || err != nil && explicit {
-			r.reloadLog.source(s, err)
+			r.reloadLog.source(s, s.err, err)
 		}
 		s.err = err
 		if err == nil {

@@ -306,7 +306,10 @@ func TestSourceNotSynced(t *testing.T) {
 		wantPending(t, b.Pending())
 		b.wantResults(t, true, true)
 		b.log.wantLines(t, "source cannot be read", 0)
-		b.log.wantLines(t, "waiting for the source to sync", 1)
+		if line := b.log.wantLines(t, "waiting for the source to sync", 1)[0]; line["level"] != "debug" {
+			t.Errorf("the line is %v", line)
+		}
+		b.log.wantLines(t, "source can be read", 0)
 	})
 }
 

@@ -18,13 +18,16 @@ type reloadLog struct {
 	served   map[string]string      // the digests, by ref
 }
 
-// source logs the result of reading a source.
-func (l *reloadLog) source(source Source, err error) {
+// source logs the result of reading a source, and before is that of the last time. That a source is not synced
+// yet is normal at start.
+func (l *reloadLog) source(source Source, before, err error) {
 	switch {
+	case err == nil && errors.Is(before, ErrNotSynced):
+		l.log.Debug().Stringer("source", source).Msg("source has synced")
 	case err == nil:
 		l.log.Info().Stringer("source", source).Msg("source can be read")
 	case errors.Is(err, ErrNotSynced):
-		l.log.Info().Stringer("source", source).Err(err).Msg("waiting for the source to sync")
+		l.log.Debug().Stringer("source", source).Err(err).Msg("waiting for the source to sync")
 	default:
 		l.log.Error().Stringer("source", source).Err(err).
 			Msg("source cannot be read; its last documents stay in service")
