@@ -125,9 +125,12 @@ func (r *podResult) findFaults() {
 	}
 }
 
-// String returns the outcome, the reason, the sidecars and the message.
+// String returns the outcome, the reason unless it is the same word, the sidecars and the message.
 func (r *podResult) String() string {
-	parts := []string{fmt.Sprintf("%s, %s", r.decision.Outcome, r.decision.Reason)}
+	parts := []string{string(r.decision.Outcome)}
+	if r.decision.Reason != mutate.ReasonInjected {
+		parts[0] += ", " + string(r.decision.Reason)
+	}
 	for _, detail := range []string{mutate.Injections(r.decision.Sidecars), r.message} {
 		if detail != "" {
 			parts = append(parts, detail)
