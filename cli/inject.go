@@ -89,7 +89,7 @@ func (o *injectOptions) inject(
 			faults := strings.Join(texts(r.faults, fault.String), "; ")
 			return fmt.Errorf("with %s, the API server would reject %s", sidecars, faults)
 		default:
-			injector.reportResult(r.manifest, "injected "+sidecars)
+			injector.reportResult(r.manifest, "injected "+sidecars+r.standInNote())
 			patch = append(patch, replaceOperation(r.pointer, r.injected))
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -11,7 +12,6 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"k8s-sidecar-injector/mutate"
 )
@@ -32,13 +32,18 @@ type manifest struct {
 // podTemplate is the pod of an object. For a Pod, it is the object itself.
 type podTemplate struct {
 	*manifest
+	object  jsontext.Value
 	path    string         // JSON pointer from the object, empty for a Pod
 	pointer string         // JSON pointer from the root of the document
 	pod     jsontext.Value // nil if the kind has no known pod template
 }
 
-// visitPods calls visit for the object, or for each item of a list. The error aggregates those of all items.
-func visitPods(object []byte, visit func(podTemplate) error) error {
+// visitPods calls visit for the object, or for each item of a list. Null is ignored. The error aggregates those of
+// all items.
+func visitPods(object jsontext.Value, visit func(podTemplate) error) error {
+	if object.Kind() == jsontext.KindNull {
+		return nil
+	}
 	return visitObject(object, "", new(manifest), visit)
 }
 
@@ -48,14 +53,17 @@ func visitObject(object []byte, pointer string, list *manifest, visit func(podTe
 	if items, ok := m.items(); ok && err == nil {
 		var errs []error
 		for n, item := range items {
+			if item == nil {
+				continue
+			}
 			if err := visitObject(item, fmt.Sprintf("%s/items/%d", pointer, n), m, visit); err != nil {
 				errs = append(errs, fmt.Errorf("items[%d]: %w", n, err))
 			}
 		}
 		return aggregate(errs...)
 	}
-	t := podTemplate{manifest: m}
-	if path, found := m.templatePath(); found && err == nil {
+	t := podTemplate{manifest: m, object: object}
+	if path, found := mutate.TemplatePath(m.APIVersion, m.Kind); found && err == nil {
 		t.path, t.pointer = path, pointer+path
 		t.pod, err = lookup(object, path)
 	}
@@ -86,32 +94,21 @@ func newManifest(object []byte, list *manifest) (*manifest, error) {
 	return m, err
 }
 
-// items returns the items of a list. An object is a list if its kind ends in List and its items are objects.
+// items returns the items of a list. Null items are empty. An object is a list if its kind ends in List and it has
+// items, unless none of them is an object: then it is a custom resource.
 func (m *manifest) items() (items []jsontext.Value, isList bool) {
-	if !strings.HasSuffix(m.Kind, "List") || jsonv2.Unmarshal(m.Items, &items) != nil || items == nil {
+	if !strings.HasSuffix(m.Kind, "List") || m.Items == nil || jsonv2.Unmarshal(m.Items, &items) != nil {
 		return nil, false
 	}
-	for _, item := range items {
-		if item.Kind() != jsontext.KindBeginObject {
-			return nil, false
+	for i, item := range items {
+		switch item.Kind() {
+		case jsontext.KindNull:
+			items[i] = nil
+		case jsontext.KindBeginObject:
+			isList = true
 		}
 	}
-	return items, true
-}
-
-// templatePath returns the JSON pointer to the pod template of the kind, which is empty for a Pod.
-func (m *manifest) templatePath() (path string, found bool) {
-	switch schema.FromAPIVersionAndKind(m.APIVersion, m.Kind).GroupKind().String() {
-	case "Pod":
-		return "", true
-	case "PodTemplate":
-		return "/template", true
-	case "ReplicationController", "Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "ReplicaSet.apps", "Job.batch":
-		return "/spec/template", true
-	case "CronJob.batch":
-		return "/spec/jobTemplate/spec/template", true
-	}
-	return "", false
+	return items, isList || !slices.ContainsFunc(items, func(item jsontext.Value) bool { return item != nil })
 }
 
 // title returns the name in the notation of kubectl, such as deployment/web. The kind or the name may be missing.

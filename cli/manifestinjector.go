@@ -38,8 +38,9 @@ type podResult struct {
 	decision  mutate.Decision
 	elements  []mutate.ElementResult
 	message   string
-	injected  []byte  // nil unless sidecars are injected
-	faults    []fault // that the injected pod has, and the pod as received has not
+	standIns  []string // names in the patch, such as <hash>
+	injected  []byte   // pod with the sidecars; nil unless they are injected
+	faults    []fault  // that the injected pod has, and the pod as received has not
 }
 
 // fault is an error of a field that the API server would report.
@@ -76,17 +77,22 @@ func (i *manifestInjector) visit(
 	return object, nil
 }
 
-// decide decides about the creation of a pod. A failed lookup of its namespace is an error, because the webhook may
-// succeed.
+// decide decides about the creation of a pod, with what the controller of a template adds. A failed lookup of its
+// namespace is an error, because the webhook may succeed.
 func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResult, error) {
 	r := &podResult{podTemplate: t, namespace: cmp.Or(t.Metadata.Namespace, i.namespace)}
+	if err := jsonv2.Unmarshal(t.pod, new(mutate.Object)); err != nil {
+		return nil, fmt.Errorf("not a valid pod: %w", mutate.DecodeError(err, t.path))
+	}
+	standIns := new(mutate.StandIns)
+	pod, err := t.expectedPod(standIns)
+	if err != nil {
+		return nil, err
+	}
 	request := &mutate.Request{
 		Operation: "CREATE",
 		Resource:  mutate.Resource{Version: "v1", Resource: "pods"},
 		Namespace: r.namespace,
-	}
-	if err := jsonv2.Unmarshal(t.pod, &request.Object); err != nil {
-		return nil, fmt.Errorf("not a valid pod: %w", mutate.DecodeError(err, t.path))
 	}
 	var lookupErr error
 	if i.namespaces != nil {
@@ -94,6 +100,9 @@ func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResul
 			value, found, lookupErr = i.namespaces.Default(ctx, r.namespace)
 			return value, found, lookupErr
 		}
+	}
+	if err := jsonv2.Unmarshal(pod, &request.Object); err != nil {
+		return nil, err
 	}
 	r.decision, r.elements = mutate.Explain(i.snapshot, i.policy, request)
 	if lookupErr != nil {
@@ -107,16 +116,24 @@ func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResul
 	if r.decision.Patch == nil {
 		return r, nil
 	}
-	var err error
-	r.injected, err = applyPatch(t.pod, r.decision.Patch)
-	r.findFaults()
+	injected, err := applyPatch(pod, r.decision.Patch)
+	if err != nil {
+		return nil, err
+	}
+	r.findFaults(pod, injected)
+	if t.path != "" {
+		err = i.showStandIns(r, request, standIns)
+	}
+	if err == nil {
+		r.injected, err = applyPatch(t.pod, r.decision.Patch)
+	}
 	return r, err
 }
 
 // findFaults finds nothing if one of the pods cannot be decoded.
-func (r *podResult) findFaults() {
+func (r *podResult) findFaults(pod, injected []byte) {
 	var before, after corev1.Pod
-	if kjson.Unmarshal(r.pod, &before) != nil || kjson.Unmarshal(r.injected, &after) != nil {
+	if kjson.Unmarshal(pod, &before) != nil || kjson.Unmarshal(injected, &after) != nil {
 		return
 	}
 	for _, err := range podrules.Introduced(&before, &after) {
@@ -143,12 +160,16 @@ func (i *manifestInjector) reportResult(m *manifest, result string) {
 	fmt.Fprintf(i.report, "%s: %s\n", m.title(), result)
 }
 
+// applyPatch applies a patch of a pod to the pod, or to the template of the pod, which may lack what the controller
+// adds.
 func applyPatch(object, patch []byte) ([]byte, error) {
 	decoded, err := jsonpatch.DecodePatch(patch)
 	if err != nil {
 		return nil, err
 	}
-	return decoded.Apply(object)
+	options := jsonpatch.NewApplyOptions()
+	options.EnsurePathExistsOnAdd, options.AllowMissingPathOnRemove = true, true
+	return decoded.ApplyWithOptions(object, options)
 }
 
 func replaceOperation(path string, value []byte) jsonpatch.Operation {

@@ -7,7 +7,7 @@
 // pod.go lists the stages of a review. merge.go lists the steps of merging. podlists.go,
 // containerlists.go and scalars.go have the tables of merged fields. encode.go writes the result as a
 // patch. Stages return typed causes, and messages.go turns them into messages. [Explain] also returns
-// the result of each element.
+// the result of each element. workload.go completes a pod template as its controller does.
 //
 // The package does no I/O, has no clock and keeps no state. The lookup of the default of a namespace
 // belongs to the caller.

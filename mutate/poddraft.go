@@ -1,0 +1,104 @@
+package mutate
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+)
+
+// draft is a pod that a controller completes. Members of the wrong type are ignored.
+type draft struct {
+	metadata, spec map[string]any
+}
+
+func newDraft(template []byte) (*draft, error) {
+	decoder := json.NewDecoder(bytes.NewReader(template))
+	decoder.UseNumber()
+	var object map[string]any
+	if err := decoder.Decode(&object); err != nil {
+		return nil, err
+	}
+	return &draft{metadata: member(object, "metadata"), spec: member(object, "spec")}, nil
+}
+
+func (d *draft) encode() ([]byte, error) {
+	return json.Marshal(map[string]any{"metadata": d.metadata, "spec": d.spec})
+}
+
+// member returns a member that is an object. It is created if it is missing or null.
+func member(object map[string]any, key string) map[string]any {
+	value, _ := object[key].(map[string]any)
+	if value == nil {
+		value = make(map[string]any)
+		if object != nil {
+			object[key] = value
+		}
+	}
+	return value
+}
+
+// keepTemplateMetadata removes the metadata that controllers do not copy from a template.
+func (d *draft) keepTemplateMetadata() {
+	d.metadata = map[string]any{"labels": d.labels(), "annotations": d.annotations()}
+}
+
+func (d *draft) labels() map[string]any { return member(d.metadata, "labels") }
+
+func (d *draft) annotations() map[string]any { return member(d.metadata, "annotations") }
+
+// setGenerateName sets the prefix of the name. The API server adds the rest after admission.
+func (d *draft) setGenerateName(name string) { d.metadata["generateName"] = name + "-" }
+
+// claim adds the volume of a claim. It replaces a volume of the same name.
+func (d *draft) claim(name, claim string) {
+	volume := map[string]any{"name": name, "persistentVolumeClaim": map[string]any{"claimName": claim}}
+	volumes, _ := d.spec["volumes"].([]any)
+	if i := slices.IndexFunc(volumes, named(name)); i >= 0 {
+		volumes[i] = volume
+	} else {
+		volumes = append(volumes, volume)
+	}
+	d.spec["volumes"] = volumes
+}
+
+// tolerate adds a toleration for a taint of Kubernetes, as AddOrUpdateTolerationInPodSpec does.
+func (d *draft) tolerate(taint, effect string) {
+	key := "node.kubernetes.io/" + taint
+	toleration := map[string]any{"key": key, "operator": "Exists", "effect": effect}
+	tolerations, _ := d.spec["tolerations"].([]any)
+	i := slices.IndexFunc(tolerations, func(element any) bool {
+		t, _ := element.(map[string]any)
+		return t["key"] == key && t["operator"] == "Exists" && t["effect"] == effect && isEmpty(t["value"])
+	})
+	if i >= 0 {
+		tolerations[i] = toleration
+	} else {
+		tolerations = append(tolerations, toleration)
+	}
+	d.spec["tolerations"] = tolerations
+}
+
+func isEmpty(value any) bool { return value == nil || value == "" }
+
+// addVariable adds a variable with a field of the pod to the containers that do not have it.
+func (d *draft) addVariable(name, path string) {
+	variable := map[string]any{"name": name, "valueFrom": map[string]any{"fieldRef": map[string]any{"fieldPath": path}}}
+	for _, list := range []string{initContainersList, containersList} {
+		containers, _ := d.spec[list].([]any)
+		for _, element := range containers {
+			c, _ := element.(map[string]any)
+			env, _ := c["env"].([]any)
+			if c != nil && !slices.ContainsFunc(env, named(name)) {
+				c["env"] = append(env, variable)
+			}
+		}
+	}
+}
+
+// named returns a function that reports whether an element has the name.
+func named(name string) func(any) bool {
+	return func(element any) bool {
+		object, _ := element.(map[string]any)
+		return object["name"] == name
+	}
+}
