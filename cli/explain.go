@@ -77,7 +77,7 @@ func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
 		return err
 	}
 	var results []*podResult
-	err = o.manifests.visitManifests(streams, "read", func(document conf.Document) error {
+	_, err = o.manifests.visitManifests(streams, "read", func(_ *manifestFile, document conf.Document) error {
 		_, err := injector.visit(command.Context(), document, func(r *podResult) error {
 			results = append(results, r)
 			return nil

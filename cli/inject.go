@@ -26,12 +26,12 @@ func newInject(streams IOStreams) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "inject -f FILE|-",
 		Short: "Inject sidecars into manifests, as the webhook would",
-		Long: "Reads manifests, YAML or JSON, and prints them as YAML with the sidecars that their pods request.\n" +
-			"Pods, lists and all kinds with a pod template in apps, batch and core are injected; others are printed\n" +
-			"unchanged. A manifest that changes loses its comments and the order of its fields. Standard error shows\n" +
-			"the result for each object. If a pod would be denied, or if the API server would reject it because of\n" +
-			"its sidecars, nothing is printed and the exit code is 1. In CI, --on-unknown=deny does the same for pods\n" +
-			"that request a sidecar that does not exist.",
+		Long: "Reads manifests, YAML or JSON, and prints them with the sidecars that their pods request. Pods, lists and\n" +
+			"all kinds with a pod template in apps, batch and core are injected; others are printed unchanged. Comments\n" +
+			"and format stay, and --diff prints a patch for patch -p0. Standard error shows the result for each object.\n" +
+			"If a pod would be denied, or if the API server would reject it because of its sidecars, nothing is printed\n" +
+			"and the exit code is 1. In CI, --on-unknown=deny does the same for pods that request a sidecar that does\n" +
+			"not exist.",
 		Example: `  k8s-sidecar-injector inject -f deployment.yaml | kubectl apply -f -
   k8s-sidecar-injector inject -f deployment.yaml --diff
 
@@ -41,7 +41,7 @@ func newInject(streams IOStreams) *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}
 	o.manifests.AddFlags(command.Flags())
-	command.Flags().BoolVar(&o.diff, "diff", false, "print a unified diff instead")
+	command.Flags().BoolVar(&o.diff, "diff", false, "print a unified diff of the files instead")
 	return command
 }
 
@@ -56,23 +56,40 @@ func (o *injectOptions) run(command *cobra.Command, streams IOStreams) error {
 		return err
 	}
 	var output bytes.Buffer
-	err = o.manifests.visitManifests(streams, "injected", func(document conf.Document) error {
+	files, err := o.manifests.visitManifests(streams, "injected", func(f *manifestFile, document conf.Document) error {
 		text, err := o.inject(command.Context(), injector, document)
-		if output.Len() > 0 && !o.diff {
-			output.WriteString("---\n")
-		}
-		output.Write(text)
+		f.replace(document, text)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	for _, f := range files {
+		o.print(&output, f)
+	}
 	_, err = streams.Out.Write(output.Bytes())
 	return err
 }
 
-// inject returns a manifest with its sidecars, or its diff. An unchanged manifest is returned byte for byte. It is an
-// error if a pod would be denied, or if the API server would reject the injected pod.
+// print prints the edited file, or its diff.
+func (o *injectOptions) print(output *bytes.Buffer, f *manifestFile) {
+	edited := f.edited()
+	if o.diff {
+		name := f.name
+		if strings.Contains(name, " ") {
+			name += "\t" // as diff does, so that patch finds the end
+		}
+		output.Write(diff.Diff(name, f.content, name, edited))
+		return
+	}
+	if output.Len() > 0 && !bytes.HasPrefix(edited, []byte("---")) {
+		output.WriteString("---\n")
+	}
+	output.Write(append(bytes.TrimRight(edited, "\r\n"), '\n'))
+}
+
+// inject returns the text of a manifest with its sidecars. It is an error if a pod would be denied, or if the API
+// server would reject the injected pod.
 func (o *injectOptions) inject(
 	ctx context.Context, injector *manifestInjector, document conf.Document,
 ) ([]byte, error) {
@@ -94,29 +111,32 @@ func (o *injectOptions) inject(
 		}
 		return nil
 	})
-	switch {
-	case err != nil, patch == nil && o.diff:
-		return nil, err
-	case patch == nil:
-		return append(bytes.Trim(document.Content, "\r\n"), '\n'), nil
+	if err != nil || patch == nil {
+		return document.Content, err
 	}
 	injected, err := patch.Apply(object)
 	if err != nil {
 		return nil, err
 	}
-	return o.format(document, object, injected)
+	return editManifest(document, object, injected)
 }
 
-// format returns the injected object, or the diff, as YAML.
-func (o *injectOptions) format(document conf.Document, object, injected []byte) ([]byte, error) {
-	after, err := yaml.JSONToYAML(injected)
-	if err != nil || !o.diff {
-		return after, err
+// editManifest changes the text of a manifest to that of the injected object. If the text cannot be edited, it is
+// encoded again.
+func editManifest(document conf.Document, object, injected []byte) ([]byte, error) {
+	before, err := decodeTree(object)
+	if err != nil {
+		return nil, err
 	}
-	before, err := yaml.JSONToYAML(object)
-	name := document.Origin.Name
-	if document.Origin.Index > 0 {
-		name = fmt.Sprintf("%s document %d", name, document.Origin.Index+1)
+	after, err := decodeTree(injected)
+	if err != nil {
+		return nil, err
 	}
-	return diff.Diff(name, before, name+" (injected)", after), err
+	if text, err := editText(document, before, after); err == nil {
+		return text, nil
+	}
+	if isJSONObject(document.Content) {
+		return append(encodeJSON(after, "", "  "), '\n'), nil
+	}
+	return yaml.JSONToYAML(injected)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -105,50 +106,79 @@ func (o *manifestOptions) readDefinitions(
 	return append(documents, more...), nil
 }
 
+// manifestFile is a file of manifests.
+type manifestFile struct {
+	name      string
+	content   []byte
+	documents []conf.Document
+
+	output bytes.Buffer // the edited content
+	done   int          // bytes of content before the next document
+}
+
 // visitManifests calls visit for each manifest of all files. It reports all errors. If there are any, it returns an
 // error with the verb.
-func (o *manifestOptions) visitManifests(streams IOStreams, verb string, visit func(conf.Document) error) error {
-	var documents []conf.Document
+func (o *manifestOptions) visitManifests(
+	streams IOStreams, verb string, visit func(*manifestFile, conf.Document) error,
+) (files []*manifestFile, err error) {
 	var errs []error
-	for _, file := range o.files {
-		more, err := readManifests(file, streams.In)
-		documents = append(documents, more...)
-		errs = append(errs, err)
+	for _, name := range o.files {
+		file, err := readManifests(name, streams.In)
+		files, errs = append(files, file), append(errs, err)
 	}
 	if err := aggregate(errs...); err != nil {
-		return err
+		return nil, err
 	}
-	failed := 0
-	for _, document := range documents {
-		if err := visit(document); err != nil {
-			failed++
-			for _, err := range multierror.Append(nil, err).Errors {
-				fmt.Fprintln(streams.ErrOut, strings.TrimPrefix(err.Error(), "file "))
+	failed, count := 0, 0
+	for _, file := range files {
+		for _, document := range file.documents {
+			count++
+			if err := visit(file, document); err != nil {
+				failed++
+				for _, err := range multierror.Append(nil, err).Errors {
+					fmt.Fprintln(streams.ErrOut, strings.TrimPrefix(err.Error(), "file "))
+				}
 			}
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("manifests that could not be %s: %d of %d; nothing was printed", verb, failed, len(documents))
+		return nil, fmt.Errorf("manifests that could not be %s: %d of %d; nothing was printed", verb, failed, count)
 	}
-	return nil
+	return files, nil
 }
 
-// readManifests returns the manifests of a file, or of standard input if the name is `-`.
-func readManifests(file string, stdin io.Reader) ([]conf.Document, error) {
-	var content []byte
-	var err error
-	if file == "-" {
-		file = "standard input"
-		content, err = io.ReadAll(stdin)
+// readManifests reads a file, or standard input if the name is `-`.
+func readManifests(name string, stdin io.Reader) (f *manifestFile, err error) {
+	f = &manifestFile{name: name}
+	if name == "-" {
+		f.name = "standard input"
+		f.content, err = io.ReadAll(stdin)
 	} else {
-		content, err = os.ReadFile(file)
+		f.content, err = os.ReadFile(name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	documents := conf.SplitManifests(conf.Origin{Name: file}, content)
-	if documents[0].Err != nil {
-		return nil, fmt.Errorf("%s: no manifests", file)
+	f.documents = conf.SplitManifests(conf.Origin{Name: f.name}, f.content)
+	if f.documents[0].Err != nil {
+		return nil, fmt.Errorf("%s: no manifests", f.name)
 	}
-	return documents, nil
+	return f, nil
+}
+
+// replace replaces the text of the next document that changes.
+func (f *manifestFile) replace(document conf.Document, text []byte) {
+	start := f.done + bytes.Index(f.content[f.done:], document.Content)
+	f.output.Write(f.content[f.done:start])
+	first, _, _ := bytes.Cut(document.Content, []byte("\n"))
+	if start > 0 && f.content[start-1] != '\n' && !bytes.HasPrefix(text, first) {
+		f.output.WriteByte('\n') // encoded again, so it may not begin on the line of the marker
+	}
+	f.output.Write(text)
+	f.done = start + len(document.Content)
+}
+
+// edited returns the content with the changed documents.
+func (f *manifestFile) edited() []byte {
+	return append(bytes.Clone(f.output.Bytes()), f.content[f.done:]...)
 }
