@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -19,6 +20,7 @@ import (
 // The values of --output.
 const (
 	outputTable = "table"
+	outputWide  = "wide"
 	outputJSON  = "json"
 )
 
@@ -49,7 +51,8 @@ func newExplain(streams IOStreams) *cobra.Command {
 	}
 	o.manifests.AddFlags(command.Flags())
 	o.manifests.cluster.AddFlags(command.Flags())
-	command.Flags().StringVarP(&o.output, "output", "o", outputTable, outputTable+" or "+outputJSON)
+	command.Flags().StringVarP(&o.output, "output", "o", outputTable,
+		outputTable+", "+outputWide+" (a line for each container), or "+outputJSON)
 	return command
 }
 
@@ -61,8 +64,8 @@ func (o *explainOptions) Complete(e *flagErrors) {
 	if cluster.configMapLabels == "" && !cluster.namespaceDefaults {
 		e.checkUnused("configmap-labels or --namespace-defaults", "kubeconfig")
 	}
-	if o.output != outputTable && o.output != outputJSON {
-		e.add("output", fmt.Errorf("%q is neither %s nor %s", o.output, outputTable, outputJSON))
+	if !slices.Contains([]string{outputTable, outputWide, outputJSON}, o.output) {
+		e.add("output", fmt.Errorf("%q is none of %s, %s, %s", o.output, outputTable, outputWide, outputJSON))
 	}
 }
 
@@ -91,13 +94,13 @@ func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
 		return printJSON(streams.Out, results)
 	}
 	var text bytes.Buffer
-	printTables(&text, results)
+	printTables(&text, results, o.output == outputWide)
 	_, err = streams.Out.Write(text.Bytes())
 	return err
 }
 
-// printTables prints a heading, the faults and a table of the elements for each pod.
-func printTables(w io.Writer, results []*podResult) {
+// printTables prints a heading, the faults and the elements for each pod.
+func printTables(w io.Writer, results []*podResult, wide bool) {
 	for i, r := range results {
 		if i > 0 {
 			fmt.Fprintln(w)
@@ -107,19 +110,59 @@ func printTables(w io.Writer, results []*podResult) {
 		for _, f := range r.faults {
 			fmt.Fprintf(w, "the API server would reject %s\n", f)
 		}
-		rows := [][]string{{"FIELD", "NAME", "CONTAINER", "SIDECAR", "ORIGIN", "RESULT", "WHY"}}
-		for i := range r.elements {
-			e := &r.elements[i]
-			result := "left"
-			if e.Added {
-				result = "added"
+		if wide {
+			printWide(w, r.elements)
+		} else {
+			printSidecars(w, r.elements)
+		}
+	}
+}
+
+// printWide prints a table of all elements in the order of merging.
+func printWide(w io.Writer, elements []mutate.ElementResult) {
+	rows := [][]string{{"FIELD", "NAME", "CONTAINER", "SIDECAR", "ORIGIN", "RESULT", "WHY"}}
+	for i := range elements {
+		e := &elements[i]
+		rows = append(rows, []string{
+			e.Field, printable(e.Name), containerName(e), e.Sidecar.Ref.String(), e.Sidecar.Origin.String(), resultOf(e), e.Why,
+		})
+	}
+	writeTable(w, rows)
+}
+
+// printSidecars prints a table for each sidecar. Elements that differ only in their container share a row.
+func printSidecars(w io.Writer, elements []mutate.ElementResult) {
+	var sidecars []*conf.Sidecar
+	for i := range elements {
+		if !slices.Contains(sidecars, elements[i].Sidecar) {
+			sidecars = append(sidecars, elements[i].Sidecar)
+		}
+	}
+	for _, sidecar := range sidecars {
+		fmt.Fprintf(w, "%s from %s:\n", sidecar.Ref, sidecar.Origin)
+		rows, rowOf := [][]string{{"FIELD", "NAME", "CONTAINERS", "RESULT", "WHY"}}, make(map[[4]string]int)
+		for i := range elements {
+			e := &elements[i]
+			if e.Sidecar != sidecar {
+				continue
 			}
-			rows = append(rows, []string{
-				e.Field, printable(e.Name), containerName(e), e.Sidecar.Ref.String(), e.Sidecar.Origin.String(), result, e.Why,
-			})
+			key := [4]string{e.Field, e.Name, resultOf(e), e.Why}
+			if row := rowOf[key]; row > 0 && e.List != "" {
+				rows[row][2] += ", " + containerName(e)
+				continue
+			}
+			rowOf[key] = len(rows)
+			rows = append(rows, []string{e.Field, printable(e.Name), containerName(e), resultOf(e), e.Why})
 		}
 		writeTable(w, rows)
 	}
+}
+
+func resultOf(e *mutate.ElementResult) string {
+	if e.Added {
+		return "added"
+	}
+	return "left"
 }
 
 // containerName returns the container of an element, or "" if it is an element of the pod.

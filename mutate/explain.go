@@ -19,7 +19,8 @@ type ElementResult struct {
 	List, Container string
 	// Added reports whether the sidecar adds the element.
 	Added bool
-	// Why is the reason for leaving the element out. It is empty if the element is added.
+	// Why is the reason for leaving the element out. It is empty if the element is added, unless a variable
+	// may override one of envFrom.
 	Why string
 }
 
@@ -50,6 +51,7 @@ const (
 	podHasAnother     = "the pod already has another one"
 	podHasContainer   = "the pod already has a container of that name"
 	defaultIsImplied  = "default applies to pods without a service account"
+	overridesEnvFrom  = "overrides a variable of that name in envFrom"
 	notCovered        = "appliesTo does not cover the container"
 	containerHasIt    = "the container already has it"
 	volumeIsMounted   = "the container already mounts the volume"
@@ -74,6 +76,10 @@ func (p *plan) record(s *conf.Sidecar, c *container, field, name string, why omi
 		result := ElementResult{Sidecar: s, Field: field, Name: name, Added: added, Why: why.String()}
 		if c != nil {
 			result.List, result.Container = c.list, c.name
+			// Sidecars have not added sources yet.
+			if sources := &c.lists[envFromList]; added && field == "env" && len(sources.received)+len(sources.added) > 0 {
+				result.Why = overridesEnvFrom
+			}
 		}
 		p.results = append(p.results, result)
 	}
