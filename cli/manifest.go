@@ -51,16 +51,7 @@ func visitPods(object jsontext.Value, visit func(podTemplate) error) error {
 func visitObject(object []byte, pointer string, list *manifest, visit func(podTemplate) error) error {
 	m, err := newManifest(object, list)
 	if items, ok := m.items(); ok && err == nil {
-		var errs []error
-		for n, item := range items {
-			if item == nil {
-				continue
-			}
-			if err := visitObject(item, fmt.Sprintf("%s/items/%d", pointer, n), m, visit); err != nil {
-				errs = append(errs, fmt.Errorf("items[%d]: %w", n, err))
-			}
-		}
-		return aggregate(errs...)
+		return visitItems(items, pointer, m, visit)
 	}
 	t := podTemplate{manifest: m, object: object}
 	if path, found := mutate.TemplatePath(m.APIVersion, m.Kind); found && err == nil {
@@ -74,6 +65,20 @@ func visitObject(object []byte, pointer string, list *manifest, visit func(podTe
 		return fmt.Errorf("%s: %w", title, err)
 	}
 	return err
+}
+
+// visitItems visits the items of a list that are not null.
+func visitItems(items []jsontext.Value, pointer string, list *manifest, visit func(podTemplate) error) error {
+	var errs []error
+	for n, item := range items {
+		if item.Kind() == jsontext.KindNull {
+			continue
+		}
+		if err := visitObject(item, fmt.Sprintf("%s/items/%d", pointer, n), list, visit); err != nil {
+			errs = append(errs, fmt.Errorf("items[%d]: %w", n, err))
+		}
+	}
+	return aggregate(errs...)
 }
 
 // newManifest decodes an object. The items of a typed list, such as a DeploymentList, may omit their kind. With an
@@ -94,21 +99,15 @@ func newManifest(object []byte, list *manifest) (*manifest, error) {
 	return m, err
 }
 
-// items returns the items of a list. Null items are empty. An object is a list if its kind ends in List and it has
-// items, unless none of them is an object: then it is a custom resource.
+// items returns the items of a list. An object is a list if its kind ends in List and it has items, unless they are
+// values such as strings: then it is a custom resource.
 func (m *manifest) items() (items []jsontext.Value, isList bool) {
 	if !strings.HasSuffix(m.Kind, "List") || m.Items == nil || jsonv2.Unmarshal(m.Items, &items) != nil {
 		return nil, false
 	}
-	for i, item := range items {
-		switch item.Kind() {
-		case jsontext.KindNull:
-			items[i] = nil
-		case jsontext.KindBeginObject:
-			isList = true
-		}
-	}
-	return items, isList || !slices.ContainsFunc(items, func(item jsontext.Value) bool { return item != nil })
+	isObject := func(item jsontext.Value) bool { return item.Kind() == jsontext.KindBeginObject }
+	isValue := func(item jsontext.Value) bool { return !isObject(item) && item.Kind() != jsontext.KindNull }
+	return items, slices.ContainsFunc(items, isObject) || !slices.ContainsFunc(items, isValue)
 }
 
 // title returns the name in the notation of kubectl, such as deployment/web. The kind or the name may be missing.
