@@ -49,7 +49,7 @@ func namedLists() []string {
 
 // appendedLists returns the lists that are concatenated, because their elements have no name.
 func appendedLists() []string {
-	return []string{"envFrom", "tolerations", "hostAliases"}
+	return []string{"envFrom", "tolerations", "hostAliases", "topologySpreadConstraints"}
 }
 
 // overlaidMaps returns the objects that are merged by key.

@@ -133,6 +133,8 @@ func (e *encoder) element(field string, value any) Element {
 		element.Name = EnvFromName(text("prefix"), nameOf(members["configMapRef"]), nameOf(members["secretRef"]))
 	case "tolerations":
 		element.Name = TolerationName(text("key"), text("operator"), text("value"), text("effect"))
+	case "topologySpreadConstraints":
+		element.Name = SpreadConstraintName(text("topologyKey"), text("whenUnsatisfiable"))
 	}
 	whole, _ := value.(string)
 	element.Name = cmp.Or(element.Name, text("name"), whole, string(element.JSON))

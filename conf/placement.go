@@ -85,7 +85,8 @@ func (d *decoder) forbiddenReason(text *params.Text) string {
 	case slices.Contains(steps, "securityContext"),
 		slices.Contains([]string{"hostPort", "hostIP", "host", "mountPropagation"}, last):
 		return nodeAccess
-	case last == "volumeName", last == "restartPolicy", last == "name" && identifies(steps):
+	case slices.Contains([]string{"volumeName", "restartPolicy", "topologyKey", "whenUnsatisfiable"}, last),
+		last == "name" && identifies(steps):
 		return identity
 	case strings.HasSuffix(strings.Join(steps, "."), ".hostPath.path") && !d.scope.Bounded(text):
 		return unbounded

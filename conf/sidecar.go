@@ -89,6 +89,12 @@ func TolerationName(key, operator, value, effect string) string {
 	return strings.TrimSpace(text)
 }
 
+// SpreadConstraintName returns the name of a topology spread constraint, such as
+// `topology.kubernetes.io/zone:DoNotSchedule`. An API server rejects two with the same name.
+func SpreadConstraintName(topologyKey, whenUnsatisfiable string) string {
+	return topologyKey + ":" + whenUnsatisfiable
+}
+
 // Container is a container. Its JSON is an object without env, envFrom and volumeMounts, which merging
 // adds to. The object is never empty.
 type Container struct {

@@ -215,7 +215,8 @@ func (d *podDiff) ofPod(before, after object) {
 	d.keys("nodeSelector", memberOf(before, "nodeSelector"), memberOf(after, "nodeSelector"))
 	for field, name := range map[string]func(object) string{
 		"volumes": nameOf, "imagePullSecrets": nameOf, "tolerations": tolerationOf,
-		"hostAliases": func(o object) string { return string(encode(o)) },
+		"topologySpreadConstraints": spreadConstraintOf,
+		"hostAliases":               func(o object) string { return string(encode(o)) },
 	} {
 		for _, e := range d.appended(field, before[field], after[field]) {
 			d.add("/", field, name(e))
@@ -338,4 +339,10 @@ func tolerationOf(o object) string {
 		return text
 	}
 	return conf.TolerationName(part("key"), part("operator"), part("value"), part("effect"))
+}
+
+func spreadConstraintOf(o object) string {
+	topologyKey, _ := o["topologyKey"].(string)
+	whenUnsatisfiable, _ := o["whenUnsatisfiable"].(string)
+	return conf.SpreadConstraintName(topologyKey, whenUnsatisfiable)
 }

@@ -23,6 +23,9 @@ volumeMounts: [{name: own, mountPath: /x}, {name: one, mountPath: /own}]
 labels: {own: x, l: x}
 hostAliases: [{ip: 10.0.0.1, hostnames: [a]}, {ip: 10.0.0.1, hostnames: [a]}]
 tolerations: [{key: t, operator: Exists}, {key: own}]
+topologySpreadConstraints:
+- {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}
+- {maxSkew: 1, topologyKey: own, whenUnsatisfiable: DoNotSchedule}
 ---
 name: b
 serviceAccountName: logger
@@ -35,6 +38,9 @@ volumeMounts: [{name: one, mountPath: /one}, {name: two, mountPath: /two}]
 labels: {l: z}
 hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]
 tolerations: [{key: t, operator: Exists, effect: NoExecute}, {key: t, operator: Exists}]
+topologySpreadConstraints:
+- {maxSkew: 1, topologyKey: own, whenUnsatisfiable: ScheduleAnyway}
+- {maxSkew: 2, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}
 ---
 name: c
 serviceAccountName: default
@@ -60,6 +66,7 @@ const overlappingPod = `{
 	"metadata": {"labels": {"own": ""}, "annotations": {"injector.tumblr.com/request": %q}},
 	"spec": {%s
 	"nodeSelector": {"own": "y"}, "volumes": [{"name": "own"}], "tolerations": [{"key": "own"}],
+	"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "own", "whenUnsatisfiable": "DoNotSchedule"}],
 	"initContainers": [{"name": "init"}],
 	"containers": [{"name": "web", "env": [{"name": "A"}], "volumeMounts": [{"name": "own", "mountPath": "/own"}]}]}}`
 
@@ -93,6 +100,10 @@ func TestElementResults(t *testing.T) {
 			"a tolerations own: the pod already has it",
 			"b tolerations t:NoExecute op=Exists",
 			"b tolerations t op=Exists: sidecar a:latest already adds it",
+			"a topologySpreadConstraints zone:DoNotSchedule",
+			"a topologySpreadConstraints own:DoNotSchedule: the pod already has it",
+			"b topologySpreadConstraints own:ScheduleAnyway",
+			"b topologySpreadConstraints zone:DoNotSchedule: sidecar a:latest already adds it",
 			"a labels l",
 			"a labels own: the pod already has it",
 			"b labels l: sidecar a:latest already adds it",

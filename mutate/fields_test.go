@@ -27,6 +27,7 @@ nodeSelector: {zone: z}
 imagePullSecrets: [{name: p}]
 tolerations: [{key: t, operator: Exists}]
 hostAliases: [{ip: 10.0.0.1, hostnames: [h]}]
+topologySpreadConstraints: [{maxSkew: 1, topologyKey: z, whenUnsatisfiable: ScheduleAnyway}]
 %s: true
 serviceAccountName: account
 `

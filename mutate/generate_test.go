@@ -130,6 +130,7 @@ func (g *generator) spec() object {
 	g.maybe(spec, 3, "nodeSelector", object{"a": "1"}, object{"b": "2"}, object{}, nil)
 	g.list(spec, "imagePullSecrets", func() any { return object{"name": pick(g, "a", "b", "c")} })
 	g.list(spec, "tolerations", func() any { return g.with(g.toleration()) })
+	g.list(spec, "topologySpreadConstraints", func() any { return g.with(g.spreadConstraint()) })
 	g.maybe(spec, 8, "automountServiceAccountToken", false, true, nil)
 	g.maybe(spec, 8, "shareProcessNamespace", true, false, nil)
 	return spec
@@ -205,6 +206,14 @@ func (g *generator) toleration() object {
 		g.maybe(t, 2, "tolerationSeconds", 1, 2)
 	}
 	return t
+}
+
+func (g *generator) spreadConstraint() object {
+	return object{
+		"maxSkew":           pick(g, 1, 2),
+		"topologyKey":       pick(g, "zone", "host"),
+		"whenUnsatisfiable": pick(g, "DoNotSchedule", "ScheduleAnyway"),
+	}
 }
 
 func (g *generator) mount() object {
@@ -301,6 +310,7 @@ func (g *generator) podFields(d object) {
 		object{"kubectl.kubernetes.io/default-container": "b"})
 	g.maybe(d, 2, "nodeSelector", object{"a": "1"}, object{"a": "1", "b": "2"}, object{"a": "1"}, object{"a": "2"})
 	g.several(d, "tolerations", g.toleration)
+	g.several(d, "topologySpreadConstraints", g.spreadConstraint)
 	if g.one(2) {
 		d["imagePullSecrets"] = []any{object{"name": pick(g, "a", "b")}, object{"name": "c"}}
 	}

@@ -43,6 +43,11 @@ func TestMergeIsLinear(t *testing.T) {
 		{"node selector", `nodeSelector: {<v@-#: x>}`, `"nodeSelector":{<"v#":"">}`},
 		{"tolerations", `tolerations: [<{key: v@-#, operator: Exists}>]`, `"tolerations":[<{"key":"v#"}>]`},
 		{"pull secrets", `imagePullSecrets: [<{name: v@-#}>]`, `"imagePullSecrets":[<{"name":"v#"}>]`},
+		{
+			"spread constraints",
+			`topologySpreadConstraints: [<{maxSkew: 1, topologyKey: v@-#, whenUnsatisfiable: ScheduleAnyway}>]`,
+			`"topologySpreadConstraints":[<{"topologyKey":"v#","whenUnsatisfiable":"ScheduleAnyway"}>]`,
+		},
 		{"host aliases", `hostAliases: [<{ip: 10.0.0.1, hostnames: [v@-#]}>]`, `"containers":[]`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -134,13 +139,14 @@ func lengthen(t *testing.T, content []byte, n int, fields ...string) []byte {
 func lengthenObject(t *testing.T, o object, n int, fields []string) {
 	t.Helper()
 	for field, element := range map[string]string{
-		"volumes":          `{"name":"f#","emptyDir":{}}`,
-		"volumeMounts":     `{"name":"f#","mountPath":"/f#"}`,
-		"env":              `{"name":"F#","value":"x"}`,
-		"envFrom":          `{"secretRef":{"name":"f#"}}`,
-		"tolerations":      `{"key":"f#","operator":"Exists"}`,
-		"imagePullSecrets": `{"name":"f#"}`,
-		"hostAliases":      `{"ip":"10.0.0.1","hostnames":["f#"]}`,
+		"volumes":                   `{"name":"f#","emptyDir":{}}`,
+		"volumeMounts":              `{"name":"f#","mountPath":"/f#"}`,
+		"env":                       `{"name":"F#","value":"x"}`,
+		"envFrom":                   `{"secretRef":{"name":"f#"}}`,
+		"tolerations":               `{"key":"f#","operator":"Exists"}`,
+		"imagePullSecrets":          `{"name":"f#"}`,
+		"hostAliases":               `{"ip":"10.0.0.1","hostnames":["f#"]}`,
+		"topologySpreadConstraints": `{"maxSkew":1,"topologyKey":"f#","whenUnsatisfiable":"ScheduleAnyway"}`,
 	} {
 		list, found := o[field].([]any)
 		if !found {

@@ -19,29 +19,30 @@ import (
 
 // definition is a sidecar definition with typed fields.
 type definition struct {
-	Name                  string                        `json:"name"`
-	PrependInitContainers []corev1.Container            `json:"prependInitContainers"`
-	InitContainers        []corev1.Container            `json:"initContainers"`
-	PrependContainers     []corev1.Container            `json:"prependContainers"`
-	Containers            []corev1.Container            `json:"containers"`
-	Volumes               []corev1.Volume               `json:"volumes"`
-	VolumeMounts          []corev1.VolumeMount          `json:"volumeMounts"`
-	Env                   []corev1.EnvVar               `json:"env"`
-	EnvFrom               []corev1.EnvFromSource        `json:"envFrom"`
-	AppliesTo             map[string][]string           `json:"appliesTo"`
-	Labels                map[string]string             `json:"labels"`
-	Annotations           map[string]string             `json:"annotations"`
-	ImagePullSecrets      []corev1.LocalObjectReference `json:"imagePullSecrets"`
-	NodeSelector          map[string]string             `json:"nodeSelector"`
-	Tolerations           []corev1.Toleration           `json:"tolerations"`
-	HostAliases           []corev1.HostAlias            `json:"hostAliases"`
-	HostNetwork           bool                          `json:"hostNetwork"`
-	HostPID               bool                          `json:"hostPID"`
-	HostIPC               bool                          `json:"hostIPC"`
-	ShareProcessNamespace bool                          `json:"shareProcessNamespace"`
-	ServiceAccountName    string                        `json:"serviceAccountName"`
-	AllowedNamespaces     []string                      `json:"allowedNamespaces"`
-	SkipHostNetworkPods   bool                          `json:"skipHostNetworkPods"`
+	Name                  string                            `json:"name"`
+	PrependInitContainers []corev1.Container                `json:"prependInitContainers"`
+	InitContainers        []corev1.Container                `json:"initContainers"`
+	PrependContainers     []corev1.Container                `json:"prependContainers"`
+	Containers            []corev1.Container                `json:"containers"`
+	Volumes               []corev1.Volume                   `json:"volumes"`
+	VolumeMounts          []corev1.VolumeMount              `json:"volumeMounts"`
+	Env                   []corev1.EnvVar                   `json:"env"`
+	EnvFrom               []corev1.EnvFromSource            `json:"envFrom"`
+	AppliesTo             map[string][]string               `json:"appliesTo"`
+	Labels                map[string]string                 `json:"labels"`
+	Annotations           map[string]string                 `json:"annotations"`
+	ImagePullSecrets      []corev1.LocalObjectReference     `json:"imagePullSecrets"`
+	NodeSelector          map[string]string                 `json:"nodeSelector"`
+	Tolerations           []corev1.Toleration               `json:"tolerations"`
+	HostAliases           []corev1.HostAlias                `json:"hostAliases"`
+	TopologySpread        []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints"`
+	HostNetwork           bool                              `json:"hostNetwork"`
+	HostPID               bool                              `json:"hostPID"`
+	HostIPC               bool                              `json:"hostIPC"`
+	ShareProcessNamespace bool                              `json:"shareProcessNamespace"`
+	ServiceAccountName    string                            `json:"serviceAccountName"`
+	AllowedNamespaces     []string                          `json:"allowedNamespaces"`
+	SkipHostNetworkPods   bool                              `json:"skipHostNetworkPods"`
 }
 
 const token = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -296,6 +297,14 @@ func (e *expected) mergePod(d *definition) {
 		if !slices.ContainsFunc(e.aliases, same) {
 			e.aliases = append(e.aliases, alias)
 			spec.HostAliases = append(spec.HostAliases, alias)
+		}
+	}
+	for _, c := range d.TopologySpread {
+		same := func(other corev1.TopologySpreadConstraint) bool {
+			return other.TopologyKey == c.TopologyKey && other.WhenUnsatisfiable == c.WhenUnsatisfiable
+		}
+		if !slices.ContainsFunc(spec.TopologySpreadConstraints, same) {
+			spec.TopologySpreadConstraints = append(spec.TopologySpreadConstraints, c)
 		}
 	}
 	spec.HostNetwork = spec.HostNetwork || d.HostNetwork

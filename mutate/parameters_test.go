@@ -36,6 +36,8 @@ annotations: {text: "<${text}>"}
 nodeSelector: {level: "l-${level}"}
 tolerations: [{key: a, value: "${label}"}]
 hostAliases: [{ip: "10.0.0.1", hostnames: ["${label}"]}]
+topologySpreadConstraints:
+- {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {a: "${label}"}}}
 env:
 - {name: TEXT, value: "${text}${text}"}
 - {name: SECRET, valueFrom: {secretKeyRef: {name: "${level}", key: "${label}"}}}
@@ -301,10 +303,17 @@ parameters:
   ip: {default: 10.0.0.1}
   field: {default: metadata.name}
   node: {default: a}
+  taints: {default: Honor}
   from: {from: pod.labels.from, default: a}
 labels: {a: "${label}"}
 nodeSelector: {node: "${node}"}
 hostAliases: [{ip: "${ip}"}]
+topologySpreadConstraints:
+- maxSkew: "${int}"
+  topologyKey: zone
+  whenUnsatisfiable: ScheduleAnyway
+  nodeTaintsPolicy: "${taints}"
+  labelSelector: {matchLabels: {a: "${label}"}}
 env: [{name: A, valueFrom: {fieldRef: {fieldPath: "${field}"}}}, {name: C, value: "${pod.labels.c}"}]
 volumes: [{name: v, emptyDir: {}}]
 volumeMounts: [{name: v, mountPath: "/${path}", subPath: "${path}"}]
@@ -316,7 +325,7 @@ containers:
   ports: [{containerPort: "${int}", name: "${label}"}]
 `))
 	for _, name := range []string{
-		"enum", "pattern", "int", "bool", "quantity", "label", "path", "ip", "field", "node", "from",
+		"enum", "pattern", "int", "bool", "quantity", "label", "path", "ip", "field", "node", "taints", "from",
 	} {
 		for _, value := range []string{
 			marker, " " + marker, marker + " ", "../" + marker, "\"" + marker, strings.Repeat(marker, 5000),

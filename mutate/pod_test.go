@@ -189,6 +189,7 @@ func TestLimits(t *testing.T) {
 		"/object/spec/hostAliases":                {10000, "elements", inSpec("hostAliases")},
 		"/object/spec/imagePullSecrets":           {10000, "elements", inSpec("imagePullSecrets")},
 		"/object/spec/tolerations":                {10000, "elements", inSpec("tolerations")},
+		"/object/spec/topologySpreadConstraints":  {10000, "elements", inSpec("topologySpreadConstraints")},
 		"/object/spec/containers/0/env":           {10000, "elements", inContainer("env")},
 		"/object/spec/containers/0/envFrom":       {10000, "elements", inContainer("envFrom")},
 		"/object/spec/containers/0/volumeMounts":  {10000, "elements", inContainer("volumeMounts")},
@@ -305,6 +306,7 @@ func TestDecodeMemory(t *testing.T) {
 		{"volumes", `{"spec":{"volumes":[`, `]}}`},
 		{"aliases", `{"spec":{"hostAliases":[`, `]}}`},
 		{"secrets", `{"spec":{"imagePullSecrets":[`, `]}}`},
+		{"spread constraints", `{"spec":{"topologySpreadConstraints":[`, `]}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			object := new(mutate.Object)

@@ -19,6 +19,7 @@ const (
 	hostAliasesList
 	pullSecretsList
 	tolerationsList
+	spreadConstraintsList
 	nodeSelectorMap
 	labelsMap // the first one in the metadata
 	annotationsMap
@@ -33,7 +34,12 @@ func (p *plan) receiveLists() [podListCount]podList {
 		volumesList:     {"volumes", checkVolume, list{received: spec.Volumes}},
 		hostAliasesList: {"hostAliases", checkName, list{received: namesOf(spec.HostAliases, unnamed)}},
 		pullSecretsList: {"imagePullSecrets", checkName, list{received: spec.ImagePullSecrets}},
-		tolerationsList: {"tolerations", checkName, list{received: p.tolerationNames()}},
+		tolerationsList: {"tolerations", checkName, list{
+			received: comparedNames(p, "tolerations", spec.Tolerations, Toleration.name),
+		}},
+		spreadConstraintsList: {"topologySpreadConstraints", checkName, list{
+			received: comparedNames(p, "topologySpreadConstraints", spec.SpreadConstraints, SpreadConstraint.name),
+		}},
 		nodeSelectorMap: {"nodeSelector", checkNodeSelector, list{members: spec.NodeSelector}},
 		labelsMap:       {"labels", checkName, list{members: metadata.Labels}},
 		annotationsMap:  {"annotations", checkName, list{members: metadata.Annotations}},
@@ -42,13 +48,13 @@ func (p *plan) receiveLists() [podListCount]podList {
 
 func unnamed(struct{}) string { return "" }
 
-// tolerationNames returns the names of the tolerations of the pod if sidecars have tolerations.
-func (p *plan) tolerationNames() []Named {
-	tolerates := func(s *conf.Sidecar) bool { return len(s.Elements["tolerations"]) > 0 }
-	if !slices.ContainsFunc(p.sidecars, tolerates) {
+// comparedNames returns the names of the pod's elements of a field if sidecars have elements of it.
+func comparedNames[E any](p *plan, field string, received []E, nameOf func(E) string) []Named {
+	has := func(s *conf.Sidecar) bool { return len(s.Elements[field]) > 0 }
+	if !slices.ContainsFunc(p.sidecars, has) {
 		return nil
 	}
-	return namesOf(p.spec.Tolerations, Toleration.name)
+	return namesOf(received, nameOf)
 }
 
 // addToPod adds elements to the lists and maps of the pod. The pod keeps what it has.

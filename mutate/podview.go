@@ -67,20 +67,21 @@ type Owner struct {
 
 // Spec is the view of the spec of the pod.
 type Spec struct {
-	InitContainers        Containers       `json:"initContainers"`
-	Containers            Containers       `json:"containers"`
-	Volumes               Volumes          `json:"volumes"`
-	HostAliases           List[struct{}]   `json:"hostAliases"`
-	ServiceAccountName    string           `json:"serviceAccountName"`
-	ServiceAccount        *string          `json:"serviceAccount"` // the deprecated alias
-	AutomountToken        *bool            `json:"automountServiceAccountToken"`
-	HostNetwork           bool             `json:"hostNetwork"`
-	HostPID               bool             `json:"hostPID"`
-	HostIPC               bool             `json:"hostIPC"`
-	ShareProcessNamespace *bool            `json:"shareProcessNamespace"`
-	ImagePullSecrets      List[Named]      `json:"imagePullSecrets"`
-	NodeSelector          Map              `json:"nodeSelector"`
-	Tolerations           List[Toleration] `json:"tolerations"`
+	InitContainers        Containers             `json:"initContainers"`
+	Containers            Containers             `json:"containers"`
+	Volumes               Volumes                `json:"volumes"`
+	HostAliases           List[struct{}]         `json:"hostAliases"`
+	ServiceAccountName    string                 `json:"serviceAccountName"`
+	ServiceAccount        *string                `json:"serviceAccount"` // the deprecated alias
+	AutomountToken        *bool                  `json:"automountServiceAccountToken"`
+	HostNetwork           bool                   `json:"hostNetwork"`
+	HostPID               bool                   `json:"hostPID"`
+	HostIPC               bool                   `json:"hostIPC"`
+	ShareProcessNamespace *bool                  `json:"shareProcessNamespace"`
+	ImagePullSecrets      List[Named]            `json:"imagePullSecrets"`
+	NodeSelector          Map                    `json:"nodeSelector"`
+	Tolerations           List[Toleration]       `json:"tolerations"`
+	SpreadConstraints     List[SpreadConstraint] `json:"topologySpreadConstraints"`
 }
 
 // Container is the view of a container.
@@ -117,6 +118,17 @@ type Toleration struct {
 // name returns what identifies the toleration.
 func (t Toleration) name() string {
 	return conf.TolerationName(t.Key, t.Operator, t.Value, t.Effect)
+}
+
+// SpreadConstraint is the view of a topology spread constraint.
+type SpreadConstraint struct {
+	TopologyKey       string `json:"topologyKey"`
+	WhenUnsatisfiable string `json:"whenUnsatisfiable"`
+}
+
+// name returns what identifies the constraint.
+func (c SpreadConstraint) name() string {
+	return conf.SpreadConstraintName(c.TopologyKey, c.WhenUnsatisfiable)
 }
 
 // Named is the view of an object with only its name.

@@ -62,6 +62,7 @@ func TestEmptyObjects(t *testing.T) {
 			"imagePullSecrets",
 			"hostAliases",
 			"tolerations",
+			"topologySpreadConstraints",
 		} {
 			bodies = append(bodies, podReview(refLogger, "", fmt.Sprintf("%q:%s", field, list)))
 		}

@@ -15,25 +15,26 @@ import (
 // Definition is what a sidecar definition adds to a pod. VolumeMounts, Env and EnvFrom are added to
 // containers, the other fields to the pod.
 type Definition struct {
-	PrependInitContainers []corev1.Container            `json:"prependInitContainers,omitempty"`
-	InitContainers        []corev1.Container            `json:"initContainers,omitempty"`
-	PrependContainers     []corev1.Container            `json:"prependContainers,omitempty"`
-	Containers            []corev1.Container            `json:"containers,omitempty"`
-	Volumes               []corev1.Volume               `json:"volumes,omitempty"`
-	VolumeMounts          []corev1.VolumeMount          `json:"volumeMounts,omitempty"`
-	Env                   []corev1.EnvVar               `json:"env,omitempty"`
-	EnvFrom               []corev1.EnvFromSource        `json:"envFrom,omitempty"`
-	Labels                map[string]string             `json:"labels,omitempty"`
-	Annotations           map[string]string             `json:"annotations,omitempty"`
-	ImagePullSecrets      []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
-	NodeSelector          map[string]string             `json:"nodeSelector,omitempty"`
-	Tolerations           []corev1.Toleration           `json:"tolerations,omitempty"`
-	HostAliases           []corev1.HostAlias            `json:"hostAliases,omitempty"`
-	HostNetwork           bool                          `json:"hostNetwork,omitempty"`
-	HostPID               bool                          `json:"hostPID,omitempty"`
-	HostIPC               bool                          `json:"hostIPC,omitempty"`
-	ShareProcessNamespace bool                          `json:"shareProcessNamespace,omitempty"`
-	ServiceAccountName    string                        `json:"serviceAccountName,omitempty"`
+	PrependInitContainers     []corev1.Container                `json:"prependInitContainers,omitempty"`
+	InitContainers            []corev1.Container                `json:"initContainers,omitempty"`
+	PrependContainers         []corev1.Container                `json:"prependContainers,omitempty"`
+	Containers                []corev1.Container                `json:"containers,omitempty"`
+	Volumes                   []corev1.Volume                   `json:"volumes,omitempty"`
+	VolumeMounts              []corev1.VolumeMount              `json:"volumeMounts,omitempty"`
+	Env                       []corev1.EnvVar                   `json:"env,omitempty"`
+	EnvFrom                   []corev1.EnvFromSource            `json:"envFrom,omitempty"`
+	Labels                    map[string]string                 `json:"labels,omitempty"`
+	Annotations               map[string]string                 `json:"annotations,omitempty"`
+	ImagePullSecrets          []corev1.LocalObjectReference     `json:"imagePullSecrets,omitempty"`
+	NodeSelector              map[string]string                 `json:"nodeSelector,omitempty"`
+	Tolerations               []corev1.Toleration               `json:"tolerations,omitempty"`
+	HostAliases               []corev1.HostAlias                `json:"hostAliases,omitempty"`
+	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
+	HostNetwork               bool                              `json:"hostNetwork,omitempty"`
+	HostPID                   bool                              `json:"hostPID,omitempty"`
+	HostIPC                   bool                              `json:"hostIPC,omitempty"`
+	ShareProcessNamespace     bool                              `json:"shareProcessNamespace,omitempty"`
+	ServiceAccountName        string                            `json:"serviceAccountName,omitempty"`
 }
 
 // targetName is the name of a container that represents the containers of the pod. It is not a valid
@@ -98,6 +99,7 @@ func (d *Definition) pod() *corev1.Pod {
 			ImagePullSecrets:              d.ImagePullSecrets,
 			Tolerations:                   d.Tolerations,
 			HostAliases:                   d.HostAliases,
+			TopologySpreadConstraints:     d.TopologySpreadConstraints,
 			HostNetwork:                   d.HostNetwork,
 			HostPID:                       d.HostPID,
 			HostIPC:                       d.HostIPC,
@@ -130,12 +132,15 @@ func provide(spec *corev1.PodSpec) {
 	}
 }
 
-// maxCompared limits lists of a container in which the library compares each element with all others.
+// maxCompared limits lists in which the library compares each element with all others.
 const maxCompared = 100
 
 // tooMany returns faults of lists that exceed maxCompared.
 func (d *Definition) tooMany() field.ErrorList {
 	var faults field.ErrorList
+	if n := len(d.TopologySpreadConstraints); n > maxCompared {
+		faults = append(faults, field.TooMany(field.NewPath("topologySpreadConstraints"), n, maxCompared))
+	}
 	for list, containers := range map[string][]corev1.Container{
 		"prependInitContainers": d.PrependInitContainers, "initContainers": d.InitContainers,
 		"prependContainers": d.PrependContainers, "containers": d.Containers,
@@ -186,7 +191,7 @@ func (d *Definition) path(fault *field.Error) string {
 		return elementPath(rest, "prependContainers", len(d.PrependContainers), name, len(d.Containers))
 	case name == "hostNetwork" && d.HostNetwork, slices.Contains([]string{
 		"initContainers", "annotations", "volumes", "imagePullSecrets", "tolerations", "hostAliases",
-		"shareProcessNamespace", "serviceAccountName",
+		"topologySpreadConstraints", "shareProcessNamespace", "serviceAccountName",
 	}, name):
 		return path
 	}

@@ -63,12 +63,14 @@ nodeSelector: {a: "b c"}
 serviceAccountName: A
 shareProcessNamespace: true
 tolerations: [{effect: x, operator: Exists}]
+topologySpreadConstraints: [{maxSkew: 1, whenUnsatisfiable: DoNotSchedule}]
 volumes: [{name: A}]`, []string{
 			"hostAliases[0].ip: Invalid value: must be a valid IP address",
 			`nodeSelector: Invalid value: "a": a valid label`,
 			"serviceAccountName: Invalid value: a lowercase RFC 1123 subdomain",
 			"shareProcessNamespace: Invalid value: ShareProcessNamespace and HostPID cannot both be enabled",
 			"tolerations[0].effect: Unsupported value: supported values",
+			"topologySpreadConstraints[0].topologyKey: Required value",
 			"volumes[0].name: Invalid value: a lowercase RFC 1123 label",
 		}},
 		"keys": {`
@@ -129,6 +131,10 @@ containers:
 		"list that the library compares in pairs": {
 			"initContainers: [{name: a, image: i, resources: {claims: [" + strings.Repeat("{name: c},", 101) + "]}}]",
 			[]string{"initContainers[0].resources.claims: Too many: 101"},
+		},
+		"list of the pod that the library compares in pairs": {
+			"topologySpreadConstraints: [" + strings.Repeat("{maxSkew: 1},", 101) + "]",
+			[]string{"topologySpreadConstraints: Too many: 101"},
 		},
 		"name of the target container": {"containers: [{name: <target>, image: i}]", []string{
 			"containers[0].name: Invalid value: a lowercase RFC 1123 label",

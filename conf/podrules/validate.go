@@ -87,14 +87,15 @@ var (
 	limitDetail = regexp.MustCompile(`^(.*) (\S+) (limits?|requests) of \S+$`)
 	valueDetail = regexp.MustCompile(`^\S+ (is not positive integer multiple)|` +
 		`^(PVC name|must be the same as serviceAccountName:) ".*"|` +
-		`^(error converting fieldPath(?:: field label not supported|: unsupported pod version)?): .*`)
+		`^(error converting fieldPath(?:: field label not supported|: unsupported pod version)?): .*|` +
+		`^(can only use minDomains if whenUnsatisfiable=DoNotSchedule), not (?s:.*)`)
 )
 
 // withoutValue returns the fault without the value in its BadValue and detail.
 func withoutValue(fault *field.Error) *field.Error {
 	safe := *fault
 	safe.BadValue = field.OmitValueType{}
-	safe.Detail = valueDetail.ReplaceAllString(safe.Detail, "$1$2$3")
+	safe.Detail = valueDetail.ReplaceAllString(safe.Detail, "$1$2$3$4")
 	limit := limitDetail.FindStringSubmatch(safe.Detail)
 	if limit == nil {
 		return &safe
