@@ -181,7 +181,7 @@ func start(t *testing.T, o options) *injector {
 	t.Helper()
 	i := launch(t, o)
 	i.listen(t)
-	i.await(t, "readiness", patience, i.ready)
+	i.await(t, "readiness", 4*patience, i.ready)
 	return i
 }
 
