@@ -336,7 +336,7 @@ func TestSnapshotIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newFakeSource("a", sidecar("logger:v1", "first"), sidecar("proxy:v1", "first"))
 		b := newTestReloader(t, source).run(t)
-		source.hold(sidecar("logger:v1", "second"), "name: 7\n")
+		source.hold(sidecar("logger:v1", "second"), "name: []\n")
 		b.event()
 		line := b.log.wantLines(t, "snapshot published", 2)[1]
 		digest, _ := line["digest"].(string)
@@ -388,11 +388,11 @@ func TestReloadAlwaysLogs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const unavailable = "fake bad cannot be read: unavailable"
-		good, bad := newFakeSource("good", sidecar("logger:v1", "first"), "name: 7\n"), newFakeSource("bad")
+		good, bad := newFakeSource("good", sidecar("logger:v1", "first"), "name: []\n"), newFakeSource("bad")
 		bad.fail(errors.New("unavailable"))
 		b := newTestReloader(t, good, bad).run(t)
 		b.reload(t, unavailable,
-			"configmap good[key]:1: name: Invalid value: must be a string, not a number: put it in quotes")
+			"configmap good[key]:1: name: Invalid value: must be a string, not a list")
 		b.log.wantLines(t, "reloaded, no changes", 1)
 		b.log.wantLines(t, "document rejected", 2)
 		b.log.wantLines(t, "source cannot be read", 2)
