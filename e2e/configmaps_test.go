@@ -198,7 +198,8 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, t
 	w.list = append(w.list, text)
 }
 
-// expect checks the warnings since the last call; without texts, there must be none. It need not wait, because they come with the response.
+// expect checks the warnings since the last call; without texts, there must be none. It need not wait, because they
+// come with the response.
 func (w *warnings) expect(t *testing.T, texts ...string) {
 	t.Helper()
 	w.mu.Lock()
