@@ -3,6 +3,8 @@ package mutate
 import (
 	"slices"
 	"strings"
+
+	"k8s-sidecar-injector/conf"
 )
 
 // mirrorAnnotation marks a pod that a kubelet created for a static pod. The API server rejects changes
@@ -31,4 +33,23 @@ func (r *review) checkEligible() (Reason, error) {
 // other requests need not be a pod.
 func (r *Request) PodCreate() bool {
 	return r.Operation == "CREATE" && r.SubResource == "" && r.Resource == Resource{Version: "v1", Resource: "pods"}
+}
+
+// hasContainersOf reports whether a pod has all containers of a sidecar, by name. Init containers count only if the
+// sidecar has no others: `kubectl debug --keep-init-containers=false` drops them.
+func hasContainersOf(spec *Spec, s *conf.Sidecar) bool {
+	if spec == nil {
+		return false
+	}
+	received, wanted := spec.Containers, slices.Concat(s.PrependContainers, s.Containers)
+	if len(wanted) == 0 {
+		received, wanted = spec.InitContainers, slices.Concat(s.PrependInitContainers, s.InitContainers)
+	}
+	for i := range wanted {
+		named := func(c *Container) bool { return c != nil && c.Name == wanted[i].Name }
+		if !slices.ContainsFunc(received, named) {
+			return false
+		}
+	}
+	return len(wanted) > 0
 }

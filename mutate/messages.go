@@ -119,6 +119,13 @@ func (e *hostNetworkError) Error() string {
 	return fmt.Sprintf("sidecar %s skips pods with hostNetwork", e.sidecar)
 }
 
+// copyError is a cause of ReasonAlreadyInjected.
+type copyError struct{ sidecar conf.Ref }
+
+func (e *copyError) Error() string {
+	return fmt.Sprintf("the pod already has the containers of sidecar %s, like a copy of an injected pod", e.sidecar)
+}
+
 // conflictError is the cause of ReasonConflict. Like all causes, it does not refer to the pod: servers
 // keep a cause for longer.
 type conflictError struct {

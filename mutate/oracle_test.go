@@ -126,7 +126,25 @@ func expectRequest(pod *corev1.Pod, namespace *string, all []*definition) ([]*de
 			reason = mutate.ReasonHostNetwork
 		}
 	}
+	if reason == "" && met == mutate.ReasonNamespaceDefault && slices.ContainsFunc(found, hasContainersOf(pod)) {
+		reason = mutate.ReasonAlreadyInjected
+	}
 	return found, cmp.Or(reason, met)
+}
+
+// hasContainersOf returns a function that reports whether the pod has all containers of a sidecar.
+func hasContainersOf(pod *corev1.Pod) func(*definition) bool {
+	return func(d *definition) bool {
+		received, wanted := pod.Spec.Containers, append(slices.Clone(d.PrependContainers), d.Containers...)
+		if len(wanted) == 0 {
+			received = pod.Spec.InitContainers
+			wanted = append(slices.Clone(d.PrependInitContainers), d.InitContainers...)
+		}
+		missing := func(w corev1.Container) bool {
+			return !slices.ContainsFunc(received, func(c corev1.Container) bool { return c.Name == w.Name })
+		}
+		return len(wanted) > 0 && !slices.ContainsFunc(wanted, missing)
+	}
 }
 
 func expectSidecars(refs []string, all []*definition) (found []*definition, reason mutate.Reason) {

@@ -39,6 +39,7 @@ func (r *review) run() {
 		(*review).findRequest,
 		(*review).resolveRefs,
 		(*review).checkAllowed,
+		(*review).checkCopy,
 		(*review).applyParameters,
 		(*review).mergeSidecars,
 		(*review).checkConflicts,
@@ -97,6 +98,20 @@ func (r *review) checkAllowed() (Reason, error) {
 	for _, s := range r.sidecars {
 		if s.SkipHostNetworkPods && spec != nil && spec.HostNetwork {
 			return ReasonHostNetwork, &hostNetworkError{s.Ref}
+		}
+	}
+	return "", nil
+}
+
+// checkCopy skips a copy of an injected pod that lost its annotations, as `kubectl debug --copy-to` makes it, unless
+// the pod requests the sidecars itself.
+func (r *review) checkCopy() (Reason, error) {
+	if r.decision.RequestedBy != SourceNamespace {
+		return "", nil
+	}
+	for _, s := range r.sidecars {
+		if hasContainersOf(r.request.Object.Spec, s) {
+			return ReasonAlreadyInjected, &copyError{s.Ref}
 		}
 	}
 	return "", nil
