@@ -17,6 +17,7 @@ type definition struct {
 	AppliesTo           *AppliesTo                  `json:"appliesTo,omitempty"`
 	AllowedNamespaces   []string                    `json:"allowedNamespaces,omitempty"`
 	SkipHostNetworkPods bool                        `json:"skipHostNetworkPods,omitempty"`
+	OS                  string                      `json:"os,omitempty"`
 	Parameters          map[string]params.Parameter `json:"parameters,omitempty"`
 }
 

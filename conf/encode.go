@@ -53,6 +53,7 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 	s.PrependContainers = e.containers(elements(from, "prependContainers"), d.PrependContainers)
 	s.Containers = e.containers(elements(from, "containers"), d.Containers)
 	s.AppliesTo, s.AllowedNamespaces, s.SkipHostNetworkPods = d.AppliesTo, d.AllowedNamespaces, d.SkipHostNetworkPods
+	s.OS = cmp.Or(d.OS, string(corev1.Linux))
 	s.Elements = make(map[string][]Element, len(from))
 	for field, value := range from {
 		if !slices.Contains(encodedApart(), field) {
@@ -65,7 +66,7 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 // encodedApart returns the fields of a definition that are not in Sidecar.Elements.
 func encodedApart() []string {
 	return []string{
-		"name", "inherits", "parameters", "appliesTo", "allowedNamespaces", "skipHostNetworkPods",
+		"name", "inherits", "parameters", "appliesTo", "allowedNamespaces", "skipHostNetworkPods", "os",
 		"prependInitContainers", "initContainers", "prependContainers", "containers",
 	}
 }

@@ -105,6 +105,9 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 			s.AppliesTo.InitContainers,
 		)
 	}
+	if s.OS != "linux" {
+		fmt.Fprintf(text, "  os %s\n", s.OS)
+	}
 	if s.SkipHostNetworkPods {
 		text.WriteString("  skipHostNetworkPods\n")
 	}

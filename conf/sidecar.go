@@ -41,6 +41,8 @@ type Sidecar struct {
 	AllowedNamespaces []string
 	// SkipHostNetworkPods is set if pods with hostNetwork do not get the sidecar.
 	SkipHostNetworkPods bool
+	// OS is the operating system of pods that get the sidecar: linux, windows or AnyOS.
+	OS string
 
 	// Parameters have the values that Render needs, in this order. The implicit ones come last.
 	Parameters []params.Parameter
@@ -48,6 +50,9 @@ type Sidecar struct {
 	source   *decoded // nil if Parameters is empty
 	rendered []string // the values in the JSON; nil if some of them are samples
 }
+
+// AnyOS is the value of Sidecar.OS for sidecars that run on any operating system.
+const AnyOS = "any"
 
 // Element is an encoded element of a list, member of a map or value of another field.
 type Element struct {

@@ -18,6 +18,9 @@ func validate(d *definition) field.ErrorList {
 		at := field.NewPath("skipHostNetworkPods")
 		faults = append(faults, field.Forbidden(at, "must not be set together with hostNetwork"))
 	}
+	if all := []string{string(corev1.Linux), string(corev1.Windows), AnyOS}; d.OS != "" && !slices.Contains(all, d.OS) {
+		faults = append(faults, field.NotSupported(field.NewPath("os"), field.OmitValueType{}, all))
+	}
 	faults = append(faults, forbiddenKeys(field.NewPath("annotations"), d.Annotations, reservedAnnotation)...)
 	if a, at := d.AppliesTo, field.NewPath("appliesTo"); a != nil {
 		faults = append(faults, validatePatterns(at.Child("containers"), a.Containers, maxContainerPatterns)...)

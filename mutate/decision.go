@@ -31,6 +31,7 @@ const (
 	ReasonUnknownSidecar       Reason = "unknown_sidecar"
 	ReasonNotAllowed           Reason = "not_allowed"
 	ReasonHostNetwork          Reason = "host_network"
+	ReasonOtherOS              Reason = "other_os"
 	ReasonBadParameter         Reason = "bad_parameter"
 	ReasonConflict             Reason = "conflict"
 	ReasonInjected             Reason = "injected"
@@ -71,6 +72,7 @@ func Verdicts() []Verdict {
 		{Skipped, ReasonNotAllowed},
 		{Denied, ReasonNotAllowed},
 		{Skipped, ReasonHostNetwork},
+		{Skipped, ReasonOtherOS},
 		{Skipped, ReasonBadParameter},
 		{Denied, ReasonBadParameter},
 		{Skipped, ReasonConflict},

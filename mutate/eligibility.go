@@ -1,8 +1,11 @@
 package mutate
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"k8s-sidecar-injector/conf"
 )
@@ -33,6 +36,14 @@ func (r *review) checkEligible() (Reason, error) {
 // other requests need not be a pod.
 func (r *Request) PodCreate() bool {
 	return r.Operation == "CREATE" && r.SubResource == "" && r.Resource == Resource{Version: "v1", Resource: "pods"}
+}
+
+// operatingSystem returns the operating system of a pod, or "" if it is unknown.
+func (s *Spec) operatingSystem() string {
+	if s == nil {
+		return ""
+	}
+	return cmp.Or(s.OS.Name, s.NodeSelector[corev1.LabelOSStable])
 }
 
 // hasContainersOf reports whether a pod has all containers of a sidecar, by name. Init containers count only if the

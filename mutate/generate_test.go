@@ -127,7 +127,9 @@ func (g *generator) spec() object {
 	g.maybe(spec, 6, "hostNetwork", true, false, nil)
 	g.maybe(spec, 6, "hostPID", true, false, nil)
 	g.maybe(spec, 8, "hostIPC", true, false, nil)
-	g.maybe(spec, 3, "nodeSelector", object{"a": "1"}, object{"b": "2"}, object{}, nil)
+	g.maybe(spec, 3, "nodeSelector", object{"a": "1"}, object{"b": "2"}, object{"kubernetes.io/os": "windows"},
+		object{}, nil)
+	g.maybe(spec, 12, "os", object{"name": "linux"}, object{"name": "windows"}, object{}, nil)
 	g.list(spec, "imagePullSecrets", func() any { return object{"name": pick(g, "a", "b", "c")} })
 	g.list(spec, "tolerations", func() any { return g.with(g.toleration()) })
 	g.list(spec, "topologySpreadConstraints", func() any { return g.with(g.spreadConstraint()) })
@@ -318,6 +320,7 @@ func (g *generator) podFields(d object) {
 	g.maybe(d, 6, "shareProcessNamespace", true, false)
 	g.maybe(d, 12, "allowedNamespaces", []any{"default"}, []any{"other"})
 	g.maybe(d, 12, "skipHostNetworkPods", true, false)
+	g.maybe(d, 6, "os", "linux", "windows", "any")
 }
 
 func (g *generator) several(d object, list string, element func() object) {

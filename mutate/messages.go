@@ -119,6 +119,17 @@ func (e *hostNetworkError) Error() string {
 	return fmt.Sprintf("sidecar %s skips pods with hostNetwork", e.sidecar)
 }
 
+// otherOSError is the cause of ReasonOtherOS.
+type otherOSError struct {
+	sidecar     conf.Ref
+	wanted, pod string
+}
+
+func (e *otherOSError) Error() string {
+	return fmt.Sprintf("sidecar %s is for %s, and the operating system of the pod is %s",
+		e.sidecar, e.wanted, quoted(e.pod))
+}
+
 // copyError is a cause of ReasonAlreadyInjected.
 type copyError struct{ sidecar conf.Ref }
 

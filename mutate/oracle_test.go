@@ -43,6 +43,7 @@ type definition struct {
 	ServiceAccountName    string                            `json:"serviceAccountName"`
 	AllowedNamespaces     []string                          `json:"allowedNamespaces"`
 	SkipHostNetworkPods   bool                              `json:"skipHostNetworkPods"`
+	OS                    string                            `json:"os"`
 }
 
 const token = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -124,6 +125,15 @@ func expectRequest(pod *corev1.Pod, namespace *string, all []*definition) ([]*de
 	for _, d := range found {
 		if reason == "" && d.SkipHostNetworkPods && pod.Spec.HostNetwork {
 			reason = mutate.ReasonHostNetwork
+		}
+	}
+	os := pod.Spec.NodeSelector["kubernetes.io/os"]
+	if pod.Spec.OS != nil && pod.Spec.OS.Name != "" {
+		os = string(pod.Spec.OS.Name)
+	}
+	for _, d := range found {
+		if reason == "" && os != "" && d.OS != "any" && os != cmp.Or(d.OS, "linux") {
+			reason = mutate.ReasonOtherOS
 		}
 	}
 	if reason == "" && met == mutate.ReasonNamespaceDefault && slices.ContainsFunc(found, hasContainersOf(pod)) {

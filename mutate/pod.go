@@ -100,6 +100,12 @@ func (r *review) checkAllowed() (Reason, error) {
 			return ReasonHostNetwork, &hostNetworkError{s.Ref}
 		}
 	}
+	os := spec.operatingSystem()
+	for _, s := range r.sidecars {
+		if os != "" && s.OS != conf.AnyOS && s.OS != os {
+			return ReasonOtherOS, &otherOSError{s.Ref, s.OS, os}
+		}
+	}
 	return "", nil
 }
 

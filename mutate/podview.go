@@ -78,6 +78,7 @@ type Spec struct {
 	HostPID               bool                   `json:"hostPID"`
 	HostIPC               bool                   `json:"hostIPC"`
 	ShareProcessNamespace *bool                  `json:"shareProcessNamespace"`
+	OS                    Named                  `json:"os"`
 	ImagePullSecrets      List[Named]            `json:"imagePullSecrets"`
 	NodeSelector          Map                    `json:"nodeSelector"`
 	Tolerations           List[Toleration]       `json:"tolerations"`
