@@ -48,7 +48,7 @@ func (l *loader) bounded(work func() error) error {
 // late returns an error if the work on the current document has taken too long, or if the context has ended.
 // Work whose time depends on the size of the document calls it between its steps.
 func (l *loader) late() error {
-	if time.Since(l.started) > maxTime {
+	if time.Since(l.started) > slowdown*maxTime {
 		return errSlow
 	}
 	return l.ctxErr()

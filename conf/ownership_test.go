@@ -454,7 +454,7 @@ func TestScanIsLinear(t *testing.T) {
 	} {
 		conf.ScanName([]byte(content))
 	}
-	if took := time.Since(start); took > 20*time.Second {
+	if took := time.Since(start); took > 2*time.Minute {
 		t.Errorf("it took %s", took)
 	}
 }
