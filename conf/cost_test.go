@@ -90,7 +90,7 @@ func TestDefaultsInManyPlaces(t *testing.T) {
 		)
 		before := allocated()
 		got := show(conf.Load(inMap("m", content), nil))
-		if took := allocated() - before; took > 300<<20 {
+		if took := allocated() - before; took > conf.Slowdown*300<<20 {
 			t.Errorf("%s: takes %d bytes", name, took)
 		}
 		if want := "the defaults of parameters take more than 1536 KiB in all places"; !strings.Contains(got, want) {

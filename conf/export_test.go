@@ -75,3 +75,6 @@ func withPlaceholders(t reflect.Type) any {
 		return "${i}"
 	}
 }
+
+// Slowdown is more than 1 with the race detector, which also makes a sync.Pool drop items.
+const Slowdown = slowdown
