@@ -35,8 +35,7 @@ func (i *manifestInjector) showStandIns(r *podResult, request *mutate.Request, s
 	again.NamespaceDefault = func() (string, bool, error) {
 		return r.decision.Request, r.decision.RequestedBy == mutate.SourceNamespace, nil
 	}
-	again.Object = mutate.Object{}
-	if err := jsonv2.Unmarshal(pod, &again.Object); err != nil {
+	if err := again.SetObject(pod); err != nil {
 		return err
 	}
 	other, elements := mutate.Explain(i.snapshot, i.policy, &again)

@@ -101,7 +101,7 @@ func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResul
 			return value, found, lookupErr
 		}
 	}
-	if err := jsonv2.Unmarshal(pod, &request.Object); err != nil {
+	if err := request.SetObject(pod); err != nil {
 		return nil, err
 	}
 	r.decision, r.elements = mutate.Explain(i.snapshot, i.policy, request)

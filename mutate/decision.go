@@ -17,7 +17,7 @@ const (
 type Reason string
 
 // The reasons, in the order of the stages of a review. ReasonBadReview is for a review that cannot
-// be decoded, and is the only one that Pod does not return.
+// be decoded, which Pod notices only if a sidecar needs the field.
 const (
 	ReasonBadReview            Reason = "bad_review"
 	ReasonNotAPodCreate        Reason = "not_a_pod_create"

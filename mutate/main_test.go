@@ -56,12 +56,12 @@ func decideWithDefault(
 ) mutate.Decision {
 	tb.Helper()
 	r, before := decode(tb, request), decode(tb, request)
-	r.NamespaceDefault = lookup(namespace)
+	r.NamespaceDefault, before.DecodeObject = lookup(namespace), nil
 	p := *policy
 	p.IgnoredNamespaces = slices.Clone(policy.IgnoredNamespaces)
 	decision := mutate.Pod(snapshot, policy, r)
 	again := mutate.Pod(snapshot, policy, r)
-	if r.NamespaceDefault = nil; !reflect.DeepEqual(r, before) {
+	if r.NamespaceDefault, r.DecodeObject = nil, nil; !reflect.DeepEqual(r, before) {
 		tb.Errorf("the request was changed")
 	}
 	if !reflect.DeepEqual(*policy, p) {
@@ -90,6 +90,11 @@ func decode(tb testing.TB, request []byte) *mutate.Request {
 	r := new(mutate.Request)
 	if err := json.Unmarshal(request, r); err != nil {
 		tb.Fatalf("decode the request: %v", err)
+	}
+	r.DecodeObject = func(view any) error {
+		return json.Unmarshal(request, &struct {
+			Object any `json:"object"`
+		}{view})
 	}
 	return r
 }

@@ -28,6 +28,8 @@ type plan struct {
 	size      int        // bytes of the added elements
 	conflicts conflicts
 
+	mismatches []mismatch
+
 	explain bool
 	results []ElementResult // empty unless explain is set
 	patch   patch

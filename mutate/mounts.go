@@ -10,15 +10,16 @@ import (
 
 // checkMount looks for the volume and for the path. The API server rejects a container that has a path
 // twice, or a volume both as a mount and as a block device.
-func checkMount(_ *plan, _ *conf.Sidecar, c *container, l *list, next *conf.Element) omission {
+func checkMount(p *plan, s *conf.Sidecar, c *container, l *list, next *conf.Element) omission {
 	if why := l.checkName(next, volumeIsMounted); why.text != "" {
 		return why
 	}
 	i := find(&c.pathIndex, cleanPath(next.Value), len(c.paths)+len(l.added), c.pathAt)
-	switch {
-	case i < 0:
+	if i < 0 {
 		return omission{}
-	case i >= len(c.paths) && l.added[i-len(c.paths)].by != nil:
+	}
+	p.mismatch(s, next, c)
+	if i >= len(c.paths) && l.added[i-len(c.paths)].by != nil {
 		return omission{text: sidecarMountsPath, by: l.added[i-len(c.paths)].by}
 	}
 	return omission{text: pathIsMounted}

@@ -22,7 +22,8 @@ type review struct {
 
 	decision Decision
 	sidecars []*conf.Sidecar
-	plan     plan // empty unless the sidecars were merged
+	plan     plan     // empty unless the sidecars were merged
+	details  *details // nil until readDetails is called
 }
 
 // run runs the stages of the review. The first stage that returns a reason ends the review without
@@ -40,9 +41,11 @@ func (r *review) run() {
 		(*review).resolveRefs,
 		(*review).checkAllowed,
 		(*review).checkCopy,
+		(*review).checkDetails,
 		(*review).applyParameters,
 		(*review).mergeSidecars,
 		(*review).checkConflicts,
+		(*review).warnOfMismatches,
 	} {
 		if reason, cause := stage(r); reason != "" {
 			r.end(reason, cause)

@@ -77,7 +77,11 @@ func checkVolume(p *plan, s *conf.Sidecar, _ *container, l *list, next *conf.Ele
 			return omission{text: sidecarAddsOther, by: other.by}
 		}
 	}
-	return l.checkName(next, podHasIt)
+	why := l.checkName(next, podHasIt)
+	if why.text == podHasIt {
+		p.mismatch(s, next, nil)
+	}
+	return why
 }
 
 // checkNodeSelector looks for the key. Another value is a conflict: no node could match both.

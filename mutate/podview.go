@@ -3,6 +3,7 @@ package mutate
 import (
 	"cmp"
 
+	"github.com/go-json-experiment/json"
 	corev1 "k8s.io/api/core/v1"
 
 	"k8s-sidecar-injector/conf"
@@ -24,6 +25,10 @@ type Request struct {
 	// at most once, and only if the decision depends on it. Nil means that namespaces have no
 	// defaults. It is not part of a review.
 	NamespaceDefault func() (request string, found bool, err error) `json:"-"`
+
+	// DecodeObject decodes the object again, into a view of fields that only some decisions depend on. Nil means that
+	// the object has none of them. It is not part of a review.
+	DecodeObject func(view any) error `json:"-"`
 }
 
 // Resource is a metav1.GroupVersionResource.
@@ -145,6 +150,13 @@ type Mount struct {
 	index int // in the list as received
 }
 
+// SetObject decodes the object from JSON, which must not be changed afterwards.
+func (r *Request) SetObject(object []byte) error {
+	r.Object = Object{}
+	r.DecodeObject = func(view any) error { return json.Unmarshal(object, view) }
+	return r.DecodeObject(&r.Object)
+}
+
 // DisplayName returns the name of the pod or, before the API server generates it, its prefix followed
 // by `*`.
 func (r *Request) DisplayName() string {
@@ -180,7 +192,7 @@ func (r *Request) Owner() string {
 // controller.
 func (r *Request) WithoutPod() *Request {
 	bare := *r
-	bare.NamespaceDefault = nil // may refer to the pod
+	bare.NamespaceDefault, bare.DecodeObject = nil, nil // may refer to the pod
 	metadata := r.Object.metadata()
 	bare.Object = Object{Metadata: &Metadata{Name: metadata.Name, GenerateName: metadata.GenerateName}}
 	if owner := r.Controller(); owner != nil {

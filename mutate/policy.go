@@ -38,6 +38,8 @@ type Policy struct {
 // action returns what to do with a pod that is not injected.
 func (p *Policy) action(reason Reason) Action {
 	switch reason { //nolint:exhaustive // all others are skips
+	case ReasonBadReview:
+		return Deny
 	case ReasonBadRequest, ReasonUnknownSidecar, ReasonNotAllowed:
 		return p.OnUnknown
 	case ReasonBadParameter, ReasonConflict:

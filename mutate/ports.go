@@ -27,7 +27,7 @@ type portUser struct {
 // findPortConflicts looks for ports of the node that two containers use. With hostNetwork, the API
 // server makes every port a port of the node.
 func (p *plan) findPortConflicts() {
-	hostNetwork := p.spec.HostNetwork || p.scalars[hostNetwork].by != nil
+	hostNetwork := p.usesHostNetwork()
 	users := make(map[nodePort]portUser)
 	for _, c := range p.containers {
 		for _, port := range c.ports() {
@@ -46,6 +46,11 @@ func (p *plan) findPortConflicts() {
 			}
 		}
 	}
+}
+
+// usesHostNetwork reports whether the resulting pod has hostNetwork.
+func (p *plan) usesHostNetwork() bool {
+	return p.spec.HostNetwork || p.scalars[hostNetwork].by != nil
 }
 
 // ports returns the ports of the container that may conflict on the node.

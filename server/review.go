@@ -39,6 +39,17 @@ func decodeReview(body []byte) (review, error) {
 	return r, checkReview(r.Kind, r.APIVersion, r.Request.UID)
 }
 
+// decodeObject decodes the object of a review into a view.
+func decodeObject(body []byte, view any) error {
+	r := struct {
+		Request struct {
+			Object any `json:"object"`
+		} `json:"request"`
+	}{}
+	r.Request.Object = view
+	return json.Unmarshal(body, &r)
+}
+
 // skip returns a decoder that skips values of a type.
 func skip[T any]() *json.Unmarshalers {
 	return json.UnmarshalFromFunc(func(decoder *jsontext.Decoder, _ *T) error { return decoder.SkipValue() })

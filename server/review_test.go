@@ -345,3 +345,16 @@ func TestMisspelledAnnotation(t *testing.T) {
 		t.Errorf("allowed is %v, with patch %s and warnings %q", got.Allowed, got.Patch, got.Warnings)
 	}
 }
+
+// A warning that depends on a field that most reviews do not decode.
+func TestVolumeOfPodStays(t *testing.T) {
+	t.Parallel()
+	pod := strings.Replace(podRequesting("logger:v1", "app"), `"spec":{`,
+		`"spec":{"volumes":[{"name":"positions","hostPath":{"path":"/logs"}}],`, 1)
+	got := decodeResponse(t, review(t, newInjector(t, policy()), podReview(pod)).Body.Bytes()).Response
+	want := []string{`sidecar injector: volume "positions" of sidecar logger:v1 is not added: ` +
+		`the pod has another volume of that name`}
+	if !got.Allowed || got.Patch == nil || !slices.Equal(got.Warnings, want) {
+		t.Errorf("allowed is %v, with patch %s and warnings %q", got.Allowed, got.Patch, got.Warnings)
+	}
+}

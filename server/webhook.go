@@ -83,6 +83,7 @@ func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 
 // decide decides about a pod. The error is a refusal: the request lost its slot for a lookup and got no other.
 func (h *Webhook) decide(ctx context.Context, request *mutate.Request, f *inflight) (mutate.Decision, error) {
+	request.DecodeObject = func(view any) error { return decodeObject(f.buffer.Bytes(), view) }
 	if h.namespaces != nil {
 		request.NamespaceDefault = func() (string, bool, error) { return h.lookUp(ctx, request.Namespace, f) }
 	}

@@ -1,0 +1,44 @@
+package mutate
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"k8s-sidecar-injector/conf"
+)
+
+// details is the view of the fields of a pod that only some decisions depend on. Other reviews do not decode them.
+type details struct {
+	Spec struct {
+		Volumes []jsontext.Value `json:"volumes"`
+	} `json:"spec"`
+}
+
+// readDetails decodes the details of the pod at the first call. The decoder has checked the syntax before, so an error
+// is about the type of a field.
+func (r *review) readDetails() (*details, error) {
+	if r.details != nil || r.request.DecodeObject == nil {
+		return r.details, nil
+	}
+	r.details = new(details)
+	return r.details, r.request.DecodeObject(r.details)
+}
+
+// needsDetails reports whether merging the sidecar depends on the details of the pod.
+func needsDetails(s *conf.Sidecar) bool {
+	fields := []string{}
+	return slices.ContainsFunc(fields, func(field string) bool { return len(s.Elements[field]) > 0 })
+}
+
+// checkDetails decodes the details of the pod if a sidecar needs them.
+func (r *review) checkDetails() (Reason, error) {
+	if !slices.ContainsFunc(r.sidecars, needsDetails) {
+		return "", nil
+	}
+	if _, err := r.readDetails(); err != nil {
+		return ReasonBadReview, fmt.Errorf("the body is not an AdmissionReview of a pod: %w", DecodeError(err, ""))
+	}
+	return "", nil
+}
