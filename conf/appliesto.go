@@ -8,14 +8,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// AppliesTo selects the containers of the pod that get env, envFrom and volumeMounts, by patterns of their names
-// in which `*` matches any text. A nil list matches all containers of its kind, and an empty list none.
+// AppliesTo selects the containers that get env, envFrom and volumeMounts. A nil AppliesTo selects all.
 type AppliesTo struct {
+	// Containers and InitContainers are patterns of the names of the pod's own containers, in which `*` matches
+	// any text. A nil list matches all containers of its kind, and an empty list none.
 	Containers     []string `json:"containers,omitempty"`
 	InitContainers []string `json:"initContainers,omitempty"`
+	// Sidecars are the names of other sidecars whose containers are selected, or only OptOut. Nil selects all.
+	Sidecars []string `json:"sidecars,omitempty"`
+	// Own is false if the definition's own containers are not selected. Nil is true.
+	Own *bool `json:"own,omitempty"`
 }
 
-// Covers reports whether a container of the pod is selected. A nil AppliesTo selects all containers.
+// Covers reports whether a container of the pod is selected.
 func (a *AppliesTo) Covers(init bool, name string) bool {
 	if a == nil {
 		return true
@@ -25,6 +30,24 @@ func (a *AppliesTo) Covers(init bool, name string) bool {
 		patterns = a.InitContainers
 	}
 	return patterns == nil || matchesAny(patterns, name)
+}
+
+// CoversContainersOf reports whether the containers of a sidecar get env, envFrom and volumeMounts of this one.
+// The other sidecar may be this one.
+func (s *Sidecar) CoversContainersOf(other Ref) bool {
+	switch a := s.AppliesTo; {
+	case a == nil:
+		return true
+	case other == s.Ref:
+		return a.Own == nil || *a.Own
+	default:
+		return a.Sidecars == nil || containsFold(a.Sidecars, other.Name)
+	}
+}
+
+// containsFold reports whether a list has the name of a sidecar, in any letter case.
+func containsFold(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
 // Allows reports whether the sidecar may be injected into pods of the namespace.
@@ -59,6 +82,31 @@ func validatePatterns(at *field.Path, patterns []string, most int) field.ErrorLi
 		if !valid {
 			faults = append(faults, field.Invalid(at.Index(i), pattern,
 				"must be 1 to 253 lower-case letters, digits, '-' and '*', which matches any text"))
+		}
+	}
+	return faults
+}
+
+// validateSidecarNames requires names of sidecars without a version, or only OptOut.
+func validateSidecarNames(at *field.Path, names []string) field.ErrorList {
+	switch {
+	case names != nil && len(names) == 0:
+		return field.ErrorList{field.Required(at, "list names of sidecars, or ["+OptOut+"]")}
+	case len(names) > maxContainerPatterns:
+		return field.ErrorList{field.TooMany(at, len(names), maxContainerPatterns)}
+	}
+	var faults field.ErrorList
+	for i, name := range names {
+		switch {
+		case strings.Contains(name, ":"):
+			faults = append(faults, field.Invalid(at.Index(i), name, "must be a name without a version"))
+		case checkRefPart("name", name) != nil:
+			faults = append(faults, field.Invalid(at.Index(i), name,
+				"must be the name of a sidecar: 1 to 63 letters, digits, '-', '_' and '.'"))
+		case containsFold(names[:i], name):
+			faults = append(faults, field.Duplicate(at.Index(i), name))
+		case strings.EqualFold(name, OptOut) && len(names) > 1:
+			faults = append(faults, field.Invalid(at.Index(i), name, OptOut+" cannot be combined with names of sidecars"))
 		}
 	}
 	return faults

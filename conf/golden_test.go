@@ -105,6 +105,9 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 			s.AppliesTo.InitContainers,
 		)
 	}
+	if a := s.AppliesTo; a != nil && (a.Sidecars != nil || a.Own != nil) {
+		fmt.Fprintf(text, "  appliesTo sidecars %q, own %t\n", a.Sidecars, s.CoversContainersOf(s.Ref))
+	}
 	if s.OS != "linux" {
 		fmt.Fprintf(text, "  os %s\n", s.OS)
 	}

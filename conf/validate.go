@@ -25,6 +25,7 @@ func validate(d *definition) field.ErrorList {
 	if a, at := d.AppliesTo, field.NewPath("appliesTo"); a != nil {
 		faults = append(faults, validatePatterns(at.Child("containers"), a.Containers, maxContainerPatterns)...)
 		faults = append(faults, validatePatterns(at.Child("initContainers"), a.InitContainers, maxContainerPatterns)...)
+		faults = append(faults, validateSidecarNames(at.Child("sidecars"), a.Sidecars)...)
 	}
 	faults = append(faults, validatePatterns(
 		field.NewPath("allowedNamespaces"), d.AllowedNamespaces, maxNamespacePatterns)...)

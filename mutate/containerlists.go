@@ -48,16 +48,26 @@ func (p *plan) own(c *conf.Container) (own [containerListCount]list) {
 	return own
 }
 
-// addToContainers adds elements to the containers. A container keeps what it has.
+// addToContainers adds elements to the containers that appliesTo covers. A container keeps what it has.
 func (p *plan) addToContainers() {
 	for i, l := range containerLists() {
 		for _, s := range p.sidecars {
 			if len(s.Elements[l.field]) == 0 || p.size > maxAdded && !p.explain {
 				continue
 			}
-			for _, c := range p.containers {
-				p.add(s, c, &c.lists[i], l.field, l.check)
-			}
+			p.addToCovered(s, i, l)
+		}
+	}
+}
+
+// addToCovered adds the elements of one sidecar to the lists with an index.
+func (p *plan) addToCovered(s *conf.Sidecar, index int, l containerList) {
+	covered := p.coverage(s)
+	for _, c := range p.containers {
+		if c.appliesTo(s, &covered) {
+			p.add(s, c, &c.lists[index], l.field, l.check)
+		} else if p.explain {
+			p.add(s, c, &c.lists[index], l.field, checkNotCovered)
 		}
 	}
 }

@@ -26,12 +26,14 @@ func (p *plan) inject(s *conf.Sidecar, field, listName string, defined []conf.Co
 					p.fits(own.Element)
 				}
 			}
+			p.addOwner(&next, s)
 			*injected = append(*injected, p.addContainer(next))
 		}
 	}
 }
 
-// checkContainer looks for a container that has the name already. A definition has no name twice.
+// checkContainer looks for a container that has the name already. A definition has no name twice. A container that
+// two sidecars have equally belongs to both.
 func (p *plan) checkContainer(next *container) omission {
 	i := find(&p.containerIndex, next.name, len(p.containers), func(i int) string { return p.containers[i].name })
 	if i < 0 {
@@ -49,6 +51,7 @@ func (p *plan) checkContainer(next *container) omission {
 		p.conflict("sidecars %s and %s have different containers %q: they differ in %s; rename one of them",
 			other.by.Ref, next.by.Ref, next.name, field)
 	} else {
+		p.addOwner(other, next.by)
 		return omission{text: sidecarAddsIt, by: other.by}
 	}
 	return omission{text: sidecarAddsOther, by: other.by}

@@ -60,6 +60,18 @@ serviceAccountName: logger
 containers: [{name: same, image: i}]
 volumes: [{name: one, emptyDir: {}}]
 nodeSelector: {zone: a}
+---
+name: scoped
+appliesTo: {sidecars: [other], own: false}
+containers: [{name: mine, image: i}]
+initContainers: [{name: mine-too, image: i}]
+env: [{name: S, value: secret}]
+---
+name: other
+containers: [{name: others, image: i}]
+---
+name: third
+containers: [{name: thirds, image: i}]
 `
 
 const overlappingPod = `{
@@ -170,6 +182,14 @@ func TestElementResults(t *testing.T) {
 		{"zone", `"serviceAccountName": "mine",`, []string{
 			"zone serviceAccountName logger: the pod already has another one",
 			"zone containers same", "zone volumes one", "zone nodeSelector zone",
+		}},
+		{"scoped,other,third", "", []string{
+			"scoped initContainers mine-too", "scoped containers mine", "other containers others", "third containers thirds",
+			"scoped env S init (init)", "scoped env S web",
+			"scoped env S mine-too (init): appliesTo does not cover the container",
+			"scoped env S mine: appliesTo does not cover the container",
+			"scoped env S others",
+			"scoped env S thirds: appliesTo does not cover the container",
 		}},
 		{"missing", "", nil},
 	} {

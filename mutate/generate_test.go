@@ -282,7 +282,8 @@ func (g *generator) sidecar(name string) []byte {
 	if g.one(2) {
 		g.several(d, "envFrom", g.source)
 		g.maybe(d, 2, "appliesTo", object{"containers": []any{"a"}}, object{"initContainers": []any{}},
-			object{"containers": []any{"z", "b*"}, "initContainers": []any{"*"}})
+			object{"containers": []any{"z", "b*"}, "initContainers": []any{"*"}}, object{"own": false},
+			object{"sidecars": []any{"none"}}, object{"sidecars": []any{"two", "logger"}, "own": false})
 	}
 	if g.one(2) {
 		g.podFields(d)

@@ -38,6 +38,10 @@ func TestMergeIsLinear(t *testing.T) {
 			`"containers":[{"envFrom":[<{"secretRef":{"name":"v#"}}>]}]`,
 		},
 		{"containers", `containers: [<{name: v@-#, image: x}>]`, `"containers":[]`},
+		{
+			"containers of all sidecars", "appliesTo: {sidecars: [none], own: false}\nenv: [{name: E, value: x}]\n" +
+				"containers: [<{name: v-#, image: x}>]", `"containers":[]`,
+		},
 		{"labels", `labels: {<v@-#: x>}`, `"containers":[]`},
 		{"annotations", `annotations: {<v@-#: x>}`, `"containers":[]`},
 		{"node selector", `nodeSelector: {<v@-#: x>}`, `"nodeSelector":{<"v#":"">}`},

@@ -44,6 +44,7 @@ type container struct {
 
 	injected *conf.Container // nil if the container is received
 	by       *conf.Sidecar   // adds an injected container
+	owners   sidecarSet      // have an injected container
 	field    string          // of the definition that has an injected container
 
 	lists     [containerListCount]list
@@ -118,26 +119,13 @@ func (p *plan) merge() {
 	p.addOwnAnnotations()
 }
 
-// appliesTo reports whether the sidecar's env, envFrom and volumeMounts apply to the container.
-// They apply to every injected container.
-func (c *container) appliesTo(s *conf.Sidecar) bool {
-	return c.injected != nil || s.AppliesTo.Covers(c.list == initContainersList, c.name)
-}
-
 // add appends the elements of a field of a sidecar to a list of the container, or of the pod if c is nil.
 // An element for which check returns an omission is left out.
 func (p *plan) add(s *conf.Sidecar, c *container, l *list, field string, check check) {
-	covered := c == nil || c.appliesTo(s)
-	if !covered && !p.explain {
-		return
-	}
 	elements := s.Elements[field]
 	for i := range elements {
-		next, why := &elements[i], omission{text: notCovered}
-		if covered {
-			why = check(p, s, c, l, next)
-		}
-		if p.record(s, c, field, next.Name, why) && p.fits(next) {
+		next := &elements[i]
+		if p.record(s, c, field, next.Name, check(p, s, c, l, next)) && p.fits(next) {
 			if len(l.added) == 0 {
 				l.added = p.room(len(elements) - i)
 			}

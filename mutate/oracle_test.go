@@ -28,7 +28,7 @@ type definition struct {
 	VolumeMounts          []corev1.VolumeMount              `json:"volumeMounts"`
 	Env                   []corev1.EnvVar                   `json:"env"`
 	EnvFrom               []corev1.EnvFromSource            `json:"envFrom"`
-	AppliesTo             map[string][]string               `json:"appliesTo"`
+	AppliesTo             appliesTo                         `json:"appliesTo"`
 	Labels                map[string]string                 `json:"labels"`
 	Annotations           map[string]string                 `json:"annotations"`
 	ImagePullSecrets      []corev1.LocalObjectReference     `json:"imagePullSecrets"`
@@ -44,6 +44,14 @@ type definition struct {
 	AllowedNamespaces     []string                          `json:"allowedNamespaces"`
 	SkipHostNetworkPods   bool                              `json:"skipHostNetworkPods"`
 	OS                    string                            `json:"os"`
+}
+
+// appliesTo selects containers. Nil fields select all.
+type appliesTo struct {
+	Containers     []string `json:"containers"`
+	InitContainers []string `json:"initContainers"`
+	Sidecars       []string `json:"sidecars"`
+	Own            *bool    `json:"own"`
 }
 
 const token = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -215,7 +223,7 @@ func (e *expected) merge(requested []*definition, null map[string]bool) {
 	}
 	for _, d := range requested {
 		e.each(func(at string, c *corev1.Container) {
-			if !null[at] && e.applies(d, at, c.Name) {
+			if !null[at] && e.applies(requested, d, at, c.Name) {
 				addTo(c, d)
 			}
 		})
@@ -286,17 +294,40 @@ func (e *expected) addContainers(requested []*definition) {
 }
 
 // applies reports whether a container gets env and mounts of a sidecar.
-func (e *expected) applies(d *definition, at, name string) bool {
+func (e *expected) applies(requested []*definition, d *definition, at, name string) bool {
 	list, number, _ := strings.Cut(strings.TrimSuffix(at, "]"), "[")
 	i, _ := strconv.Atoi(number)
-	patterns, restricted := d.AppliesTo[list]
-	if injected := i < 0 || i >= e.received[list]; injected || !restricted {
-		return true
+	if i < 0 || i >= e.received[list] {
+		return slices.ContainsFunc(requested, func(owner *definition) bool {
+			return slices.Contains(owner.containerNames(), name) && d.appliesToThoseOf(owner)
+		})
 	}
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
+	patterns := d.AppliesTo.Containers
+	if list == "initContainers" {
+		patterns = d.AppliesTo.InitContainers
+	}
+	return patterns == nil || slices.ContainsFunc(patterns, func(pattern string) bool {
 		prefix, open := strings.CutSuffix(pattern, "*")
 		return name == pattern || open && strings.HasPrefix(name, prefix)
 	})
+}
+
+// containerNames returns the names of the containers of all four lists.
+func (d *definition) containerNames() []string {
+	var names []string
+	for _, c := range slices.Concat(d.PrependInitContainers, d.InitContainers, d.PrependContainers, d.Containers) {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// appliesToThoseOf reports whether the containers of a sidecar, which may be d itself, get env and mounts of d.
+func (d *definition) appliesToThoseOf(owner *definition) bool {
+	if owner == d {
+		return d.AppliesTo.Own == nil || *d.AppliesTo.Own
+	}
+	name, _, _ := strings.Cut(owner.Name, ":")
+	return d.AppliesTo.Sidecars == nil || slices.Contains(d.AppliesTo.Sidecars, name)
 }
 
 // mergePod merges the fields outside of containers.
