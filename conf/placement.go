@@ -82,14 +82,29 @@ func (d *decoder) forbiddenReason(text *params.Text) string {
 		return ""
 	case len(steps) == 1, first == "appliesTo", first == "allowedNamespaces":
 		return wholeField
-	case slices.Contains(steps, "securityContext"),
-		slices.Contains([]string{"hostPort", "hostIP", "host", "mountPropagation"}, last):
+	case slices.Contains(steps, "securityContext"):
+		return d.forbiddenIdentity(text)
+	case slices.Contains([]string{"hostPort", "hostIP", "host", "mountPropagation"}, last):
 		return nodeAccess
 	case slices.Contains([]string{"volumeName", "restartPolicy", "topologyKey", "whenUnsatisfiable"}, last),
 		last == "name" && identifies(steps):
 		return identity
 	case strings.HasSuffix(strings.Join(steps, "."), ".hostPath.path") && !d.scope.Bounded(text):
 		return unbounded
+	}
+	return ""
+}
+
+// forbiddenIdentity is forbiddenReason in a security context. The bounds keep the values of a pod at the Pod Security
+// level of the samples, which Load checks: only root is less restricted than other users.
+func (d *decoder) forbiddenIdentity(text *params.Text) string {
+	last := len(d.steps) - 1
+	least, open := map[string]string{"runAsUser": "1", "runAsGroup": "0"}[d.steps[last]]
+	switch {
+	case !open || d.steps[last-1] != "securityContext":
+		return nodeAccess
+	case !d.scope.AtLeast(text, least):
+		return "only a parameter of type int with a min of at least " + least + " and a max is allowed here"
 	}
 	return ""
 }

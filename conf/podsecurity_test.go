@@ -65,8 +65,12 @@ func TestLevel(t *testing.T) {
 		"tight, one more": {
 			container(strings.Replace(tight, "{drop: [ALL]}", "{drop: [ALL], add: [NET_BIND_SERVICE]}", 1)), podrules.Restricted,
 		},
-		"plain container":   {container(""), podrules.Baseline},
-		"root":              {container("runAsUser: 0"), podrules.Baseline},
+		"plain container": {container(""), podrules.Baseline},
+		"root":            {container("runAsUser: 0"), podrules.Baseline},
+		"user of the pod": {
+			"parameters: {u: {type: int, from: pod.securityContext.runAsUser, min: 1, max: 9}}\n" +
+				container(tight+", runAsUser: '${u}'"), podrules.Restricted,
+		},
 		"usual capability":  {container("capabilities: {add: [CHOWN]}"), podrules.Baseline},
 		"init container":    {"initContainers: [{name: c, image: i}]\n", podrules.Baseline},
 		"NFS":               {"volumes: [{name: a, nfs: {server: s, path: /}}]\n", podrules.Baseline},

@@ -7,13 +7,21 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/conf/params"
 )
 
 // details is the view of the fields of a pod that only some decisions depend on. Other reviews do not decode them.
 type details struct {
 	Spec struct {
-		Volumes []jsontext.Value `json:"volumes"`
+		Volumes         []jsontext.Value    `json:"volumes"`
+		SecurityContext securityContext     `json:"securityContext"`
+		Containers      []*containerDetails `json:"containers"`
 	} `json:"spec"`
+}
+
+// containerDetails are the details of a container.
+type containerDetails struct {
+	SecurityContext securityContext `json:"securityContext"`
 }
 
 // readDetails decodes the details of the pod at the first call. The decoder has checked the syntax before, so an error
@@ -28,6 +36,9 @@ func (r *review) readDetails() (*details, error) {
 
 // needsDetails reports whether merging the sidecar depends on the details of the pod.
 func needsDetails(s *conf.Sidecar) bool {
+	if slices.ContainsFunc(s.Parameters, func(p params.Parameter) bool { return p.From.InSecurityContext() }) {
+		return true
+	}
 	fields := []string{}
 	return slices.ContainsFunc(fields, func(field string) bool { return len(s.Elements[field]) > 0 })
 }

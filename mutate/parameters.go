@@ -20,6 +20,7 @@ const parameterKey = "param."
 type parameterSource struct {
 	policy   *Policy
 	request  *Request
+	details  *details // nil if no sidecar needs them
 	sidecars []*conf.Sidecar
 	settings map[string]string // keys of annotations by NAME or SIDECAR.NAME
 	size     int               // bytes of the values in all places so far
@@ -30,8 +31,8 @@ type parameterSource struct {
 const maxSteps = 500_000
 
 // fillAll replaces each sidecar with parameters by one with their values.
-func fillAll(policy *Policy, request *Request, sidecars []*conf.Sidecar) error {
-	f := &parameterSource{policy: policy, request: request, sidecars: sidecars}
+func fillAll(policy *Policy, request *Request, details *details, sidecars []*conf.Sidecar) error {
+	f := &parameterSource{policy: policy, request: request, details: details, sidecars: sidecars}
 	if err := f.readSettings(); err != nil {
 		return err
 	}
@@ -218,6 +219,8 @@ func (f *parameterSource) podField(field params.PodField) (value string, found b
 		value, found = metadata.Labels[key]
 	case params.PodAnnotations:
 		value, found = metadata.Annotations[key]
+	case params.PodRunAsUser, params.PodRunAsGroup, params.PodFSGroup:
+		value, found = f.details.securityField(kind)
 	}
 	return value, found
 }

@@ -128,7 +128,7 @@ func (r *review) checkCopy() (Reason, error) {
 
 // applyParameters replaces sidecars that have parameters by sidecars with the values for this pod.
 func (r *review) applyParameters() (Reason, error) {
-	if err := fillAll(r.policy, r.request, r.sidecars); err != nil {
+	if err := fillAll(r.policy, r.request, r.details, r.sidecars); err != nil {
 		return ReasonBadParameter, err
 	}
 	return "", nil

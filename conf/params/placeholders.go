@@ -139,6 +139,16 @@ func (s *Scope) Bounded(t *Text) bool {
 	})
 }
 
+// AtLeast reports whether the text is a single placeholder for an integer with a max, and with a min that is not less
+// than the given one.
+func (s *Scope) AtLeast(t *Text, least string) bool {
+	if s.Whole(t) != Int {
+		return false
+	}
+	p := &s.Parameters[t.Numbers[0]]
+	return p.Min.text != "" && p.Max.text != "" && compare(p.Min.text, least) >= 0
+}
+
 // Fill returns the text with the values in place of its placeholders. It returns a string if the result
 // does not have the type As.
 func (t *Text) Fill(values []string) any {

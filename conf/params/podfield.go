@@ -2,6 +2,7 @@ package params
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -16,6 +17,9 @@ const (
 	PodName           PodField = "pod.name"
 	PodNamespace      PodField = "pod.namespace"
 	PodServiceAccount PodField = "pod.serviceAccountName"
+	PodRunAsUser      PodField = "pod.securityContext.runAsUser"
+	PodRunAsGroup     PodField = "pod.securityContext.runAsGroup"
+	PodFSGroup        PodField = "pod.securityContext.fsGroup"
 	PodLabels         PodField = "pod.labels"
 	PodAnnotations    PodField = "pod.annotations"
 )
@@ -24,11 +28,20 @@ const podPrefix = "pod."
 
 // PodFields returns the names of the fields without a key.
 func PodFields() []string {
-	return []string{string(PodName), string(PodNamespace), string(PodServiceAccount)}
+	return []string{
+		string(PodName), string(PodNamespace), string(PodServiceAccount),
+		string(PodRunAsUser), string(PodRunAsGroup), string(PodFSGroup),
+	}
 }
 
-var errPodField = errors.New("want pod.name, pod.namespace, pod.serviceAccountName, pod.labels.KEY or " +
-	"pod.annotations.KEY")
+func errPodField() error {
+	return errors.New("want " + strings.Join(PodFields(), ", ") + ", pod.labels.KEY or pod.annotations.KEY")
+}
+
+// InSecurityContext reports whether the field is in the security context of the pod.
+func (f PodField) InSecurityContext() bool {
+	return strings.HasPrefix(string(f), podPrefix+"securityContext.")
+}
 
 // Cut splits `pod.labels.KEY` into PodLabels and the key, and annotations likewise. For other fields it
 // returns the field and no key.
@@ -42,13 +55,9 @@ func (f PodField) Cut() (kind PodField, key string) {
 }
 
 func (f PodField) validate() error {
-	switch kind, key := f.Cut(); kind {
-	case PodName, PodNamespace, PodServiceAccount:
+	_, key := f.Cut()
+	if slices.Contains(PodFields(), string(f)) || key != "" && len(validation.IsQualifiedName(strings.ToLower(key))) == 0 {
 		return nil
-	case PodLabels, PodAnnotations:
-		if len(validation.IsQualifiedName(strings.ToLower(key))) == 0 {
-			return nil
-		}
 	}
-	return errPodField
+	return errPodField()
 }

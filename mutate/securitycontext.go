@@ -1,0 +1,39 @@
+package mutate
+
+import (
+	"cmp"
+	"strconv"
+
+	"k8s-sidecar-injector/conf/params"
+)
+
+// securityContext is the view of the security context of a pod or container. A container has no fsGroup.
+type securityContext struct {
+	RunAsUser  *int64 `json:"runAsUser"`
+	RunAsGroup *int64 `json:"runAsGroup"`
+	FSGroup    *int64 `json:"fsGroup"`
+}
+
+// securityField returns a field of the security context. As in Kubernetes, that of the first container overrides that
+// of the pod.
+func (d *details) securityField(field params.PodField) (value string, found bool) {
+	if d == nil {
+		return "", false
+	}
+	pod, own := d.Spec.SecurityContext, securityContext{}
+	for _, c := range d.Spec.Containers {
+		if c != nil {
+			own = c.SecurityContext
+			break
+		}
+	}
+	id := map[params.PodField]*int64{
+		params.PodRunAsUser:  cmp.Or(own.RunAsUser, pod.RunAsUser),
+		params.PodRunAsGroup: cmp.Or(own.RunAsGroup, pod.RunAsGroup),
+		params.PodFSGroup:    pod.FSGroup,
+	}[field]
+	if id == nil {
+		return "", false
+	}
+	return strconv.FormatInt(*id, 10), true
+}
