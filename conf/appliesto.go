@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// AppliesTo selects the containers that get env, envFrom and volumeMounts. A nil AppliesTo selects all.
+// AppliesTo selects the containers that get variables and volumeMounts. A nil AppliesTo selects all.
 type AppliesTo struct {
 	// Containers and InitContainers are patterns of the names of the pod's own containers, in which `*` matches
 	// any text. A nil list matches all containers of its kind, and an empty list none.
@@ -32,7 +32,7 @@ func (a *AppliesTo) Covers(init bool, name string) bool {
 	return patterns == nil || matchesAny(patterns, name)
 }
 
-// CoversContainersOf reports whether the containers of a sidecar get env, envFrom and volumeMounts of this one.
+// CoversContainersOf reports whether the containers of a sidecar get the variables and volumeMounts of this one.
 // The other sidecar may be this one.
 func (s *Sidecar) CoversContainersOf(other Ref) bool {
 	switch a := s.AppliesTo; {

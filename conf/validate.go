@@ -56,7 +56,7 @@ func validateNames(d *definition) field.ErrorList {
 	mountName := func(m corev1.VolumeMount) string { return m.Name }
 	secretName := func(secret corev1.LocalObjectReference) string { return secret.Name }
 	faults = append(faults, duplicates(mounts, "name", d.VolumeMounts, mountName)...)
-	faults = append(faults, duplicates(field.NewPath("env"), "name", d.Env, envName)...)
+	faults = append(faults, validateVariables(d)...)
 	faults = append(faults, duplicates(secrets, "name", d.ImagePullSecrets, secretName)...)
 	for i, secret := range d.ImagePullSecrets {
 		if secret.Name == "" {
@@ -72,6 +72,23 @@ func validateNames(d *definition) field.ErrorList {
 			at := field.NewPath(list.name).Index(i)
 			faults = append(faults, duplicates(at.Child("volumeMounts"), "mountPath", c.VolumeMounts, mountPath, devices...)...)
 			faults = append(faults, duplicates(at.Child("env"), "name", c.Env, envName)...)
+		}
+	}
+	return faults
+}
+
+// validateVariables requires that each variable is in one list only.
+func validateVariables(d *definition) field.ErrorList {
+	faults := duplicates(field.NewPath("prependEnv"), "name", d.PrependEnv, envName)
+	faults = append(faults, duplicates(field.NewPath("env"), "name", d.Env, envName)...)
+	prepended := sets.New[string]()
+	for _, e := range d.PrependEnv {
+		prepended.Insert(e.Name)
+	}
+	for i, e := range d.Env {
+		if e.Name != "" && prepended.Has(e.Name) {
+			at := field.NewPath("env").Index(i).Child("name")
+			faults = append(faults, field.Forbidden(at, "prependEnv has this variable, and a name may appear in only one list"))
 		}
 	}
 	return faults

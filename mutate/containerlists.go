@@ -16,15 +16,19 @@ const (
 
 // containerList is a list of every container that sidecars add to.
 type containerList struct {
-	field string // in the definition and in the container
+	front string // field of the definition whose elements are put before those of the container
+	field string // in the container, and in the definition
 	check check
 }
 
+// prependEnv is the field with variables that are put before those of the container.
+const prependEnv = "prependEnv"
+
 func containerLists() [containerListCount]containerList {
 	return [containerListCount]containerList{
-		envList:     {"env", checkName},
-		envFromList: {"envFrom", checkSource},
-		mountsList:  {"volumeMounts", checkMount},
+		envList:     {prependEnv, "env", checkName},
+		envFromList: {"", "envFrom", checkSource},
+		mountsList:  {"", "volumeMounts", checkMount},
 	}
 }
 
@@ -52,22 +56,23 @@ func (p *plan) own(c *conf.Container) (own [containerListCount]list) {
 func (p *plan) addToContainers() {
 	for i, l := range containerLists() {
 		for _, s := range p.sidecars {
-			if len(s.Elements[l.field]) == 0 || p.size > maxAdded && !p.explain {
-				continue
-			}
-			p.addToCovered(s, i, l)
+			p.addToCovered(s, i, l.front, l.check)
+			p.addToCovered(s, i, l.field, l.check)
 		}
 	}
 }
 
-// addToCovered adds the elements of one sidecar to the lists with an index.
-func (p *plan) addToCovered(s *conf.Sidecar, index int, l containerList) {
+// addToCovered adds the elements of a field of one sidecar to the lists with an index.
+func (p *plan) addToCovered(s *conf.Sidecar, index int, field string, check check) {
+	if len(s.Elements[field]) == 0 || p.size > maxAdded && !p.explain {
+		return
+	}
 	covered := p.coverage(s)
 	for _, c := range p.containers {
 		if c.appliesTo(s, &covered) {
-			p.add(s, c, &c.lists[index], l.field, l.check)
+			p.add(s, c, &c.lists[index], field, check)
 		} else if p.explain {
-			p.add(s, c, &c.lists[index], l.field, checkNotCovered)
+			p.add(s, c, &c.lists[index], field, checkNotCovered)
 		}
 	}
 }
@@ -80,10 +85,28 @@ func checkSource(_ *plan, s *conf.Sidecar, _ *container, l *list, next *conf.Ele
 	return omission{}
 }
 
+// sortEnv puts the variables of prependEnv before the others. The order of each kind stays.
+func (c *container) sortEnv() {
+	env := &c.lists[envList]
+	if !slices.ContainsFunc(env.added, func(variable addition) bool { return variable.front }) {
+		return
+	}
+	var first, others []addition
+	for _, variable := range env.added {
+		if variable.front {
+			first = append(first, variable)
+		} else {
+			others = append(others, variable)
+		}
+	}
+	env.added, env.fronts = append(first, others...), len(first)
+}
+
 // sortEnvFrom puts the sources of later sidecars before those of earlier ones, which come before those
 // of the container. If several sources have the same variable, the last source takes precedence.
 func (c *container) sortEnvFrom() {
 	added := c.lists[envFromList].added
+	c.lists[envFromList].fronts = len(added)
 	slices.Reverse(added)
 	for len(added) > 0 {
 		count := 1

@@ -22,7 +22,7 @@ func (s *sidecarSet) overlaps(other *sidecarSet) bool {
 	return false
 }
 
-// coverage returns the sidecars whose containers get env, envFrom and volumeMounts of a sidecar.
+// coverage returns the sidecars whose containers get the variables and volumeMounts of a sidecar.
 func (p *plan) coverage(s *conf.Sidecar) (covered sidecarSet) {
 	for i, other := range p.sidecars {
 		if s.CoversContainersOf(other.Ref) {
@@ -37,8 +37,8 @@ func (p *plan) addOwner(c *container, s *conf.Sidecar) {
 	c.owners.add(slices.Index(p.sidecars, s))
 }
 
-// appliesTo reports whether the sidecar's env, envFrom and volumeMounts apply to the container. They apply
-// to a container that several sidecars have if they apply to the containers of one of them.
+// appliesTo reports whether the sidecar's variables and volumeMounts apply to the container. They apply to
+// a container that several sidecars have if they apply to the containers of one of them.
 func (c *container) appliesTo(s *conf.Sidecar, covered *sidecarSet) bool {
 	if c.injected == nil {
 		return s.AppliesTo.Covers(c.list == initContainersList, c.name)

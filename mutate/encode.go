@@ -52,10 +52,7 @@ func (p *plan) encodeServiceAccount(w *patch) {
 func (c *container) encodeAdditions(w *patch) {
 	exists := [...]bool{c.received.Env != nil, c.received.EnvFrom != nil, c.received.VolumeMounts != nil}
 	for i, l := range containerLists() {
-		front, back := []addition(nil), c.lists[i].added
-		if i == envFromList {
-			front, back = back, front
-		}
+		front, back := c.lists[i].added[:c.lists[i].fronts], c.lists[i].added[c.lists[i].fronts:]
 		addAll(w, exists[i], front, back, writeElement, "/spec/", c.list, "/", strconv.Itoa(c.index), "/", l.field)
 	}
 }

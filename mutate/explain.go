@@ -25,8 +25,8 @@ type ElementResult struct {
 }
 
 // Explain decides as Pod does. It also returns a result for each element of the sidecars, in the
-// order in which they are merged: env, envFrom and volumeMounts once for each container. There are
-// no results if the decision does not depend on merging. In a conflict no element is added.
+// order in which they are merged: variables and volumeMounts once for each container. There are no
+// results if the decision does not depend on merging. In a conflict no element is added.
 func Explain(snapshot *store.Snapshot, policy *Policy, request *Request) (Decision, []ElementResult) {
 	r := review{snapshot: snapshot, policy: policy, request: request, explain: true}
 	r.run()
@@ -68,6 +68,11 @@ func (o omission) String() string {
 	return "sidecar " + o.by.Ref.String() + " " + o.text
 }
 
+// hasVariables reports whether the elements of a field are variables.
+func hasVariables(field string) bool {
+	return field == "env" || field == prependEnv
+}
+
 // record reports whether an element is added. If the review is explained, it keeps the result.
 // The container is nil for an element of the pod.
 func (p *plan) record(s *conf.Sidecar, c *container, field, name string, why omission) bool {
@@ -77,7 +82,7 @@ func (p *plan) record(s *conf.Sidecar, c *container, field, name string, why omi
 		if c != nil {
 			result.List, result.Container = c.list, c.name
 			// Sidecars have not added sources yet.
-			if sources := &c.lists[envFromList]; added && field == "env" && len(sources.received)+len(sources.added) > 0 {
+			if sources := &c.lists[envFromList]; added && hasVariables(field) && len(sources.received)+len(sources.added) > 0 {
 				result.Why = overridesEnvFrom
 			}
 		}

@@ -31,7 +31,7 @@ func (c *testCase) checkExplain(
 	}
 	added := make([]string, 0, len(all))
 	for _, e := range all {
-		noted := e.Field == "env" && e.Why == "overrides a variable of that name in envFrom"
+		noted := (e.Field == "env" || e.Field == "prependEnv") && e.Why == "overrides a variable of that name in envFrom"
 		if e.Added != (e.Why == "" || noted) || e.Added && got.Outcome != mutate.Injected {
 			t.Errorf("%s with added %t: %q", element(&e), e.Added, e.Why)
 		}
@@ -90,7 +90,7 @@ func checkComplete(t *testing.T, request *mutate.Request, sidecars []*conf.Sidec
 	want := make(map[string]int)
 	for _, s := range sidecars {
 		for field, n := range elementsOf(s) {
-			if each := field == "env" || field == "envFrom" || field == "volumeMounts"; !each {
+			if !slices.Contains([]string{"prependEnv", "env", "envFrom", "volumeMounts"}, field) {
 				want[s.Ref.String()+" "+field] += n
 				continue
 			}
@@ -139,6 +139,7 @@ type podDiff struct {
 	fields  map[string]string          // fields of the injected containers, by list/name
 	own     map[string]*conf.Container // their definitions, by list/name
 	prepend map[string]int             // number of prepended containers, by list
+	results map[string]bool            // elements that are added, by their text
 	added   []string
 }
 
@@ -146,9 +147,10 @@ func newPodDiff(t *testing.T, c *testCase, patch []byte, all []mutate.ElementRes
 	t.Helper()
 	d := &podDiff{
 		t: t, policy: c.policy, fields: map[string]string{}, own: map[string]*conf.Container{},
-		prepend: map[string]int{}, added: []string{},
+		prepend: map[string]int{}, results: map[string]bool{}, added: []string{},
 	}
 	for _, e := range all {
+		d.results[element(&e)] = e.Added || d.results[element(&e)]
 		if list := listOf(e.Field); e.Added && e.List == "" && list != "" {
 			d.fields[list+"/"+e.Name] = e.Field
 			d.own[list+"/"+e.Name] = ownOf(e.Sidecar, e.Name)
@@ -278,8 +280,8 @@ func (d *podDiff) containers(list string, before, after object) {
 		at := list + "/" + nameOf(c)
 		if received := i - first; received >= 0 && received < len(had) {
 			if was, ok := had[received].(object); ok {
-				d.container(at, was["env"], c["env"], was["volumeMounts"], c["volumeMounts"],
-					was["envFrom"], c["envFrom"])
+				d.variables(at, was["env"], c["env"])
+				d.container(at, was["volumeMounts"], c["volumeMounts"], was["envFrom"], c["envFrom"])
 			}
 			continue
 		}
@@ -288,15 +290,32 @@ func (d *podDiff) containers(list string, before, after object) {
 	}
 }
 
-// container compares the lists of a received container.
-func (d *podDiff) container(at string, lists ...any) {
-	for i, field := range []string{"env", "volumeMounts"} {
-		for _, e := range d.appended(at+" "+field, lists[2*i], lists[2*i+1]) {
-			d.add(at, field, nameOf(e))
+// variables compares the variables of a container.
+func (d *podDiff) variables(at string, before, after any) {
+	had, _ := before.([]any)
+	has, _ := after.([]any)
+	own := func(name string) bool {
+		return slices.ContainsFunc(objects(had), func(o object) bool { return nameOf(o) == name })
+	}
+	first := 0
+	for _, e := range objects(has) {
+		if name := nameOf(e); d.results[at+" prependEnv "+name] && !own(name) {
+			d.add(at, "prependEnv", name)
+			first++
 		}
 	}
-	had, _ := lists[4].([]any)
-	has, _ := lists[5].([]any)
+	for _, e := range d.appended(at+" env", had, has[first:]) {
+		d.add(at, "env", nameOf(e))
+	}
+}
+
+// container compares the other lists of a received container.
+func (d *podDiff) container(at string, mountsBefore, mountsAfter, sourcesBefore, sourcesAfter any) {
+	for _, e := range d.appended(at+" volumeMounts", mountsBefore, mountsAfter) {
+		d.add(at, "volumeMounts", nameOf(e))
+	}
+	had, _ := sourcesBefore.([]any)
+	has, _ := sourcesAfter.([]any)
 	for _, e := range objects(has[:len(has)-len(had)]) {
 		d.add(at, "envFrom", sourceOf(e))
 	}
@@ -309,10 +328,11 @@ func (d *podDiff) injected(at string, c object) {
 		d.t.Errorf("no result for container %s", at)
 		return
 	}
-	env, _ := c["env"].([]any)
-	for _, e := range objects(env[len(own.Elements["env"]):]) {
-		d.add(at, "env", nameOf(e))
+	var env []any
+	for _, e := range own.Elements["env"] {
+		env = append(env, objectOf(d.t, e.JSON))
 	}
+	d.variables(at, env, c["env"])
 	mounts, _ := c["volumeMounts"].([]any)
 	for _, e := range objects(mounts[len(own.Elements["volumeMounts"]):]) {
 		d.add(at, "volumeMounts", nameOf(e))

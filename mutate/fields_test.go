@@ -19,6 +19,7 @@ prependContainers: [{name: c, image: i}]
 containers: [{name: d, image: i}]
 volumes: [{name: v, emptyDir: {}}]
 volumeMounts: [{name: v, mountPath: /v}]
+prependEnv: [{name: P, value: p}]
 env: [{name: E, value: e}]
 envFrom: [{secretRef: {name: s}}]
 labels: {l: l}

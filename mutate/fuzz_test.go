@@ -130,7 +130,7 @@ func checkValueSurvives(t *testing.T, want *expected, path string, before, after
 	case []any:
 		after, _ := after.([]any)
 		kept := slices.DeleteFunc(slices.Clone(before), func(e any) bool { return want.removes(path, e) })
-		first := want.prepended(path, len(after)-len(kept))
+		first := want.prepended(path, kept, after)
 		if len(after) < first+len(kept) {
 			t.Errorf("%s has %d elements, want at least %d", path, len(after), first+len(kept))
 			return
@@ -147,10 +147,14 @@ func checkValueSurvives(t *testing.T, want *expected, path string, before, after
 	}
 }
 
-// prepended returns the number of elements before those of the pod.
-func (e *expected) prepended(path string, added int) int {
-	if strings.HasSuffix(path, ".envFrom") {
-		return max(added, 0)
+// prepended returns the number of elements before the kept ones of the pod.
+func (e *expected) prepended(path string, kept, after []any) int {
+	switch {
+	case strings.HasSuffix(path, ".envFrom"):
+		return max(len(after)-len(kept), 0)
+	case strings.HasSuffix(path, ".env") && len(kept) > 0:
+		first, _ := kept[0].(object)
+		return slices.IndexFunc(objects(after), func(o object) bool { return nameOf(o) == nameOf(first) })
 	}
 	return e.offset[strings.TrimPrefix(path, ".spec.")]
 }

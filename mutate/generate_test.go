@@ -187,6 +187,18 @@ func (g *generator) env() object {
 	return object{"name": pick(g, "A", "B", "C"), "value": pick(g, "", "<&>\u2028", "x")}
 }
 
+// otherThan generates a variable that is not in a list, or nil.
+func (g *generator) otherThan(d object, list string) object {
+	variable := g.env()
+	elements, _ := d[list].([]any)
+	for _, other := range elements {
+		if other.(object)["name"] == variable["name"] {
+			return nil
+		}
+	}
+	return variable
+}
+
 func (g *generator) source() object {
 	ref := object{"name": pick(g, "a", "b")}
 	s := object{pick(g, "configMapRef", "secretRef"): ref}
@@ -291,6 +303,9 @@ func (g *generator) sidecar(name string) []byte {
 	g.unique(d, "volumes", g.volume)
 	g.unique(d, "volumeMounts", g.mount)
 	g.unique(d, "env", g.env)
+	if g.one(2) {
+		g.unique(d, "prependEnv", func() object { return g.otherThan(d, "env") })
+	}
 	if !g.one(4) {
 		// Without the volumes of the mounts, nearly every pod would be a conflict.
 		d["volumes"] = []any{
@@ -341,6 +356,9 @@ func (g *generator) unique(d object, list string, element func() object) {
 	var taken []any
 	g.several(d, list, func() object {
 		e := element()
+		if e == nil {
+			return nil
+		}
 		path, _ := e["mountPath"].(string)
 		if slices.Contains(taken, e["name"]) || path != "" && slices.Contains(taken, any(trimSlashes(path))) {
 			return nil

@@ -33,6 +33,7 @@ func TestMergeIsLinear(t *testing.T) {
 			`"containers":[{"volumeMounts":[<{"name":"v#","mountPath":"/v#"}>]}]`,
 		},
 		{"env", `env: [<{name: V@_#, value: x}>]`, `"containers":[{"env":[<{"name":"V#"}>]}]`},
+		{"prependEnv", `prependEnv: [<{name: V@_#, value: x}>]`, `"containers":[{"env":[<{"name":"V#"}>]}]`},
 		{
 			"envFrom", `envFrom: [<{secretRef: {name: v@-#}}>]`,
 			`"containers":[{"envFrom":[<{"secretRef":{"name":"v#"}}>]}]`,
@@ -145,6 +146,7 @@ func lengthenObject(t *testing.T, o object, n int, fields []string) {
 	for field, element := range map[string]string{
 		"volumes":                   `{"name":"f#","emptyDir":{}}`,
 		"volumeMounts":              `{"name":"f#","mountPath":"/f#"}`,
+		"prependEnv":                `{"name":"P#","value":"x"}`,
 		"env":                       `{"name":"F#","value":"x"}`,
 		"envFrom":                   `{"secretRef":{"name":"f#"}}`,
 		"tolerations":               `{"key":"f#","operator":"Exists"}`,

@@ -7,13 +7,15 @@ type list struct {
 	received []Named // the elements that a list already has; nil if there is no list
 	members  Map     // the members that a map already has; nil if there is no map
 	added    []addition
+	fronts   int    // how many of added are put before received
 	index    *index // of received and added
 }
 
 // addition is an element that is added to a list or map.
 type addition struct {
 	*conf.Element
-	by *conf.Sidecar // nil if the element belongs to an injected container or to the injector
+	by    *conf.Sidecar // nil if the element belongs to an injected container or to the injector
+	front bool          // the element is put before those of the container
 }
 
 // find returns the first element with the name, and reports whether it exists. The addition is empty if

@@ -113,6 +113,7 @@ func (p *plan) merge() {
 	p.addToPod()
 	p.addToContainers()
 	for _, c := range p.containers {
+		c.sortEnv()
 		c.sortEnvFrom()
 	}
 	p.removeTokenVolumes()
@@ -129,7 +130,7 @@ func (p *plan) add(s *conf.Sidecar, c *container, l *list, field string, check c
 			if len(l.added) == 0 {
 				l.added = p.room(len(elements) - i)
 			}
-			l.added = append(l.added, addition{next, s})
+			l.added = append(l.added, addition{next, s, field == prependEnv})
 		}
 	}
 }

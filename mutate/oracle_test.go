@@ -26,6 +26,7 @@ type definition struct {
 	Containers            []corev1.Container                `json:"containers"`
 	Volumes               []corev1.Volume                   `json:"volumes"`
 	VolumeMounts          []corev1.VolumeMount              `json:"volumeMounts"`
+	PrependEnv            []corev1.EnvVar                   `json:"prependEnv"`
 	Env                   []corev1.EnvVar                   `json:"env"`
 	EnvFrom               []corev1.EnvFromSource            `json:"envFrom"`
 	AppliesTo             appliesTo                         `json:"appliesTo"`
@@ -221,13 +222,16 @@ func (e *expected) merge(requested []*definition, null map[string]bool) {
 			add(e, &spec.Volumes, v, received, func(v corev1.Volume) string { return v.Name })
 		}
 	}
+	fronts := make(map[string][]corev1.EnvVar)
 	for _, d := range requested {
 		e.each(func(at string, c *corev1.Container) {
 			if !null[at] && e.applies(requested, d, at, c.Name) {
+				fronts[at] = addVariables(c, d, fronts[at])
 				addTo(c, d)
 			}
 		})
 	}
+	e.each(func(at string, c *corev1.Container) { c.Env = append(fronts[at], c.Env...) })
 	e.dropVolumes(len(received))
 	for _, d := range requested {
 		e.mergePod(d)
@@ -425,17 +429,26 @@ func hasVolume(spec *corev1.PodSpec, name string) bool {
 	return false
 }
 
-// addTo adds env, envFrom and volumeMounts to one container.
-func addTo(c *corev1.Container, d *definition) {
-	for _, e := range d.Env {
-		present := false
-		for _, own := range c.Env {
-			present = present || own.Name == e.Name
+// addVariables adds env to one container, and returns the variables that come before those of the container.
+func addVariables(c *corev1.Container, d *definition, fronts []corev1.EnvVar) []corev1.EnvVar {
+	absent := func(e corev1.EnvVar) bool {
+		return !slices.ContainsFunc(slices.Concat(fronts, c.Env), func(own corev1.EnvVar) bool { return own.Name == e.Name })
+	}
+	for _, e := range d.PrependEnv {
+		if absent(e) {
+			fronts = append(fronts, e)
 		}
-		if !present {
+	}
+	for _, e := range d.Env {
+		if absent(e) {
 			c.Env = append(c.Env, e)
 		}
 	}
+	return fronts
+}
+
+// addTo adds envFrom and volumeMounts to one container.
+func addTo(c *corev1.Container, d *definition) {
 	var sources []corev1.EnvFromSource
 	for _, source := range d.EnvFrom {
 		same := func(own corev1.EnvFromSource) bool { return envFromKey(own) == envFromKey(source) }

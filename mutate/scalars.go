@@ -56,7 +56,7 @@ func (p *plan) setScalar(s *conf.Sidecar, target *scalar) {
 	for i := range elements {
 		next := &elements[i]
 		if p.record(s, nil, target.field, next.Name, p.checkScalar(s, target, next)) && p.fits(next) {
-			target.addition = addition{next, s}
+			target.addition = addition{Element: next, by: s}
 		}
 	}
 }

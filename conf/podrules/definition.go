@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Definition is what a sidecar definition adds to a pod. VolumeMounts, Env and EnvFrom are added to
-// containers, the other fields to the pod.
+// Definition is what a sidecar definition adds to a pod. VolumeMounts, PrependEnv, Env and EnvFrom are
+// added to containers, the other fields to the pod.
 type Definition struct {
 	PrependInitContainers     []corev1.Container                `json:"prependInitContainers,omitempty"`
 	InitContainers            []corev1.Container                `json:"initContainers,omitempty"`
@@ -21,6 +21,7 @@ type Definition struct {
 	Containers                []corev1.Container                `json:"containers,omitempty"`
 	Volumes                   []corev1.Volume                   `json:"volumes,omitempty"`
 	VolumeMounts              []corev1.VolumeMount              `json:"volumeMounts,omitempty"`
+	PrependEnv                []corev1.EnvVar                   `json:"prependEnv,omitempty"`
 	Env                       []corev1.EnvVar                   `json:"env,omitempty"`
 	EnvFrom                   []corev1.EnvFromSource            `json:"envFrom,omitempty"`
 	Labels                    map[string]string                 `json:"labels,omitempty"`
@@ -84,11 +85,12 @@ func (d *Definition) Faults() field.ErrorList {
 }
 
 // pod returns a pod that has only the definition, and settings that its containers may need. Its last
-// container gets VolumeMounts, Env and EnvFrom. Labels and node selectors are omitted, see
+// container gets VolumeMounts, PrependEnv, Env and EnvFrom. Labels and node selectors are omitted, see
 // labelFaults.
 func (d *Definition) pod() *corev1.Pod {
 	target := corev1.Container{
-		Name: targetName, Image: targetName, Env: d.Env, EnvFrom: d.EnvFrom, VolumeMounts: d.VolumeMounts,
+		Name: targetName, Image: targetName, Env: slices.Concat(d.PrependEnv, d.Env),
+		EnvFrom: d.EnvFrom, VolumeMounts: d.VolumeMounts,
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Annotations: d.Annotations},
@@ -188,7 +190,11 @@ func (d *Definition) path(fault *field.Error) string {
 	case name == "initContainers" && element:
 		return elementPath(rest, "prependInitContainers", len(d.PrependInitContainers), name, len(d.InitContainers))
 	case name == "containers" && element:
-		return elementPath(rest, "prependContainers", len(d.PrependContainers), name, len(d.Containers))
+		path := elementPath(rest, "prependContainers", len(d.PrependContainers), name, len(d.Containers))
+		if variable, found := strings.CutPrefix(path, "env["); found {
+			return elementPath(variable, "prependEnv", len(d.PrependEnv), "env", len(d.Env))
+		}
+		return path
 	case name == "hostNetwork" && d.HostNetwork, slices.Contains([]string{
 		"initContainers", "annotations", "volumes", "imagePullSecrets", "tolerations", "hostAliases",
 		"topologySpreadConstraints", "shareProcessNamespace", "serviceAccountName",
@@ -198,9 +204,8 @@ func (d *Definition) path(fault *field.Error) string {
 	return ""
 }
 
-// elementPath maps the path of a container in the pod, such as `2].image`, to the list of the
-// definition that has the container. For the target container, it returns the path in the definition
-// itself.
+// elementPath maps the path of a container or variable in the pod, such as `2].image`, to the list of
+// the definition that has it. For the target container, it returns the path in the definition itself.
 func elementPath(inPod, prependList string, prepended int, list string, others int) string {
 	index, rest, _ := strings.Cut(inPod, "]")
 	i, _ := strconv.Atoi(index)

@@ -49,11 +49,13 @@ containers: [{name: e, image: i}, {name: f}]`, []string{
 		}},
 		"lists for all containers": {`
 containers: [{name: a, image: i}]
-env: [{name: "a b"}]
+prependEnv: [{name: A}, {name: "c d"}]
+env: [{name: B}, {name: "a b"}]
 envFrom: [{}]
 volumeMounts: [{name: v}]`, []string{
 			"envFrom: Invalid value: must specify one of",
-			"env[0].name: Invalid value: a valid environment variable name",
+			"env[1].name: Invalid value: a valid environment variable name",
+			"prependEnv[1].name: Invalid value: a valid environment variable name",
 			"volumeMounts[0].mountPath: Required value",
 		}},
 		"pod": {`
