@@ -44,7 +44,7 @@ type tree = map[string]any
 func namedLists() []string {
 	return []string{
 		"prependInitContainers", "initContainers", "prependContainers", "containers",
-		"volumes", "volumeMounts", "prependEnv", "env", "imagePullSecrets",
+		"volumes", "volumeMounts", "prependEnv", "env", "extendEnv", "imagePullSecrets",
 	}
 }
 

@@ -32,7 +32,7 @@ type Sidecar struct {
 	PrependContainers, Containers         []Container
 
 	// Elements has the elements of the other lists and maps by field of the definition. Those of
-	// volumeMounts, prependEnv, env and envFrom are added to every container that AppliesTo selects, all
+	// volumeMounts, envFrom and fields of variables are added to every container that AppliesTo selects, all
 	// others to the pod. A field that is neither a list nor a map has one element, or none if it is false
 	// or empty.
 	Elements  map[string][]Element

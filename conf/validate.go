@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"k8s-sidecar-injector/conf/podrules"
 )
 
 // validate returns the faults of a definition: those of our own rules, and those for which the API server would
@@ -77,7 +79,8 @@ func validateNames(d *definition) field.ErrorList {
 	return faults
 }
 
-// validateVariables requires that each variable is in one list only.
+// validateVariables requires that each variable is in only one of prependEnv and env, and that each text to append
+// has its fields.
 func validateVariables(d *definition) field.ErrorList {
 	faults := duplicates(field.NewPath("prependEnv"), "name", d.PrependEnv, envName)
 	faults = append(faults, duplicates(field.NewPath("env"), "name", d.Env, envName)...)
@@ -89,6 +92,20 @@ func validateVariables(d *definition) field.ErrorList {
 		if e.Name != "" && prepended.Has(e.Name) {
 			at := field.NewPath("env").Index(i).Child("name")
 			faults = append(faults, field.Forbidden(at, "prependEnv has this variable, and a name may appear in only one list"))
+		}
+	}
+	return append(faults, validateExtensions(d.ExtendEnv)...)
+}
+
+func validateExtensions(extensions []podrules.EnvExtension) field.ErrorList {
+	list := field.NewPath("extendEnv")
+	faults := duplicates(list, "name", extensions, func(e podrules.EnvExtension) string { return e.Name })
+	for i, e := range extensions {
+		if e.Value == nil {
+			faults = append(faults, field.Required(list.Index(i).Child("value"), ""))
+		}
+		if e.Separator != nil && *e.Separator == "" {
+			faults = append(faults, field.Invalid(list.Index(i).Child("separator"), "", "must not be empty"))
 		}
 	}
 	return faults

@@ -15,6 +15,7 @@ type details struct {
 	Spec struct {
 		Volumes         []jsontext.Value    `json:"volumes"`
 		SecurityContext securityContext     `json:"securityContext"`
+		InitContainers  []*containerDetails `json:"initContainers"`
 		Containers      []*containerDetails `json:"containers"`
 	} `json:"spec"`
 }
@@ -22,6 +23,18 @@ type details struct {
 // containerDetails are the details of a container.
 type containerDetails struct {
 	SecurityContext securityContext `json:"securityContext"`
+	Env             Variables       `json:"env"`
+}
+
+// env returns the variables of a received container.
+func (d *details) env(c *container) Variables {
+	switch {
+	case d == nil:
+		return nil
+	case c.list == initContainersList:
+		return d.Spec.InitContainers[c.index].Env
+	}
+	return d.Spec.Containers[c.index].Env
 }
 
 // readDetails decodes the details of the pod at the first call. The decoder has checked the syntax before, so an error
@@ -39,7 +52,7 @@ func needsDetails(s *conf.Sidecar) bool {
 	if slices.ContainsFunc(s.Parameters, func(p params.Parameter) bool { return p.From.InSecurityContext() }) {
 		return true
 	}
-	fields := []string{}
+	fields := []string{extendEnv}
 	return slices.ContainsFunc(fields, func(field string) bool { return len(s.Elements[field]) > 0 })
 }
 

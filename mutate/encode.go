@@ -48,8 +48,23 @@ func (p *plan) encodeServiceAccount(w *patch) {
 	}
 }
 
-// encodeAdditions adds elements to the lists of a received container.
+// encodeExtended sets the values of the variables that sidecars extend. The member may exist or not.
+func (c *container) encodeExtended(w *patch) {
+	if c.variables == nil {
+		return
+	}
+	for _, v := range c.variables.list {
+		if v.extended && !v.added {
+			w.setString(opAdd, v.value,
+				"/spec/", c.list, "/", strconv.Itoa(c.index), "/env/", strconv.Itoa(v.index), "/value")
+		}
+	}
+}
+
+// encodeAdditions adds elements to the lists of a received container. Values come first, because additions
+// change indexes.
 func (c *container) encodeAdditions(w *patch) {
+	c.encodeExtended(w)
 	exists := [...]bool{c.received.Env != nil, c.received.EnvFrom != nil, c.received.VolumeMounts != nil}
 	for i, l := range containerLists() {
 		front, back := c.lists[i].added[:c.lists[i].fronts], c.lists[i].added[c.lists[i].fronts:]

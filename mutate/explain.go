@@ -51,6 +51,9 @@ const (
 	podHasAnother     = "the pod already has another one"
 	podHasContainer   = "the pod already has a container of that name"
 	defaultIsImplied  = "default applies to pods without a service account"
+	nothingToAppend   = "the value is empty"
+	hasValueFrom      = "the variable has valueFrom"
+	valueHasIt        = "the value already contains it"
 	overridesEnvFrom  = "overrides a variable of that name in envFrom"
 	notCovered        = "appliesTo does not cover the container"
 	containerHasIt    = "the container already has it"
@@ -81,12 +84,18 @@ func (p *plan) record(s *conf.Sidecar, c *container, field, name string, why omi
 		result := ElementResult{Sidecar: s, Field: field, Name: name, Added: added, Why: why.String()}
 		if c != nil {
 			result.List, result.Container = c.list, c.name
-			// Sidecars have not added sources yet.
-			if sources := &c.lists[envFromList]; added && hasVariables(field) && len(sources.received)+len(sources.added) > 0 {
-				result.Why = overridesEnvFrom
-			}
 		}
 		p.results = append(p.results, result)
+		if added && hasVariables(field) {
+			p.noteOverride(c) // sidecars have not added sources yet
+		}
 	}
 	return added
+}
+
+// noteOverride adds to the last result that the added variable may override one of envFrom.
+func (p *plan) noteOverride(c *container) {
+	if sources := &c.lists[envFromList]; p.explain && len(sources.received)+len(sources.added) > 0 {
+		p.results[len(p.results)-1].Why = overridesEnvFrom
+	}
 }

@@ -209,6 +209,52 @@ func TestElementResults(t *testing.T) {
 	}
 }
 
+// TestExtensionResults covers the results of extendEnv.
+func TestExtensionResults(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte(`
+name: a
+env: [{name: FROM, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
+extendEnv: [{name: SET, value: a}, {name: NEW, value: a}, {name: FROM, value: a}, {name: EMPTY, value: ""}]
+appliesTo: {containers: [web]}
+---
+name: b
+extendEnv: [{name: SET, value: b}, {name: NEW, value: a}]
+`))
+	pod := []byte(`{"metadata": {"annotations": {"injector.tumblr.com/request": "a,b"}}, "spec": {"containers": [
+		{"name": "web", "env": [{"name": "SET", "value": "x b"}], "envFrom": [{"configMapRef": {"name": "m"}}]},
+		{"name": "other"}]}}`)
+	c := &testCase{policy: defaultPolicy(), request: createRequest(), object: pod}
+	decision := decide(t, snapshot, c.policy, c.with(t, c.object))
+	var got []string
+	for _, e := range c.checkExplain(t, snapshot, &decision) {
+		text := resultText(&e)
+		if e.Added && e.Why != "" {
+			text += ", " + e.Why
+		}
+		got = append(got, text)
+	}
+	want := []string{
+		"a env FROM web, overrides a variable of that name in envFrom",
+		"a env FROM other: appliesTo does not cover the container",
+		"a extendEnv SET web",
+		"a extendEnv NEW web, overrides a variable of that name in envFrom",
+		"a extendEnv FROM web: the variable has valueFrom",
+		"a extendEnv EMPTY web: the value is empty",
+		"a extendEnv SET other: appliesTo does not cover the container",
+		"a extendEnv NEW other: appliesTo does not cover the container",
+		"a extendEnv FROM other: appliesTo does not cover the container",
+		"a extendEnv EMPTY other: appliesTo does not cover the container",
+		"b extendEnv SET web: the value already contains it",
+		"b extendEnv NEW web: the value already contains it",
+		"b extendEnv SET other",
+		"b extendEnv NEW other",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func resultText(e *mutate.ElementResult) string {
 	text := strings.TrimSpace(fmt.Sprintf("%s %s %s %s", e.Sidecar.Ref.Name, e.Field, e.Name, e.Container))
 	if e.List == "initContainers" {

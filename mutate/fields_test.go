@@ -21,6 +21,7 @@ volumes: [{name: v, emptyDir: {}}]
 volumeMounts: [{name: v, mountPath: /v}]
 prependEnv: [{name: P, value: p}]
 env: [{name: E, value: e}]
+extendEnv: [{name: X, value: x}]
 envFrom: [{secretRef: {name: s}}]
 labels: {l: l}
 annotations: {a: a}

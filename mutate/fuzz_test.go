@@ -165,6 +165,8 @@ func mayChange(want *expected, path string) bool {
 	case ".metadata.annotations.injector.tumblr.com/status", ".metadata.annotations.injector.tumblr.com/injected",
 		".spec.hostNetwork", ".spec.hostPID", ".spec.hostIPC":
 		return true
+	case ".spec.containers[].env[].value", ".spec.initContainers[].env[].value":
+		return want.extends
 	case ".spec.serviceAccountName", ".spec.serviceAccount":
 		return want.account
 	}

@@ -184,7 +184,10 @@ func (g *generator) env() object {
 		source := object{"fieldRef": object{"fieldPath": "metadata.name"}}
 		return object{"name": pick(g, "A", "B", "C"), "valueFrom": source}
 	}
-	return object{"name": pick(g, "A", "B", "C"), "value": pick(g, "", "<&>\u2028", "x")}
+	if g.one(8) {
+		return object{"name": pick(g, "A", "B", "C")}
+	}
+	return object{"name": pick(g, "A", "B", "C"), "value": pick(g, "", "<&>\u2028", "x", "x:y")}
 }
 
 // otherThan generates a variable that is not in a list, or nil.
@@ -197,6 +200,12 @@ func (g *generator) otherThan(d object, list string) object {
 		}
 	}
 	return variable
+}
+
+func (g *generator) extension() object {
+	e := object{"name": pick(g, "A", "B", "C", "D"), "value": pick(g, "x", "y", "y x", "< >", "")}
+	g.maybe(e, 3, "separator", ":", " -")
+	return e
 }
 
 func (g *generator) source() object {
@@ -305,6 +314,7 @@ func (g *generator) sidecar(name string) []byte {
 	g.unique(d, "env", g.env)
 	if g.one(2) {
 		g.unique(d, "prependEnv", func() object { return g.otherThan(d, "env") })
+		g.unique(d, "extendEnv", g.extension)
 	}
 	if !g.one(4) {
 		// Without the volumes of the mounts, nearly every pod would be a conflict.

@@ -35,6 +35,10 @@ func TestMergeIsLinear(t *testing.T) {
 		{"env", `env: [<{name: V@_#, value: x}>]`, `"containers":[{"env":[<{"name":"V#"}>]}]`},
 		{"prependEnv", `prependEnv: [<{name: V@_#, value: x}>]`, `"containers":[{"env":[<{"name":"V#"}>]}]`},
 		{
+			"extendEnv", `extendEnv: [<{name: V@_#, value: x}>]`,
+			`"containers":[{"env":[<{"name":"V1_#","value":"y"}>]}]`,
+		},
+		{
 			"envFrom", `envFrom: [<{secretRef: {name: v@-#}}>]`,
 			`"containers":[{"envFrom":[<{"secretRef":{"name":"v#"}}>]}]`,
 		},
@@ -148,6 +152,7 @@ func lengthenObject(t *testing.T, o object, n int, fields []string) {
 		"volumeMounts":              `{"name":"f#","mountPath":"/f#"}`,
 		"prependEnv":                `{"name":"P#","value":"x"}`,
 		"env":                       `{"name":"F#","value":"x"}`,
+		"extendEnv":                 `{"name":"F#","value":"z"}`,
 		"envFrom":                   `{"secretRef":{"name":"f#"}}`,
 		"tolerations":               `{"key":"f#","operator":"Exists"}`,
 		"imagePullSecrets":          `{"name":"f#"}`,

@@ -24,17 +24,22 @@ func (l *list) find(name string) (addition, bool) {
 	if _, found := l.members[name]; found {
 		return addition{}, true
 	}
+	i, first := l.position(name), len(l.received)
+	if i < first {
+		return addition{}, i >= 0
+	}
+	return l.added[i-first], true
+}
+
+// position returns the position of the first element with the name in the received and the added elements, or -1.
+func (l *list) position(name string) int {
 	first := len(l.received)
-	i := find(&l.index, name, first+len(l.added), func(i int) string {
+	return find(&l.index, name, first+len(l.added), func(i int) string {
 		if i < first {
 			return l.received[i].Name
 		}
 		return l.added[i-first].Name
 	})
-	if i < first {
-		return addition{}, i >= 0
-	}
-	return l.added[i-first], true
 }
 
 // check looks for an element of the list with which the next one of a sidecar clashes. The container is nil

@@ -46,6 +46,17 @@ func (m *Mounts) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	})
 }
 
+// Variables is a list of variables with a name. Each has its index.
+type Variables []Variable
+
+// UnmarshalJSONFrom decodes the list.
+func (v *Variables) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return decodeList(decoder, (*[]Variable)(v), maxElements, "elements", func(index int, e *Variable) bool {
+		e.index = index
+		return e.Name != ""
+	})
+}
+
 // Containers is a list of at most maxContainers. Null elements are nil.
 type Containers []*Container
 

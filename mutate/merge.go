@@ -30,6 +30,8 @@ type plan struct {
 
 	mismatches []mismatch
 
+	details *details // nil unless a sidecar needs them
+
 	explain bool
 	results []ElementResult // empty unless explain is set
 	patch   patch
@@ -50,6 +52,7 @@ type container struct {
 	lists     [containerListCount]list
 	paths     []Named // of the mounts and devices that the container already has
 	pathIndex *index  // of the paths of all mounts
+	variables *variables
 }
 
 const (
@@ -112,6 +115,7 @@ func (p *plan) merge() {
 	p.readMounts()
 	p.addToPod()
 	p.addToContainers()
+	p.extendVariables()
 	for _, c := range p.containers {
 		c.sortEnv()
 		c.sortEnvFrom()

@@ -11,9 +11,10 @@ import (
 	"k8s-sidecar-injector/conf"
 )
 
-// mismatch is an element of a sidecar that is left out because the pod or container has another one in its place.
+// mismatch is an element of a sidecar that is left out because of what the pod or container has in its place.
 type mismatch struct {
 	sidecar   *conf.Sidecar
+	field     string // of the definition
 	element   *conf.Element
 	container *container // nil for a volume of the pod
 }
@@ -26,27 +27,33 @@ const (
 
 // mismatch records that an element is left out. The container is nil for a volume of the pod. A container of the same
 // sidecar is as its author wants it.
-func (p *plan) mismatch(s *conf.Sidecar, element *conf.Element, c *container) {
+func (p *plan) mismatch(s *conf.Sidecar, field string, element *conf.Element, c *container) {
 	if len(p.mismatches) < maxMismatches && (c == nil || c.by != s) {
-		p.mismatches = append(p.mismatches, mismatch{s, element, c})
+		p.mismatches = append(p.mismatches, mismatch{s, field, element, c})
 	}
 }
 
 // warnOfMismatches warns of sidecars that are injected, but may not work as intended. It never ends a review.
 func (r *review) warnOfMismatches() (Reason, error) {
-	texts := append(r.plan.otherMounts(), r.otherVolumes()...)
+	texts := append(r.plan.omittedOfContainers(), r.otherVolumes()...)
 	texts = append(texts, r.plan.sharedPorts()...)
 	r.decision.Warnings = append(r.decision.Warnings, texts[:min(len(texts), maxMismatchWarnings)]...)
 	return "", nil
 }
 
-// otherMounts returns warnings of mounts that are left out because their paths are in use.
-func (p *plan) otherMounts() (texts []string) {
+// omittedOfContainers returns warnings of mounts that are left out because their paths are in use, and of variables
+// that cannot be extended.
+func (p *plan) omittedOfContainers() (texts []string) {
 	for _, m := range p.mismatches {
-		if m.container != nil {
+		switch m.field {
+		case "volumeMounts":
 			texts = append(texts, fmt.Sprintf(
 				"volume %s of sidecar %s is not mounted in container %s: another volume is mounted at %s",
 				quoted(m.element.Name), m.sidecar.Ref, quoted(m.container.name), quoted(m.element.Value)))
+		case extendEnv:
+			texts = append(texts, fmt.Sprintf(
+				"variable %s of container %s is not extended by sidecar %s: the variable has valueFrom",
+				quoted(m.element.Name), quoted(m.container.name), m.sidecar.Ref))
 		}
 	}
 	return texts

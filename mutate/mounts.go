@@ -18,7 +18,7 @@ func checkMount(p *plan, s *conf.Sidecar, c *container, l *list, next *conf.Elem
 	if i < 0 {
 		return omission{}
 	}
-	p.mismatch(s, next, c)
+	p.mismatch(s, "volumeMounts", next, c)
 	if i >= len(c.paths) && l.added[i-len(c.paths)].by != nil {
 		return omission{text: sidecarMountsPath, by: l.added[i-len(c.paths)].by}
 	}

@@ -28,6 +28,7 @@ type definition struct {
 	VolumeMounts          []corev1.VolumeMount              `json:"volumeMounts"`
 	PrependEnv            []corev1.EnvVar                   `json:"prependEnv"`
 	Env                   []corev1.EnvVar                   `json:"env"`
+	ExtendEnv             []map[string]string               `json:"extendEnv"`
 	EnvFrom               []corev1.EnvFromSource            `json:"envFrom"`
 	AppliesTo             appliesTo                         `json:"appliesTo"`
 	Labels                map[string]string                 `json:"labels"`
@@ -68,6 +69,7 @@ type expected struct {
 	offset   map[string]int  // number of prepended containers, by list
 	received map[string]int  // number of received containers, by list
 	aliases  []corev1.HostAlias
+	extends  bool // values of variables may change
 	alone    bool // a sidecar skips pods with hostNetwork
 	conflict bool // sidecars and pod want different values
 	shares   bool // a sidecar sets shareProcessNamespace, and the pod does not
@@ -232,6 +234,14 @@ func (e *expected) merge(requested []*definition, null map[string]bool) {
 		})
 	}
 	e.each(func(at string, c *corev1.Container) { c.Env = append(fronts[at], c.Env...) })
+	for _, d := range requested {
+		e.each(func(at string, c *corev1.Container) {
+			if !null[at] && e.applies(requested, d, at, c.Name) {
+				e.extends = e.extends || len(d.ExtendEnv) > 0
+				extendVariables(c, d)
+			}
+		})
+	}
 	e.dropVolumes(len(received))
 	for _, d := range requested {
 		e.mergePod(d)
@@ -445,6 +455,28 @@ func addVariables(c *corev1.Container, d *definition, fronts []corev1.EnvVar) []
 		}
 	}
 	return fronts
+}
+
+// extendVariables appends to the variables of one container.
+func extendVariables(c *corev1.Container, d *definition) {
+	for _, e := range d.ExtendEnv {
+		separator, found := cmp.Or(e["separator"], " "), (*corev1.EnvVar)(nil)
+		for i := range c.Env {
+			if c.Env[i].Name == e["name"] {
+				found = &c.Env[i]
+			}
+		}
+		switch {
+		case e["value"] == "":
+		case found == nil:
+			c.Env = append(c.Env, corev1.EnvVar{Name: e["name"], Value: e["value"]})
+		case found.ValueFrom != nil:
+		case found.Value == "":
+			found.Value = e["value"]
+		case !strings.Contains(separator+found.Value+separator, separator+e["value"]+separator):
+			found.Value += separator + e["value"]
+		}
+	}
 }
 
 // addTo adds envFrom and volumeMounts to one container.

@@ -137,7 +137,7 @@ func (r *review) applyParameters() (Reason, error) {
 // mergeSidecars applies the merge rules.
 func (r *review) mergeSidecars() (Reason, error) {
 	r.plan = newPlan(r.policy, &r.request.Object, r.sidecars)
-	r.plan.explain = r.explain
+	r.plan.details, r.plan.explain = r.details, r.explain
 	r.plan.merge()
 	return "", nil
 }

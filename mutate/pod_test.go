@@ -348,6 +348,33 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
+// TestBadVariables checks that variables of the wrong type are a bad review if a sidecar extends variables. The message
+// has no values.
+func TestBadVariables(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte("name: plain\n---\nname: java\nextendEnv: [{name: A, value: s3cr3t}]\n"))
+	for variable, want := range map[string]string{
+		`{"name":"A","value":5}`:             `"/object/spec/containers/0/env/0/value": unexpected number`,
+		`{"name":"A","value":["s3cr3t"]}`:    `"/object/spec/containers/0/env/0/value": unexpected array`,
+		`{"name":"A","valueFrom":"s3cr3t"}`:  `"/object/spec/containers/0/env/0/valueFrom": unexpected string`,
+		`{"name":"A","valueFrom":{"x":[1]}}`: "",
+	} {
+		const pod = `{"metadata":{"annotations":{"injector.tumblr.com/request":%q}},"spec":{"containers":[{"env":[%s]}]}}`
+		plain := decide(t, snapshot, defaultPolicy(), creating(fmt.Appendf(nil, pod, "plain", variable)))
+		if plain.Outcome != mutate.Injected {
+			t.Errorf("%s, without extendEnv: %s", variable, text(&plain))
+		}
+		decision := decide(t, snapshot, defaultPolicy(), creating(fmt.Appendf(nil, pod, "java", variable)))
+		if want == "" && decision.Outcome == mutate.Injected {
+			continue
+		}
+		want = "the body is not an AdmissionReview of a pod: " + want
+		if decision.Reason != mutate.ReasonBadReview || decision.Message() != want {
+			t.Errorf("%s: %s, want %s", variable, text(&decision), want)
+		}
+	}
+}
+
 func TestDisplayName(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ request, name, owner string }{

@@ -79,7 +79,7 @@ func checkVolume(p *plan, s *conf.Sidecar, _ *container, l *list, next *conf.Ele
 	}
 	why := l.checkName(next, podHasIt)
 	if why.text == podHasIt {
-		p.mismatch(s, next, nil)
+		p.mismatch(s, "volumes", next, nil)
 	}
 	return why
 }

@@ -150,6 +150,15 @@ type Mount struct {
 	index int // in the list as received
 }
 
+// Variable is the view of an environment variable with its value.
+type Variable struct {
+	Name      string    `json:"name"`
+	Value     string    `json:"value"`
+	ValueFrom *struct{} `json:"valueFrom"`
+
+	index int // in the list as received
+}
+
 // SetObject decodes the object from JSON, which must not be changed afterwards.
 func (r *Request) SetObject(object []byte) error {
 	r.Object = Object{}

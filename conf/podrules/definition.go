@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Definition is what a sidecar definition adds to a pod. VolumeMounts, PrependEnv, Env and EnvFrom are
-// added to containers, the other fields to the pod.
+// Definition is what a sidecar definition adds to a pod. VolumeMounts, PrependEnv, Env, ExtendEnv and
+// EnvFrom are added to containers, the other fields to the pod.
 type Definition struct {
 	PrependInitContainers     []corev1.Container                `json:"prependInitContainers,omitempty"`
 	InitContainers            []corev1.Container                `json:"initContainers,omitempty"`
@@ -23,6 +23,7 @@ type Definition struct {
 	VolumeMounts              []corev1.VolumeMount              `json:"volumeMounts,omitempty"`
 	PrependEnv                []corev1.EnvVar                   `json:"prependEnv,omitempty"`
 	Env                       []corev1.EnvVar                   `json:"env,omitempty"`
+	ExtendEnv                 []EnvExtension                    `json:"extendEnv,omitempty"`
 	EnvFrom                   []corev1.EnvFromSource            `json:"envFrom,omitempty"`
 	Labels                    map[string]string                 `json:"labels,omitempty"`
 	Annotations               map[string]string                 `json:"annotations,omitempty"`
@@ -36,6 +37,14 @@ type Definition struct {
 	HostIPC                   bool                              `json:"hostIPC,omitempty"`
 	ShareProcessNamespace     bool                              `json:"shareProcessNamespace,omitempty"`
 	ServiceAccountName        string                            `json:"serviceAccountName,omitempty"`
+}
+
+// EnvExtension is a text that is appended to the value of an environment variable. The variable is added if a
+// container does not have it.
+type EnvExtension struct {
+	Name      string  `json:"name"`
+	Value     *string `json:"value,omitempty"`
+	Separator *string `json:"separator,omitempty"` // between the old value and Value; nil is a space
 }
 
 // targetName is the name of a container that represents the containers of the pod. It is not a valid
@@ -85,12 +94,15 @@ func (d *Definition) Faults() field.ErrorList {
 }
 
 // pod returns a pod that has only the definition, and settings that its containers may need. Its last
-// container gets VolumeMounts, PrependEnv, Env and EnvFrom. Labels and node selectors are omitted, see
+// container gets VolumeMounts, EnvFrom and all variables. Labels and node selectors are omitted, see
 // labelFaults.
 func (d *Definition) pod() *corev1.Pod {
 	target := corev1.Container{
 		Name: targetName, Image: targetName, Env: slices.Concat(d.PrependEnv, d.Env),
 		EnvFrom: d.EnvFrom, VolumeMounts: d.VolumeMounts,
+	}
+	for _, e := range d.ExtendEnv {
+		target.Env = append(target.Env, corev1.EnvVar{Name: e.Name})
 	}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Annotations: d.Annotations},
@@ -192,7 +204,7 @@ func (d *Definition) path(fault *field.Error) string {
 	case name == "containers" && element:
 		path := elementPath(rest, "prependContainers", len(d.PrependContainers), name, len(d.Containers))
 		if variable, found := strings.CutPrefix(path, "env["); found {
-			return elementPath(variable, "prependEnv", len(d.PrependEnv), "env", len(d.Env))
+			return d.variablePath(variable)
 		}
 		return path
 	case name == "hostNetwork" && d.HostNetwork, slices.Contains([]string{
@@ -204,8 +216,26 @@ func (d *Definition) path(fault *field.Error) string {
 	return ""
 }
 
-// elementPath maps the path of a container or variable in the pod, such as `2].image`, to the list of
-// the definition that has it. For the target container, it returns the path in the definition itself.
+// variablePath maps the path of a variable of the target container, such as `2].name`, to the list of
+// the definition that has the variable.
+func (d *Definition) variablePath(inContainer string) string {
+	index, rest, _ := strings.Cut(inContainer, "]")
+	i, _ := strconv.Atoi(index)
+	for _, list := range []struct {
+		name   string
+		length int
+	}{{"prependEnv", len(d.PrependEnv)}, {"env", len(d.Env)}, {"extendEnv", len(d.ExtendEnv)}} {
+		if i < list.length {
+			return list.name + "[" + strconv.Itoa(i) + "]" + rest
+		}
+		i -= list.length
+	}
+	return ""
+}
+
+// elementPath maps the path of a container in the pod, such as `2].image`, to the list of the
+// definition that has the container. For the target container, it returns the path in the definition
+// itself.
 func elementPath(inPod, prependList string, prepended int, list string, others int) string {
 	index, rest, _ := strings.Cut(inPod, "]")
 	i, _ := strconv.Atoi(index)

@@ -51,10 +51,12 @@ containers: [{name: e, image: i}, {name: f}]`, []string{
 containers: [{name: a, image: i}]
 prependEnv: [{name: A}, {name: "c d"}]
 env: [{name: B}, {name: "a b"}]
+extendEnv: [{name: A, value: a}, {name: "e f", value: b}]
 envFrom: [{}]
 volumeMounts: [{name: v}]`, []string{
 			"envFrom: Invalid value: must specify one of",
 			"env[1].name: Invalid value: a valid environment variable name",
+			"extendEnv[1].name: Invalid value: a valid environment variable name",
 			"prependEnv[1].name: Invalid value: a valid environment variable name",
 			"volumeMounts[0].mountPath: Required value",
 		}},
