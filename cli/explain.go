@@ -107,6 +107,9 @@ func printTables(w io.Writer, results []*podResult, wide bool) {
 		}
 		name := strings.TrimSuffix(r.namespace+"/"+r.name(), "/")
 		fmt.Fprintf(w, "%s %s: %s\n", r.Kind, printable(name), r)
+		for _, warning := range r.decision.Warnings {
+			fmt.Fprintf(w, "warning: %s\n", warning)
+		}
 		for _, f := range r.faults {
 			fmt.Fprintf(w, "the API server would reject %s\n", f)
 		}
@@ -188,6 +191,7 @@ type explanation struct {
 	Outcome   mutate.Outcome     `json:"outcome"`
 	Reason    mutate.Reason      `json:"reason"`
 	Message   string             `json:"message"`
+	Warnings  []string           `json:"warnings"`
 	Sidecars  []explainedSidecar `json:"sidecars"`
 	Faults    []fault            `json:"faults"`
 	Elements  []explainedElement `json:"elements"`
@@ -214,6 +218,7 @@ func newExplanation(r *podResult) explanation {
 	x := explanation{
 		Kind: r.Kind, Namespace: r.namespace, Name: r.name(),
 		Outcome: r.decision.Outcome, Reason: r.decision.Reason, Message: r.message,
+		Warnings: append([]string{}, r.decision.Warnings...),
 		Sidecars: []explainedSidecar{}, Faults: append([]fault{}, r.faults...), Elements: []explainedElement{},
 	}
 	for _, s := range r.decision.Sidecars {

@@ -97,6 +97,9 @@ func (o *injectOptions) inject(
 	object, err := injector.visit(ctx, document, func(r *podResult) error {
 		refs := texts(r.decision.Sidecars, func(s *conf.Sidecar) string { return s.Ref.String() })
 		sidecars := strings.Join(refs, ", ")
+		for _, warning := range r.decision.Warnings {
+			injector.reportResult(r.manifest, "warning: "+warning)
+		}
 		switch {
 		case r.decision.Outcome == mutate.Denied:
 			return fmt.Errorf("denied, %s: %s", r.decision.Reason, r.message)
