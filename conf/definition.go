@@ -18,6 +18,7 @@ type definition struct {
 	AllowedNamespaces   []string                    `json:"allowedNamespaces,omitempty"`
 	SkipHostNetworkPods bool                        `json:"skipHostNetworkPods,omitempty"`
 	OS                  string                      `json:"os,omitempty"`
+	InJobs              string                      `json:"inJobs,omitempty"`
 	Parameters          map[string]params.Parameter `json:"parameters,omitempty"`
 }
 

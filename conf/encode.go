@@ -53,7 +53,12 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 	s.PrependContainers = e.containers(elements(from, "prependContainers"), d.PrependContainers)
 	s.Containers = e.containers(elements(from, "containers"), d.Containers)
 	s.AppliesTo, s.AllowedNamespaces, s.SkipHostNetworkPods = d.AppliesTo, d.AllowedNamespaces, d.SkipHostNetworkPods
-	s.OS = cmp.Or(d.OS, string(corev1.Linux))
+	s.OS, s.InJobs = cmp.Or(d.OS, string(corev1.Linux)), cmp.Or(d.InJobs, InJobsKeep)
+	if s.InJobs == InJobsNative {
+		prepended, others := native(elements(from, "prependContainers")), native(elements(from, "containers"))
+		s.jobPrependInitContainers = slices.Concat(s.PrependInitContainers, e.containers(prepended, d.PrependContainers))
+		s.jobInitContainers = slices.Concat(s.InitContainers, e.containers(others, d.Containers))
+	}
 	s.Elements = make(map[string][]Element, len(from))
 	for field, value := range from {
 		if !slices.Contains(encodedApart(), field) {
@@ -66,7 +71,7 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 // encodedApart returns the fields of a definition that are not in Sidecar.Elements.
 func encodedApart() []string {
 	return []string{
-		"name", "inherits", "parameters", "appliesTo", "allowedNamespaces", "skipHostNetworkPods", "os",
+		"name", "inherits", "parameters", "appliesTo", "allowedNamespaces", "skipHostNetworkPods", "os", "inJobs",
 		"prependInitContainers", "initContainers", "prependContainers", "containers",
 	}
 }
@@ -152,6 +157,18 @@ func (e *encoder) initContainers(list []any, decoded []corev1.Container) []Conta
 		}
 	}
 	return encoded
+}
+
+// native returns a list of containers as native sidecars.
+func native(list []any) []any {
+	natives := make([]any, len(list))
+	for i, element := range list {
+		written, _ := element.(tree)
+		container := maps.Clone(written)
+		container["restartPolicy"] = string(corev1.ContainerRestartPolicyAlways)
+		natives[i] = container
+	}
+	return natives
 }
 
 // containers takes a list and the same list as Go types.

@@ -111,6 +111,15 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 	if s.OS != "linux" {
 		fmt.Fprintf(text, "  os %s\n", s.OS)
 	}
+	if s.InJobs != "keep" {
+		fmt.Fprintf(text, "  inJobs %s\n", s.InJobs)
+	}
+	if native := s.ForJobs(); native != s {
+		showContainers(text, "native: prependInitContainer", native.PrependInitContainers)
+		showContainers(text, "native: initContainer", native.InitContainers)
+		showContainers(text, "native: prependContainer", native.PrependContainers)
+		showContainers(text, "native: container", native.Containers)
+	}
 	if s.SkipHostNetworkPods {
 		text.WriteString("  skipHostNetworkPods\n")
 	}

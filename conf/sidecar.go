@@ -44,9 +44,15 @@ type Sidecar struct {
 	SkipHostNetworkPods bool
 	// OS is the operating system of pods that get the sidecar: linux, windows or AnyOS.
 	OS string
+	// InJobs is how the sidecar is injected into pods that run to completion: InJobsKeep, InJobsNative
+	// or InJobsSkip.
+	InJobs string
 
 	// Parameters have the values that Render needs, in this order. The implicit ones come last.
 	Parameters []params.Parameter
+
+	// PrependInitContainers and InitContainers of the sidecar for jobs, if InJobs is InJobsNative.
+	jobPrependInitContainers, jobInitContainers []Container
 
 	source   *decoded // nil if Parameters is empty
 	rendered []string // the values in the JSON; nil if some of them are samples
@@ -54,6 +60,28 @@ type Sidecar struct {
 
 // AnyOS is the value of Sidecar.OS for sidecars that run on any operating system.
 const AnyOS = "any"
+
+// The values of Sidecar.InJobs.
+const (
+	// InJobsKeep is the default: the pod does not complete while the containers of the sidecar run.
+	InJobsKeep = "keep"
+	// InJobsNative makes native sidecars (KEP-753) of the containers.
+	InJobsNative = "native"
+	// InJobsSkip skips the pods.
+	InJobsSkip = "skip"
+)
+
+// ForJobs returns the sidecar as it is in pods that run to completion. With InJobsNative, its containers
+// are native sidecars, which come after its other init containers.
+func (s *Sidecar) ForJobs() *Sidecar {
+	if s.InJobs != InJobsNative {
+		return s
+	}
+	native := *s
+	native.PrependInitContainers, native.PrependContainers = s.jobPrependInitContainers, nil
+	native.InitContainers, native.Containers = s.jobInitContainers, nil
+	return &native
+}
 
 // Element is an encoded element of a list, member of a map or value of another field.
 type Element struct {

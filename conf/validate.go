@@ -20,9 +20,8 @@ func validate(d *definition) field.ErrorList {
 		at := field.NewPath("skipHostNetworkPods")
 		faults = append(faults, field.Forbidden(at, "must not be set together with hostNetwork"))
 	}
-	if all := []string{string(corev1.Linux), string(corev1.Windows), AnyOS}; d.OS != "" && !slices.Contains(all, d.OS) {
-		faults = append(faults, field.NotSupported(field.NewPath("os"), field.OmitValueType{}, all))
-	}
+	faults = append(faults, oneOf("os", d.OS, string(corev1.Linux), string(corev1.Windows), AnyOS)...)
+	faults = append(faults, oneOf("inJobs", d.InJobs, InJobsKeep, InJobsNative, InJobsSkip)...)
 	faults = append(faults, forbiddenKeys(field.NewPath("annotations"), d.Annotations, reservedAnnotation)...)
 	if a, at := d.AppliesTo, field.NewPath("appliesTo"); a != nil {
 		faults = append(faults, validatePatterns(at.Child("containers"), a.Containers, maxContainerPatterns)...)
@@ -32,10 +31,39 @@ func validate(d *definition) field.ErrorList {
 	faults = append(faults, validatePatterns(
 		field.NewPath("allowedNamespaces"), d.AllowedNamespaces, maxNamespacePatterns)...)
 	library := d.Faults()
+	if library == nil && d.InJobs == InJobsNative {
+		library = validateNative(d)
+	}
 	for i := range library {
 		library[i] = withKey(library[i])
 	}
 	return append(faults, unlessBelow(faults, library)...)
+}
+
+// validateNative returns the faults that a definition has only with its containers as native sidecars.
+func validateNative(d *definition) field.ErrorList {
+	const as = "as a native sidecar, because of inJobs: "
+	faults := d.NativeFaults()
+	for _, fault := range faults {
+		fault.Detail = as + fault.Detail
+	}
+	for _, list := range d.containerLists()[2:] { // without init containers
+		for i, c := range list.containers {
+			if policy := c.RestartPolicy; policy != nil && *policy != corev1.ContainerRestartPolicyAlways {
+				at := field.NewPath(list.name).Index(i).Child("restartPolicy")
+				faults = append(faults, invalid(at, as+"must be Always"))
+			}
+		}
+	}
+	return faults
+}
+
+// oneOf returns a fault if a field is set to a word that is not allowed.
+func oneOf(name, word string, allowed ...string) field.ErrorList {
+	if word == "" || slices.Contains(allowed, word) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(field.NewPath(name), field.OmitValueType{}, allowed)}
 }
 
 // withKey adds the key of a label, annotation or node selector to the path of its fault.

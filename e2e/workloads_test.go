@@ -87,3 +87,24 @@ func (s *scene) awaitPod() *corev1.Pod {
 	})
 	return made
 }
+
+// TestNativeSidecarOfJob checks that the Job controller creates pods with a native sidecar.
+func TestNativeSidecarOfJob(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, shared)
+	s.inject("inJobs: native\n" + logger)
+	template := pod("", "logger:v1")
+	template.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
+	_, err := s.client().BatchV1().Jobs(s.namespace).Create(t.Context(), &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: "job"}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Annotations: template.Annotations}, Spec: template.Spec,
+		}},
+	}, metav1.CreateOptions{})
+	must(t, err)
+	made := s.awaitPod()
+	equal(t, "the containers", containers(made), "app")
+	init := made.Spec.InitContainers
+	if len(init) != 2 || init[1].Name != "logger" || init[1].RestartPolicy == nil || *init[1].RestartPolicy != "Always" {
+		t.Errorf("the init containers are %v, want a native sidecar after another one", init)
+	}
+}

@@ -32,6 +32,7 @@ const (
 	ReasonNotAllowed           Reason = "not_allowed"
 	ReasonHostNetwork          Reason = "host_network"
 	ReasonOtherOS              Reason = "other_os"
+	ReasonJob                  Reason = "job"
 	ReasonBadParameter         Reason = "bad_parameter"
 	ReasonConflict             Reason = "conflict"
 	ReasonInjected             Reason = "injected"
@@ -73,6 +74,7 @@ func Verdicts() []Verdict {
 		{Denied, ReasonNotAllowed},
 		{Skipped, ReasonHostNetwork},
 		{Skipped, ReasonOtherOS},
+		{Skipped, ReasonJob},
 		{Skipped, ReasonBadParameter},
 		{Denied, ReasonBadParameter},
 		{Skipped, ReasonConflict},

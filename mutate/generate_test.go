@@ -129,6 +129,7 @@ func (g *generator) spec() object {
 	g.maybe(spec, 8, "hostIPC", true, false, nil)
 	g.maybe(spec, 3, "nodeSelector", object{"a": "1"}, object{"b": "2"}, object{"kubernetes.io/os": "windows"},
 		object{}, nil)
+	g.maybe(spec, 3, "restartPolicy", "OnFailure", "Never", "Always", "", nil)
 	g.maybe(spec, 12, "os", object{"name": "linux"}, object{"name": "windows"}, object{}, nil)
 	g.list(spec, "imagePullSecrets", func() any { return object{"name": pick(g, "a", "b", "c")} })
 	g.list(spec, "tolerations", func() any { return g.with(g.toleration()) })
@@ -347,6 +348,7 @@ func (g *generator) podFields(d object) {
 	g.maybe(d, 12, "allowedNamespaces", []any{"default"}, []any{"other"})
 	g.maybe(d, 12, "skipHostNetworkPods", true, false)
 	g.maybe(d, 6, "os", "linux", "windows", "any")
+	g.maybe(d, 2, "inJobs", "native", "native", "native", "skip", "keep")
 }
 
 func (g *generator) several(d object, list string, element func() object) {

@@ -47,6 +47,10 @@ func TestMergeIsLinear(t *testing.T) {
 			"containers of all sidecars", "appliesTo: {sidecars: [none], own: false}\nenv: [{name: E, value: x}]\n" +
 				"containers: [<{name: v-#, image: x}>]", `"containers":[]`,
 		},
+		{
+			"native sidecars", "inJobs: native\ncontainers: [<{name: v@-#, image: x}>]",
+			`"restartPolicy":"Never","containers":[]`,
+		},
 		{"labels", `labels: {<v@-#: x>}`, `"containers":[]`},
 		{"annotations", `annotations: {<v@-#: x>}`, `"containers":[]`},
 		{"node selector", `nodeSelector: {<v@-#: x>}`, `"nodeSelector":{<"v#":"">}`},

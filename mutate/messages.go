@@ -24,7 +24,7 @@ func (r *review) attribute(reason Reason, cause error) error {
 	switch {
 	case cause == nil:
 		return nil
-	case byNamespace && reason == ReasonHostNetwork:
+	case byNamespace && (reason == ReasonHostNetwork || reason == ReasonJob):
 		return nil // intended: the default of a namespace is for other pods
 	case byNamespace, reason == ReasonBadRequest, reason == ReasonUnknownSidecar:
 		return &annotationError{r.policy.RequestAnnotation(), r.request.Namespace, byNamespace, cause}
@@ -128,6 +128,13 @@ type otherOSError struct {
 func (e *otherOSError) Error() string {
 	return fmt.Sprintf("sidecar %s is for %s, and the operating system of the pod is %s",
 		e.sidecar, e.wanted, quoted(e.pod))
+}
+
+// jobError is the cause of ReasonJob.
+type jobError struct{ sidecar conf.Ref }
+
+func (e *jobError) Error() string {
+	return fmt.Sprintf("sidecar %s has inJobs: skip, and the pod runs to completion", e.sidecar)
 }
 
 // copyError is a cause of ReasonAlreadyInjected.

@@ -46,6 +46,7 @@ type definition struct {
 	AllowedNamespaces     []string                          `json:"allowedNamespaces"`
 	SkipHostNetworkPods   bool                              `json:"skipHostNetworkPods"`
 	OS                    string                            `json:"os"`
+	InJobs                string                            `json:"inJobs"`
 }
 
 // appliesTo selects containers. Nil fields select all.
@@ -86,6 +87,11 @@ func expect(object []byte, namespace *string, all []*definition, digests map[str
 	requested, reason := expectRequest(pod, namespace, all)
 	if reason != mutate.ReasonInjected && reason != mutate.ReasonNamespaceDefault {
 		return &expected{reason: reason}, nil
+	}
+	if isJob(pod) {
+		for i, d := range requested {
+			requested[i] = asNative(d)
+		}
 	}
 	e := &expected{reason: reason, pod: pod.DeepCopy(), dropped: map[string]bool{}, offset: map[string]int{}}
 	e.merge(requested, nullContainers(object))
@@ -147,10 +153,39 @@ func expectRequest(pod *corev1.Pod, namespace *string, all []*definition) ([]*de
 			reason = mutate.ReasonOtherOS
 		}
 	}
+	for _, d := range found {
+		if reason == "" && isJob(pod) && d.InJobs == "skip" {
+			reason = mutate.ReasonJob
+		}
+	}
 	if reason == "" && met == mutate.ReasonNamespaceDefault && slices.ContainsFunc(found, hasContainersOf(pod)) {
 		reason = mutate.ReasonAlreadyInjected
 	}
 	return found, cmp.Or(reason, met)
+}
+
+func isJob(pod *corev1.Pod) bool {
+	return pod.Spec.RestartPolicy == "OnFailure" || pod.Spec.RestartPolicy == "Never"
+}
+
+// asNative returns the definition with its containers in the lists of init containers.
+func asNative(d *definition) *definition {
+	if d.InJobs != "native" {
+		return d
+	}
+	native := *d
+	native.PrependInitContainers = slices.Clone(d.PrependInitContainers)
+	for _, c := range d.PrependContainers {
+		c.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+		native.PrependInitContainers = append(native.PrependInitContainers, c)
+	}
+	native.InitContainers = slices.Clone(d.InitContainers)
+	for _, c := range d.Containers {
+		c.RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+		native.InitContainers = append(native.InitContainers, c)
+	}
+	native.PrependContainers, native.Containers, native.InJobs = nil, nil, ""
+	return &native
 }
 
 // hasContainersOf returns a function that reports whether the pod has all containers of a sidecar.
@@ -164,7 +199,8 @@ func hasContainersOf(pod *corev1.Pod) func(*definition) bool {
 		missing := func(w corev1.Container) bool {
 			return !slices.ContainsFunc(received, func(c corev1.Container) bool { return c.Name == w.Name })
 		}
-		return len(wanted) > 0 && !slices.ContainsFunc(wanted, missing)
+		native := d.InJobs == "native" && hasContainersOf(pod)(asNative(d))
+		return native || len(wanted) > 0 && !slices.ContainsFunc(wanted, missing)
 	}
 }
 

@@ -46,6 +46,7 @@ func (r *review) run() {
 		(*review).mergeSidecars,
 		(*review).checkConflicts,
 		(*review).warnOfMismatches,
+		(*review).warnOfJob,
 	} {
 		if reason, cause := stage(r); reason != "" {
 			r.end(reason, cause)
@@ -109,6 +110,12 @@ func (r *review) checkAllowed() (Reason, error) {
 			return ReasonOtherOS, &otherOSError{s.Ref, s.OS, os}
 		}
 	}
+	job := spec.runsToCompletion()
+	for _, s := range r.sidecars {
+		if job && s.InJobs == conf.InJobsSkip {
+			return ReasonJob, &jobError{s.Ref}
+		}
+	}
 	return "", nil
 }
 
@@ -119,7 +126,7 @@ func (r *review) checkCopy() (Reason, error) {
 		return "", nil
 	}
 	for _, s := range r.sidecars {
-		if hasContainersOf(r.request.Object.Spec, s) {
+		if spec := r.request.Object.Spec; hasContainersOf(spec, s) || hasContainersOf(spec, s.ForJobs()) {
 			return ReasonAlreadyInjected, &copyError{s.Ref}
 		}
 	}
@@ -136,6 +143,11 @@ func (r *review) applyParameters() (Reason, error) {
 
 // mergeSidecars applies the merge rules.
 func (r *review) mergeSidecars() (Reason, error) {
+	if r.request.Object.Spec.runsToCompletion() {
+		for i, s := range r.sidecars {
+			r.sidecars[i] = s.ForJobs()
+		}
+	}
 	r.plan = newPlan(r.policy, &r.request.Object, r.sidecars)
 	r.plan.details, r.plan.explain = r.details, r.explain
 	r.plan.merge()

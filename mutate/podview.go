@@ -84,6 +84,7 @@ type Spec struct {
 	HostIPC               bool                   `json:"hostIPC"`
 	ShareProcessNamespace *bool                  `json:"shareProcessNamespace"`
 	OS                    Named                  `json:"os"`
+	RestartPolicy         corev1.RestartPolicy   `json:"restartPolicy"`
 	ImagePullSecrets      List[Named]            `json:"imagePullSecrets"`
 	NodeSelector          Map                    `json:"nodeSelector"`
 	Tolerations           List[Toleration]       `json:"tolerations"`

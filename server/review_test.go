@@ -84,6 +84,8 @@ func containerNames(list []corev1.Container) string {
 
 func TestRecordedReviews(t *testing.T) {
 	t.Parallel()
+	const warning = `,"warnings":["sidecar injector: the pod does not complete while these containers run: logger of ` +
+		`sidecar logger:v1, rotate of sidecar logger:v1; inJobs in a definition can change this"]`
 	for _, c := range []struct{ file, version, uid, containers, sidecar string }{
 		{"v1-bare-pod", "v1", "2fd1aee0-48fd-49dc-b5e8-30b42a494633", "app logger", "logger:latest"},
 		{"v1-deployment-pod", "v1", "0c972378-6211-4715-b89a-d5642d92bfa9", "web nginx logger rotate", "logger:v1"},
@@ -103,9 +105,10 @@ func TestRecordedReviews(t *testing.T) {
 			want := fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s","response":{"uid":%q,`+
 				`"allowed":true,`+
 				`"patch":%q,"patchType":"JSONPatch","auditAnnotations":{"outcome":"injected","reason":"injected",`+
-				`"sidecars":%q,"generation":"1"}}}`,
+				`"sidecars":%q,"generation":"1"}%s}}`,
 				c.version, c.uid, base64.StdEncoding.EncodeToString(a.Response.Patch),
-				patched(t, object(t, question), a.Response.Patch).Annotations["injector.tumblr.com/injected"])
+				patched(t, object(t, question), a.Response.Patch).Annotations["injector.tumblr.com/injected"],
+				map[string]string{"v1-job-pod": warning}[c.file])
 			if got := w.Body.String(); got != want {
 				t.Errorf("answer:\n%s", cmp.Diff(want, got))
 			}

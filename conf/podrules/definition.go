@@ -93,6 +93,41 @@ func (d *Definition) Faults() field.ErrorList {
 	return faults
 }
 
+// NativeFaults returns Faults of the definition with its containers as native sidecars, with the paths of the
+// definition as written.
+func (d *Definition) NativeFaults() field.ErrorList {
+	faults := d.Native().Faults()
+	for _, fault := range faults {
+		list, rest, element := strings.Cut(fault.Field, "[")
+		switch {
+		case element && list == "prependInitContainers":
+			fault.Field = elementPath(rest, list, len(d.PrependInitContainers), "prependContainers", len(d.PrependContainers))
+		case element && list == "initContainers":
+			fault.Field = elementPath(rest, list, len(d.InitContainers), "containers", len(d.Containers))
+		}
+	}
+	sortFaults(faults)
+	return faults
+}
+
+// Native returns the definition with its containers as native sidecars (KEP-753), after its init containers.
+func (d *Definition) Native() *Definition {
+	native := *d
+	native.PrependInitContainers = slices.Concat(d.PrependInitContainers, restarted(d.PrependContainers))
+	native.InitContainers = slices.Concat(d.InitContainers, restarted(d.Containers))
+	native.PrependContainers, native.Containers = nil, nil
+	return &native
+}
+
+// restarted returns the containers with restartPolicy: Always.
+func restarted(containers []corev1.Container) []corev1.Container {
+	list := slices.Clone(containers)
+	for i := range list {
+		list[i].RestartPolicy = new(corev1.ContainerRestartPolicyAlways)
+	}
+	return list
+}
+
 // pod returns a pod that has only the definition, and settings that its containers may need. Its last
 // container gets VolumeMounts, EnvFrom and all variables. Labels and node selectors are omitted, see
 // labelFaults.

@@ -30,6 +30,59 @@ func parse[T any](tb testing.TB, text string) *T {
 	return parsed
 }
 
+// The paths are those of the definition as written.
+func TestNativeFaults(t *testing.T) {
+	t.Parallel()
+	d := parse[podrules.Definition](t, `
+prependInitContainers: [{name: a, image: i}, {name: b}]
+initContainers:
+- {name: c}
+- {name: d, image: i, ports: [{containerPort: 1, hostPort: 2}, {containerPort: 3, hostPort: 2}]}
+prependContainers: [{name: e, image: i, livenessProbe: {exec: {command: [a]}}}, {name: f}]
+containers: [{name: g, image: i, lifecycle: {preStop: {exec: {command: [a]}}}}, {name: a, image: i}]
+env: [{name: "a b"}]`)
+	want := []string{
+		"containers[1].name: Duplicate value",
+		"env[0].name: Invalid value: a valid environment variable name",
+		"initContainers: Duplicate value: a container has the same hostPort twice",
+		"initContainers[0].image: Required value",
+		"prependContainers[1].image: Required value",
+		"prependInitContainers[1].image: Required value",
+	}
+	checkFaults(t, d.NativeFaults(), want)
+}
+
+// Containers need the same level as native sidecars.
+func TestNativeLevel(t *testing.T) {
+	t.Parallel()
+	standards, levels := podrules.NewStandards(), make(map[podrules.Level]int)
+	for _, fields := range []string{
+		"ports: [{containerPort: 1, hostPort: 1}]",
+		"livenessProbe: {tcpSocket: {host: h, port: 1}}",
+		"lifecycle: {preStop: {httpGet: {host: h, port: 1}}}",
+		"securityContext: {privileged: true}",
+		"securityContext: {capabilities: {add: [NET_ADMIN]}}",
+		"securityContext: {procMount: Unmasked}",
+		"securityContext: {seccompProfile: {type: Unconfined}}",
+		"securityContext: {runAsUser: 0}",
+		"securityContext: {runAsNonRoot: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}, " +
+			"seccompProfile: {type: RuntimeDefault}}",
+	} {
+		for _, list := range []string{"containers", "prependContainers"} {
+			d := parse[podrules.Definition](t, list+": [{name: a, image: i, "+fields+"}]")
+			level, violations := standards.Level(d)
+			native, others := standards.Level(d.Native())
+			if diff := cmp.Diff(violations, others); native != level || diff != "" {
+				t.Errorf("%s: %s as a native sidecar, and %s otherwise\n%s", fields, native, level, diff)
+			}
+			levels[level]++
+		}
+	}
+	if len(levels) != 3 {
+		t.Errorf("some level is not compared: %v", levels)
+	}
+}
+
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -147,19 +200,25 @@ containers:
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := parse[podrules.Definition](t, test.definition)
-			got := texts(d.Faults())
-			if len(got) != len(test.want) {
-				t.Fatalf("got %q, want %q", got, test.want)
-			}
-			for i, want := range test.want {
-				if !strings.HasPrefix(got[i], want) {
-					t.Errorf("got %q, want %q", got[i], want)
-				}
-			}
+			checkFaults(t, d.Faults(), test.want)
 			if diff := cmp.Diff(parse[podrules.Definition](t, test.definition), d); diff != "" {
 				t.Errorf("the definition was changed (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// checkFaults compares faults with how their texts begin.
+func checkFaults(t *testing.T, faults field.ErrorList, wanted []string) {
+	t.Helper()
+	got := texts(faults)
+	if len(got) != len(wanted) {
+		t.Fatalf("got %q, want %q", got, wanted)
+	}
+	for i, want := range wanted {
+		if !strings.HasPrefix(got[i], want) {
+			t.Errorf("got %q, want %q", got[i], want)
+		}
 	}
 }
 
