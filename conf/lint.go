@@ -33,7 +33,7 @@ func (p *parsed) warn(source *decoded, d *definition, lines outline) []*Error {
 // warnings returns the warnings about a definition as faults, of which only the field and the detail matter. Those
 // that are mistakes come first.
 func (d *decoded) warnings(filled *definition) field.ErrorList {
-	warnings := slices.Concat(d.unresolved, d.unusedParameters())
+	warnings := slices.Concat(d.unresolved, d.unusedParameters(), warnOfJobs(filled))
 	for _, list := range filled.containerLists() {
 		for i := range list.containers {
 			if len(warnings) > mostWarnings {
@@ -44,6 +44,20 @@ func (d *decoded) warnings(filled *definition) field.ErrorList {
 		}
 	}
 	return warnings
+}
+
+// warnOfJobs warns of containers without a decision about pods that run to completion, and of a decision without
+// containers.
+func warnOfJobs(d *definition) field.ErrorList {
+	at, regular := field.NewPath("inJobs"), len(d.PrependContainers)+len(d.Containers) > 0
+	switch {
+	case regular && d.InJobs == "":
+		return field.ErrorList{invalid(at, "not set, so pods of Jobs do not complete while the containers run: set it to "+
+			"native or skip, or to keep if they exit")}
+	case !regular && (d.InJobs == InJobsNative || d.InJobs == InJobsKeep):
+		return field.ErrorList{invalid(at, "has no effect without containers and prependContainers")}
+	}
+	return nil
 }
 
 // warnOfContainer warns of an image whose content may change, and of missing resource requests. A limit is the default

@@ -467,6 +467,8 @@ func TestValidatorWarns(t *testing.T) {
 		return response.Warnings
 	}
 	want := []string{
+		"sidecar injector: configmap sidecars/new[k]:1: inJobs: not set, so pods of Jobs do not complete while the " +
+			"containers run: set it to native or skip, or to keep if they exit",
 		"sidecar injector: configmap sidecars/new[k]:2: containers[0].image: the image has neither a tag nor a digest",
 		"sidecar injector: configmap sidecars/new[k]:2: containers[0].resources: no request for cpu and memory, " +
 			"which autoscaling and quotas need",
@@ -479,7 +481,7 @@ func TestValidatorWarns(t *testing.T) {
 		fmt.Fprintf(&containers, "- {name: a%d, image: a}\n", n)
 	}
 	many := create("name: new\ncontainers:\n" + containers.String())
-	if last := many[len(many)-1]; len(many) != 16 || last != "sidecar injector: and 3 more warnings" {
+	if last := many[len(many)-1]; len(many) != 16 || last != "sidecar injector: and 4 more warnings" {
 		t.Errorf("%d warnings, the last one is %s", len(many), last)
 	}
 }
