@@ -11,34 +11,39 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// expectedPod returns the pod that the controller of the object would create.
-func (t *podTemplate) expectedPod(standIns *mutate.StandIns) ([]byte, error) {
-	if t.path == "" {
-		return t.pod, nil
-	}
+// decodeWorkload returns the view of the object.
+func (t *podTemplate) decodeWorkload() (*mutate.Workload, error) {
 	w := new(mutate.Workload)
 	if err := jsonv2.Unmarshal(t.object, w); err != nil {
 		return nil, mutate.DecodeError(err, "")
 	}
 	w.APIVersion, w.Kind = t.APIVersion, t.Kind // items of a typed list may omit them
-	return w.Pod(t.pod, standIns)
+	return w, nil
+}
+
+// expectedPod returns the pod that the controller of the object would create.
+func (r *podResult) expectedPod(standIns *mutate.StandIns) ([]byte, error) {
+	if r.path == "" {
+		return r.pod, nil
+	}
+	return r.workload.Pod(r.pod, standIns)
 }
 
 // showStandIns replaces the stand-ins in the patch and in the names of elements, such as kafka-0 by kafka-<ordinal>.
 // They stay if the decision depends on them.
-func (i *manifestInjector) showStandIns(r *podResult, request *mutate.Request, standIns *mutate.StandIns) error {
+func (i *manifestInjector) showStandIns(r *podResult, standIns *mutate.StandIns) error {
 	pod, err := r.expectedPod(standIns.Other())
 	if err != nil {
 		return err
 	}
-	again := *request
+	again, err := mutate.NewPodCreate(r.namespace, pod)
+	if err != nil {
+		return err
+	}
 	again.NamespaceDefault = func() (string, bool, error) {
 		return r.decision.Request, r.decision.RequestedBy == mutate.SourceNamespace, nil
 	}
-	if err := again.SetObject(pod); err != nil {
-		return err
-	}
-	other, elements := mutate.Explain(i.snapshot, i.policy, &again)
+	other, elements := mutate.Explain(i.snapshot, i.policy, again)
 	if other.Patch == nil || bytes.Equal(other.Patch, r.decision.Patch) {
 		return nil
 	}

@@ -21,10 +21,9 @@ type manifest struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Metadata   struct {
-		Name         string         `json:"name"`
-		GenerateName string         `json:"generateName"`
-		Namespace    string         `json:"namespace"`
-		Annotations  map[string]any `json:"annotations"`
+		Name         string `json:"name"`
+		GenerateName string `json:"generateName"`
+		Namespace    string `json:"namespace"`
 	} `json:"metadata"`
 	Items jsontext.Value `json:"items"`
 }

@@ -34,6 +34,7 @@ type manifestInjector struct {
 // podResult is the decision about the pod of a manifest.
 type podResult struct {
 	podTemplate
+	workload  *mutate.Workload
 	namespace string
 	decision  mutate.Decision
 	elements  []mutate.ElementResult
@@ -84,15 +85,18 @@ func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResul
 	if err := jsonv2.Unmarshal(t.pod, new(mutate.Object)); err != nil {
 		return nil, fmt.Errorf("not a valid pod: %w", mutate.DecodeError(err, t.path))
 	}
+	var err error
+	if r.workload, err = t.decodeWorkload(); err != nil {
+		return nil, err
+	}
 	standIns := new(mutate.StandIns)
-	pod, err := t.expectedPod(standIns)
+	pod, err := r.expectedPod(standIns)
 	if err != nil {
 		return nil, err
 	}
-	request := &mutate.Request{
-		Operation: "CREATE",
-		Resource:  mutate.Resource{Version: "v1", Resource: "pods"},
-		Namespace: r.namespace,
+	request, err := mutate.NewPodCreate(r.namespace, pod)
+	if err != nil {
+		return nil, err
 	}
 	var lookupErr error
 	if i.namespaces != nil {
@@ -101,17 +105,13 @@ func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResul
 			return value, found, lookupErr
 		}
 	}
-	if err := request.SetObject(pod); err != nil {
-		return nil, err
-	}
 	r.decision, r.elements = mutate.Explain(i.snapshot, i.policy, request)
 	if lookupErr != nil {
 		return nil, fmt.Errorf("--namespace-defaults: %w", lookupErr)
 	}
 	r.message = r.decision.Message()
-	_, misplaced := t.Metadata.Annotations[i.policy.RequestAnnotation()]
-	if misplaced && t.path != "" && r.decision.Reason == mutate.ReasonNoAnnotation {
-		r.message = fmt.Sprintf("the annotation is on the %s itself: put it on %s.metadata", t.Kind, fieldPath(t.path))
+	if r.decision.Reason == mutate.ReasonNoAnnotation {
+		r.message = strings.Join(r.workload.Misplaced(i.policy, &request.Object), "; ")
 	}
 	if r.decision.Patch == nil {
 		return r, nil
@@ -122,7 +122,7 @@ func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResul
 	}
 	r.findFaults(pod, injected)
 	if t.path != "" {
-		err = i.showStandIns(r, request, standIns)
+		err = i.showStandIns(r, standIns)
 	}
 	if err == nil {
 		r.injected, err = applyPatch(t.pod, r.decision.Patch)

@@ -64,18 +64,45 @@ func TestMergeIsLinear(t *testing.T) {
 		{"host aliases", `hostAliases: [<{ip: 10.0.0.1, hostnames: [v@-#]}>]`, `"containers":[]`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			few, many := largeMerge(t, test.sidecar, test.spec, 10), largeMerge(t, test.sidecar, test.spec, 100)
-			fast, slow := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
-			linear := false
-			for try := 0; try < 100 && !linear; try++ { // a busy machine is slow at times
-				fast, slow = min(fast, few()), min(slow, many())
-				linear = try >= 2 && slow <= 30*fast
-			}
-			if !linear {
-				t.Errorf("%v instead of %v for ten times the elements", slow, fast)
-			}
+			checkLinear(t, largeMerge(t, test.sidecar, test.spec, 10), largeMerge(t, test.sidecar, test.spec, 100))
 		})
 	}
+}
+
+// checkLinear compares the times of a few elements and of ten times as many.
+func checkLinear(t *testing.T, few, many func() time.Duration) {
+	t.Helper()
+	fast, slow := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	linear := false
+	for try := 0; try < 100 && !linear; try++ { // a busy machine is slow at times
+		fast, slow = min(fast, few()), min(slow, many())
+		linear = try >= 2 && slow <= 30*fast
+	}
+	if !linear {
+		t.Errorf("%v instead of %v for ten times the elements", slow, fast)
+	}
+}
+
+// TestClaimsAreLinear checks the volumes of the claims of a StatefulSet.
+//
+//nolint:paralleltest // it measures time
+func TestClaimsAreLinear(t *testing.T) {
+	claims := func(n int) func() time.Duration {
+		w := new(mutate.Workload)
+		object := `{"apiVersion":"apps/v1","kind":"StatefulSet","spec":{"volumeClaimTemplates":[` +
+			repeat(`{"metadata":{"name":"c#"}}`, n) + `],"template":{"spec":{"volumes":[` + repeat(`{"name":"v#"}`, n) + `]}}}}`
+		if err := json.Unmarshal([]byte(object), w); err != nil {
+			t.Fatal(err)
+		}
+		return func() time.Duration {
+			start := time.Now()
+			if _, err := w.Pod(w.Template(), new(mutate.StandIns)); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(start)
+		}
+	}
+	checkLinear(t, claims(1000), claims(10_000))
 }
 
 // largeMerge returns a function that measures the time of a decision about a pod with many sidecars.

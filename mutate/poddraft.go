@@ -49,16 +49,29 @@ func (d *draft) annotations() map[string]any { return member(d.metadata, "annota
 // setGenerateName sets the prefix of the name. The API server adds the rest after admission.
 func (d *draft) setGenerateName(name string) { d.metadata["generateName"] = name + "-" }
 
-// claim adds the volume of a claim. It replaces a volume of the same name.
-func (d *draft) claim(name, claim string) {
-	volume := map[string]any{"name": name, "persistentVolumeClaim": map[string]any{"claimName": claim}}
+// claim adds the volumes of claims. They replace volumes of the same names.
+func (d *draft) claim(claims []string, podName string) {
 	volumes, _ := d.spec["volumes"].([]any)
-	if i := slices.IndexFunc(volumes, named(name)); i >= 0 {
-		volumes[i] = volume
-	} else {
-		volumes = append(volumes, volume)
+	positions := make(map[string]int)
+	for i := len(volumes) - 1; i >= 0; i-- {
+		object, _ := volumes[i].(map[string]any)
+		if name, ok := object["name"].(string); ok {
+			positions[name] = i
+		}
 	}
-	d.spec["volumes"] = volumes
+	for _, name := range claims {
+		claim := map[string]any{"claimName": name + "-" + podName}
+		volume := map[string]any{"name": name, "persistentVolumeClaim": claim}
+		if i, found := positions[name]; found {
+			volumes[i] = volume
+		} else {
+			positions[name] = len(volumes)
+			volumes = append(volumes, volume)
+		}
+	}
+	if len(claims) > 0 {
+		d.spec["volumes"] = volumes
+	}
 }
 
 // tolerate adds a toleration for a taint of Kubernetes, as AddOrUpdateTolerationInPodSpec does.

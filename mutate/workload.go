@@ -3,6 +3,7 @@ package mutate
 import (
 	"cmp"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -22,14 +23,19 @@ type workloadMetadata struct {
 
 // workloadSpec has the fields of all kinds.
 type workloadSpec struct {
+	Template             jsontext.Value      `json:"template"`
 	VolumeClaimTemplates List[claimTemplate] `json:"volumeClaimTemplates"`
 	Ordinals             ordinals            `json:"ordinals"`
 	CompletionMode       string              `json:"completionMode"`
 	ManualSelector       bool                `json:"manualSelector"`
 	JobTemplate          struct {
+		Metadata struct {
+			Annotations Map `json:"annotations"`
+		} `json:"metadata"`
 		Spec struct {
-			CompletionMode string `json:"completionMode"`
-			ManualSelector bool   `json:"manualSelector"`
+			Template       jsontext.Value `json:"template"`
+			CompletionMode string         `json:"completionMode"`
+			ManualSelector bool           `json:"manualSelector"`
 		} `json:"spec"`
 	} `json:"jobTemplate"`
 }
@@ -67,11 +73,28 @@ func TemplatePath(apiVersion, kind string) (path string, found bool) {
 	case podTemplate:
 		return "/template", true
 	case replicationController, deployment, replicaSet, statefulSet, daemonSet, job:
-		return "/spec/template", true
+		return inSpec, true
 	case cronJob:
-		return "/spec/jobTemplate/spec/template", true
+		return inJobTemplate, true
 	}
 	return "", false
+}
+
+// The paths of the templates of controllers.
+const (
+	inSpec        = "/spec/template"
+	inJobTemplate = "/spec/jobTemplate/spec/template"
+)
+
+// Template returns the pod template. It is empty if the object has none, or is not of a kind with a controller.
+func (w *Workload) Template() []byte {
+	switch path, _ := TemplatePath(w.APIVersion, w.Kind); path {
+	case inSpec:
+		return w.Spec.Template
+	case inJobTemplate:
+		return w.Spec.JobTemplate.Spec.Template
+	}
+	return nil
 }
 
 // Pod returns the pod that the controller of the workload would create from its template, as far as merging
@@ -142,9 +165,11 @@ func (w *Workload) completeStateful(pod *draft, name string, s *StandIns) {
 	labels := pod.labels()
 	labels["statefulset.kubernetes.io/pod-name"], labels["apps.kubernetes.io/pod-index"] = podName, ordinal
 	labels["controller-revision-hash"] = name + "-" + s.hash()
-	for _, claim := range w.Spec.VolumeClaimTemplates {
-		pod.claim(claim.Metadata.Name, claim.Metadata.Name+"-"+podName)
+	claims := make([]string, len(w.Spec.VolumeClaimTemplates))
+	for i, claim := range w.Spec.VolumeClaimTemplates {
+		claims[i] = claim.Metadata.Name
 	}
+	pod.claim(claims, podName)
 }
 
 // completeJob adds the labels of generateSelector in pkg/registry/batch/job. For an indexed Job, it adds
