@@ -115,7 +115,7 @@ func (o *serveOptions) addCertificate(d *daemon) (err error) {
 	return nil
 }
 
-// addWebhook adds the handler of reviews, and the parts that it may need.
+// addWebhook adds the handlers of reviews of pods and workloads, and the parts that they may need.
 func (o *serveOptions) addWebhook(d *daemon, snapshots *store.Store) error {
 	var namespaces server.Namespaces
 	if o.cluster.namespaceDefaults {
@@ -139,6 +139,8 @@ func (o *serveOptions) addWebhook(d *daemon, snapshots *store.Store) error {
 	webhook := server.NewWebhook(
 		d.options.Lanes, snapshots, namespaces, &o.injection.policy, events, d.options.Metrics, d.log)
 	d.options.Handlers["POST /mutate"] = webhook
+	d.options.Handlers["POST /workloads"] = server.NewWorkloadWebhook(
+		d.options.Lanes, snapshots, namespaces, &o.injection.policy, d.options.Metrics, d.log)
 	if o.tls.dev {
 		addPreview(d.options.Handlers, webhook)
 	}

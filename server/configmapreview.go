@@ -56,15 +56,11 @@ type dataView struct {
 // decodeConfigMapReview decodes a review. If it returns an error, the review is nil or has its version
 // and uid, so that it can be answered.
 func decodeConfigMapReview(body []byte, selects func(*corev1.ConfigMap) bool) (*configMapReview, error) {
-	var r struct {
-		Kind       string          `json:"kind"`
-		APIVersion string          `json:"apiVersion"`
-		Request    configMapReview `json:"request"`
+	r, err := decodeReviewOf[configMapReview](body)
+	if err == nil {
+		err = checkReview(r.Kind, r.APIVersion, r.Request.UID)
 	}
-	if err := json.Unmarshal(body, &r); err != nil {
-		return nil, fmt.Errorf("the body is not an AdmissionReview: %w", mutate.DecodeError(err, ""))
-	}
-	if err := checkReview(r.Kind, r.APIVersion, r.Request.UID); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	r.Request.apiVersion = r.APIVersion

@@ -21,6 +21,7 @@ type Metrics struct {
 	duration     prometheus.Histogram
 	inFlight     prometheus.Gauge
 	validations  *prometheus.CounterVec
+	workloads    *prometheus.CounterVec
 	reloads      *prometheus.CounterVec
 	reloaded     prometheus.Gauge
 	certificates *prometheus.CounterVec
@@ -46,6 +47,8 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 		inFlight: gauge("reviews_in_flight", "Admission reviews being answered now."),
 		validations: counters("validations_total",
 			"Changes of ConfigMaps with definitions that were reviewed, by outcome.", "outcome"),
+		workloads: counters("workload_reviews_total",
+			"Reviews of workloads, by outcome: warned if a request for sidecars has a mistake.", "outcome"),
 		reloads: counters("reloads_total",
 			"Reloads of the sidecars, by result: error when a source could not be read or a document was rejected.",
 			"result"),
@@ -62,8 +65,8 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 	}
 	m.createSeries()
 	for _, collector := range []prometheus.Collector{
-		m.reviews, m.refused, m.duration, m.inFlight, m.validations, m.reloads, m.reloaded, m.certificates,
-		m.notAfter, m.connections, m.closed, m.injections.collect(snapshots), collectSnapshot(snapshots),
+		m.reviews, m.refused, m.duration, m.inFlight, m.validations, m.workloads, m.reloads, m.reloaded,
+		m.certificates, m.notAfter, m.connections, m.closed, m.injections.collect(snapshots), collectSnapshot(snapshots),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
@@ -86,6 +89,9 @@ func (m *Metrics) createSeries() {
 	}
 	for _, outcome := range []mutate.Outcome{allowed, mutate.Denied} {
 		m.validationCounter(outcome)
+	}
+	for _, outcome := range []mutate.Outcome{allowed, warned, refusedReview} {
+		m.workloadCounter(outcome)
 	}
 	for _, port := range []string{webhookPort, lifecyclePort} {
 		m.connections.WithLabelValues(port)
@@ -140,6 +146,11 @@ func (m *Metrics) reviewCounter(outcome mutate.Outcome, reason mutate.Reason) pr
 // validationCounter returns the counter of changes of definitions.
 func (m *Metrics) validationCounter(outcome mutate.Outcome) prometheus.Counter {
 	return m.validations.WithLabelValues(string(outcome))
+}
+
+// workloadCounter returns the counter of reviews of workloads.
+func (m *Metrics) workloadCounter(outcome mutate.Outcome) prometheus.Counter {
+	return m.workloads.WithLabelValues(string(outcome))
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {

@@ -19,7 +19,7 @@ const decodedFactor = 4
 // lookUp returns the request annotation of a namespace. It releases the slot meanwhile, but the decoded review
 // stays in memory. It ends before the deadline, so that a review can be answered after a failed lookup. The error
 // is a refusal if the request is cut off or gets no slot again.
-func (h *Webhook) lookUp(ctx context.Context, namespace string, f *inflight) (string, bool, error) {
+func (d *decider) lookUp(ctx context.Context, namespace string, f *inflight) (string, bool, error) {
 	if err := f.hold(min(decodedFactor*f.cost, f.lane.budget/2)); err != nil {
 		return "", false, err
 	}
@@ -28,7 +28,7 @@ func (h *Webhook) lookUp(ctx context.Context, namespace string, f *inflight) (st
 	defer cancel()
 	waiting, stop := context.WithTimeout(waiting, time.Until(f.deadline)*3/4)
 	defer stop()
-	request, found, err := h.namespaces.Default(waiting, namespace)
+	request, found, err := d.namespaces.Default(waiting, namespace)
 	if refused := f.acquire(ctx); refused != nil {
 		return "", false, refused
 	}

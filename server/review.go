@@ -23,6 +23,21 @@ type review struct {
 	Request    mutate.Request `json:"request"`
 }
 
+// reviewOf is an AdmissionReview with a request of another type.
+type reviewOf[R any] struct {
+	Kind       string `json:"kind"`
+	APIVersion string `json:"apiVersion"`
+	Request    R      `json:"request"`
+}
+
+// decodeReviewOf decodes a review. It does not check it.
+func decodeReviewOf[R any](body []byte) (r reviewOf[R], err error) {
+	if err := json.Unmarshal(body, &r); err != nil {
+		return r, fmt.Errorf("the body is not an AdmissionReview: %w", mutate.DecodeError(err, ""))
+	}
+	return r, nil
+}
+
 // decodeReview decodes a valid review in one pass. If it returns an error, the review has its version, its uid
 // and its names as far as they could be decoded, so that it can be answered and logged.
 func decodeReview(body []byte) (review, error) {

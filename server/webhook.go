@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -20,9 +18,7 @@ type Snapshots interface {
 // Webhook answers admission reviews of pods. It is an http.Handler and safe for concurrent use.
 type Webhook struct {
 	reviewHandler
-	snapshots    Snapshots
-	namespaces   Namespaces // nil if namespaces have no defaults
-	policy       *mutate.Policy
+	decider
 	recorder     Recorder // nil if no Events are recorded
 	badReviewLog zerolog.Logger
 }
@@ -35,7 +31,7 @@ func NewWebhook(
 ) *Webhook {
 	return &Webhook{
 		reviewHandler: newReviewHandler(lanes, metrics, metrics.reviewCounter(mutate.Denied, mutate.ReasonBadReview), log),
-		snapshots:     snapshots, namespaces: namespaces, policy: policy, recorder: recorder,
+		decider:       decider{snapshots, namespaces, policy}, recorder: recorder,
 		badReviewLog: throttled(log, "bad reviews"),
 	}
 }
@@ -66,6 +62,7 @@ func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 	if err != nil && r.Request.UID == "" {
 		return answer{}, err
 	}
+	r.Request.DecodeObject = func(view any) error { return decodeObject(f.buffer.Bytes(), view) }
 	var decision mutate.Decision
 	if err != nil {
 		decision = mutate.Decision{
@@ -79,19 +76,6 @@ func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 	done := reviewRecord{request: r.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
 	done.decision.Sidecars, done.decision.Patch, done.decision.Warnings = nil, nil, nil
 	return answer{r.Request.UID, func(duration time.Duration) { h.record(&done, duration) }}, err
-}
-
-// decide decides about a pod. The error is a refusal: the request lost its slot for a lookup and got no other.
-func (h *Webhook) decide(ctx context.Context, request *mutate.Request, f *inflight) (mutate.Decision, error) {
-	request.DecodeObject = func(view any) error { return decodeObject(f.buffer.Bytes(), view) }
-	if h.namespaces != nil {
-		request.NamespaceDefault = func() (string, bool, error) { return h.lookUp(ctx, request.Namespace, f) }
-	}
-	decision := mutate.Pod(h.snapshots.Current(), h.policy, request)
-	if refused, ok := errors.AsType[*refusal](decision.Cause); ok {
-		return mutate.Decision{}, refused
-	}
-	return decision, nil
 }
 
 // record counts and logs a review, and records its Event. The rate of lines is limited, and lower for bad reviews.
