@@ -29,6 +29,7 @@ namespaceDefaults:
   namespaceSelector:
     matchLabels: {sidecar-injector/defaults: enabled}
 validation: {enabled: true, failurePolicy: Ignore}
+workloads: {enabled: true}
 serviceAccount: {create: true}
 rbac: {create: true}
 service: {port: 443}

@@ -103,7 +103,7 @@ caBundle: {{ required "tls.secret.caBundle is required with tls.mode secret: the
 has(object.metadata.annotations) && '{{ .Values.annotationNamespace }}/request' in object.metadata.annotations
 {{- end -}}
 
-{{- /* Selector expressions of both webhooks for pods: they exclude ignored namespaces. */ -}}
+{{- /* Selector expressions of the webhooks for pods and workloads: they exclude ignored namespaces. */ -}}
 {{- define "excluded" -}}
 - key: kubernetes.io/metadata.name
   operator: NotIn
