@@ -75,7 +75,7 @@ func (s *Set) takenRefs(next *Set, changed func(Origin) bool) []Rejection {
 		fault := field.Duplicate(field.NewPath("name"), ref.String())
 		fault.Detail = fmt.Sprintf("defined by %s, which would lose it", owner)
 		err := &Error{Origin: origin, Line: next.parsed[origin].nameLine, Err: fault}
-		taken = append(taken, Rejection{Origin: origin, Errors: joined([]*Error{err})})
+		taken = append(taken, Rejection{Origin: origin, Ref: ref, Errors: joined([]*Error{err})})
 	}
 	slices.SortFunc(taken, func(a, b Rejection) int { return strings.Compare(a.Errors.Error(), b.Errors.Error()) })
 	return taken

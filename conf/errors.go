@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,6 +28,18 @@ func (e *Error) Error() string {
 		text = fmt.Sprintf("%s: %v", e.Origin, e.Err)
 	}
 	return printable(text)
+}
+
+// Split returns the path of the faulty field and the rest of the message of Err. The field is empty if the fault is
+// not about one field.
+func (e *Error) Split() (at, message string) {
+	if fault, ok := errors.AsType[*field.Error](e.Err); ok {
+		return printable(fault.Field), printable(fault.ErrorBody())
+	}
+	if w, ok := errors.AsType[*warning](e.Err); ok {
+		return printable(w.Field), printable(w.Detail)
+	}
+	return "", printable(e.Err.Error())
 }
 
 // Unwrap returns the fault without its position.

@@ -14,7 +14,7 @@ func (l *loader) fallBack() []Rejection {
 	done := make(map[Origin]bool)
 	var rejections []Rejection
 	for _, p := range rejected {
-		rejection := Rejection{Origin: p.document.Origin, Errors: joined(p.all)}
+		rejection := Rejection{Origin: p.document.Origin, Ref: p.ref, Errors: joined(p.all)}
 		for _, old := range l.lastGood(p, done) {
 			l.keep(old)
 			if l.served[old.Ref] == nil {

@@ -25,7 +25,7 @@ func (p *parsed) warn(source *decoded, d *definition, lines outline) []*Error {
 			return append(warnings, p.fault(0, errors.New("there are more warnings")))
 		}
 		shown := withoutValue(fault)
-		warnings = append(warnings, p.fault(lines.line(fault.Field), fmt.Errorf("%s: %s", shown.Field, shown.Detail)))
+		warnings = append(warnings, p.fault(lines.line(fault.Field), (*warning)(shown)))
 	}
 	return warnings
 }
@@ -82,6 +82,12 @@ func (d *decoded) warnOfContainer(at *field.Path, c *corev1.Container) field.Err
 	}
 	return warnings
 }
+
+// warning is formatted without the type of the fault.
+type warning field.Error
+
+// Error implements error.
+func (w *warning) Error() string { return w.Field + ": " + w.Detail }
 
 func invalid(at *field.Path, detail string) *field.Error {
 	return field.Invalid(at, field.OmitValueType{}, detail)

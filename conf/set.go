@@ -37,6 +37,8 @@ func (s *Set) isLoadOf(documents []Document) bool {
 // Rejection is a document that could not be served, with all its faults.
 type Rejection struct {
 	Origin Origin
+	// Ref is the ref that the document defines. It is zero if the name cannot be read.
+	Ref Ref
 	// Errors has an *Error for each fault, and formats them in one line. It is never nil or empty.
 	Errors *multierror.Error
 	// Stale are the sidecars of this origin whose last valid version stays in service.
