@@ -81,20 +81,27 @@ func (o *clusterOptions) completeConfigMaps(e *flagErrors) {
 		e.checkUnused("configmap-labels", "configmap-namespace")
 		return
 	}
-	var err error
-	if o.selector, err = labels.Parse(o.configMapLabels); err != nil {
-		e.add("configmap-labels", fmt.Errorf("%q is not a label selector: %w", o.configMapLabels, err))
-	} else if o.selector.Empty() {
-		e.add("configmap-labels", fmt.Errorf("%q selects every ConfigMap; want a label, such as app=k8s-sidecar-injector",
-			o.configMapLabels))
-	}
+	o.selector = parseConfigMapLabels(e, o.configMapLabels)
 	if o.configMapNamespace == "" {
+		var err error
 		if o.configMapNamespace, err = o.podNamespace(); err != nil {
 			e.addf("--configmap-labels needs --configmap-namespace outside a pod: %w", err)
 			return
 		}
 	}
 	e.checkName("configmap-namespace", o.configMapNamespace, validation.IsDNS1123Label)
+}
+
+// parseConfigMapLabels returns the selector of the flag --configmap-labels.
+func parseConfigMapLabels(e *flagErrors, text string) labels.Selector {
+	selector, err := labels.Parse(text)
+	if err != nil {
+		e.add("configmap-labels", fmt.Errorf("%q is not a label selector: %w", text, err))
+	} else if selector.Empty() {
+		e.add("configmap-labels", fmt.Errorf("%q selects every ConfigMap; want a label, such as app=k8s-sidecar-injector",
+			text))
+	}
+	return selector
 }
 
 func (o *clusterOptions) podNamespace() (string, error) {

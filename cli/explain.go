@@ -91,7 +91,7 @@ func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
 		return err
 	}
 	if o.output == outputJSON {
-		return printJSON(streams.Out, results)
+		return printExplanations(streams.Out, results)
 	}
 	var text bytes.Buffer
 	printTables(&text, results, o.output == outputWide)
@@ -234,13 +234,17 @@ func newExplanation(r *podResult) explanation {
 	return x
 }
 
-// printJSON escapes characters that are not printable, such as terminal escape sequences. Only strings contain them.
-func printJSON(w io.Writer, results []*podResult) error {
+func printExplanations(w io.Writer, results []*podResult) error {
 	items := make([]explanation, len(results))
 	for i, r := range results {
 		items[i] = newExplanation(r)
 	}
-	text, err := json.MarshalIndent(map[string]any{"items": items}, "", "  ")
+	return printJSON(w, map[string]any{"items": items})
+}
+
+// printJSON escapes characters that are not printable, such as terminal escape sequences. Only strings contain them.
+func printJSON(w io.Writer, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return err
 	}
