@@ -154,14 +154,19 @@ func (o *clusterOptions) newConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// loadKubeconfig reads the kubeconfig as kubectl does: a single file must exist, missing files of a list are skipped.
 func (o *clusterOptions) loadKubeconfig() (*rest.Config, error) {
-	rules := &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(o.kubeconfig)}
-	if len(rules.Precedence) == 1 {
-		rules = &clientcmd.ClientConfigLoadingRules{ExplicitPath: o.kubeconfig}
-	}
 	overrides := &clientcmd.ConfigOverrides{ClusterInfo: clientcmdapi.Cluster{Server: o.masterURL}}
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(kubeconfigRules(o.kubeconfig), overrides).ClientConfig()
+}
+
+// kubeconfigRules returns rules to read the kubeconfig as kubectl does: a single file must exist, missing files of a
+// list are skipped.
+func kubeconfigRules(kubeconfig string) *clientcmd.ClientConfigLoadingRules {
+	files := filepath.SplitList(kubeconfig)
+	if len(files) == 1 {
+		return &clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}
+	}
+	return &clientcmd.ClientConfigLoadingRules{Precedence: files}
 }
 
 // configWithLimits returns the client configuration with another rate limit.

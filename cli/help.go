@@ -17,6 +17,7 @@ const (
 	groupCertificates = "Certificates"
 	groupDefinitions  = "Definitions"
 	groupInjection    = "Injection rules"
+	groupInstallation = "Installation"
 	groupCluster      = "API server"
 	groupLogging      = "Logging"
 )
