@@ -15,6 +15,7 @@ type definition struct {
 	Name                string                      `json:"name"`
 	Inherits            string                      `json:"inherits,omitempty"`
 	AppliesTo           *AppliesTo                  `json:"appliesTo,omitempty"`
+	CopyFrom            []CopyFrom                  `json:"copyFrom,omitempty"`
 	AllowedNamespaces   []string                    `json:"allowedNamespaces,omitempty"`
 	SkipHostNetworkPods bool                        `json:"skipHostNetworkPods,omitempty"`
 	OS                  string                      `json:"os,omitempty"`
@@ -51,7 +52,7 @@ func namedLists() []string {
 
 // appendedLists returns the lists that are concatenated, because their elements have no name.
 func appendedLists() []string {
-	return []string{"envFrom", "tolerations", "hostAliases", "topologySpreadConstraints"}
+	return []string{"envFrom", "tolerations", "hostAliases", "topologySpreadConstraints", "copyFrom"}
 }
 
 // overlaidMaps returns the objects that are merged by key.

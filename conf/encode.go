@@ -53,6 +53,7 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 	s.PrependContainers = e.containers(elements(from, "prependContainers"), d.PrependContainers)
 	s.Containers = e.containers(elements(from, "containers"), d.Containers)
 	s.AppliesTo, s.AllowedNamespaces, s.SkipHostNetworkPods = d.AppliesTo, d.AllowedNamespaces, d.SkipHostNetworkPods
+	s.CopyFrom = d.CopyFrom
 	s.OS, s.InJobs = cmp.Or(d.OS, string(corev1.Linux)), cmp.Or(d.InJobs, InJobsKeep)
 	if s.InJobs == InJobsNative {
 		prepended, others := native(elements(from, "prependContainers")), native(elements(from, "containers"))
@@ -71,8 +72,8 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 // encodedApart returns the fields of a definition that are not in Sidecar.Elements.
 func encodedApart() []string {
 	return []string{
-		"name", "inherits", "parameters", "appliesTo", "allowedNamespaces", "skipHostNetworkPods", "os", "inJobs",
-		"prependInitContainers", "initContainers", "prependContainers", "containers",
+		"name", "inherits", "parameters", "appliesTo", "copyFrom", "allowedNamespaces", "skipHostNetworkPods",
+		"os", "inJobs", "prependInitContainers", "initContainers", "prependContainers", "containers",
 	}
 }
 

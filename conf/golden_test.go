@@ -108,6 +108,9 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 	if a := s.AppliesTo; a != nil && (a.Sidecars != nil || a.Own != nil) {
 		fmt.Fprintf(text, "  appliesTo sidecars %q, own %t\n", a.Sidecars, s.CoversContainersOf(s.Ref))
 	}
+	for _, c := range s.CopyFrom {
+		fmt.Fprintf(text, "  copyFrom %q to %q: env %q, volumeMounts %q\n", c.From, c.Container, c.Env, c.VolumeMounts)
+	}
 	if s.OS != "linux" {
 		fmt.Fprintf(text, "  os %s\n", s.OS)
 	}

@@ -107,7 +107,7 @@ func (p *loaded) failInherits(detail string) {
 func (l *loader) validateMerged(p *loaded, decoded *decoded, size int) (*definition, error) {
 	heir := &parsed{document: p.document}
 	d, found := decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, size) })
-	faults := append(decoded.faults, found...)
+	faults := slices.Concat(decoded.faults, found, validateCopyTargets(d))
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}

@@ -101,6 +101,9 @@ func (p *parsed) inspect(value any, lines outline, l *loader) {
 		d, found = decoded.validate(faults, func() bool { return l.affordTry(p, p.size) })
 		faults = append(faults, found...)
 		faults = append(faults, l.ownKeys(d)...)
+		if p.inherits == "" {
+			faults = append(faults, validateCopyTargets(d)...)
+		}
 	}
 	p.rejectAll(faults, lines)
 	if len(p.faults) == 0 && l.late() == nil {

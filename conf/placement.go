@@ -82,6 +82,8 @@ func (d *decoder) forbiddenReason(text *params.Text) string {
 		return ""
 	case len(steps) == 1, first == "appliesTo", first == "allowedNamespaces":
 		return wholeField
+	case first == "copyFrom" && last != "from":
+		return identity
 	case slices.Contains(steps, "securityContext"):
 		return d.forbiddenIdentity(text)
 	case slices.Contains([]string{"hostPort", "hostIP", "host", "mountPropagation"}, last):

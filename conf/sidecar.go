@@ -37,6 +37,7 @@ type Sidecar struct {
 	// or empty.
 	Elements  map[string][]Element
 	AppliesTo *AppliesTo
+	CopyFrom  []CopyFrom // what the containers of the sidecar get from a container of the pod
 
 	// AllowedNamespaces are patterns of namespaces that may use the sidecar. Nil allows all.
 	AllowedNamespaces []string

@@ -28,6 +28,7 @@ func validate(d *definition) field.ErrorList {
 		faults = append(faults, validatePatterns(at.Child("initContainers"), a.InitContainers, maxContainerPatterns)...)
 		faults = append(faults, validateSidecarNames(at.Child("sidecars"), a.Sidecars)...)
 	}
+	faults = append(faults, validateCopyFrom(d.CopyFrom)...)
 	faults = append(faults, validatePatterns(
 		field.NewPath("allowedNamespaces"), d.AllowedNamespaces, maxNamespacePatterns)...)
 	library := d.Faults()

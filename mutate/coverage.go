@@ -13,6 +13,10 @@ func (s *sidecarSet) add(index int) {
 	s[index/64] |= 1 << (index % 64)
 }
 
+func (s *sidecarSet) has(index int) bool {
+	return s[index/64]&(1<<(index%64)) != 0
+}
+
 func (s *sidecarSet) overlaps(other *sidecarSet) bool {
 	for i := range s {
 		if s[i]&other[i] != 0 {

@@ -22,8 +22,31 @@ type details struct {
 
 // containerDetails are the details of a container.
 type containerDetails struct {
+	Name            string          `json:"name"`
 	SecurityContext securityContext `json:"securityContext"`
 	Env             Variables       `json:"env"`
+	VolumeMounts    jsontext.Value  `json:"volumeMounts"`
+
+	variables, mounts receivedList // empty until readLists is called
+}
+
+// container returns a container or init container by its name, or the first container if the name is empty. It returns
+// nil if there is none.
+func (d *details) container(name string) *containerDetails {
+	if d == nil {
+		return nil
+	}
+	for _, c := range d.Spec.Containers {
+		if c != nil && (name == "" || name == c.Name) {
+			return c
+		}
+	}
+	for _, c := range d.Spec.InitContainers {
+		if c != nil && name != "" && name == c.Name {
+			return c
+		}
+	}
+	return nil
 }
 
 // env returns the variables of a received container.
@@ -49,7 +72,8 @@ func (r *review) readDetails() (*details, error) {
 
 // needsDetails reports whether merging the sidecar depends on the details of the pod.
 func needsDetails(s *conf.Sidecar) bool {
-	if slices.ContainsFunc(s.Parameters, func(p params.Parameter) bool { return p.From.InSecurityContext() }) {
+	if slices.ContainsFunc(s.Parameters, func(p params.Parameter) bool { return p.From.InSecurityContext() }) ||
+		len(s.CopyFrom) > 0 {
 		return true
 	}
 	fields := []string{extendEnv}

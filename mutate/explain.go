@@ -9,7 +9,7 @@ import (
 type ElementResult struct {
 	// Sidecar is the sidecar that the element belongs to, with the values of its parameters.
 	Sidecar *conf.Sidecar
-	// Field is the field of the definition, such as env.
+	// Field is the field of the definition, such as env or copyFrom.env.
 	Field string
 	// Name is the name or key of the element, or else what distinguishes it in its field. It is
 	// never the value of a variable, label or annotation.
@@ -57,6 +57,9 @@ const (
 	overridesEnvFrom  = "overrides a variable of that name in envFrom"
 	notCovered        = "appliesTo does not cover the container"
 	containerHasIt    = "the container already has it"
+	sourceLacksIt     = "the container to copy from does not have it"
+	podLacksSource    = "the pod does not have the container to copy from"
+	tokenIsReplaced   = "mounts of the service account's token are replaced"
 	volumeIsMounted   = "the container already mounts the volume"
 	pathIsMounted     = "the container already has another volume at the path"
 	sidecarAddsIt     = "already adds it"
@@ -73,7 +76,7 @@ func (o omission) String() string {
 
 // hasVariables reports whether the elements of a field are variables.
 func hasVariables(field string) bool {
-	return field == "env" || field == prependEnv
+	return field == "env" || field == prependEnv || field == copiedEnv
 }
 
 // record reports whether an element is added. If the review is explained, it keeps the result.

@@ -134,7 +134,7 @@ func (p *plan) variable(c *container, name string) *variable {
 		v = p.receivedVariable(c, name)
 	} else {
 		var added Variable
-		_ = json.Unmarshal(env.added[v.index].JSON, &added) // validated when it was loaded
+		_ = json.Unmarshal(env.added[v.index].JSON, &added) // validated when it was loaded or received
 		v.value, v.fixed = added.Value, added.ValueFrom != nil
 	}
 	known.list = append(known.list, v)

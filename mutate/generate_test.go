@@ -310,6 +310,7 @@ func (g *generator) sidecar(name string) []byte {
 	if g.one(2) {
 		g.podFields(d)
 	}
+	g.several(d, "copyFrom", func() object { return g.copyFrom(names) })
 	g.unique(d, "volumes", g.volume)
 	g.unique(d, "volumeMounts", g.mount)
 	g.unique(d, "env", g.env)
@@ -331,6 +332,17 @@ func (g *generator) sidecar(name string) []byte {
 	g.maybe(d, 4, "hostPID", true, false)
 	g.maybe(d, 2, "serviceAccountName", "logger", "logger", "logger", "default")
 	return encode(d)
+}
+
+func (g *generator) copyFrom(containers []string) object {
+	c := object{"env": []any{"A", "B"}, "volumeMounts": []any{"data", "logs", "token"}}
+	g.maybe(c, 2, "env", []any{"A", "C"}, []any{"absent"})
+	g.maybe(c, 2, "volumeMounts", []any{"token", "data"}, []any{"disk"})
+	g.maybe(c, 2, "from", "a", "b", "c", "d", "absent")
+	if len(containers) > 0 {
+		g.maybe(c, 2, "container", pick[any](g, containers[0], containers[len(containers)-1]))
+	}
+	return c
 }
 
 func (g *generator) podFields(d object) {

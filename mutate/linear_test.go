@@ -42,6 +42,15 @@ func TestMergeIsLinear(t *testing.T) {
 			"envFrom", `envFrom: [<{secretRef: {name: v@-#}}>]`,
 			`"containers":[{"envFrom":[<{"secretRef":{"name":"v#"}}>]}]`,
 		},
+		{
+			"copies", "containers: [{name: v@, image: x}]\ncopyFrom: [{env: [<V#>], volumeMounts: [<v#>]}]",
+			`"volumes":[<{"name":"v#"}>],"containers":[{"env":[<{"name":"V#"}>],` +
+				`"volumeMounts":[<{"name":"v#","mountPath":"/v#"}>]}]`,
+		},
+		{
+			"copies into many containers", "containers: [<{name: v@-#, image: x}>]\ncopyFrom: [{env: [<V#>]}]",
+			`"containers":[{"env":[<{"name":"V#"}>]}]`,
+		},
 		{"containers", `containers: [<{name: v@-#, image: x}>]`, `"containers":[]`},
 		{
 			"containers of all sidecars", "appliesTo: {sidecars: [none], own: false}\nenv: [{name: E, value: x}]\n" +

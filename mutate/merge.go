@@ -28,7 +28,8 @@ type plan struct {
 	size      int        // bytes of the added elements
 	conflicts conflicts
 
-	mismatches []mismatch
+	mismatches     []mismatch
+	missingSources []string // warnings
 
 	details *details // nil unless a sidecar needs them
 
@@ -114,6 +115,7 @@ func (p *plan) merge() {
 	p.addContainers()
 	p.readMounts()
 	p.addToPod()
+	p.copyFromPod()
 	p.addToContainers()
 	p.extendVariables()
 	for _, c := range p.containers {

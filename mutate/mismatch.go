@@ -37,6 +37,7 @@ func (p *plan) mismatch(s *conf.Sidecar, field string, element *conf.Element, c 
 func (r *review) warnOfMismatches() (Reason, error) {
 	texts := append(r.plan.omittedOfContainers(), r.otherVolumes()...)
 	texts = append(texts, r.plan.sharedPorts()...)
+	texts = append(texts, r.plan.missingSources...)
 	r.decision.Warnings = append(r.decision.Warnings, texts[:min(len(texts), maxMismatchWarnings)]...)
 	return "", nil
 }

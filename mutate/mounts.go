@@ -14,6 +14,11 @@ func checkMount(p *plan, s *conf.Sidecar, c *container, l *list, next *conf.Elem
 	if why := l.checkName(next, volumeIsMounted); why.text != "" {
 		return why
 	}
+	return checkPath(p, s, c, l, next)
+}
+
+// checkPath looks for the path.
+func checkPath(p *plan, s *conf.Sidecar, c *container, l *list, next *conf.Element) omission {
 	i := find(&c.pathIndex, cleanPath(next.Value), len(c.paths)+len(l.added), c.pathAt)
 	if i < 0 {
 		return omission{}

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 )
 
@@ -31,6 +32,7 @@ type definition struct {
 	ExtendEnv             []map[string]string               `json:"extendEnv"`
 	EnvFrom               []corev1.EnvFromSource            `json:"envFrom"`
 	AppliesTo             appliesTo                         `json:"appliesTo"`
+	CopyFrom              []conf.CopyFrom                   `json:"copyFrom"`
 	Labels                map[string]string                 `json:"labels"`
 	Annotations           map[string]string                 `json:"annotations"`
 	ImagePullSecrets      []corev1.LocalObjectReference     `json:"imagePullSecrets"`
@@ -252,7 +254,7 @@ func (e *expected) merge(requested []*definition, null map[string]bool) {
 	spec := &e.pod.Spec
 	e.setAccount(requested)
 	e.before = e.faults()
-	own := slices.Clone(spec.Containers)
+	own, ownInit := slices.Clone(spec.Containers), slices.Clone(spec.InitContainers)
 	received := slices.Clone(spec.Volumes)
 	e.addContainers(requested)
 	for _, d := range requested {
@@ -260,6 +262,7 @@ func (e *expected) merge(requested []*definition, null map[string]bool) {
 			add(e, &spec.Volumes, v, received, func(v corev1.Volume) string { return v.Name })
 		}
 	}
+	e.copyAll(requested, notNull(own, "containers", null), notNull(ownInit, "initContainers", null))
 	fronts := make(map[string][]corev1.EnvVar)
 	for _, d := range requested {
 		e.each(func(at string, c *corev1.Container) {
@@ -283,6 +286,16 @@ func (e *expected) merge(requested []*definition, null map[string]bool) {
 		e.mergePod(d)
 	}
 	e.setDefaultContainer(requested, own)
+}
+
+// notNull returns the containers of a list that are not null.
+func notNull(containers []corev1.Container, list string, null map[string]bool) (found []corev1.Container) {
+	for i, c := range containers {
+		if !null[indexedName(list, i)] {
+			found = append(found, c)
+		}
+	}
+	return found
 }
 
 // add adds an element. The pod keeps its own element of that name, and one of another sidecar must be
@@ -345,15 +358,13 @@ func (e *expected) addContainers(requested []*definition) {
 
 // applies reports whether a container gets env and mounts of a sidecar.
 func (e *expected) applies(requested []*definition, d *definition, at, name string) bool {
-	list, number, _ := strings.Cut(strings.TrimSuffix(at, "]"), "[")
-	i, _ := strconv.Atoi(number)
-	if i < 0 || i >= e.received[list] {
+	if e.injects(at) {
 		return slices.ContainsFunc(requested, func(owner *definition) bool {
 			return slices.Contains(owner.containerNames(), name) && d.appliesToThoseOf(owner)
 		})
 	}
 	patterns := d.AppliesTo.Containers
-	if list == "initContainers" {
+	if strings.HasPrefix(at, "initContainers") {
 		patterns = d.AppliesTo.InitContainers
 	}
 	return patterns == nil || slices.ContainsFunc(patterns, func(pattern string) bool {
@@ -378,6 +389,64 @@ func (d *definition) appliesToThoseOf(owner *definition) bool {
 	}
 	name, _, _ := strings.Cut(owner.Name, ":")
 	return d.AppliesTo.Sidecars == nil || slices.Contains(d.AppliesTo.Sidecars, name)
+}
+
+// copyAll applies copyFrom. The containers are those of the pod as received.
+func (e *expected) copyAll(requested []*definition, own, ownInit []corev1.Container) {
+	for _, d := range requested {
+		copied := make(map[string]bool) // container and volume
+		for _, entry := range d.CopyFrom {
+			source := slices.IndexFunc(own, func(c corev1.Container) bool { return entry.From == "" || c.Name == entry.From })
+			from := append(slices.Clone(own), ownInit...)
+			if source < 0 && entry.From != "" {
+				source = slices.IndexFunc(from, func(c corev1.Container) bool { return c.Name == entry.From })
+			}
+			if source < 0 {
+				continue
+			}
+			e.each(func(at string, c *corev1.Container) {
+				wanted := entry.Container == c.Name || entry.Container == "" && slices.Contains(d.containerNames(), c.Name)
+				if e.injects(at) && wanted {
+					copyEnv(c, &from[source], entry.Env)
+					copyMounts(c, &from[source], entry.VolumeMounts, at, copied)
+				}
+			})
+		}
+	}
+}
+
+// injects reports whether a container is not one of the pod as received.
+func (e *expected) injects(at string) bool {
+	list, number, _ := strings.Cut(strings.TrimSuffix(at, "]"), "[")
+	i, _ := strconv.Atoi(number)
+	return i < 0 || i >= e.received[list]
+}
+
+// copyEnv copies the last variable of each name.
+func copyEnv(c, from *corev1.Container, names []string) {
+	for i, v := range from.Env {
+		same := func(other corev1.EnvVar) bool { return other.Name == v.Name }
+		if slices.Contains(names, v.Name) && !slices.ContainsFunc(from.Env[i+1:], same) && !slices.ContainsFunc(c.Env, same) {
+			c.Env = append(c.Env, v)
+		}
+	}
+}
+
+// copyMounts copies all mounts of each volume.
+func copyMounts(c, from *corev1.Container, volumes []string, at string, copied map[string]bool) {
+	for _, m := range from.VolumeMounts {
+		left := !slices.Contains(volumes, m.Name)
+		for _, own := range c.VolumeMounts {
+			left = left || own.Name == m.Name && !copied[at+m.Name] || trimSlashes(own.MountPath) == trimSlashes(m.MountPath)
+		}
+		for _, own := range c.VolumeDevices {
+			left = left || own.Name == m.Name || trimSlashes(own.DevicePath) == trimSlashes(m.MountPath)
+		}
+		if !left {
+			c.VolumeMounts = append(c.VolumeMounts, m)
+			copied[at+m.Name] = true
+		}
+	}
 }
 
 // mergePod merges the fields outside of containers.

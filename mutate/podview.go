@@ -2,8 +2,10 @@ package mutate
 
 import (
 	"cmp"
+	"errors"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	corev1 "k8s.io/api/core/v1"
 
 	"k8s-sidecar-injector/conf"
@@ -157,7 +159,23 @@ type Variable struct {
 	Value     string    `json:"value"`
 	ValueFrom *struct{} `json:"valueFrom"`
 
-	index int // in the list as received
+	index int            // in the list as received
+	json  jsontext.Value // as received
+}
+
+// UnmarshalJSONFrom decodes the variable, and keeps its JSON.
+func (v *Variable) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	text, err := decoder.ReadValue()
+	if err != nil {
+		return err
+	}
+	type fields Variable
+	*v = Variable{json: text.Clone()}
+	err = json.Unmarshal(text, (*fields)(v))
+	if wrong, ok := errors.AsType[*json.SemanticError](err); ok {
+		wrong.JSONPointer = decoder.StackPointer() + wrong.JSONPointer
+	}
+	return err
 }
 
 // SetObject decodes the object from JSON, which must not be changed afterwards.

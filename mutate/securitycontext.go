@@ -21,11 +21,8 @@ func (d *details) securityField(field params.PodField) (value string, found bool
 		return "", false
 	}
 	pod, own := d.Spec.SecurityContext, securityContext{}
-	for _, c := range d.Spec.Containers {
-		if c != nil {
-			own = c.SecurityContext
-			break
-		}
+	if first := d.container(""); first != nil {
+		own = first.SecurityContext
 	}
 	id := map[params.PodField]*int64{
 		params.PodRunAsUser:  cmp.Or(own.RunAsUser, pod.RunAsUser),

@@ -1,0 +1,127 @@
+package mutate_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"k8s-sidecar-injector/mutate"
+)
+
+const copyingSidecars = `
+name: agent
+serviceAccountName: agent
+initContainers: [{name: first, image: i}]
+containers:
+- name: agent
+  image: i
+  env: [{name: OWN, value: own}]
+  volumeMounts: [{name: own, mountPath: /own}, {name: other, mountPath: /two/}]
+copyFrom:
+- {env: [OWN, A, MISSING], volumeMounts: [data, own, token, missing]}
+- {container: first, from: web, env: [A, B]}
+- {container: first, from: absent, env: [A], volumeMounts: [data]}
+---
+name: second
+containers: [{name: second, image: i}]
+copyFrom: [{env: [A]}]
+env: [{name: A, value: second}]
+appliesTo: {containers: [], initContainers: []}
+`
+
+const copiedPod = `{
+	"metadata": {"annotations": {"injector.tumblr.com/request": "agent,second"}},
+	"spec": {
+		"volumes": [{"name": "data"}, {"name": "own"}, {"name": "other"}, {"name": "token"}],
+		"containers": [
+			{
+				"name": "app",
+				"env": [{"name": "OWN"}, { "name":"A",  "value":"s3cr3t", "x": {"y": [1.50, null]} }],
+				"volumeMounts": [
+					{"name": "data", "mountPath": "/one", "x": 1}, {"name": "data", "mountPath": "/two"},
+					{"name": "own", "mountPath": "/app"},
+					{"name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
+				]
+			},
+			{"name": "web", "env": [{"name": "A", "value": "s3cr3t"}, {"name": "B", "value": "s3cr3t"}]}
+		]
+	}
+}`
+
+// TestCopyResults covers every reason for not copying an element.
+func TestCopyResults(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte(copyingSidecars))
+	c := &testCase{policy: defaultPolicy(), request: createRequest(), object: []byte(copiedPod)}
+	decision := decide(t, snapshot, c.policy, c.with(t, c.object))
+	var got []string
+	for _, e := range c.checkExplain(t, snapshot, &decision) {
+		if text := resultText(&e); strings.Contains(text, " copyFrom.") || strings.Contains(text, " env ") {
+			got = append(got, strings.ReplaceAll(text, "copyFrom.volumeMounts", "copyFrom.mounts"))
+		}
+	}
+	want := []string{
+		"agent copyFrom.env OWN first (init)",
+		"agent copyFrom.env A first (init)",
+		"agent copyFrom.env MISSING first (init): the container to copy from does not have it",
+		"agent copyFrom.mounts data first (init)",
+		"agent copyFrom.mounts data first (init)",
+		"agent copyFrom.mounts own first (init)",
+		"agent copyFrom.mounts token first (init): mounts of the service account's token are replaced",
+		"agent copyFrom.mounts missing first (init): the container to copy from does not have it",
+		"agent copyFrom.env OWN agent: the container already has it",
+		"agent copyFrom.env A agent",
+		"agent copyFrom.env MISSING agent: the container to copy from does not have it",
+		"agent copyFrom.mounts data agent",
+		"agent copyFrom.mounts data agent: the container already has another volume at the path",
+		"agent copyFrom.mounts own agent: the container already mounts the volume",
+		"agent copyFrom.mounts token agent: mounts of the service account's token are replaced",
+		"agent copyFrom.mounts missing agent: the container to copy from does not have it",
+		"agent copyFrom.env A first (init): sidecar agent:latest already adds it",
+		"agent copyFrom.env B first (init)",
+		"agent copyFrom.env A first (init): the pod does not have the container to copy from",
+		"agent copyFrom.mounts data first (init): the pod does not have the container to copy from",
+		"second copyFrom.env A second",
+		"second env A app: appliesTo does not cover the container",
+		"second env A web: appliesTo does not cover the container",
+		"second env A first (init): sidecar agent:latest already adds it",
+		"second env A agent: sidecar agent:latest already adds it",
+		"second env A second: sidecar second:latest already adds it",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// An element is copied as received. Only the patch has its value.
+func TestCopiesAreAsReceived(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte(copyingSidecars))
+	decision, results := mutate.Explain(snapshot, defaultPolicy(), decode(t, creating([]byte(copiedPod))))
+	for _, element := range []string{
+		`{ "name":"A",  "value":"s3cr3t", "x": {"y": [1.50, null]} }`, `{"name": "data", "mountPath": "/one", "x": 1}`,
+	} {
+		if !bytes.Contains(decision.Patch, []byte(element)) {
+			t.Errorf("no %s in the patch: %s", element, decision.Patch)
+		}
+	}
+	if shown := fmt.Sprint(decision.Warnings, decision.Message(), results); strings.Contains(shown, "s3cr3t") {
+		t.Errorf("a value is shown: %s", shown)
+	}
+}
+
+// Copies count towards the limit of what is added to a pod.
+func TestCopiesAreLimited(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte("name: agent\ncontainers: ["+repeat("{name: c#, image: i}", 4)+"]\ncopyFrom: [{env: [A]}]"))
+	for size, want := range map[int]mutate.Reason{300 << 10: mutate.ReasonInjected, 500 << 10: mutate.ReasonConflict} {
+		pod := fmt.Sprintf(`{"metadata":{"annotations":{"injector.tumblr.com/request":"agent"}},"spec":{"containers":[
+			{"name":"app","env":[{"name":"A","value":"%s"}]}]}}`, strings.Repeat("x", size))
+		if decision := decide(t, snapshot, defaultPolicy(), creating([]byte(pod))); decision.Reason != want {
+			t.Errorf("%d bytes: %s, want %s", size, text(&decision), want)
+		}
+	}
+}
