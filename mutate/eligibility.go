@@ -3,7 +3,6 @@ package mutate
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -26,7 +25,7 @@ func (r *review) checkEligible() (Reason, error) {
 		return ReasonMirrorPod, nil
 	case slices.Contains(r.policy.IgnoredNamespaces, r.request.Namespace):
 		return ReasonIgnoredNamespace, nil
-	case strings.EqualFold(strings.TrimSpace(annotations[r.policy.key(statusKey)]), statusInjected):
+	case r.policy.IsInjected(annotations):
 		return ReasonAlreadyInjected, nil
 	}
 	return "", nil
@@ -45,6 +44,9 @@ func (s *Spec) operatingSystem() string {
 	}
 	return cmp.Or(s.OS.Name, s.NodeSelector[corev1.LabelOSStable])
 }
+
+// HasContainersOf reports whether the pod has all containers of a sidecar, like a copy of an injected pod.
+func (o *Object) HasContainersOf(s *conf.Sidecar) bool { return hasContainersOf(o.Spec, s) }
 
 // hasContainersOf reports whether a pod has all containers of a sidecar, by name. Init containers count only if the
 // sidecar has no others: `kubectl debug --keep-init-containers=false` drops them.

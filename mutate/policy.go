@@ -1,6 +1,9 @@
 package mutate
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Action is what to do with a pod whose request cannot be fulfilled.
 type Action string
@@ -60,6 +63,17 @@ const statusInjected = "injected"
 
 // RequestAnnotation returns the key of the annotation of pods and namespaces that requests sidecars.
 func (p *Policy) RequestAnnotation() string { return p.key(requestKey) }
+
+// InjectedAnnotation returns the key of the annotation of pods that names the injected sidecars.
+func (p *Policy) InjectedAnnotation() string { return p.key(injectedKey) }
+
+// StatusAnnotation returns the key of the annotation of pods that keeps them from being injected again.
+func (p *Policy) StatusAnnotation() string { return p.key(statusKey) }
+
+// IsInjected reports whether annotations are those of a pod that was injected.
+func (p *Policy) IsInjected(annotations map[string]string) bool {
+	return strings.EqualFold(strings.TrimSpace(annotations[p.key(statusKey)]), statusInjected)
+}
 
 func (p *Policy) key(name string) string {
 	return p.AnnotationNamespace + "/" + name

@@ -14,6 +14,14 @@ const maxSidecars = 100
 // maxListed is how many items a message lists.
 const maxListed = 3
 
+// ParseRequest parses the value of the annotation that requests sidecars. The result is nil if it requests none.
+func ParseRequest(request string) ([]conf.Ref, error) {
+	if optsOut(request) {
+		return nil, nil
+	}
+	return parseRefs(request)
+}
+
 // parseRefs parses comma-separated refs. Duplicates count once.
 func parseRefs(request string) ([]conf.Ref, error) {
 	if strings.Count(request, ",") >= maxSidecars {
