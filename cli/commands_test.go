@@ -40,6 +40,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	mounted DIR FILE...     update DIR as the kubelet updates a volume with these files, by a swap of ..data
 //	load                    send reviews from many clients until /readyz fails
 //	loaded                  wait for the clients; fail if any review failed
+//	apiserver FILE ARG...   start an API server with the objects of a file, and set $KUBECONFIG; see apiServerCommand
 //	rename OLD NEW          rename(2), which overwrites files
 func commands() map[string]command {
 	return map[string]command{
@@ -57,6 +58,7 @@ func commands() map[string]command {
 		"keypair":     keyPairCommand,
 		"mounted":     mountedCommand,
 		"rename":      renameCommand,
+		"apiserver":   apiServerCommand,
 	}
 }
 

@@ -40,8 +40,9 @@ type inspectionOptions struct {
 	configMapNamespace string
 
 	// These are set by Complete.
-	config *rest.Config
-	name   types.NamespacedName // of the Deployment; empty to find it
+	config             *rest.Config
+	name               types.NamespacedName // of the Deployment; empty to find it
+	explicitKubeconfig bool                 // whether the flag is on the command line
 }
 
 func (o *inspectionOptions) AddFlags(flags *pflag.FlagSet) {
@@ -84,6 +85,7 @@ func (o *inspectionOptions) Complete(e *flagErrors) {
 	if o.configMapNamespace != "" {
 		e.checkName("configmap-namespace", o.configMapNamespace, validation.IsDNS1123Label)
 	}
+	o.explicitKubeconfig = e.onCommandLine("kubeconfig")
 	o.completeConfig(e)
 	if o.allNamespaces {
 		o.namespace = ""
@@ -115,6 +117,14 @@ func (o *inspectionOptions) completeConfig(e *flagErrors) {
 	e.add("kubeconfig", err)
 }
 
+// scope names the namespaces.
+func (o *inspectionOptions) scope() string {
+	if o.namespace == "" {
+		return "any namespace"
+	}
+	return "namespace " + o.namespace
+}
+
 // inspection is a cluster with an installation and the definitions that it serves.
 type inspection struct {
 	client   *inspect.Client
@@ -142,7 +152,7 @@ func (o *inspectionOptions) newInspection(
 		if err != nil {
 			return nil, err
 		}
-		in.settings.Documents = append([]conf.Document{}, documents...)
+		in.settings.Directory, in.settings.Documents = o.directory, append([]conf.Document{}, documents...)
 	}
 	if in.snapshot, err = in.client.Snapshot(ctx, installation, in.settings); err != nil {
 		return nil, err

@@ -80,8 +80,7 @@ func parseLevel(text string) (zerolog.Level, error) {
 // newLogger returns the logger of the daemon and its buffered output, which the caller must close. If the format is
 // invalid, it is console, so that the start can log before it fails.
 func (o *loggingOptions) newLogger(stderr io.Writer, dev bool) (zerolog.Logger, *logWriter) {
-	file, ok := stderr.(*os.File)
-	terminal := ok && isatty.IsTerminal(file.Fd())
+	terminal := isTerminal(stderr)
 	w := newLogWriter(stderr)
 	var encoder io.Writer = w
 	o.console = o.format != formatJSON && (o.format != "" || dev || terminal)
@@ -93,6 +92,11 @@ func (o *loggingOptions) newLogger(stderr io.Writer, dev bool) (zerolog.Logger, 
 		log.Warn().Uint64("lines", lines).Msg("log lines dropped: the reader of standard error is too slow")
 	})
 	return log, w
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
 }
 
 // logStartError logs why the daemon cannot start, with an array of single lines, unless the log is for people. Then it

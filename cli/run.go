@@ -64,7 +64,7 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})
-	root.AddCommand(newInject(streams), newExplain(streams), newValidate(streams), newSchema(streams), newReload(streams),
-		newVersion())
+	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newValidate(streams),
+		newSchema(streams), newReload(streams), newVersion())
 	return root
 }

@@ -80,7 +80,7 @@ func (c *Client) list(
 			token, expired = next, true
 			continue
 		case err != nil:
-			return r.describe("list", namespace, err)
+			return r.describe("list", namespace, "", err)
 		}
 		for _, item := range page.Items {
 			if err := visit(item); err != nil {
@@ -118,7 +118,7 @@ func (c *Client) page(
 // get reads one object.
 func (c *Client) get(ctx context.Context, r resource, namespace, name string, object any) error {
 	if err := decode(c.request(r, namespace).Name(name).Do(ctx), object); err != nil {
-		return r.describe("get", namespace, err)
+		return r.describe("get", namespace, "/"+name, err)
 	}
 	return nil
 }
@@ -159,8 +159,8 @@ func (r resource) String() string {
 	return r.name + "." + parts[2]
 }
 
-// describe names the verb, the resource and the namespace of a failed request.
-func (r resource) describe(verb, namespace string, err error) error {
+// describe names the verb, the resource, the namespace and /NAME of a failed request. The name is empty for a list.
+func (r resource) describe(verb, namespace, name string, err error) error {
 	scope, role := " in all namespaces", "ClusterRole"
 	if namespace != "" {
 		scope, role = " in namespace "+namespace, "Role"
@@ -169,5 +169,5 @@ func (r resource) describe(verb, namespace string, err error) error {
 		scope, role = "", "ClusterRole"
 	}
 	grant := fmt.Sprintf("a %s that has the verb %s for %s", role, verb, r)
-	return fmt.Errorf("cannot %s %s%s: %w", verb, r, scope, kube.Explain(err, grant))
+	return fmt.Errorf("cannot %s %s%s%s: %w", verb, r, name, scope, kube.Explain(err, grant))
 }

@@ -75,7 +75,7 @@ func TestFind(t *testing.T) {
 		},
 		"by name, not found": {
 			name: types.NamespacedName{Namespace: "a", Name: "b"},
-			err:  "cannot get deployments.apps in namespace a: no response for",
+			err:  "cannot get deployments.apps/b in namespace a: no response for",
 		},
 		"not an API server": {
 			responses: map[string]string{listDeployments: "<html>"},
@@ -161,7 +161,7 @@ func TestSnapshot(t *testing.T) {
 		},
 		"missing": {
 			spec: volume(`"configMap": {"name": "gone"}`, `"mountPath": "/defs"`), directory: "/defs",
-			err: "Deployment a/b: cannot read the config directory /defs: cannot get configmaps in namespace a: no response",
+			err: "Deployment a/b: cannot read the config directory /defs: cannot get configmaps/gone in namespace a: no response",
 		},
 		"forbidden": {
 			spec: volume(`"configMap": {"name": "secret"}`, `"mountPath": "/defs"`), directory: "/defs",
