@@ -49,6 +49,16 @@ type schemaWriter struct {
 // TestJSONSchema compares the schema with the format. Run go test ./conf -run JSONSchema -update after a change.
 func TestJSONSchema(t *testing.T) {
 	t.Parallel()
+	text := formatSchema(t)
+	compareGolden(t, "sidecar.schema.json", string(text))
+	validator := newSchemaValidator(t, text)
+	acceptsValid(t, validator)
+	rejectsMistakes(t, validator)
+}
+
+// formatSchema returns the schema of the format.
+func formatSchema(t *testing.T) []byte {
+	t.Helper()
 	page := string(readFile(t, "../docs/sidecar-format.md"))
 	w := schemaWriter{enums: readEnums(t), parameters: parameterDocs(page), definitions: make(schema)}
 	root := w.object(conf.Format(), "")
@@ -69,7 +79,7 @@ func TestJSONSchema(t *testing.T) {
 	if err := encoder.Encode(root); err != nil {
 		t.Fatal(err)
 	}
-	compareGolden(t, "sidecar.schema.json", text.String())
+	return text.Bytes()
 }
 
 // of returns the schema of a type. Every value may be null, which is no value.
@@ -255,10 +265,9 @@ func fieldType(t reflect.Type, name string) reflect.Type {
 	return nil
 }
 
-// TestJSONSchemaAccepts requires that the schema accepts every valid definition.
-func TestJSONSchemaAccepts(t *testing.T) {
-	t.Parallel()
-	validator := newSchemaValidator(t)
+// acceptsValid requires that the schema accepts all valid definitions in files and on the page.
+func acceptsValid(t *testing.T, validator *validate.SchemaValidator) {
+	t.Helper()
 	for _, pattern := range []string{"*.yaml", "testdata/valid/*.yaml", "testdata/warnings/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || files == nil {
@@ -273,22 +282,23 @@ func TestJSONSchemaAccepts(t *testing.T) {
 		}
 	}
 	page := string(readFile(t, "../docs/sidecar-format.md"))
-	for _, block := range regexp.MustCompile("(?s)```yaml\n# definition\n(.*?)```\n(.*?)```(.*?)\n").
-		FindAllStringSubmatch(page, -1) {
-		if block[3] == "text" {
-			continue // the definition has an error
+	blocks := strings.Split(page, "```")
+	for i, block := range blocks {
+		text, isDefinition := strings.CutPrefix(block, "yaml\n# definition\n")
+		if !isDefinition || strings.HasPrefix(blocks[i+2], "text\n") { // with its errors
+			continue
 		}
-		for _, value := range decodeLikeEditor(t, []byte(block[1])) {
+		for _, value := range decodeLikeEditor(t, []byte(text)) {
 			if err := validator.Validate(value).AsError(); err != nil {
-				t.Errorf("%s: %v", block[1], err)
+				t.Errorf("%s: %v", text, err)
 			}
 		}
 	}
 }
 
-func TestJSONSchemaRejects(t *testing.T) {
-	t.Parallel()
-	validator := newSchemaValidator(t)
+// rejectsMistakes requires that the schema rejects typical mistakes.
+func rejectsMistakes(t *testing.T, validator *validate.SchemaValidator) {
+	t.Helper()
 	for text, want := range map[string]string{
 		"containers: []":                                                "name in body is required",
 		"name: ~":                                                       "name",
@@ -313,10 +323,10 @@ func TestJSONSchemaRejects(t *testing.T) {
 }
 
 // newSchemaValidator returns a validator of the schema, which resolves no references.
-func newSchemaValidator(t *testing.T) *validate.SchemaValidator {
+func newSchemaValidator(t *testing.T, content []byte) *validate.SchemaValidator {
 	t.Helper()
 	var root schema
-	if err := json.Unmarshal(conf.JSONSchema(), &root); err != nil {
+	if err := json.Unmarshal(content, &root); err != nil {
 		t.Fatal(err)
 	}
 	text, err := json.Marshal(withoutReferences(root, root["definitions"].(schema)))
