@@ -125,7 +125,7 @@ func (m *manifestReader) visit(text []byte, node *yaml.Node, list *manifest) {
 	items, isList := object.items()
 	switch {
 	case isList:
-		_, nodes := member(node, "items")
+		nodes := members(node)["items"].value
 		for i, item := range items {
 			if item.Kind() != jsontext.KindNull {
 				m.visit(item, element(nodes, i), object)
@@ -190,9 +190,9 @@ func (m *manifestReader) readConfigMap(text []byte, node *yaml.Node, object *man
 		return
 	}
 	m.places[origin] = place{file: m.file, line: m.line(node)}
-	_, data := member(node, "data")
-	whole.Data = m.texts(origin, c.Data, data)
-	_, binary := member(node, "binaryData")
+	parts := members(node)
+	whole.Data = m.texts(origin, c.Data, members(parts["data"].value))
+	binary := members(parts["binaryData"].value)
 	for key := range c.BinaryData {
 		m.locate(origin, key, binary)
 	}
@@ -217,11 +217,11 @@ func (m *manifestReader) checkName(c *corev1.ConfigMap, origin conf.Origin) erro
 
 // texts returns the values of data that are strings, and adds a fault for each other key.
 func (m *manifestReader) texts(
-	origin conf.Origin, data map[string]jsontext.Value, node *yaml.Node,
+	origin conf.Origin, data map[string]jsontext.Value, nodes map[string]memberNodes,
 ) map[string]string {
 	texts := make(map[string]string, len(data))
 	for _, key := range slices.Sorted(maps.Keys(data)) {
-		keyNode := m.locate(origin, key, node)
+		keyNode := m.locate(origin, key, nodes)
 		origin.Name = key
 		var text string
 		switch err := jsonv2.Unmarshal(data[key], &text); {
@@ -236,29 +236,31 @@ func (m *manifestReader) texts(
 	return texts
 }
 
-// locate records the place of a key in an object, and returns the node of the key.
-func (m *manifestReader) locate(origin conf.Origin, key string, object *yaml.Node) *yaml.Node {
+// locate records the place of a key, and returns the node of the key.
+func (m *manifestReader) locate(origin conf.Origin, key string, nodes map[string]memberNodes) *yaml.Node {
 	origin.Name = key
-	keyNode, value := member(object, key)
-	p := place{file: m.file, line: m.line(keyNode)}
-	if value != nil && value.Style&yaml.LiteralStyle != 0 {
-		p.line, p.literal = m.line(value), true
+	node := nodes[key]
+	p := place{file: m.file, line: m.line(node.key)}
+	if node.value != nil && node.value.Style&yaml.LiteralStyle != 0 {
+		p.line, p.literal = m.line(node.value), true
 	}
 	m.places[origin] = p
-	return keyNode
+	return node.key
 }
 
-// member returns the nodes of a member of an object, or nil if the object does not have it.
-func member(object *yaml.Node, name string) (key, value *yaml.Node) {
+// memberNodes are the nodes of a member of an object.
+type memberNodes struct{ key, value *yaml.Node }
+
+// members returns the members of an object by name. The node may be nil.
+func members(object *yaml.Node) map[string]memberNodes {
+	nodes := make(map[string]memberNodes)
 	if object == nil || object.Kind != yaml.MappingNode {
-		return nil, nil
+		return nodes
 	}
 	for i := 0; i+1 < len(object.Content); i += 2 {
-		if object.Content[i].Value == name {
-			return object.Content[i], dealiased(object.Content[i+1])
-		}
+		nodes[object.Content[i].Value] = memberNodes{object.Content[i], dealiased(object.Content[i+1])}
 	}
-	return nil, nil
+	return nodes
 }
 
 // element returns the node of an element of a list, or nil if the list does not have it.
