@@ -111,10 +111,23 @@ func (in *validateInputs) addFile(ctx context.Context, path string) error {
 	if found {
 		d.replaceFile(name, in.ofKind(definitions))
 	}
-	if !d.selectFile(name) {
-		return fmt.Errorf("%s: %w", path, errNothing)
+	if d.selectFile(name) {
+		return nil
 	}
-	return nil
+	if err := jsonError(path); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, errNothing)
+}
+
+// jsonError returns the syntax error of a JSON file.
+func jsonError(path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil || filepath.Ext(path) != ".json" {
+		return err
+	}
+	_, err = conf.SplitManifests(conf.Origin{Name: path}, content)[0].JSON()
+	return err
 }
 
 // addTree adds a directory and, if recursive is set, those below it that are not hidden.
