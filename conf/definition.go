@@ -57,5 +57,5 @@ func appendedLists() []string {
 
 // overlaidMaps returns the objects that are merged by key.
 func overlaidMaps() []string {
-	return []string{"labels", "annotations", "nodeSelector", "parameters"}
+	return []string{"labels", "annotations", "extendAnnotations", "nodeSelector", "parameters"}
 }

@@ -161,7 +161,7 @@ func TestManyMembers(t *testing.T) {
 			}
 		}), ", ") + "}"
 	}
-	for _, name := range []string{"labels", "annotations", "nodeSelector"} {
+	for _, name := range []string{"labels", "annotations", "extendAnnotations", "nodeSelector"} {
 		base := "name: base\n" + name + ": " + members("a", 1000) + "\n"
 		expect(t, name, conf.Load(documents("a.yaml", base), nil).Rejections, nil)
 		over := strings.Replace(base, "{", "{x: x, ", 1)

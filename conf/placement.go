@@ -76,7 +76,7 @@ func (d *decoder) forbiddenReason(text *params.Text) string {
 	steps := d.steps
 	first, last := steps[0], steps[len(steps)-1]
 	switch {
-	case first == "annotations" && podrules.RuntimeAnnotation(last):
+	case slices.Contains([]string{"annotations", "extendAnnotations"}, first) && podrules.RuntimeAnnotation(last):
 		return nodeAccess
 	case len(steps) > 1 && slices.Contains(overlaidMaps(), first):
 		return ""

@@ -15,13 +15,15 @@ func TestOwnKeys(t *testing.T) {
 annotations: {inject.example/request: b, inject.example.org/fine: x, a/inject.example: x}
 labels:
   inject.example/status: injected
+extendAnnotations: {inject.example/status: b}
 `))
 	set := load(t, rules, documents, nil)
 	if len(set.Rejections) != 1 {
 		t.Fatalf("%d rejections", len(set.Rejections))
 	}
 	want := "file conf/a.yaml:2: annotations[inject.example/request]: Forbidden: inject.example is the injector's own; " +
-		"file conf/a.yaml:4: labels[inject.example/status]: Forbidden: inject.example is the injector's own"
+		"file conf/a.yaml:4: labels[inject.example/status]: Forbidden: inject.example is the injector's own; " +
+		"file conf/a.yaml:5: extendAnnotations[inject.example/status]: Forbidden: inject.example is the injector's own"
 	if got := set.Rejections[0].Errors.Error(); got != want {
 		t.Errorf("got %s", strings.ReplaceAll(got, "; ", "\n"))
 	}

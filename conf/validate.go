@@ -22,7 +22,8 @@ func validate(d *definition) field.ErrorList {
 	}
 	faults = append(faults, oneOf("os", d.OS, string(corev1.Linux), string(corev1.Windows), AnyOS)...)
 	faults = append(faults, oneOf("inJobs", d.InJobs, InJobsKeep, InJobsNative, InJobsSkip)...)
-	faults = append(faults, forbiddenKeys(field.NewPath("annotations"), d.Annotations, reservedAnnotation)...)
+	faults = append(faults, forbiddenAnnotations(d, reservedAnnotation)...)
+	faults = append(faults, forbiddenKeys(field.NewPath("extendAnnotations"), d.ExtendAnnotations, d.setsAnnotation)...)
 	if a, at := d.AppliesTo, field.NewPath("appliesTo"); a != nil {
 		faults = append(faults, validatePatterns(at.Child("containers"), a.Containers, maxContainerPatterns)...)
 		faults = append(faults, validatePatterns(at.Child("initContainers"), a.InitContainers, maxContainerPatterns)...)
@@ -180,6 +181,7 @@ func validateCounts(d *definition) field.ErrorList {
 	}
 	check("labels", len(d.Labels))
 	check("annotations", len(d.Annotations))
+	check("extendAnnotations", len(d.ExtendAnnotations))
 	check("nodeSelector", len(d.NodeSelector))
 	check("tolerations", len(d.Tolerations))
 	return faults
@@ -205,6 +207,20 @@ func forbiddenKeys(path *field.Path, members map[string]string, reason func(key 
 		}
 	}
 	return faults
+}
+
+// forbiddenAnnotations returns a fault for each annotation, or one that is extended, for whose key there is a reason.
+func forbiddenAnnotations(d *definition, reason func(key string) string) field.ErrorList {
+	faults := forbiddenKeys(field.NewPath("annotations"), d.Annotations, reason)
+	return append(faults, forbiddenKeys(field.NewPath("extendAnnotations"), d.ExtendAnnotations, reason)...)
+}
+
+// setsAnnotation returns why an annotation cannot be extended, or an empty string.
+func (d *definition) setsAnnotation(key string) string {
+	if _, found := d.Annotations[key]; found {
+		return "annotations has this key, and a key may appear in only one of them"
+	}
+	return ""
 }
 
 // reservedAnnotation returns why an annotation is reserved for the API server or a kubelet, or an empty string.
@@ -233,6 +249,6 @@ func (l *loader) ownKeys(d *definition) field.ErrorList {
 		}
 		return ""
 	}
-	faults := forbiddenKeys(field.NewPath("annotations"), d.Annotations, reason)
+	faults := forbiddenAnnotations(d, reason)
 	return append(faults, forbiddenKeys(field.NewPath("labels"), d.Labels, reason)...)
 }

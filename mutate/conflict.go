@@ -84,6 +84,9 @@ func (p *plan) findTooLarge() {
 	size := received
 	for _, added := range p.lists[annotationsMap].added {
 		size += len(added.Name) + len(added.Value)
+		if old, replaced := p.object.metadata().Annotations[added.Name]; replaced {
+			size -= len(added.Name) + len(old)
+		}
 	}
 	if size > conf.MostAnnotations && received <= conf.MostAnnotations {
 		p.conflict("the annotations would have %d bytes, and the limit is %d", size, conf.MostAnnotations)

@@ -35,7 +35,7 @@ func (c *testCase) checkExplain(
 		if e.Added != (e.Why == "" || noted) || e.Added && got.Outcome != mutate.Injected {
 			t.Errorf("%s with added %t: %q", element(&e), e.Added, e.Why)
 		}
-		if e.Added && e.Name != defaultContainer && e.Field != "extendEnv" {
+		if e.Added && e.Name != defaultContainer && !strings.HasPrefix(e.Field, "extend") {
 			e.Field = strings.TrimPrefix(e.Field, "copyFrom.")
 			added = append(added, element(&e))
 		}
@@ -249,7 +249,8 @@ func (d *podDiff) keys(field string, before, after object) {
 		_, had := before[key]
 		ours := field == "annotations" &&
 			(key == defaultContainer || strings.HasPrefix(key, d.policy.AnnotationNamespace+"/"))
-		if !had && !ours {
+		extended := d.results["/ extendAnnotations "+key] && !d.results["/ annotations "+key] && field == "annotations"
+		if !had && !ours && !extended {
 			d.add("/", field, key)
 		}
 	}

@@ -209,19 +209,22 @@ func TestElementResults(t *testing.T) {
 	}
 }
 
-// TestExtensionResults covers the results of extendEnv.
+// TestExtensionResults covers the results of extendEnv and extendAnnotations.
 func TestExtensionResults(t *testing.T) {
 	t.Parallel()
 	snapshot := load(t, []byte(`
 name: a
 env: [{name: FROM, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
 extendEnv: [{name: SET, value: a}, {name: NEW, value: a}, {name: FROM, value: a}, {name: EMPTY, value: ""}]
+extendAnnotations: {list: "a,b", new: a, empty: ""}
 appliesTo: {containers: [web]}
 ---
 name: b
+extendAnnotations: {list: a, new: "a,b"}
 extendEnv: [{name: SET, value: b}, {name: NEW, value: a}]
 `))
-	pod := []byte(`{"metadata": {"annotations": {"injector.tumblr.com/request": "a,b"}}, "spec": {"containers": [
+	pod := []byte(`{"metadata": {"annotations": {"injector.tumblr.com/request": "a,b", "list": "a"}},
+		"spec": {"containers": [
 		{"name": "web", "env": [{"name": "SET", "value": "x b"}], "envFrom": [{"configMapRef": {"name": "m"}}]},
 		{"name": "other"}]}}`)
 	c := &testCase{policy: defaultPolicy(), request: createRequest(), object: pod}
@@ -235,6 +238,11 @@ extendEnv: [{name: SET, value: b}, {name: NEW, value: a}]
 		got = append(got, text)
 	}
 	want := []string{
+		"a extendAnnotations empty: the value is empty",
+		"a extendAnnotations list",
+		"a extendAnnotations new",
+		"b extendAnnotations list: the value already contains it",
+		"b extendAnnotations new",
 		"a env FROM web, overrides a variable of that name in envFrom",
 		"a env FROM other: appliesTo does not cover the container",
 		"a extendEnv SET web",

@@ -25,6 +25,7 @@ extendEnv: [{name: X, value: x}]
 envFrom: [{secretRef: {name: s}}]
 labels: {l: l}
 annotations: {a: a}
+extendAnnotations: {w: w}
 nodeSelector: {zone: z}
 imagePullSecrets: [{name: p}]
 tolerations: [{key: t, operator: Exists}]

@@ -165,6 +165,8 @@ func mayChange(want *expected, path string) bool {
 	case ".metadata.annotations.injector.tumblr.com/status", ".metadata.annotations.injector.tumblr.com/injected",
 		".spec.hostNetwork", ".spec.hostPID", ".spec.hostIPC":
 		return true
+	case ".metadata.annotations.list", ".metadata.annotations.other", ".metadata.annotations." + defaultContainer:
+		return want.words
 	case ".spec.containers[].env[].value", ".spec.initContainers[].env[].value":
 		return want.extends
 	case ".spec.serviceAccountName", ".spec.serviceAccount":

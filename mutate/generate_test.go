@@ -97,6 +97,7 @@ func (g *generator) annotations() object {
 		annotations["injector.tumblr.com/request"] = pick[any](g, " LOGGER:v1\n", "none", "", "other:v1",
 			"two, three", nil, "logger:v1,", "logger:v1,none", "two logger:v1", ",")
 	}
+	g.maybe(annotations, 3, "list", "a", "a , b", "", " , ", "ab,", nil)
 	g.maybe(annotations, 6, "kubectl.kubernetes.io/default-container", "a", nil)
 	if g.one(16) {
 		annotations["injector.tumblr.com/status"] = pick[any](g, "failed", " Injected ", "", nil)
@@ -347,8 +348,10 @@ func (g *generator) copyFrom(containers []string) object {
 
 func (g *generator) podFields(d object) {
 	g.maybe(d, 2, "labels", object{"a": "1"}, object{"b": "2", "c": ""})
-	g.maybe(d, 2, "annotations", object{"other": "1"}, object{"b/c~d": "<2>"},
+	g.maybe(d, 2, "annotations", object{"other": "1"}, object{"b/c~d": "<2>"}, object{"list": "a,,"},
 		object{"kubectl.kubernetes.io/default-container": "b"})
+	g.maybe(d, 2, "extendAnnotations", object{"list": "a"}, object{"list": " b, a,b,", "other": "x"}, object{"list": " ,"},
+		object{"x/y": "<>,a", "list": "c,b"}, object{"kubectl.kubernetes.io/default-container": "b"})
 	g.maybe(d, 2, "nodeSelector", object{"a": "1"}, object{"a": "1", "b": "2"}, object{"a": "1"}, object{"a": "2"})
 	g.several(d, "tolerations", g.toleration)
 	g.several(d, "topologySpreadConstraints", g.spreadConstraint)

@@ -62,6 +62,7 @@ func TestMergeIsLinear(t *testing.T) {
 		},
 		{"labels", `labels: {<v@-#: x>}`, `"containers":[]`},
 		{"annotations", `annotations: {<v@-#: x>}`, `"containers":[]`},
+		{"words", `extendAnnotations: {<v@-#: x>}`, `"containers":[]`},
 		{"node selector", `nodeSelector: {<v@-#: x>}`, `"nodeSelector":{<"v#":"">}`},
 		{"tolerations", `tolerations: [<{key: v@-#, operator: Exists}>]`, `"tolerations":[<{"key":"v#"}>]`},
 		{"pull secrets", `imagePullSecrets: [<{name: v@-#}>]`, `"imagePullSecrets":[<{"name":"v#"}>]`},

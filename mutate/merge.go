@@ -115,6 +115,7 @@ func (p *plan) merge() {
 	p.addContainers()
 	p.readMounts()
 	p.addToPod()
+	p.extendAnnotations()
 	p.copyFromPod()
 	p.addToContainers()
 	p.extendVariables()

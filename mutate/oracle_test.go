@@ -35,6 +35,7 @@ type definition struct {
 	CopyFrom              []conf.CopyFrom                   `json:"copyFrom"`
 	Labels                map[string]string                 `json:"labels"`
 	Annotations           map[string]string                 `json:"annotations"`
+	ExtendAnnotations     map[string]string                 `json:"extendAnnotations"`
 	ImagePullSecrets      []corev1.LocalObjectReference     `json:"imagePullSecrets"`
 	NodeSelector          map[string]string                 `json:"nodeSelector"`
 	Tolerations           []corev1.Toleration               `json:"tolerations"`
@@ -73,6 +74,7 @@ type expected struct {
 	received map[string]int  // number of received containers, by list
 	aliases  []corev1.HostAlias
 	extends  bool // values of variables may change
+	words    bool // words are appended to annotations
 	alone    bool // a sidecar skips pods with hostNetwork
 	conflict bool // sidecars and pod want different values
 	shares   bool // a sidecar sets shareProcessNamespace, and the pod does not
@@ -284,6 +286,9 @@ func (e *expected) merge(requested []*definition, null map[string]bool) {
 	e.dropVolumes(len(received))
 	for _, d := range requested {
 		e.mergePod(d)
+	}
+	for _, d := range requested {
+		e.extendAnnotations(d)
 	}
 	e.setDefaultContainer(requested, own)
 }
@@ -497,6 +502,31 @@ func (e *expected) mergePod(d *definition) {
 	}
 	e.conflict = e.conflict || e.hostPID && e.shares
 	e.alone = e.alone || d.SkipHostNetworkPods
+}
+
+// extendAnnotations appends words to annotations.
+func (e *expected) extendAnnotations(d *definition) {
+	for key, list := range d.ExtendAnnotations {
+		for word := range strings.SplitSeq(list, ",") {
+			word = strings.TrimSpace(word)
+			var present []string
+			for other := range strings.SplitSeq(e.pod.Annotations[key], ",") {
+				present = append(present, strings.TrimSpace(other))
+			}
+			if word == "" || slices.Contains(present, word) {
+				continue
+			}
+			e.words = true
+			value := strings.TrimRight(e.pod.Annotations[key], ", ")
+			if value != "" {
+				value += ","
+			}
+			if e.pod.Annotations == nil {
+				e.pod.Annotations = make(map[string]string)
+			}
+			e.pod.Annotations[key] = value + word
+		}
+	}
 }
 
 func tolerationKey(t corev1.Toleration) string {

@@ -229,6 +229,29 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// TestExtendedAnnotationsTooLarge checks that the limit of all annotations counts an extended one once.
+func TestExtendedAnnotationsTooLarge(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte("name: cache\nextendAnnotations: {big: word}\n"))
+	annotations := map[string]string{
+		"injector.tumblr.com/request": "cache", "injector.tumblr.com/status": "injected",
+		"injector.tumblr.com/injected": "cache:latest@0123456789ab", "big": ",word",
+	}
+	room := conf.MostAnnotations
+	for key, value := range annotations {
+		room -= len(key) + len(value)
+	}
+	delete(annotations, "injector.tumblr.com/status")
+	delete(annotations, "injector.tumblr.com/injected")
+	for size, want := range map[int]mutate.Reason{room: mutate.ReasonInjected, room + 1: mutate.ReasonConflict} {
+		annotations["big"] = strings.Repeat("x", size)
+		decision := decide(t, snapshot, defaultPolicy(), creating(parameterPod(t, annotations)))
+		if decision.Reason != want {
+			t.Errorf("%d bytes: %s, want %s", size, text(&decision), want)
+		}
+	}
+}
+
 // repeat returns n elements, with # replaced by a number.
 func repeat(element string, n int) string {
 	elements := make([]string, n)

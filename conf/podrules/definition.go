@@ -1,6 +1,7 @@
 package podrules
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -27,6 +28,7 @@ type Definition struct {
 	EnvFrom                   []corev1.EnvFromSource            `json:"envFrom,omitempty"`
 	Labels                    map[string]string                 `json:"labels,omitempty"`
 	Annotations               map[string]string                 `json:"annotations,omitempty"`
+	ExtendAnnotations         map[string]string                 `json:"extendAnnotations,omitempty"`
 	ImagePullSecrets          []corev1.LocalObjectReference     `json:"imagePullSecrets,omitempty"`
 	NodeSelector              map[string]string                 `json:"nodeSelector,omitempty"`
 	Tolerations               []corev1.Toleration               `json:"tolerations,omitempty"`
@@ -58,8 +60,8 @@ const unlimitedSleep = " and less than terminationGracePeriodSeconds (9223372036
 // Faults returns what the API server would reject in every pod with the definition, sorted by field
 // of the definition. The pod may provide a volume, a resource claim or a longer
 // terminationGracePeriodSeconds, so faults do not report these as missing. The BadValue of a fault of
-// labels, annotations or nodeSelector is the key, and an invalid key is Forbidden. No other fault has
-// a string as BadValue.
+// labels, annotations, extendAnnotations or nodeSelector is the key, and an invalid key is Forbidden. No
+// other fault has a string as BadValue.
 func (d *Definition) Faults() field.ErrorList {
 	if faults := d.tooMany(); faults != nil {
 		return faults
@@ -81,7 +83,7 @@ func (d *Definition) Faults() field.ErrorList {
 			fault = field.Invalid(field.NewPath(fault.Field), value, strings.Join(messages, "; "))
 		}
 		fault = withoutValue(fault)
-		if fault.Field == "annotations" && value != "" {
+		if slices.Contains([]string{"annotations", "extendAnnotations"}, fault.Field) && value != "" {
 			fault.Type, fault.BadValue = field.ErrorTypeForbidden, value
 		}
 		fault.Detail = strings.TrimSuffix(fault.Detail, unlimitedSleep)
@@ -140,7 +142,7 @@ func (d *Definition) pod() *corev1.Pod {
 		target.Env = append(target.Env, corev1.EnvVar{Name: e.Name})
 	}
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Annotations: d.Annotations},
+		ObjectMeta: metav1.ObjectMeta{Annotations: d.allAnnotations()},
 		Spec: corev1.PodSpec{
 			InitContainers:                slices.Concat(d.PrependInitContainers, d.InitContainers),
 			Containers:                    slices.Concat(d.PrependContainers, d.Containers, []corev1.Container{target}),
@@ -161,6 +163,14 @@ func (d *Definition) pod() *corev1.Pod {
 	}
 	provide(&pod.Spec)
 	return pod
+}
+
+// allAnnotations returns the annotations that a pod gets.
+func (d *Definition) allAnnotations() map[string]string {
+	all := make(map[string]string, len(d.Annotations)+len(d.ExtendAnnotations))
+	maps.Copy(all, d.ExtendAnnotations)
+	maps.Copy(all, d.Annotations)
+	return all
 }
 
 // provide sets fields that Kubernetes requires for some fields of containers: hostUsers: false for an
@@ -242,13 +252,29 @@ func (d *Definition) path(fault *field.Error) string {
 			return d.variablePath(variable)
 		}
 		return path
+	case name == "annotations":
+		return d.annotationPath(path, fault)
 	case name == "hostNetwork" && d.HostNetwork, slices.Contains([]string{
-		"initContainers", "annotations", "volumes", "imagePullSecrets", "tolerations", "hostAliases",
+		"initContainers", "volumes", "imagePullSecrets", "tolerations", "hostAliases",
 		"topologySpreadConstraints", "shareProcessNamespace", "serviceAccountName",
 	}, name):
 		return path
 	}
 	return ""
+}
+
+// annotationPath maps the path of a fault of the annotations of the pod to the map of the definition that
+// has the annotation.
+func (d *Definition) annotationPath(path string, fault *field.Error) string {
+	key, _ := fault.BadValue.(string) // empty if the annotations are too long in total
+	if rest, found := strings.CutPrefix(path, "annotations["); found {
+		key, _, _ = strings.Cut(rest, "]")
+	}
+	_, extends := d.ExtendAnnotations[key]
+	if _, sets := d.Annotations[key]; extends && !sets || d.Annotations == nil {
+		return "extendAnnotations" + strings.TrimPrefix(path, "annotations")
+	}
+	return path
 }
 
 // variablePath maps the path of a variable of the target container, such as `2].name`, to the list of

@@ -132,8 +132,12 @@ volumes: [{name: A}]`, []string{
 		}},
 		"keys": {`
 labels: {"a b": c}
-annotations: {"a b": c}`, []string{
+annotations: {"a b": c}
+extendAnnotations: {"d e": f, container.apparmor.security.beta.kubernetes.io/a: x}`, []string{
 			`annotations: Forbidden: name part`,
+			`extendAnnotations: Forbidden: name part`,
+			"extendAnnotations[container.apparmor.security.beta.kubernetes.io/a]: Invalid value: container not found",
+			"extendAnnotations[container.apparmor.security.beta.kubernetes.io/a]: Invalid value: invalid AppArmor profile",
 			`labels: Forbidden: name part`,
 		}},
 		"provided by the pod": {`

@@ -63,7 +63,7 @@ func (s *Standards) violations(level api.Level, d *Definition) []string {
 			violations = append(violations, violation(reason, onlyNames(result.ForbiddenDetail)))
 		}
 	}
-	if keys := runtimeAnnotations(d.Annotations); keys != nil {
+	if keys := runtimeAnnotations(pod.Annotations); keys != nil {
 		violations = append(violations, violation("container runtime annotations", strings.Join(keys, ", ")))
 	}
 	return violations
