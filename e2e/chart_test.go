@@ -51,10 +51,13 @@ func TestChartVariants(t *testing.T) {
 		"all off": {
 			"rbac.create=false",
 			"validation.enabled=false",
+			"workloads.enabled=false",
 			"networkPolicy.enabled=false",
 			"podDisruptionBudget.enabled=false",
 			"serviceAccount.create=false",
 		},
+		"without validation":        {"validation.enabled=false"},
+		"without workload warnings": {"workloads.enabled=false"},
 		"names": {
 			"fullnameOverride=other",
 			"serviceAccount.name=own",
@@ -202,6 +205,7 @@ func TestChartRefuses(t *testing.T) {
 		"tls.selfManaged.lifetime=90d":    "lifetime",
 		"log.level=loud":                  "level",
 		"events.enabled=on":               "enabled",
+		"workloads.enabled=on":            "workloads",
 		"annotationNamespace=A_B":         "annotationNamespace",
 		"image.digest=latest":             "digest",
 		"configMaps.matchLabels.app=null": "matchLabels",

@@ -203,7 +203,7 @@ func TestChartPod(t *testing.T) {
 
 	rendered := render(t, podVariants()["namespace labels"]...)
 	want := "- key: team\n      operator: In\n      values: [\"a\"]\n"
-	equal(t, "the number of selectors with the label", strings.Count(rendered, want), 2)
+	equal(t, "the number of selectors with the label", strings.Count(rendered, want), 3)
 }
 
 // TestChartMemoryLimit checks GOMEMLIMIT.

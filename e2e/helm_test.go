@@ -22,7 +22,7 @@ func TestHelmUpgrade(t *testing.T) {
 	i.setBundle(i.ca(t))
 	i.helm("upgrade", home, chart, "--namespace="+home, "--reuse-values", "--set=replicas=3", "--set=onUnknown=deny",
 		"--set=webhook.failurePolicy=Fail", "--set=resources.limits.memory=768Mi", "--set=validation.enabled=false",
-		"--set=sample=false")
+		"--set=workloads.enabled=false", "--set=sample=false")
 	var deployment *appsv1.Deployment
 	deployment, err := i.client().AppsV1().Deployments(home).Get(t.Context(), home, metav1.GetOptions{})
 	must(t, err)

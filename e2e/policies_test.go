@@ -275,7 +275,7 @@ func (i *installation) checkGuard(webhooks int) {
 	validating := i.guardedConfiguration("validatingwebhookconfigurations")
 	validating.awaitPolicy()
 	validating.checkConfiguration("ValidatingWebhookConfiguration",
-		reflect.TypeFor[admissionregistrationv1.ValidatingWebhook](), 1)
+		reflect.TypeFor[admissionregistrationv1.ValidatingWebhook](), 2)
 }
 
 func (g *guarded) checkConfiguration(kind string, webhook reflect.Type, webhooks int) {

@@ -81,6 +81,36 @@ func (c *Cluster) RegisterValidating(
 	})
 }
 
+// RegisterWorkloads registers the injector for all workloads. It does not wait until the API server invokes it.
+func (c *Cluster) RegisterWorkloads(ctx context.Context, i *Injector) error {
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "workloads"},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+			Name:         "workloads.injector.example.com",
+			ClientConfig: i.clientConfig("/workloads"),
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{
+					admissionregistrationv1.Create, admissionregistrationv1.Update,
+				},
+				Rule: admissionregistrationv1.Rule{
+					APIGroups:   []string{"", "apps", "batch"},
+					APIVersions: []string{"v1"},
+					Resources: []string{
+						"deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs", "replicationcontrollers",
+					},
+				},
+			}},
+			FailurePolicy:           new(admissionregistrationv1.Ignore),
+			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+			TimeoutSeconds:          new(int32(2)),
+			AdmissionReviewVersions: []string{"v1"},
+		}},
+	}
+	configurations := c.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	_, err := configurations.Create(ctx, configuration, metav1.CreateOptions{})
+	return err
+}
+
 // awaitReviews probes until the injector counts a probe.
 func (c *Cluster) awaitReviews(ctx context.Context, i *Injector, series string, probe func(context.Context)) error {
 	before, err := i.Metric(ctx, series)

@@ -123,6 +123,9 @@ func register(ctx context.Context, c *cluster.Cluster, injector *cluster.Injecto
 	if err != nil {
 		return err
 	}
+	if err := c.RegisterWorkloads(ctx, injector); err != nil {
+		return err
+	}
 	return c.RegisterValidating(ctx, injector, definitions, map[string]string{"app": "k8s-sidecar-injector"})
 }
 
