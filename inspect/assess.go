@@ -136,15 +136,13 @@ func (p *assessment) hasSidecars() bool {
 	})
 }
 
-// withoutElements removes the marks of an injected pod, and all elements that sidecars may have added.
+// withoutElements removes the mark of an injected pod, and the elements that sidecars may have added.
 func withoutElements(request *mutate.Request, policy *mutate.Policy) {
 	delete(request.Object.Metadata.Annotations, policy.StatusAnnotation())
-	request.DecodeObject = nil
-	if spec := request.Object.Spec; spec != nil {
-		request.Object.Spec = &mutate.Spec{
-			ServiceAccountName: spec.ServiceAccountName, HostNetwork: spec.HostNetwork,
-			OS: spec.OS, NodeSelector: spec.NodeSelector,
-		}
+	if request.Object.Spec != nil {
+		rest := *request.Object.Spec
+		rest.InitContainers, rest.Containers, rest.Volumes = nil, nil, nil
+		request.Object.Spec = &rest
 	}
 }
 
