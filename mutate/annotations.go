@@ -1,6 +1,7 @@
 package mutate
 
 import (
+	"slices"
 	"strings"
 
 	"k8s-sidecar-injector/conf"
@@ -31,14 +32,15 @@ type Injection struct {
 // String returns the injection as in the annotation.
 func (i Injection) String() string { return i.Ref.Name + ":" + i.Ref.Version + "@" + i.Digest }
 
-// ParseInjections parses the value of an injected annotation. It ignores parts that Injections does not write, and
-// parts after the first 100.
+// ParseInjections parses the value of an injected annotation. It ignores parts that Injections does not write: those
+// that are malformed, repeat a ref or come after the first 100.
 func ParseInjections(text string) []Injection {
 	var injections []Injection
 	for part := range strings.SplitSeq(text, ",") {
 		name, digest, found := strings.Cut(part, "@")
 		ref, err := conf.ParseRef(name)
-		if !found || err != nil || len(digest) != shownDigest {
+		isRef := func(i Injection) bool { return i.Ref == ref }
+		if !found || err != nil || len(digest) != shownDigest || slices.ContainsFunc(injections, isRef) {
 			continue
 		}
 		if injections = append(injections, Injection{ref, digest}); len(injections) == maxSidecars {

@@ -17,14 +17,21 @@ func TestParseInjections(t *testing.T) {
 		{Origin: conf.Origin{Index: 1}, Content: []byte("name: vault\n"), Line: 1},
 	}, nil)
 	written := mutate.Injections(set.Sidecars)
+	many, parsed := "", ""
+	for n := range 101 {
+		many += fmt.Sprintf("s%d@0123456789ab,", n)
+		if n < 100 {
+			parsed += fmt.Sprintf(" s%d:latest@0123456789ab", n)
+		}
+	}
 	for text, want := range map[string]string{
+		many:                                  strings.TrimSpace(parsed),
 		written:                               strings.ReplaceAll(written, ",", " "),
 		"":                                    "",
 		"a":                                   "",
 		"a:v1@0123456789a":                    "",
 		"a:v1@0123456789ab,,x@,@0123456789ab": "a:v1@0123456789ab",
-		strings.Repeat("a@0123456789ab,", 101): strings.TrimSpace(
-			strings.Repeat("a:latest@0123456789ab ", 100)),
+		strings.Repeat("a@0123456789ab,", 2):  "a:latest@0123456789ab",
 	} {
 		got := strings.Trim(fmt.Sprint(mutate.ParseInjections(text)), "[]")
 		if got != want {
