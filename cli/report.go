@@ -83,11 +83,11 @@ func (o *reportOptions) run(command *cobra.Command, streams IOStreams) error {
 	if err != nil {
 		return err
 	}
-	clear := showProgress(in.client, streams.ErrOut)
+	hide := showProgress(in.client, streams.ErrOut)
 	report, err := in.client.Report(command.Context(), in.snapshot, in.settings, inspect.Query{
 		Namespace: o.inspection.namespace, Labels: o.inspection.selector,
 	})
-	clear()
+	hide()
 	if err != nil {
 		return err
 	}
@@ -110,8 +110,8 @@ func (o *reportOptions) run(command *cobra.Command, streams IOStreams) error {
 	return nil
 }
 
-// showProgress shows the number of pods on a terminal while they are read. The result clears it.
-func showProgress(client *inspect.Client, w io.Writer) (clear func()) {
+// showProgress shows the number of pods on a terminal while they are read. The result hides it.
+func showProgress(client *inspect.Client, w io.Writer) (hide func()) {
 	if !isTerminal(w) {
 		return func() {}
 	}

@@ -58,19 +58,13 @@ type assessment struct {
 func (a *assessor) concerns(m *podMetadata) bool {
 	_, requests := m.Annotations[a.policy.RequestAnnotation()]
 	_, isDefault := a.defaults[m.Namespace]
-	return requests || isDefault || a.isInjected(m)
-}
-
-func (a *assessor) isInjected(m *podMetadata) bool {
-	return a.policy.IsInjected(m.Annotations) || m.Annotations[a.policy.InjectedAnnotation()] != ""
+	return requests || isDefault || m.Annotations[a.policy.InjectedAnnotation()] != ""
 }
 
 // assess returns the findings for a pod, and a message about refused sidecars.
 func (a *assessor) assess(m *podMetadata, object jsontext.Value) (findings []finding, message string) {
-	p := &assessment{
-		assessor: a, injected: a.isInjected(m),
-		running: mutate.ParseInjections(m.Annotations[a.policy.InjectedAnnotation()]),
-	}
+	p := &assessment{assessor: a, running: mutate.ParseInjections(m.Annotations[a.policy.InjectedAnnotation()])}
+	p.injected = len(p.running) > 0 || a.policy.IsInjected(m.Annotations)
 	p.decide(m, object)
 	var err error
 	if p.wanted, err = mutate.ParseRequest(p.decision.Request); err != nil {

@@ -248,7 +248,7 @@ func (r *reporter) add(g group, more count) {
 }
 
 // resolveOwners replaces owners of a kind by their own controllers. It lists them only if there are any.
-func (r *reporter) resolveOwners(ctx context.Context, kind owner, resource resource) error {
+func (r *reporter) resolveOwners(ctx context.Context, kind owner, source resource) error {
 	type object struct{ namespace, name string }
 	controllers := make(map[object]owner)
 	needed := make(map[string]bool) // namespaces
@@ -263,7 +263,7 @@ func (r *reporter) resolveOwners(ctx context.Context, kind owner, resource resou
 		if !needed[namespace] {
 			continue
 		}
-		err := r.client.list(ctx, resource, namespace, nil, func(item jsontext.Value) error {
+		err := r.client.list(ctx, source, namespace, nil, func(item jsontext.Value) error {
 			m, err := decodeMetadata(item)
 			if _, found := controllers[object{m.Namespace, m.Name}]; found {
 				if controller, found := m.controller(); found {
