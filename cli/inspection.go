@@ -191,7 +191,7 @@ func (o *inspectionOptions) findInstallation(
 	switch {
 	case missing && (o.directory != "" || o.configMapLabels != "" && o.configMapNamespace != ""):
 		fmt.Fprintf(report, "warning: the flags of the injector are unknown, so their defaults are used: %v\n", err)
-		return nil, nil //nolint:nilnil // there is no installation
+		return nil, nil
 	case missing:
 		return nil, fmt.Errorf("%w; name the Deployment with --injector=NAMESPACE/NAME, or select definitions with "+
 			"--config-directory, or with --configmap-labels and --configmap-namespace", err)
@@ -250,7 +250,8 @@ func parseServe(installation *inspect.Installation) (*serveOptions, *flagErrors,
 		setEntrypointDefaults(flags)
 		getenv = entrypointGetenv(getenv)
 	default:
-		return nil, nil, fmt.Errorf("its command is %q, not %s, so its flags are unknown", installation.Command[0], programName)
+		return nil, nil, fmt.Errorf("its command is %q, not %s, so its flags are unknown",
+			installation.Command[0], programName)
 	}
 	if err := flags.Parse(installation.Command[1:]); err != nil {
 		return nil, nil, err

@@ -40,9 +40,10 @@ func TestReadSettings(t *testing.T) {
 				"ignored=[kube-system kube-public kube-node-lease] unknown=deny",
 		},
 		"newer flags, overridden": {
-			command: []string{"", "--new-flag=x", "--config-directory=/x"}, environment: map[string]string{"IGNORED_NAMESPACES": "a"},
-			unknown: []string{"CONFIGMAP_LABELS", "ON_UNKNOWN", "TLS_CERT_FILE", "NOT_OURS"},
-			own:     []string{"--configmap-labels=app=mine", "--configmap-namespace=b"},
+			command:     []string{"", "--new-flag=x", "--config-directory=/x"},
+			environment: map[string]string{"IGNORED_NAMESPACES": "a"},
+			unknown:     []string{"CONFIGMAP_LABELS", "ON_UNKNOWN", "TLS_CERT_FILE", "NOT_OURS"},
+			own:         []string{"--configmap-labels=app=mine", "--configmap-namespace=b"},
 			want: "dir=/x labels=app=mine namespace=b defaults=false annotation=injector.tumblr.com " +
 				"ignored=[a] unknown=admit",
 			report: "warning: Deployment home/injector: the value of variable ON_UNKNOWN is not in the Deployment, so the " +

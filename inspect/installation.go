@@ -96,15 +96,13 @@ func (c *Client) newInstallation(object jsontext.Value) (*Installation, error) {
 		return nil, fmt.Errorf("cannot decode a Deployment: %w", err)
 	}
 	spec := &d.Spec.Template.Spec
+	i := &Installation{Namespace: d.Metadata.Namespace, Name: d.Metadata.Name, client: c, volumes: spec.Volumes}
 	isInjector := func(c corev1.Container) bool { return c.Name == containerName || len(spec.Containers) == 1 }
 	at := slices.IndexFunc(spec.Containers, isInjector)
 	if at < 0 {
-		return nil, fmt.Errorf("Deployment %s/%s has no container %s", d.Metadata.Namespace, d.Metadata.Name, containerName)
+		return nil, fmt.Errorf("%s has no container %s", i, containerName)
 	}
-	i := &Installation{
-		Namespace: d.Metadata.Namespace, Name: d.Metadata.Name,
-		client: c, container: spec.Containers[at], volumes: spec.Volumes,
-	}
+	i.container = spec.Containers[at]
 	i.readEnvironment()
 	i.readCommand()
 	return i, nil

@@ -132,8 +132,8 @@ func TestSnapshot(t *testing.T) {
 	}
 	const all = "binary:latest,labelled:latest,one:latest"
 	volume := func(volume, mount string) string {
-		return `{"containers": [{"name": "main", "volumeMounts": [{"name": "v", ` + mount + `}]}], "volumes": [{"name": "v", ` +
-			volume + `}]}`
+		return `{"containers": [{"name": "main", "volumeMounts": [{"name": "v", ` + mount + `}]}],
+			"volumes": [{"name": "v", ` + volume + `}]}`
 	}
 	const one = `"configMap": {"name": "one"}`
 	for name, test := range map[string]struct{ spec, directory, want, err string }{
@@ -161,7 +161,7 @@ func TestSnapshot(t *testing.T) {
 		},
 		"missing": {
 			spec: volume(`"configMap": {"name": "gone"}`, `"mountPath": "/defs"`), directory: "/defs",
-			err: "Deployment a/b: cannot read the config directory /defs: cannot get configmaps/gone in namespace a: no response",
+			err: "Deployment a/b: cannot read the config directory /defs: cannot get configmaps/gone in namespace a: no",
 		},
 		"forbidden": {
 			spec: volume(`"configMap": {"name": "secret"}`, `"mountPath": "/defs"`), directory: "/defs",
@@ -169,7 +169,7 @@ func TestSnapshot(t *testing.T) {
 		},
 		"other volume": {
 			spec: volume(`"emptyDir": {}`, `"mountPath": "/defs"`), directory: "/defs",
-			err: "cannot read the config directory /defs: volume v is not a ConfigMap; pass a copy of it with --config-directory",
+			err: "config directory /defs: volume v is not a ConfigMap; pass a copy of it with --config-directory",
 		},
 		"other source": {
 			spec:      volume(`"projected": {"sources": [{"secret": {"name": "s"}}]}`, `"mountPath": "/defs"`),
