@@ -125,3 +125,19 @@ func TestCopiesAreLimited(t *testing.T) {
 		}
 	}
 }
+
+// Mounts that are not copied count as well, because a hostile pod has many, and a sidecar has many containers.
+func TestLookupsOfCopiesAreLimited(t *testing.T) {
+	t.Parallel()
+	for containers, conflict := range map[int]bool{10: false, 160: true} {
+		snapshot := load(t, fmt.Appendf(nil, "name: agent\ncontainers: [%s]\ncopyFrom: [{volumeMounts: [v]}]",
+			repeat("{name: c#, image: i, volumeMounts: [{name: v, mountPath: /own}]}", containers)))
+		pod := fmt.Sprintf(`{"metadata":{"annotations":{"injector.tumblr.com/request":"agent"}},"spec":{
+			"volumes":[{"name":"v"}],"containers":[{"name":"app","volumeMounts":[%s]}]}}`,
+			repeat(`{"name":"v","mountPath":"/v#"}`, 9999))
+		decision := mutate.Pod(snapshot, defaultPolicy(), decode(t, creating([]byte(pod))))
+		if got := decision.Reason == mutate.ReasonConflict; got != conflict {
+			t.Errorf("%d containers: %s", containers, text(&decision))
+		}
+	}
+}
