@@ -109,7 +109,7 @@ func (o *injectOptions) inject(
 			faults := strings.Join(texts(r.faults, fault.String), "; ")
 			return fmt.Errorf("with %s, the API server would reject %s", sidecars, faults)
 		default:
-			injector.reportResult(r.manifest, "injected "+sidecars+r.standInNote())
+			injector.reportResult(r.manifest, r.verb()+" "+sidecars+r.standInNote())
 			patch = append(patch, replaceOperation(r.pointer, r.injected))
 		}
 		return nil
@@ -122,6 +122,14 @@ func (o *injectOptions) inject(
 		return nil, err
 	}
 	return editManifest(document, object, injected)
+}
+
+// verb returns the beginning of the report of an injection.
+func (r *podResult) verb() string {
+	if r.decision.Reason == mutate.ReasonCompleted {
+		return "completed with"
+	}
+	return "injected"
 }
 
 // editManifest changes the text of a manifest to that of the injected object. If the text cannot be edited, it is

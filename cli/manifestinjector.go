@@ -110,7 +110,10 @@ func (i *manifestInjector) decide(ctx context.Context, t podTemplate) (*podResul
 		return nil, fmt.Errorf("--namespace-defaults: %w", lookupErr)
 	}
 	r.message = r.decision.Message()
-	if r.decision.Reason == mutate.ReasonNoAnnotation {
+	switch r.decision.Reason { //nolint:exhaustive // the others need no more
+	case mutate.ReasonCompleted:
+		r.message = "the pod was injected before; containers that were added since get variables and mounts"
+	case mutate.ReasonNoAnnotation:
 		r.message = strings.Join(r.workload.Misplaced(i.policy, &request.Object), "; ")
 	}
 	if r.decision.Patch == nil {

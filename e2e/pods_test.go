@@ -209,7 +209,8 @@ func TestMatchConditions(t *testing.T) {
 	}
 }
 
-// TestReinvocation registers another webhook that changes the pod, so that the injector is invoked again.
+// TestReinvocation registers another webhook that adds a container, so that the injector is invoked again and completes
+// the container.
 func TestReinvocation(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
@@ -228,14 +229,22 @@ func TestReinvocation(t *testing.T) {
 		}
 		return err
 	})
-	before := s.askedAgain(i)
+	const injections = `sidecar_injector_injections_total{sidecar="logger:v1"}`
+	before, injected := s.completions(i), s.metric(i, injections)
 	stored := s.create(pod("p", "logger:v1"))
 	equal(t, "the containers", containers(stored), "app,logger,other")
-	equal(t, "the number of reinvocations", s.askedAgain(i), before+1)
+	equal(t, "the number of completions", s.completions(i), before+1)
+	equal(t, "the number of injections", s.metric(i, injections), injected+1)
+	for _, c := range stored.Spec.Containers {
+		equal(t, "the env of "+c.Name, fmt.Sprint(c.Env), "[{LOG_DIR /var/log/app nil}]")
+		equal(t, "the mounts of "+c.Name, len(c.VolumeMounts), 2)
+		equal(t, "the mount of the sidecar's volume in "+c.Name, has(&c, "/var/log/app"), true)
+	}
+	checkToken(t, stored)
 }
 
-// askedAgain waits until no review is in flight, and returns the number of reviews of injected pods.
-func (s *scene) askedAgain(i *cluster.Injector) float64 {
+// completions waits until no review is in flight, and returns the number of reviews that completed containers.
+func (s *scene) completions(i *cluster.Injector) float64 {
 	s.Helper()
 	s.await("all reviews to be counted", func() error {
 		if n := s.metric(i, "sidecar_injector_reviews_in_flight"); n > 0 {
@@ -243,7 +252,7 @@ func (s *scene) askedAgain(i *cluster.Injector) float64 {
 		}
 		return nil
 	})
-	return s.metric(i, reviews("skipped", "already_injected"))
+	return s.metric(i, reviews("injected", "completed"))
 }
 
 // registerOther registers another webhook, which is invoked after the injector.

@@ -52,6 +52,16 @@ func (p *plan) own(c *conf.Container) (own [containerListCount]list) {
 	return own
 }
 
+// mergeContainers applies the rules of variables and volumeMounts.
+func (p *plan) mergeContainers() {
+	p.addToContainers()
+	p.extendVariables()
+	for _, c := range p.containers {
+		c.sortEnv()
+		c.sortEnvFrom()
+	}
+}
+
 // addToContainers adds elements to the containers that appliesTo covers. A container keeps what it has.
 func (p *plan) addToContainers() {
 	for i, l := range containerLists() {

@@ -37,6 +37,7 @@ const (
 	ReasonConflict             Reason = "conflict"
 	ReasonInjected             Reason = "injected"
 	ReasonNamespaceDefault     Reason = "namespace_default" // injected, as the namespace requests
+	ReasonCompleted            Reason = "completed"         // injected before, and containers were added since
 )
 
 // RequestSource is the object whose annotation requests sidecars for a pod.
@@ -81,6 +82,7 @@ func Verdicts() []Verdict {
 		{Denied, ReasonConflict},
 		{Injected, ReasonInjected},
 		{Injected, ReasonNamespaceDefault},
+		{Injected, ReasonCompleted},
 	}
 }
 

@@ -120,7 +120,8 @@ func (p *page) compareResult(t *testing.T, b *block, before, after any) {
 	for _, key := range []string{"status", "injected"} {
 		key = "injector.tumblr.com/" + key
 		annotations, _ := member(after, "metadata", "annotations").(map[string]any)
-		if member(shown, "metadata", "annotations", key) == nil {
+		path := []string{"metadata", "annotations", key}
+		if member(shown, path...) == nil && member(before, path...) == nil {
 			delete(annotations, key)
 		}
 	}

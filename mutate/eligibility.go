@@ -25,8 +25,6 @@ func (r *review) checkEligible() (Reason, error) {
 		return ReasonMirrorPod, nil
 	case slices.Contains(r.policy.IgnoredNamespaces, r.request.Namespace):
 		return ReasonIgnoredNamespace, nil
-	case r.policy.IsInjected(annotations):
-		return ReasonAlreadyInjected, nil
 	}
 	return "", nil
 }

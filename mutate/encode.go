@@ -22,7 +22,7 @@ func (p *plan) encode() []byte {
 		"/spec/initContainers")
 	addAll(w, p.spec.Containers != nil, p.prependContainers, p.appendContainers, writeContainer, "/spec/containers")
 	p.encodePod(w)
-	return append(w.buffer, ']') // it has at least the status annotation
+	return append(w.buffer, ']') // it has at least one operation
 }
 
 // encodeServiceAccount also removes the token mounts. It sets the deprecated alias if the pod has it,
@@ -86,7 +86,7 @@ func writeContainer(w *patch, c *container) {
 	w.buffer = append(w.buffer, '}')
 }
 
-// encodePod writes what concerns the pod as a whole. There is always an annotation to add.
+// encodePod writes what concerns the pod as a whole. If the pod has no metadata, there are annotations to add.
 func (p *plan) encodePod(w *patch) {
 	for i := hostAliasesList; i < nodeSelectorMap; i++ {
 		p.lists[i].encodeList(w)

@@ -23,9 +23,10 @@ type extension struct {
 // variable is a variable of a container with the texts that sidecars append to its value.
 type variable struct {
 	name, value string
-	fixed       bool // the value is not known, because it comes from valueFrom
-	added       bool // the variable is not one of the container as received
-	index       int  // in the env of the received container, or else in the added variables
+	original    string // the value in the container as received
+	fixed       bool   // the value is not known, because it comes from valueFrom
+	added       bool   // the variable is not one of the container as received
+	index       int    // in the env of the received container, or else in the added variables
 	extended    bool
 }
 
@@ -109,6 +110,8 @@ func (p *plan) checkExtension(s *conf.Sidecar, c *container, e *extension, v *va
 	case v.fixed:
 		p.mismatch(s, extendEnv, e.Element, c)
 		return omission{text: hasValueFrom}
+	case p.completes && strings.Contains(v.original, e.Value):
+		return omission{text: valueHasIt} // another sidecar may have appended with another separator
 	case strings.Contains(e.Separator+v.value+e.Separator, e.Separator+e.Value+e.Separator):
 		return omission{text: valueHasIt}
 	}
@@ -150,7 +153,7 @@ func (p *plan) receivedVariable(c *container, name string) *variable {
 		return &variable{name: name, fixed: true} // there are no details
 	}
 	last := backwards(i)
-	return &variable{name: name, value: last.Value, fixed: last.ValueFrom != nil, index: last.index}
+	return &variable{name: name, value: last.Value, original: last.Value, fixed: last.ValueFrom != nil, index: last.index}
 }
 
 // replaceExtended replaces the added variables that are extended.

@@ -72,8 +72,41 @@ func (c *testCase) checkAgainstOracle(
 	same(t, want, injected)
 	checkSurvives(t, want, c.object, injected)
 	c.checkSecondReview(t, snapshot, injected)
+	c.checkCompletion(t, snapshot, want, injected)
 	if t.Failed() {
 		t.Logf("patch: %s", decision.Patch)
+	}
+}
+
+// checkCompletion reviews the injected pod again, with a container that another webhook has added since.
+func (c *testCase) checkCompletion(t *testing.T, snapshot *store.Snapshot, want *expected, injected []byte) {
+	t.Helper()
+	late := corev1.Container{
+		Name: "b-late", Image: "late", Env: []corev1.EnvVar{{Name: "A", Value: "late"}},
+		VolumeMounts: []corev1.VolumeMount{{Name: "logs", MountPath: "/data"}},
+	}
+	for _, list := range []string{"containers", "initContainers"} {
+		pod := objectOf(t, injected)
+		if pod["spec"] == nil {
+			pod["spec"] = object{}
+		}
+		spec := memberOf(pod, "spec")
+		containers, _ := spec[list].([]any)
+		spec[list] = append(containers, late)
+		again := *c
+		again.object = encode(pod)
+		completed, changed := want.complete(list, &late)
+		decision := decideWithDefault(t, c.namespace, snapshot, c.policy, c.with(t, again.object))
+		if changed != (decision.Reason == mutate.ReasonCompleted) || !changed && decision.Outcome != mutate.Skipped {
+			t.Errorf("with another of the %s, got %s, want it completed: %t", list, text(&decision), changed)
+			continue
+		}
+		again.checkExplain(t, snapshot, &decision)
+		if changed {
+			again.object = apply(t, again.object, decision.Patch)
+			same(t, &expected{pod: completed, account: want.account}, again.object)
+			again.checkSecondReview(t, snapshot, again.object)
+		}
 	}
 }
 

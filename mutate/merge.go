@@ -33,6 +33,8 @@ type plan struct {
 
 	details *details // nil unless a sidecar needs them
 
+	completes bool // the pod was injected before
+
 	explain bool
 	results []ElementResult // empty unless explain is set
 	patch   patch
@@ -117,12 +119,7 @@ func (p *plan) merge() {
 	p.addToPod()
 	p.extendAnnotations()
 	p.copyFromPod()
-	p.addToContainers()
-	p.extendVariables()
-	for _, c := range p.containers {
-		c.sortEnv()
-		c.sortEnvFrom()
-	}
+	p.mergeContainers()
 	p.removeTokenVolumes()
 	p.addOwnAnnotations()
 }

@@ -10,8 +10,7 @@ import (
 // annotation, kubectl uses the first container.
 const defaultContainer = "kubectl.kubernetes.io/default-container"
 
-// addOwnAnnotations marks the pod as injected. The status keeps a second review, such as one caused
-// by reinvocationPolicy: IfNeeded, from injecting again.
+// addOwnAnnotations marks the pod as injected. With these annotations, a second review only completes containers.
 func (p *plan) addOwnAnnotations() {
 	own := make([]conf.Element, 0, 3)
 	if name := p.defaultContainer(); name != "" {

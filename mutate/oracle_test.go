@@ -66,6 +66,7 @@ const token = "/var/run/secrets/kubernetes.io/serviceaccount"
 type expected struct {
 	reason   mutate.Reason
 	pod      *corev1.Pod     // if injected
+	sidecars []*definition   // if injected
 	dropped  map[string]bool // removed volumes
 	account  bool            // a sidecar sets the service account
 	tokens   bool            // mounts at the token path are removed
@@ -97,7 +98,9 @@ func expect(object []byte, namespace *string, all []*definition, digests map[str
 			requested[i] = asNative(d)
 		}
 	}
-	e := &expected{reason: reason, pod: pod.DeepCopy(), dropped: map[string]bool{}, offset: map[string]int{}}
+	e := &expected{
+		reason: reason, pod: pod.DeepCopy(), sidecars: requested, dropped: map[string]bool{}, offset: map[string]int{},
+	}
 	e.merge(requested, nullContainers(object))
 	var injected []string
 	for _, d := range requested {
@@ -303,6 +306,49 @@ func notNull(containers []corev1.Container, list string, null map[string]bool) (
 	return found
 }
 
+// complete returns the pod after the review of an injected pod to which another webhook appended a container, and
+// reports whether the review changes it.
+func (e *expected) complete(list string, late *corev1.Container) (pod *corev1.Pod, changed bool) {
+	pod = e.pod.DeepCopy()
+	target := &pod.Spec.Containers
+	if list == "initContainers" {
+		target = &pod.Spec.InitContainers
+	}
+	before, after := late.DeepCopy(), late.DeepCopy()
+	applying := slices.DeleteFunc(slices.Clone(e.sidecars), func(d *definition) bool {
+		return !d.appliesToReceived(list, late.Name)
+	})
+	var front []corev1.EnvVar
+	for _, d := range applying {
+		front = addVariables(after, d, front)
+		addTo(after, d)
+	}
+	after.Env = append(front, after.Env...)
+	for _, d := range applying {
+		extendVariables(after, d.withoutTextsOf(late))
+	}
+	faultsBefore, faultsAfter := make(map[string]bool), make(map[string]bool)
+	mountFaults(faultsBefore, &pod.Spec, list, before)
+	mountFaults(faultsAfter, &pod.Spec, list, after)
+	changed = len(faultsBefore) == len(faultsAfter) && !equality.Semantic.DeepEqual(before, after)
+	if !changed {
+		after = before
+	}
+	*target = append(*target, *after)
+	return pod, changed
+}
+
+// withoutTextsOf returns the definition without the texts of extendEnv that variables of the container have.
+func (d *definition) withoutTextsOf(c *corev1.Container) *definition {
+	fewer := *d
+	fewer.ExtendEnv = slices.DeleteFunc(slices.Clone(d.ExtendEnv), func(e map[string]string) bool {
+		return slices.ContainsFunc(c.Env, func(own corev1.EnvVar) bool {
+			return own.Name == e["name"] && strings.Contains(own.Value, e["value"])
+		})
+	})
+	return &fewer
+}
+
 // add adds an element. The pod keeps its own element of that name, and one of another sidecar must be
 // equal.
 func add[E any](e *expected, list *[]E, next E, received []E, name func(E) string) {
@@ -368,6 +414,11 @@ func (e *expected) applies(requested []*definition, d *definition, at, name stri
 			return slices.Contains(owner.containerNames(), name) && d.appliesToThoseOf(owner)
 		})
 	}
+	return d.appliesToReceived(at, name)
+}
+
+// appliesToReceived reports whether a container of the pod gets env and mounts.
+func (d *definition) appliesToReceived(at, name string) bool {
 	patterns := d.AppliesTo.Containers
 	if strings.HasPrefix(at, "initContainers") {
 		patterns = d.AppliesTo.InitContainers

@@ -34,8 +34,15 @@ func (r *review) run() {
 	if own, found := r.request.Object.metadata().Annotations[r.policy.RequestAnnotation()]; found {
 		r.decision.Request, r.decision.RequestedBy = own, SourcePod
 	}
+	if reason, cause := r.checkEligible(); reason != "" {
+		r.end(reason, cause)
+		return
+	}
+	if r.policy.IsInjected(r.request.Object.metadata().Annotations) {
+		r.complete()
+		return
+	}
 	for _, stage := range []func(*review) (Reason, error){
-		(*review).checkEligible,
 		(*review).warnOfAnnotations,
 		(*review).findRequest,
 		(*review).resolveRefs,
@@ -53,7 +60,11 @@ func (r *review) run() {
 			return
 		}
 	}
-	r.inject()
+	if r.decision.RequestedBy == SourceNamespace {
+		r.inject(ReasonNamespaceDefault)
+	} else {
+		r.inject(ReasonInjected)
+	}
 }
 
 // findRequest uses the default of the namespace if the pod has no request of its own.
@@ -164,12 +175,9 @@ func (r *review) checkConflicts() (Reason, error) {
 }
 
 // inject ends the review with a patch.
-func (r *review) inject() {
+func (r *review) inject(reason Reason) {
 	d := &r.decision
-	d.Outcome, d.Reason = Injected, ReasonInjected
-	if d.RequestedBy == SourceNamespace {
-		d.Reason = ReasonNamespaceDefault
-	}
+	d.Outcome, d.Reason = Injected, reason
 	d.Sidecars, d.Patch = r.sidecars, r.plan.encode()
 }
 

@@ -134,6 +134,9 @@ func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 func (m *Metrics) countReview(r *reviewRecord, duration time.Duration) {
 	m.reviewCounter(r.decision.Outcome, r.decision.Reason).Inc()
 	m.duration.Observe(duration.Seconds())
+	if r.decision.Reason == mutate.ReasonCompleted {
+		return // the injection was counted before
+	}
 	for _, sidecar := range r.sidecars {
 		m.injections.count(sidecar)
 	}

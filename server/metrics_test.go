@@ -44,6 +44,7 @@ func TestMetricsOfReviews(t *testing.T) {
 		string(recorded(t, "v1-pod-without-request")),
 		podReview(podRequesting("missing:v7", "app")),
 		podReview(podRequesting("clash:v1", "app")),
+		podReview(injectedPod(i, "late", `{"name":"app-logs"}`)),
 		podReview(`{"spec":"text"}`),
 		"no review",
 	} {
@@ -61,6 +62,7 @@ sidecar_injector_reviews_in_flight 0
 		{Outcome: mutate.Denied, Reason: mutate.ReasonBadReview}:       2,
 		{Outcome: mutate.Denied, Reason: mutate.ReasonConflict}:        1,
 		{Outcome: mutate.Injected, Reason: mutate.ReasonInjected}:      3,
+		{Outcome: mutate.Injected, Reason: mutate.ReasonCompleted}:     1,
 		{Outcome: mutate.Skipped, Reason: mutate.ReasonNoAnnotation}:   1,
 		{Outcome: mutate.Skipped, Reason: mutate.ReasonUnknownSidecar}: 1,
 	})), "sidecar_injector_injections_total", "sidecar_injector_reviews_in_flight", "sidecar_injector_reviews_total")
@@ -76,7 +78,7 @@ sidecar_injector_reviews_in_flight 0
 			continue
 		}
 		// All but the invalid one.
-		if got := family.GetMetric()[0].GetHistogram(); got.GetSampleCount() != 7 || got.GetSampleSum() <= 0 {
+		if got := family.GetMetric()[0].GetHistogram(); got.GetSampleCount() != 8 || got.GetSampleSum() <= 0 {
 			t.Errorf("unexpected durations %v", got)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	admissionv1beta1 "k8s.io/api/admission/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 )
 
@@ -291,6 +292,42 @@ func TestDeniedOrWarned(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The second review of a pod completes its containers. If they do not fit, the pod stays unchanged.
+func TestReinvocation(t *testing.T) {
+	t.Parallel()
+	for volumes, want := range map[string]string{
+		`{"name":"app-logs"}`: "completed",
+		``: "already_injected: the pod was injected before and is not completed: sidecar logger:v1 does not fit this pod: " +
+			`sidecar logger:v1 mounts volume "app-logs", which neither the pod nor a sidecar has: add it to one of them`,
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			i := newInjector(t, policy())
+			w := review(t, i, podReview(injectedPod(i, "late", volumes)))
+			got := decodeResponse(t, w.Body.Bytes()).Response
+			reason, message, unchanged := strings.Cut(want, ": ")
+			if !got.Allowed || got.AuditAnnotations["reason"] != reason || (got.Patch == nil) != unchanged {
+				t.Errorf("unexpected response %s", w.Body)
+			}
+			var warnings []string
+			if unchanged {
+				warnings = []string{"sidecar injector: the pod is admitted unchanged: " + reason + ": " + message}
+			}
+			if !slices.Equal(got.Warnings, warnings) {
+				t.Errorf("want warnings %q, got %q", warnings, got.Warnings)
+			}
+		})
+	}
+}
+
+// injectedPod returns a pod with the annotations of an injection of logger:v1, and one container.
+func injectedPod(i *injector, container, volumes string) string {
+	injected := mutate.Injections([]*conf.Sidecar{i.snapshots.Current().Sidecar(conf.Ref{Name: "logger", Version: "v1"})})
+	return fmt.Sprintf(`{"metadata":{"annotations":{"injector.tumblr.com/status":"injected",`+
+		`"injector.tumblr.com/injected":%q}},"spec":{"containers":[{"name":%q}],"volumes":[%s]}}`,
+		injected, container, volumes)
 }
 
 // Messages are short and have no control characters. The API server sends warnings as HTTP headers, and kubectl

@@ -70,7 +70,7 @@ func (r *review) buildResponse(d *mutate.Decision) responseReview {
 	case d.Patch != nil:
 		answer.Patch, answer.PatchType = d.Patch, "JSONPatch"
 	case d.Cause != nil:
-		answer.Warnings = []string{warning("the pod is admitted without sidecars: " + reasonMessage(d))}
+		answer.Warnings = []string{warning("the pod is admitted " + admitted(d) + ": " + reasonMessage(d))}
 	}
 	for _, text := range d.Warnings {
 		answer.Warnings = append(answer.Warnings, warning(text))
@@ -86,6 +86,14 @@ func failure(code int, message string) *status {
 // reasonMessage returns the reason of a decision, see docs/reasons.md, and its message.
 func reasonMessage(d *mutate.Decision) string {
 	return string(d.Reason) + ": " + d.Message()
+}
+
+// admitted returns how a skipped pod is admitted. A pod that was injected before has sidecars.
+func admitted(d *mutate.Decision) string {
+	if d.Reason == mutate.ReasonAlreadyInjected {
+		return "unchanged"
+	}
+	return "without sidecars"
 }
 
 // warning returns a warning for a response. If all warnings together have more than 4096 characters, the API server

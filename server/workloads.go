@@ -99,7 +99,7 @@ func newWorkloadResult(d *mutate.Decision, misplaced []string) *workloadResult {
 	case d.Outcome == mutate.Denied:
 		texts = append(texts, "the pods would be denied: "+reasonMessage(d))
 	case d.Cause != nil && d.Reason != mutate.ReasonNamespaceUnavailable:
-		texts = append(texts, "the pods would be admitted without sidecars: "+reasonMessage(d))
+		texts = append(texts, "the pods would be admitted "+admitted(d)+": "+reasonMessage(d))
 	}
 	texts = slices.Concat(texts, d.Warnings, misplaced)
 	for i, text := range texts {
