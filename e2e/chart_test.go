@@ -76,6 +76,7 @@ func TestChartVariants(t *testing.T) {
 		},
 		"more webhook": {
 			"webhook.failurePolicy=Fail",
+			"webhook.reinvocationPolicy=Never",
 			"webhook.objectSelector.matchLabels.a=b",
 			"webhook.matchConditions[0].name=x",
 			"webhook.matchConditions[0].expression=has(object.spec)",

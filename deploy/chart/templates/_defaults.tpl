@@ -22,6 +22,7 @@ tls:
 webhook:
   failurePolicy: Ignore
   timeoutSeconds: 5
+  reinvocationPolicy: IfNeeded
   namespaceSelector: {}
 namespaceDefaults:
   enabled: false
