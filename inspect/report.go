@@ -247,42 +247,52 @@ func (r *reporter) add(g group, more count) {
 	r.groups[g] = more
 }
 
+// named is an object of a known kind.
+type named struct{ namespace, name string }
+
 // resolveOwners replaces owners of a kind by their own controllers. It lists them only if there are any.
 func (r *reporter) resolveOwners(ctx context.Context, kind owner, source resource) error {
-	type object struct{ namespace, name string }
-	controllers := make(map[object]owner)
-	needed := make(map[string]bool) // namespaces
-	isKind := func(o owner) bool { return o.APIVersion == kind.APIVersion && o.Kind == kind.Kind }
+	controllers := make(map[named]owner)
 	for g := range r.groups {
-		if isKind(g.owner) {
-			controllers[object{g.namespace, g.owner.Name}] = g.owner
-			needed[g.namespace], needed[""] = true, true
+		if g.owner.APIVersion == kind.APIVersion && g.owner.Kind == kind.Kind {
+			controllers[named{g.namespace, g.owner.Name}] = g.owner
 		}
+	}
+	if err := r.readControllers(ctx, source, controllers); err != nil {
+		return err
+	}
+	before := r.groups
+	r.groups = make(map[group]count, len(before))
+	for g, c := range before {
+		if g.owner.APIVersion == kind.APIVersion && g.owner.Kind == kind.Kind {
+			g.owner = controllers[named{g.namespace, g.owner.Name}]
+		}
+		r.add(g, c)
+	}
+	return nil
+}
+
+// readControllers reads the controllers of the objects in the map, in their namespaces.
+func (r *reporter) readControllers(ctx context.Context, source resource, controllers map[named]owner) error {
+	needed := make(map[string]bool)
+	for object := range controllers {
+		needed[object.namespace], needed[""] = true, true
+	}
+	keep := func(item jsontext.Value) error {
+		m, err := decodeMetadata(item)
+		controller, found := m.controller()
+		if _, known := controllers[named{m.Namespace, m.Name}]; known && found {
+			controllers[named{m.Namespace, m.Name}] = controller
+		}
+		return err
 	}
 	for _, namespace := range r.scope {
 		if !needed[namespace] {
 			continue
 		}
-		err := r.client.list(ctx, source, namespace, nil, func(item jsontext.Value) error {
-			m, err := decodeMetadata(item)
-			if _, found := controllers[object{m.Namespace, m.Name}]; found {
-				if controller, found := m.controller(); found {
-					controllers[object{m.Namespace, m.Name}] = controller
-				}
-			}
-			return err
-		})
-		if err := r.tolerate(err); err != nil {
+		if err := r.tolerate(r.client.list(ctx, source, namespace, nil, keep)); err != nil {
 			return err
 		}
-	}
-	before := r.groups
-	r.groups = make(map[group]count, len(before))
-	for g, c := range before {
-		if isKind(g.owner) {
-			g.owner = controllers[object{g.namespace, g.owner.Name}]
-		}
-		r.add(g, c)
 	}
 	return nil
 }
