@@ -47,12 +47,26 @@ func namedLists() []string {
 	return []string{
 		"prependInitContainers", "initContainers", "prependContainers", "containers",
 		"volumes", "volumeMounts", "prependEnv", "env", "extendEnv", "imagePullSecrets",
+		"dnsConfig.options", "podSecurityContext.sysctls",
 	}
 }
 
 // appendedLists returns the lists that are concatenated, because their elements have no name.
 func appendedLists() []string {
-	return []string{"envFrom", "tolerations", "hostAliases", "topologySpreadConstraints", "copyFrom"}
+	return []string{
+		"envFrom", "tolerations", "hostAliases", "topologySpreadConstraints", "copyFrom",
+		"dnsConfig.nameservers", "dnsConfig.searches", "podSecurityContext.supplementalGroups",
+	}
+}
+
+// mergedObjects returns the objects that are merged by field.
+func mergedObjects() []string {
+	return []string{"affinity", "dnsConfig", "podSecurityContext"}
+}
+
+// combinedObjects returns the objects whose fields are added to an object of the pod that may have others.
+func combinedObjects() []string {
+	return []string{"dnsConfig", "podSecurityContext"}
 }
 
 // overlaidMaps returns the objects that are merged by key.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -63,10 +64,27 @@ func (s *Sidecar) encode(from tree, d *definition) error {
 	s.Elements = make(map[string][]Element, len(from))
 	for field, value := range from {
 		if !slices.Contains(encodedApart(), field) {
-			s.Elements[field] = e.elements(field, value)
+			s.encodeField(e, field, value)
 		}
 	}
 	return e.err
+}
+
+// encodeField sets the elements of a field. A list in a combined object has elements of its own, by its path, such as
+// dnsConfig.options. The other fields of the object are its elements.
+func (s *Sidecar) encodeField(e *encoder, field string, value any) {
+	if !slices.Contains(combinedObjects(), field) {
+		s.Elements[field] = e.elements(field, value)
+		return
+	}
+	members, _ := value.(tree)
+	for _, key := range fieldsOf(members) {
+		if path := field + "." + key; elements(members, key) != nil {
+			s.Elements[path] = e.elements(path, members[key])
+		} else {
+			s.Elements[field] = append(s.Elements[field], Element{Name: key, JSON: e.text(members[key])})
+		}
+	}
 }
 
 // encodedApart returns the fields of a definition that are not in Sidecar.Elements.
@@ -122,10 +140,21 @@ func (e *encoder) elements(field string, value any) []Element {
 		for _, key := range slices.Sorted(maps.Keys(members)) {
 			encoded = append(encoded, Element{Name: key, Value: textOf(members, key), JSON: e.text(members[key])})
 		}
-	case value != nil && value != false && value != "":
+	case value != nil && value != false && value != "" && (members == nil || len(fieldsOf(members)) > 0):
 		encoded = append(encoded, e.element(field, value))
 	}
 	return encoded
+}
+
+// fieldsOf returns the names of the fields of an object that have a value, sorted.
+func fieldsOf(object tree) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if object[name] != nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // element encodes an element of a list, or the value of a field that is neither a list nor a map.
@@ -134,6 +163,8 @@ func (e *encoder) element(field string, value any) Element {
 	members, _ := value.(tree)
 	text := func(key string) string { return textOf(members, key) }
 	switch field {
+	case "affinity":
+		element.Name = strings.Join(fieldsOf(members), ", ")
 	case "volumeMounts":
 		element.Value = text("mountPath")
 	case "envFrom":

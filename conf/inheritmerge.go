@@ -6,17 +6,26 @@ import (
 )
 
 // merge returns the child merged with its flattened base. Neither is changed.
-func merge(base, child tree) tree {
-	merged := maps.Clone(base)
+func merge(base, child tree) tree { return mergeFields(base, child, "") }
+
+// mergeFields merges two objects whose fields have paths with the prefix.
+func mergeFields(base, child tree, prefix string) tree {
+	merged := make(tree, len(base)+len(child))
+	maps.Copy(merged, base)
 	for key, value := range child {
+		path := prefix + key
 		switch {
 		case value == nil:
-		case slices.Contains(namedLists(), key):
+		case slices.Contains(namedLists(), path):
 			merged[key] = mergeNamed(elements(base, key), elements(child, key))
-		case slices.Contains(appendedLists(), key):
+		case slices.Contains(appendedLists(), path):
 			merged[key] = slices.Concat(elements(base, key), elements(child, key))
-		case slices.Contains(overlaidMaps(), key):
+		case slices.Contains(overlaidMaps(), path):
 			merged[key] = overlay(base[key], value)
+		case slices.Contains(mergedObjects(), path):
+			under, _ := base[key].(tree)
+			over, _ := value.(tree)
+			merged[key] = mergeFields(under, over, path+".")
 		default:
 			merged[key] = value
 		}

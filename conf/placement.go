@@ -86,9 +86,11 @@ func (d *decoder) forbiddenReason(text *params.Text) string {
 		return identity
 	case slices.Contains(steps, "securityContext"):
 		return d.forbiddenIdentity(text)
-	case slices.Contains([]string{"hostPort", "hostIP", "host", "mountPropagation"}, last):
+	case first == "podSecurityContext",
+		slices.Contains([]string{"hostPort", "hostIP", "host", "mountPropagation"}, last):
 		return nodeAccess
-	case slices.Contains([]string{"volumeName", "restartPolicy", "topologyKey", "whenUnsatisfiable"}, last),
+	case slices.Contains([]string{"volumeName", "restartPolicy", "whenUnsatisfiable"}, last),
+		last == "topologyKey" && first == "topologySpreadConstraints",
 		last == "name" && identifies(steps):
 		return identity
 	case strings.HasSuffix(strings.Join(steps, "."), ".hostPath.path") && !d.scope.Bounded(text):
@@ -116,6 +118,9 @@ func (d *decoder) forbiddenIdentity(text *params.Text) string {
 func identifies(steps []string) bool {
 	if len(steps) == 3 {
 		return steps[0] != "tolerations" && steps[0] != "hostAliases"
+	}
+	if len(steps) == 4 {
+		return steps[0] == "dnsConfig"
 	}
 	return len(steps) == 5 && slices.Contains([]string{"env", "volumeMounts", "volumeDevices"}, steps[2])
 }

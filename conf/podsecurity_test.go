@@ -65,8 +65,14 @@ func TestLevel(t *testing.T) {
 		"tight, one more": {
 			container(strings.Replace(tight, "{drop: [ALL]}", "{drop: [ALL], add: [NET_BIND_SERVICE]}", 1)), podrules.Restricted,
 		},
-		"plain container": {container(""), podrules.Baseline},
-		"root":            {container("runAsUser: 0"), podrules.Baseline},
+		"tight pod": {
+			container("allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}") +
+				"podSecurityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}\n", podrules.Restricted,
+		},
+		"user of all containers": {"podSecurityContext: {runAsUser: 1, fsGroup: 0}\n", podrules.Restricted},
+		"runAsNonRoot: false":    {"podSecurityContext: {runAsNonRoot: false}\n", podrules.Baseline},
+		"plain container":        {container(""), podrules.Baseline},
+		"root":                   {container("runAsUser: 0"), podrules.Baseline},
 		"user of the pod": {
 			"parameters: {u: {type: int, from: pod.securityContext.runAsUser, min: 1, max: 9}}\n" +
 				container(tight+", runAsUser: '${u}'"), podrules.Restricted,

@@ -34,7 +34,7 @@ type Sidecar struct {
 	// Elements has the elements of the other lists and maps by field of the definition. Those of
 	// volumeMounts, envFrom and fields of variables are added to every container that AppliesTo selects, all
 	// others to the pod. A field that is neither a list nor a map has one element, or none if it is false
-	// or empty.
+	// or empty. Lists in dnsConfig and podSecurityContext have elements by path, such as dnsConfig.options.
 	Elements  map[string][]Element
 	AppliesTo *AppliesTo
 	CopyFrom  []CopyFrom // what the containers of the sidecar get from a container of the pod

@@ -90,6 +90,11 @@ func validateNames(d *definition) field.ErrorList {
 	faults = append(faults, duplicates(mounts, "name", d.VolumeMounts, mountName)...)
 	faults = append(faults, validateVariables(d)...)
 	faults = append(faults, duplicates(secrets, "name", d.ImagePullSecrets, secretName)...)
+	if d.DNSConfig != nil {
+		optionName := func(option corev1.PodDNSConfigOption) string { return option.Name }
+		options := field.NewPath("dnsConfig", "options")
+		faults = append(faults, duplicates(options, "name", d.DNSConfig.Options, optionName)...)
+	}
 	for i, secret := range d.ImagePullSecrets {
 		if secret.Name == "" {
 			faults = append(faults, field.Required(secrets.Index(i).Child("name"), ""))
@@ -168,7 +173,7 @@ func mountPath(m corev1.VolumeMount) string {
 	return cleanMount(m.MountPath)
 }
 
-// maxMembers bounds each map of a definition, and the tolerations. A review compares each member with those of the
+// maxMembers bounds each map of a definition, and some lists. A review compares each member with those of the
 // pod and of other sidecars.
 const maxMembers = 1000
 
@@ -184,6 +189,13 @@ func validateCounts(d *definition) field.ErrorList {
 	check("extendAnnotations", len(d.ExtendAnnotations))
 	check("nodeSelector", len(d.NodeSelector))
 	check("tolerations", len(d.Tolerations))
+	if d.DNSConfig != nil {
+		check("dnsConfig.options", len(d.DNSConfig.Options))
+	}
+	if c := d.PodSecurityContext; c != nil {
+		check("podSecurityContext.supplementalGroups", len(c.SupplementalGroups))
+		check("podSecurityContext.sysctls", len(c.Sysctls))
+	}
 	return faults
 }
 

@@ -15,7 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -38,6 +40,9 @@ type goldenCase struct {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	plain := newScene(t, shared)
+	for _, class := range []string{"kata", "runc"} { // what the cases have
+		plain.addRuntimeClass(&nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: class}, Handler: class})
+	}
 	entries, err := os.ReadDir(cases)
 	must(t, err)
 	leftOut := 0

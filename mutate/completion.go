@@ -52,7 +52,8 @@ func (r *review) findInjected() (Reason, error) {
 }
 
 // valuesMayDiffer reports whether a source of envFrom or a text of extendEnv may differ from that of the injection, so
-// that it would be added twice: a parameter has the value of a label or annotation that the injection may have added.
+// that it would be added twice: a parameter has the value of a label, annotation or user that the injection may have
+// set.
 func (r *review) valuesMayDiffer() bool {
 	read := make(map[string]bool)
 	for _, s := range r.sidecars {
@@ -67,8 +68,11 @@ func (r *review) valuesMayDiffer() bool {
 		return true
 	}
 	for _, s := range r.sidecars {
-		for _, field := range []string{"labels", "annotations"} {
-			isRead := func(e conf.Element) bool { return read["pod."+field+"."+e.Name] }
+		for field, path := range map[string]string{
+			"labels": "pod.labels.", "annotations": "pod.annotations.", "extendAnnotations": "pod.annotations.",
+			"podSecurityContext": "pod.securityContext.",
+		} {
+			isRead := func(e conf.Element) bool { return read[path+e.Name] }
 			if slices.ContainsFunc(s.Elements[field], isRead) {
 				return true
 			}
@@ -80,8 +84,8 @@ func (r *review) valuesMayDiffer() bool {
 // completeContainers applies the merge rules of containers to those that do not belong to the sidecars. It ends the
 // review if there is nothing to add.
 func (r *review) completeContainers() (Reason, error) {
-	r.plan = newPlan(r.policy, &r.request.Object, r.sidecars)
-	r.plan.details, r.plan.explain, r.plan.completes = r.details, r.explain, true
+	r.plan = newPlan(r.policy, &r.request.Object, r.details, r.sidecars)
+	r.plan.explain, r.plan.completes = r.explain, true
 	r.plan.removeInjected()
 	r.plan.readMounts()
 	r.plan.mergeContainers()

@@ -49,7 +49,19 @@ func (p *plan) findConflicts() {
 	p.findMissingVolumes()
 	p.findPortConflicts()
 	p.findHostConflicts()
+	p.findDNSConflicts()
 	p.findTooLarge()
+}
+
+// findDNSConflicts looks for lists that grow beyond the limits of the API server.
+func (p *plan) findDNSConflicts() {
+	const maxNameservers, maxSearches = 3, 32
+	for _, limit := range []struct{ list, most int }{{nameserversList, maxNameservers}, {searchesList, maxSearches}} {
+		l := &p.lists[limit.list]
+		if count := len(l.received) + len(l.added); len(l.added) > 0 && count > limit.most {
+			p.conflict("%s would have %d elements, and the limit is %d", l.field, count, limit.most)
+		}
+	}
 }
 
 // findMissingVolumes looks for added mounts and devices whose volume does not exist. It reports

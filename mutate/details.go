@@ -3,7 +3,9 @@ package mutate
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"k8s-sidecar-injector/conf"
@@ -12,12 +14,68 @@ import (
 
 // details is the view of the fields of a pod that only some decisions depend on. Other reviews do not decode them.
 type details struct {
-	Spec struct {
-		Volumes         []jsontext.Value    `json:"volumes"`
-		SecurityContext securityContext     `json:"securityContext"`
-		InitContainers  []*containerDetails `json:"initContainers"`
-		Containers      []*containerDetails `json:"containers"`
-	} `json:"spec"`
+	Spec specDetails `json:"spec"`
+}
+
+// specDetails are the details of the spec.
+type specDetails struct {
+	Volumes           []jsontext.Value    `json:"volumes"`
+	PriorityClassName string              `json:"priorityClassName"`
+	Priority          jsontext.Value      `json:"priority"`         // nil if absent
+	PreemptionPolicy  jsontext.Value      `json:"preemptionPolicy"` // nil if absent
+	RuntimeClassName  string              `json:"runtimeClassName"`
+	Affinity          Fields              `json:"affinity"`
+	DNSConfig         *dnsConfig          `json:"dnsConfig"`
+	SecurityContext   *podSecurity        `json:"securityContext"`
+	InitContainers    []*containerDetails `json:"initContainers"`
+	Containers        []*containerDetails `json:"containers"`
+	GracePeriod       *int64              `json:"terminationGracePeriodSeconds"`
+}
+
+// dnsConfig is the view of a PodDNSConfig.
+type dnsConfig struct {
+	Nameservers List[string] `json:"nameservers"`
+	Searches    List[string] `json:"searches"`
+	Options     List[Named]  `json:"options"`
+}
+
+// podSecurity is the view of a PodSecurityContext.
+type podSecurity struct {
+	securityContext
+	groups  List[*int64] // supplementalGroups
+	sysctls List[Named]
+	others  Fields // also those of the security context
+}
+
+// UnmarshalJSONFrom decodes the object.
+func (s *podSecurity) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	if decoder.PeekKind() != '{' {
+		return json.UnmarshalDecode(decoder, &s.others) // an error
+	}
+	s.others = make(Fields)
+	return decodeMembers(decoder, func(key string) error {
+		switch key {
+		case "supplementalGroups":
+			return json.UnmarshalDecode(decoder, &s.groups)
+		case "sysctls":
+			return json.UnmarshalDecode(decoder, &s.sysctls)
+		case "runAsUser":
+			return s.decodeID(decoder, key, &s.RunAsUser)
+		case "runAsGroup":
+			return s.decodeID(decoder, key, &s.RunAsGroup)
+		case "fsGroup":
+			return s.decodeID(decoder, key, &s.FSGroup)
+		}
+		return s.others.decodeMember(decoder, key)
+	})
+}
+
+func (s *podSecurity) decodeID(decoder *jsontext.Decoder, field string, id **int64) error {
+	err := json.UnmarshalDecode(decoder, id)
+	if err == nil && *id != nil {
+		s.others[field] = strconv.AppendInt(nil, **id, 10)
+	}
+	return err
 }
 
 // containerDetails are the details of a container.
@@ -76,7 +134,12 @@ func needsDetails(s *conf.Sidecar) bool {
 		len(s.CopyFrom) > 0 {
 		return true
 	}
-	fields := []string{extendEnv}
+	fields := []string{
+		extendEnv,
+		"priorityClassName", "runtimeClassName", "terminationGracePeriodSeconds", "affinity",
+		"dnsConfig.nameservers", "dnsConfig.searches", "dnsConfig.options",
+		"podSecurityContext", "podSecurityContext.supplementalGroups", "podSecurityContext.sysctls",
+	}
 	return slices.ContainsFunc(fields, func(field string) bool { return len(s.Elements[field]) > 0 })
 }
 

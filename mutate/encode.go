@@ -3,6 +3,7 @@ package mutate
 import (
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // encode returns the plan as a JSON Patch. Removals come first, and from the end of each list, so
@@ -88,8 +89,13 @@ func writeContainer(w *patch, c *container) {
 
 // encodePod writes what concerns the pod as a whole. If the pod has no metadata, there are annotations to add.
 func (p *plan) encodePod(w *patch) {
+	p.createObject(w, "dnsConfig", p.specDetails.DNSConfig != nil)
+	p.createObject(w, "podSecurityContext", p.specDetails.SecurityContext != nil)
 	for i := hostAliasesList; i < nodeSelectorMap; i++ {
 		p.lists[i].encodeList(w)
+	}
+	for _, added := range p.lists[securityFields].added {
+		w.set(opAdd, added.JSON, "/spec/securityContext/", added.Name)
 	}
 	p.lists[nodeSelectorMap].encodeMap(w, "/spec/")
 	for _, s := range p.scalars[hostNetwork:] {
@@ -97,6 +103,7 @@ func (p *plan) encodePod(w *patch) {
 			w.set(opAdd, s.JSON, "/spec/", s.field)
 		}
 	}
+	p.removePriority(w)
 	if p.object.Metadata == nil {
 		w.set(opAdd, []byte("{}"), "/metadata")
 	}
@@ -104,8 +111,39 @@ func (p *plan) encodePod(w *patch) {
 	p.lists[annotationsMap].encodeMap(w, "/metadata/")
 }
 
+// removePriority removes what the Priority admission plugin computed for the pod as received, if a sidecar sets the
+// class. The plugin runs again after the webhooks. It rejects a priority that is not that of the class, and computes a
+// missing one (plugin/pkg/admission/priority).
+func (p *plan) removePriority(w *patch) {
+	if p.scalars[priorityClassName].by == nil {
+		return
+	}
+	if p.specDetails.Priority != nil {
+		w.remove("/spec/priority")
+	}
+	if p.specDetails.PreemptionPolicy != nil {
+		w.remove("/spec/preemptionPolicy")
+	}
+}
+
 func (l *podList) encodeList(w *patch) {
-	addAll(w, l.received != nil, nil, l.added, writeElement, "/spec/", l.field)
+	addAll(w, l.received != nil, nil, l.added, writeElement, "/spec/", pointer(l.field))
+}
+
+// pointer returns the JSON pointer to a field of the spec of the pod.
+func pointer(field string) string {
+	if rest, found := strings.CutPrefix(field, "podSecurityContext"); found {
+		field = "securityContext" + rest
+	}
+	return strings.ReplaceAll(field, ".", "/")
+}
+
+// createObject adds an empty object if the pod does not have it, and something is added to it.
+func (p *plan) createObject(w *patch, field string, exists bool) {
+	isIn := func(l podList) bool { return len(l.added) > 0 && strings.HasPrefix(l.field, field) }
+	if !exists && slices.ContainsFunc(p.lists[:], isIn) {
+		w.set(opAdd, []byte("{}"), "/spec/", pointer(field))
+	}
 }
 
 // encodeMap adds members to an object, or creates the object if it does not exist.

@@ -49,6 +49,7 @@ type omission struct {
 const (
 	podHasIt          = "the pod already has it"
 	podHasAnother     = "the pod already has another one"
+	podHasLonger      = "the pod already has a longer one"
 	podHasContainer   = "the pod already has a container of that name"
 	defaultIsImplied  = "default applies to pods without a service account"
 	nothingToAppend   = "the value is empty"
@@ -64,6 +65,7 @@ const (
 	pathIsMounted     = "the container already has another volume at the path"
 	sidecarAddsIt     = "already adds it"
 	sidecarAddsOther  = "already adds another one"
+	sidecarAddsLonger = "adds a longer one"
 	sidecarMountsPath = "already adds another volume at the path"
 )
 

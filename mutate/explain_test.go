@@ -235,11 +235,34 @@ func (d *podDiff) ofPod(before, after object) {
 			d.add("/", field, "true")
 		}
 	}
-	if account := after["serviceAccountName"]; account != nil && account != before["serviceAccountName"] {
-		d.add("/", "serviceAccountName", fmt.Sprint(account))
+	for _, field := range []string{"serviceAccountName", "priorityClassName", "runtimeClassName",
+		"terminationGracePeriodSeconds", "affinity"} {
+		if value := after[field]; value != nil && !reflect.DeepEqual(value, before[field]) {
+			d.add("/", field, nameOfValue(value))
+		}
 	}
+	d.combined("dnsConfig", memberOf(before, "dnsConfig"), memberOf(after, "dnsConfig"))
+	d.combined("podSecurityContext", memberOf(before, "securityContext"), memberOf(after, "securityContext"))
 	d.containers("containers", before, after)
 	d.containers("initContainers", before, after)
+}
+
+// combined compares an object whose lists have elements, and whose other fields are elements.
+func (d *podDiff) combined(field string, before, after object) {
+	for key, value := range after {
+		list, isList := value.([]any)
+		if !isList && before[key] == nil && value != nil {
+			d.add("/", field, key)
+		}
+		had, _ := before[key].([]any)
+		for _, e := range list[len(had):] {
+			name := fmt.Sprint(e)
+			if o, ok := e.(object); ok {
+				name = nameOf(o)
+			}
+			d.add("/", field+"."+key, name)
+		}
+	}
 }
 
 func (d *podDiff) add(at, field, name string) {
@@ -356,6 +379,14 @@ func (d *podDiff) injected(at string, c object) {
 	for _, e := range objects(sources[:len(sources)-len(own.Elements["envFrom"])]) {
 		d.add(at, "envFrom", sourceOf(e))
 	}
+}
+
+// nameOfValue returns the name of a value. That of an object has its fields.
+func nameOfValue(value any) string {
+	if o, ok := value.(object); ok {
+		return strings.Join(slices.Sorted(maps.Keys(o)), ", ")
+	}
+	return fmt.Sprint(value)
 }
 
 func nameOf(o object) string {

@@ -14,6 +14,13 @@ import (
 const overlappingSidecars = `
 name: a
 serviceAccountName: logger
+podSecurityContext:
+  {runAsUser: 1, runAsGroup: 1, fsGroup: 1, supplementalGroups: [1, 2], sysctls: [{name: own, value: a}]}
+dnsConfig: {nameservers: [10.0.0.1, 10.0.0.2], options: [{name: ndots, value: "2"}, {name: own}]}
+affinity: {nodeAffinity: {}, podAffinity: {}}
+terminationGracePeriodSeconds: 60
+priorityClassName: high
+runtimeClassName: kata
 hostNetwork: true
 containers: [{name: same, image: i}, {name: other, image: i, env: [{name: A}]}]
 env: [{name: A, value: secret}, {name: X, value: secret}]
@@ -29,6 +36,12 @@ topologySpreadConstraints:
 ---
 name: b
 serviceAccountName: logger
+podSecurityContext: {runAsUser: 2, runAsGroup: 1, fsGroup: 1, supplementalGroups: [2], sysctls: [{name: b, value: b}]}
+dnsConfig: {nameservers: [10.0.0.2, 10.0.0.3], searches: [a], options: [{name: ndots, value: "2"}]}
+affinity: {podAffinity: {}, nodeAffinity: {}}
+terminationGracePeriodSeconds: 90
+priorityClassName: high
+runtimeClassName: kata
 hostNetwork: true
 containers: [{name: same, image: i}]
 env: [{name: X, value: secret}]
@@ -44,19 +57,27 @@ topologySpreadConstraints:
 ---
 name: c
 serviceAccountName: default
+terminationGracePeriodSeconds: 90
 env: [{name: X}]
 envFrom: [{configMapRef: {name: m}}]
 volumes: [{name: three, emptyDir: {}}]
 volumeMounts: [{name: three, mountPath: /two/}]
 ---
 name: rival
+podSecurityContext: {fsGroup: 2, runAsGroup: 2}
+dnsConfig: {options: [{name: ndots, value: "3"}]}
+affinity: {nodeAffinity: {}}
 serviceAccountName: rival
 containers: [{name: same, image: j}, {name: web, image: i}]
 volumes: [{name: one, hostPath: {path: /}}]
 nodeSelector: {zone: b, own: x}
 ---
 name: zone
+podSecurityContext: {runAsGroup: 1}
+dnsConfig: {options: [{name: ndots, value: "2"}]}
+affinity: {podAffinity: {}}
 serviceAccountName: logger
+terminationGracePeriodSeconds: 30
 containers: [{name: same, image: i}]
 volumes: [{name: one, emptyDir: {}}]
 nodeSelector: {zone: a}
@@ -77,6 +98,8 @@ containers: [{name: thirds, image: i}]
 const overlappingPod = `{
 	"metadata": {"labels": {"own": ""}, "annotations": {"injector.tumblr.com/request": %q}},
 	"spec": {%s
+	"securityContext": {"runAsUser": 1, "fsGroup": 1, "supplementalGroups": [1], "sysctls": [{"name": "own"}]},
+	"dnsConfig": {"nameservers": ["10.0.0.1"], "options": [{"name": "own"}]}, "runtimeClassName": "own",
 	"nodeSelector": {"own": "y"}, "volumes": [{"name": "own"}], "tolerations": [{"key": "own"}],
 	"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "own", "whenUnsatisfiable": "DoNotSchedule"}],
 	"initContainers": [{"name": "init"}],
@@ -97,6 +120,15 @@ func TestElementResults(t *testing.T) {
 			"c serviceAccountName default: default applies to pods without a service account",
 			"a hostNetwork true",
 			"b hostNetwork true: sidecar a:latest already adds it",
+			"a priorityClassName high",
+			"b priorityClassName high: sidecar a:latest already adds it",
+			"a runtimeClassName kata: the pod already has another one",
+			"b runtimeClassName kata: the pod already has another one",
+			"a terminationGracePeriodSeconds 60: sidecar b:latest adds a longer one",
+			"b terminationGracePeriodSeconds 90",
+			"c terminationGracePeriodSeconds 90: sidecar b:latest already adds it",
+			"a affinity nodeAffinity, podAffinity",
+			"b affinity nodeAffinity, podAffinity: sidecar a:latest already adds it",
 			"a containers same",
 			"a containers other",
 			"b containers same: sidecar a:latest already adds it",
@@ -116,6 +148,25 @@ func TestElementResults(t *testing.T) {
 			"a topologySpreadConstraints own:DoNotSchedule: the pod already has it",
 			"b topologySpreadConstraints own:ScheduleAnyway",
 			"b topologySpreadConstraints zone:DoNotSchedule: sidecar a:latest already adds it",
+			"a dnsConfig.nameservers 10.0.0.1: the pod already has it",
+			"a dnsConfig.nameservers 10.0.0.2",
+			"b dnsConfig.nameservers 10.0.0.2: sidecar a:latest already adds it",
+			"b dnsConfig.nameservers 10.0.0.3",
+			"b dnsConfig.searches a",
+			"a dnsConfig.options ndots",
+			"a dnsConfig.options own: the pod already has it",
+			"b dnsConfig.options ndots: sidecar a:latest already adds it",
+			"a podSecurityContext.supplementalGroups 1: the pod already has it",
+			"a podSecurityContext.supplementalGroups 2",
+			"b podSecurityContext.supplementalGroups 2: sidecar a:latest already adds it",
+			"a podSecurityContext.sysctls own: the pod already has it",
+			"b podSecurityContext.sysctls b",
+			"a podSecurityContext fsGroup: the pod already has it",
+			"a podSecurityContext runAsGroup",
+			"a podSecurityContext runAsUser: the pod already has it",
+			"b podSecurityContext fsGroup: the pod already has it",
+			"b podSecurityContext runAsGroup: sidecar a:latest already adds it",
+			"b podSecurityContext runAsUser: the pod already has another one",
 			"a labels l",
 			"a labels own: the pod already has it",
 			"b labels l: sidecar a:latest already adds it",
@@ -168,20 +219,31 @@ func TestElementResults(t *testing.T) {
 			"c volumeMounts three same: sidecar b:latest already adds another volume at the path",
 			"c volumeMounts three other: sidecar b:latest already adds another volume at the path",
 		}},
-		{"zone,rival", "", []string{
+		{"zone,rival", `"terminationGracePeriodSeconds": 45,`, []string{
 			"zone serviceAccountName logger: " + conflict,
 			"rival serviceAccountName rival: sidecar zone:latest already adds another one",
+			"zone terminationGracePeriodSeconds 30: the pod already has a longer one",
+			"zone affinity podAffinity: not added because of the conflict",
+			"rival affinity nodeAffinity: sidecar zone:latest already adds another one",
 			"zone containers same: " + conflict,
 			"rival containers same: sidecar zone:latest already adds another one",
 			"rival containers web: the pod already has a container of that name",
 			"zone volumes one: " + conflict,
 			"rival volumes one: sidecar zone:latest already adds another one",
+			"zone dnsConfig.options ndots: " + conflict,
+			"rival dnsConfig.options ndots: sidecar zone:latest already adds another one",
 			"zone nodeSelector zone: " + conflict, "rival nodeSelector own: the pod already has another one",
 			"rival nodeSelector zone: sidecar zone:latest already adds another one",
+			"zone podSecurityContext runAsGroup: " + conflict,
+			"rival podSecurityContext fsGroup: the pod already has another one",
+			"rival podSecurityContext runAsGroup: sidecar zone:latest already adds another one",
 		}},
-		{"zone", `"serviceAccountName": "mine",`, []string{
+		{"zone", `"serviceAccountName": "mine", "affinity": {"podAffinity": {}},`, []string{
 			"zone serviceAccountName logger: the pod already has another one",
-			"zone containers same", "zone volumes one", "zone nodeSelector zone",
+			"zone terminationGracePeriodSeconds 30: the pod already has it",
+			"zone affinity podAffinity: the pod already has another one",
+			"zone containers same", "zone volumes one", "zone dnsConfig.options ndots",
+			"zone nodeSelector zone", "zone podSecurityContext runAsGroup",
 		}},
 		{"scoped,other,third", "", []string{
 			"scoped initContainers mine-too", "scoped containers mine", "other containers others", "third containers thirds",

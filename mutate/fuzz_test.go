@@ -154,9 +154,11 @@ func checkValueSurvives(t *testing.T, want *expected, path string, before, after
 		after, _ := after.(object)
 		for key, value := range before {
 			next := path + "." + key
-			if got, found := after[key]; !found {
+			switch got, found := after[key]; {
+			case mayChange(want, next):
+			case !found:
 				t.Errorf("%s is missing", next)
-			} else if !mayChange(want, next) {
+			default:
 				checkValueSurvives(t, want, next, value, got)
 			}
 		}
@@ -196,7 +198,8 @@ func (e *expected) prepended(path string, kept, after []any) int {
 func mayChange(want *expected, path string) bool {
 	switch path {
 	case ".metadata.annotations.injector.tumblr.com/status", ".metadata.annotations.injector.tumblr.com/injected",
-		".spec.hostNetwork", ".spec.hostPID", ".spec.hostIPC":
+		".spec.hostNetwork", ".spec.hostPID", ".spec.hostIPC",
+		".spec.terminationGracePeriodSeconds", ".spec.affinity":
 		return true
 	case ".metadata.annotations.list", ".metadata.annotations.other", ".metadata.annotations." + defaultContainer:
 		return want.words
@@ -204,6 +207,8 @@ func mayChange(want *expected, path string) bool {
 		return want.extends
 	case ".spec.serviceAccountName", ".spec.serviceAccount":
 		return want.account
+	case ".spec.priorityClassName", ".spec.priority", ".spec.preemptionPolicy":
+		return want.priority
 	}
 	return false
 }

@@ -137,6 +137,14 @@ func (g *generator) spec() object {
 	g.list(spec, "topologySpreadConstraints", func() any { return g.with(g.spreadConstraint()) })
 	g.maybe(spec, 8, "automountServiceAccountToken", false, true, nil)
 	g.maybe(spec, 8, "shareProcessNamespace", true, false, nil)
+	g.maybe(spec, 4, "priorityClassName", "own", "", nil)
+	g.maybe(spec, 2, "priority", 0, nil)
+	g.maybe(spec, 2, "preemptionPolicy", "Never", nil)
+	g.maybe(spec, 6, "runtimeClassName", "own", nil)
+	g.maybe(spec, 2, "terminationGracePeriodSeconds", 30, 60, 0, nil)
+	g.maybe(spec, 2, "dnsConfig", g.dnsConfig(), g.dnsConfig(), object{}, nil)
+	g.maybe(spec, 2, "securityContext", g.securityContext(), g.securityContext(), object{}, nil)
+	g.maybe(spec, 3, "affinity", object{}, object{"podAffinity": nil}, object{"podAffinity": object{}}, nil)
 	return spec
 }
 
@@ -364,6 +372,38 @@ func (g *generator) podFields(d object) {
 	g.maybe(d, 12, "skipHostNetworkPods", true, false)
 	g.maybe(d, 6, "os", "linux", "windows", "any")
 	g.maybe(d, 2, "inJobs", "native", "native", "native", "skip", "keep")
+	g.maybe(d, 3, "priorityClassName", "high", "high", "low", "")
+	g.maybe(d, 3, "runtimeClassName", "kata", "kata", "gvisor", "")
+	g.maybe(d, 2, "terminationGracePeriodSeconds", 60, 90, 10, 0)
+	g.maybe(d, 2, "dnsConfig", g.dnsConfig(), g.dnsConfig(), object{})
+	g.maybe(d, 2, "podSecurityContext", g.securityContext(), g.securityContext(), object{})
+	g.maybe(d, 3, "affinity", g.affinity("zone"), g.affinity("zone"), g.affinity("host"), object{})
+}
+
+func (g *generator) dnsConfig() object {
+	dns := g.with(object{})
+	g.maybe(dns, 2, "nameservers", []any{"10.0.0.1"}, []any{"10.0.0.2", "10.0.0.1"}, []any{"10.0.0.3", "10.0.0.4"}, nil)
+	g.maybe(dns, 2, "searches", []any{"a", "b"}, []any{"b", "c"}, []any{}, nil)
+	g.maybe(dns, 2, "options", []any{object{"name": "ndots", "value": "2"}}, []any{object{"name": "trust-ad"}},
+		[]any{object{"name": "ndots", "value": "3"}}, nil)
+	return dns
+}
+
+func (g *generator) securityContext() object {
+	security := object{}
+	g.maybe(security, 2, "runAsUser", 1, 2, nil)
+	g.maybe(security, 2, "runAsNonRoot", true, false, nil)
+	g.maybe(security, 3, "seccompProfile", object{"type": "RuntimeDefault"}, object{"type": "Unconfined"}, nil)
+	g.maybe(security, 4, "fsGroup", 1, 1, 2, nil)
+	g.maybe(security, 2, "supplementalGroups", []any{0, 1}, []any{1, 2, 0}, []any{}, nil)
+	g.maybe(security, 3, "sysctls", []any{object{"name": "net.a", "value": "1"}}, []any{},
+		[]any{object{"name": "net.b", "value": "1"}, object{"name": "net.a", "value": "2"}}, nil)
+	return security
+}
+
+func (g *generator) affinity(topologyKey string) object {
+	term := object{"topologyKey": topologyKey, "labelSelector": object{}}
+	return object{"podAntiAffinity": object{"requiredDuringSchedulingIgnoredDuringExecution": []any{term}}}
 }
 
 func (g *generator) several(d object, list string, element func() object) {

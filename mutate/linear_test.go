@@ -71,6 +71,18 @@ func TestMergeIsLinear(t *testing.T) {
 			`topologySpreadConstraints: [<{maxSkew: 1, topologyKey: v@-#, whenUnsatisfiable: ScheduleAnyway}>]`,
 			`"topologySpreadConstraints":[<{"topologyKey":"v#","whenUnsatisfiable":"ScheduleAnyway"}>]`,
 		},
+		{
+			"DNS options", `dnsConfig: {options: [<{name: v@-#}>]}`,
+			`"dnsConfig":{"options":[<{"name":"v#"}>]}`,
+		},
+		{
+			"sysctls", `podSecurityContext: {sysctls: [<{name: net.v@-#, value: a}>]}`,
+			`"securityContext":{"sysctls":[<{"name":"net.v#"}>]}`,
+		},
+		{
+			"groups", `podSecurityContext: {supplementalGroups: [<1@00#>]}`,
+			`"securityContext":{"supplementalGroups":[<#>]}`,
+		},
 		{"host aliases", `hostAliases: [<{ip: 10.0.0.1, hostnames: [v@-#]}>]`, `"containers":[]`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -198,6 +210,9 @@ func lengthenObject(t *testing.T, o object, n int, fields []string) {
 		"tolerations":               `{"key":"f#","operator":"Exists"}`,
 		"imagePullSecrets":          `{"name":"f#"}`,
 		"hostAliases":               `{"ip":"10.0.0.1","hostnames":["f#"]}`,
+		"options":                   `{"name":"f#"}`,
+		"sysctls":                   `{"name":"net.f#","value":"1"}`,
+		"supplementalGroups":        `10#`,
 		"topologySpreadConstraints": `{"maxSkew":1,"topologyKey":"f#","whenUnsatisfiable":"ScheduleAnyway"}`,
 	} {
 		list, found := o[field].([]any)
@@ -209,6 +224,11 @@ func lengthenObject(t *testing.T, o object, n int, fields []string) {
 			t.Fatal(err)
 		}
 		o[field] = append(front, list...)
+	}
+	for _, field := range []string{"dnsConfig", "securityContext", "podSecurityContext"} {
+		if value, found := o[field].(object); found {
+			lengthenObject(t, value, n, nil)
+		}
 	}
 	for _, field := range fields {
 		switch value := o[field].(type) {

@@ -114,25 +114,53 @@ func (m *Map) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	if decoder.PeekKind() != '{' {
 		return json.UnmarshalDecode(decoder, (*map[string]string)(m)) // null, or an error
 	}
+	values, value := make(Map), new(string)
+	*m = values
+	return decodeMembers(decoder, func(key string) error {
+		err := json.UnmarshalDecode(decoder, value)
+		values[key] = *value
+		return err
+	})
+}
+
+// Fields is an object with at most maxElements members. Members that are null are left out.
+type Fields map[string]jsontext.Value
+
+// UnmarshalJSONFrom decodes the object.
+func (f *Fields) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	*f = nil
+	if decoder.PeekKind() != '{' {
+		return json.UnmarshalDecode(decoder, (*map[string]jsontext.Value)(f)) // null, or an error
+	}
+	*f = make(Fields)
+	return decodeMembers(decoder, func(key string) error { return f.decodeMember(decoder, key) })
+}
+
+func (f *Fields) decodeMember(decoder *jsontext.Decoder, key string) error {
+	value, err := decoder.ReadValue()
+	if err == nil && value.Kind() != 'n' {
+		(*f)[key] = value.Clone()
+	}
+	return err
+}
+
+// decodeMembers decodes an object with at most maxElements members.
+func decodeMembers(decoder *jsontext.Decoder, decodeMember func(key string) error) error {
 	if _, err := decoder.ReadToken(); err != nil {
 		return err
 	}
-	values, value := make(Map), new(string)
-	for decoder.PeekKind() == '"' {
-		if len(values) == maxElements {
+	for count := 0; decoder.PeekKind() == '"'; count++ {
+		if count == maxElements {
 			return &LimitError{maxElements, "elements"}
 		}
 		token, err := decoder.ReadToken()
 		if err != nil {
 			return err
 		}
-		key := token.String()
-		if err := json.UnmarshalDecode(decoder, value); err != nil {
+		if err := decodeMember(token.String()); err != nil {
 			return err
 		}
-		values[key] = *value
 	}
-	*m = values
 	_, err := decoder.ReadToken()
 	return err
 }

@@ -31,7 +31,8 @@ type plan struct {
 	mismatches     []mismatch
 	missingSources []string // warnings
 
-	details *details // nil unless a sidecar needs them
+	details     *details    // nil unless a sidecar needs them
+	specDetails specDetails // of the pod; empty unless a sidecar needs them
 
 	completes bool // the pod was injected before
 
@@ -74,10 +75,13 @@ const (
 
 // newPlan returns a plan that adds nothing to the pod. Null containers are left out because
 // nothing can be added to them.
-func newPlan(policy *Policy, object *Object, sidecars []*conf.Sidecar) plan {
+func newPlan(policy *Policy, object *Object, d *details, sidecars []*conf.Sidecar) plan {
 	p := plan{policy: policy, object: object, spec: object.Spec, sidecars: sidecars}
 	if p.spec == nil {
 		p.spec = new(Spec)
+	}
+	if d != nil {
+		p.details, p.specDetails = d, d.Spec
 	}
 	count := len(p.spec.InitContainers) + len(p.spec.Containers)
 	for _, s := range sidecars {

@@ -46,6 +46,12 @@ type definition struct {
 	HostIPC               bool                              `json:"hostIPC"`
 	ShareProcessNamespace bool                              `json:"shareProcessNamespace"`
 	ServiceAccountName    string                            `json:"serviceAccountName"`
+	PriorityClassName     string                            `json:"priorityClassName"`
+	RuntimeClassName      string                            `json:"runtimeClassName"`
+	Affinity              *corev1.Affinity                  `json:"affinity"`
+	DNSConfig             *corev1.PodDNSConfig              `json:"dnsConfig"`
+	PodSecurityContext    *corev1.PodSecurityContext        `json:"podSecurityContext"`
+	GracePeriod           *int64                            `json:"terminationGracePeriodSeconds"`
 	AllowedNamespaces     []string                          `json:"allowedNamespaces"`
 	SkipHostNetworkPods   bool                              `json:"skipHostNetworkPods"`
 	OS                    string                            `json:"os"`
@@ -70,6 +76,7 @@ type expected struct {
 	dropped  map[string]bool // removed volumes
 	account  bool            // a sidecar sets the service account
 	tokens   bool            // mounts at the token path are removed
+	priority bool            // a sidecar sets the priority class
 	before   map[string]bool // faults of the pod as received, without the removed mounts
 	offset   map[string]int  // number of prepended containers, by list
 	received map[string]int  // number of received containers, by list
@@ -290,6 +297,10 @@ func (e *expected) merge(requested []*definition, null map[string]bool) {
 	for _, d := range requested {
 		e.mergePod(d)
 	}
+	e.setClasses(requested)
+	e.setAffinity(requested)
+	e.mergeDNS(requested)
+	e.mergeSecurity(requested)
 	for _, d := range requested {
 		e.extendAnnotations(d)
 	}
@@ -379,6 +390,119 @@ func (e *expected) setAccount(requested []*definition) {
 	if e.account && (spec.AutomountServiceAccountToken == nil || *spec.AutomountServiceAccountToken) {
 		e.dropTokens()
 	}
+}
+
+// setClasses also removes the priority, which the API server computes again.
+func (e *expected) setClasses(requested []*definition) {
+	spec := &e.pod.Spec
+	priority := func(d *definition) string { return d.PriorityClassName }
+	if e.priority = e.setMissing(&spec.PriorityClassName, requested, priority); e.priority {
+		spec.Priority, spec.PreemptionPolicy = nil, nil
+	}
+	var runtime string
+	if spec.RuntimeClassName != nil {
+		runtime = *spec.RuntimeClassName
+	}
+	if e.setMissing(&runtime, requested, func(d *definition) string { return d.RuntimeClassName }) {
+		spec.RuntimeClassName = &runtime
+	}
+}
+
+func (e *expected) setAffinity(requested []*definition) {
+	none := new(corev1.Affinity)
+	if own := e.pod.Spec.Affinity; own != nil && *own != *none {
+		return
+	}
+	var first *corev1.Affinity
+	for _, d := range requested {
+		if d.Affinity == nil || *d.Affinity == *none {
+			continue
+		}
+		first = cmp.Or(first, d.Affinity)
+		e.conflict = e.conflict || !equality.Semantic.DeepEqual(first, d.Affinity)
+		e.pod.Spec.Affinity = first
+	}
+}
+
+func (e *expected) mergeDNS(requested []*definition) {
+	dns := new(corev1.PodDNSConfig)
+	if e.pod.Spec.DNSConfig != nil {
+		dns = e.pod.Spec.DNSConfig.DeepCopy()
+	}
+	received := dns.DeepCopy()
+	optionName := func(o corev1.PodDNSConfigOption) string { return o.Name }
+	for _, d := range requested {
+		if d.DNSConfig == nil {
+			continue
+		}
+		appendMissing(&dns.Nameservers, d.DNSConfig.Nameservers)
+		appendMissing(&dns.Searches, d.DNSConfig.Searches)
+		for _, option := range d.DNSConfig.Options {
+			add(e, &dns.Options, option, received.Options, optionName)
+		}
+	}
+	grown := len(dns.Nameservers) > len(received.Nameservers)
+	e.conflict = e.conflict || grown && len(dns.Nameservers) > 3
+	if !equality.Semantic.DeepEqual(dns, received) {
+		e.pod.Spec.DNSConfig = dns
+	}
+}
+
+// mergeSecurity knows the fields that are generated.
+func (e *expected) mergeSecurity(requested []*definition) {
+	security := new(corev1.PodSecurityContext)
+	if e.pod.Spec.SecurityContext != nil {
+		security = e.pod.Spec.SecurityContext.DeepCopy()
+	}
+	received := security.DeepCopy()
+	sysctlName := func(s corev1.Sysctl) string { return s.Name }
+	for _, d := range requested {
+		wanted := d.PodSecurityContext
+		if wanted == nil {
+			continue
+		}
+		setField(e, &security.RunAsUser, wanted.RunAsUser, received.RunAsUser)
+		setField(e, &security.RunAsNonRoot, wanted.RunAsNonRoot, received.RunAsNonRoot)
+		setField(e, &security.SeccompProfile, wanted.SeccompProfile, received.SeccompProfile)
+		setField(e, &security.FSGroup, wanted.FSGroup, received.FSGroup)
+		e.conflict = e.conflict || wanted.FSGroup != nil && *security.FSGroup != *wanted.FSGroup
+		appendMissing(&security.SupplementalGroups, wanted.SupplementalGroups)
+		for _, sysctl := range wanted.Sysctls {
+			add(e, &security.Sysctls, sysctl, received.Sysctls, sysctlName)
+		}
+	}
+	if !equality.Semantic.DeepEqual(security, received) {
+		e.pod.Spec.SecurityContext = security
+	}
+}
+
+// setField sets a field that the pod does not have. Two sidecars must not have different values.
+func setField[T any](e *expected, target **T, wanted, received *T) {
+	if wanted == nil || received != nil {
+		return
+	}
+	e.conflict = e.conflict || *target != nil && !equality.Semantic.DeepEqual(*target, wanted)
+	*target = wanted
+}
+
+func appendMissing[E comparable](list *[]E, elements []E) {
+	for _, element := range elements {
+		if !slices.Contains(*list, element) {
+			*list = append(*list, element)
+		}
+	}
+}
+
+// setMissing sets a field that the pod does not have, for which two sidecars must not have different values.
+func (e *expected) setMissing(target *string, requested []*definition, wanted func(*definition) string) bool {
+	if *target != "" {
+		return false
+	}
+	for _, d := range requested {
+		e.conflict = e.conflict || *target != "" && wanted(d) != "" && *target != wanted(d)
+		*target = cmp.Or(*target, wanted(d))
+	}
+	return *target != ""
 }
 
 // addContainers builds the four lists and puts them around the containers of the pod.
@@ -552,6 +676,13 @@ func (e *expected) mergePod(d *definition) {
 		spec.ShareProcessNamespace = new(true)
 	}
 	e.conflict = e.conflict || e.hostPID && e.shares
+	grace := int64(30)
+	if spec.TerminationGracePeriodSeconds != nil {
+		grace = *spec.TerminationGracePeriodSeconds
+	}
+	if d.GracePeriod != nil && *d.GracePeriod > grace {
+		spec.TerminationGracePeriodSeconds = d.GracePeriod
+	}
 	e.alone = e.alone || d.SkipHostNetworkPods
 }
 

@@ -38,6 +38,8 @@ tolerations: [{key: a, value: "${label}"}]
 hostAliases: [{ip: "10.0.0.1", hostnames: ["${label}"]}]
 topologySpreadConstraints:
 - {maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {a: "${label}"}}}
+dnsConfig: {searches: ["${level}.local"], options: [{name: ndots, value: "${port}"}]}
+affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: "${level}"}]}}
 env:
 - {name: TEXT, value: "${text}${text}"}
 - {name: SECRET, valueFrom: {secretKeyRef: {name: "${level}", key: "${label}"}}}

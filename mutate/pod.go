@@ -159,8 +159,8 @@ func (r *review) mergeSidecars() (Reason, error) {
 			r.sidecars[i] = s.ForJobs()
 		}
 	}
-	r.plan = newPlan(r.policy, &r.request.Object, r.sidecars)
-	r.plan.details, r.plan.explain = r.details, r.explain
+	r.plan = newPlan(r.policy, &r.request.Object, r.details, r.sidecars)
+	r.plan.explain = r.explain
 	r.plan.merge()
 	return "", nil
 }

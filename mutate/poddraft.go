@@ -91,6 +91,15 @@ func (d *draft) tolerate(taint, effect string) {
 	d.spec["tolerations"] = tolerations
 }
 
+// bindToNode adds the affinity to one node. Merging and validation do not depend on its name.
+func (d *draft) bindToNode() {
+	nodes := member(member(d.spec, "affinity"), "nodeAffinity")
+	field := map[string]any{"key": "metadata.name", "operator": "In", "values": []any{"node"}}
+	nodes["requiredDuringSchedulingIgnoredDuringExecution"] = map[string]any{
+		"nodeSelectorTerms": []any{map[string]any{"matchFields": []any{field}}},
+	}
+}
+
 func isEmpty(value any) bool { return value == nil || value == "" }
 
 // addVariable adds a variable with a field of the pod to the containers that do not have it.

@@ -1,7 +1,11 @@
 package mutate
 
 import (
+	"bytes"
 	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"k8s-sidecar-injector/conf"
 )
@@ -20,7 +24,13 @@ const (
 	pullSecretsList
 	tolerationsList
 	spreadConstraintsList
+	nameserversList
+	searchesList
+	optionsList
+	groupsList
+	sysctlsList
 	nodeSelectorMap
+	securityFields
 	labelsMap // the first one in the metadata
 	annotationsMap
 	podListCount
@@ -30,6 +40,14 @@ const (
 // compared, because several may have the same address.
 func (p *plan) receiveLists() [podListCount]podList {
 	spec, metadata := p.spec, p.object.metadata()
+	var dns dnsConfig
+	if own := p.specDetails.DNSConfig; own != nil {
+		dns = *own
+	}
+	var security podSecurity
+	if own := p.specDetails.SecurityContext; own != nil {
+		security = *own
+	}
 	return [podListCount]podList{
 		volumesList:     {"volumes", checkVolume, list{received: spec.Volumes}},
 		hostAliasesList: {"hostAliases", checkName, list{received: namesOf(spec.HostAliases, unnamed)}},
@@ -40,13 +58,25 @@ func (p *plan) receiveLists() [podListCount]podList {
 		spreadConstraintsList: {"topologySpreadConstraints", checkName, list{
 			received: comparedNames(p, "topologySpreadConstraints", spec.SpreadConstraints, SpreadConstraint.name),
 		}},
+		nameserversList: {"dnsConfig.nameservers", checkName, list{received: namesOf(dns.Nameservers, itself)}},
+		searchesList:    {"dnsConfig.searches", checkName, list{received: namesOf(dns.Searches, itself)}},
+		optionsList:     {"dnsConfig.options", checkDNSOption, list{received: dns.Options}},
+		groupsList: {"podSecurityContext.supplementalGroups", checkName, list{
+			received: namesOf(security.groups, decimal),
+		}},
+		sysctlsList:     {"podSecurityContext.sysctls", checkSysctl, list{received: security.sysctls}},
 		nodeSelectorMap: {"nodeSelector", checkNodeSelector, list{members: spec.NodeSelector}},
+		securityFields:  {"podSecurityContext", checkSecurityField, list{}},
 		labelsMap:       {"labels", checkName, list{members: metadata.Labels}},
 		annotationsMap:  {"annotations", checkName, list{members: metadata.Annotations}},
 	}
 }
 
 func unnamed(struct{}) string { return "" }
+
+func itself(name string) string { return name }
+
+func decimal(number *int64) string { return strconv.FormatInt(*number, 10) }
 
 // comparedNames returns the names of the pod's elements of a field if sidecars have elements of it.
 func comparedNames[E any](p *plan, field string, received []E, nameOf func(E) string) []Named {
@@ -97,4 +127,40 @@ func checkNodeSelector(p *plan, s *conf.Sidecar, _ *container, l *list, next *co
 		return omission{text: sidecarAddsOther, by: other.by}
 	}
 	return l.checkName(next, podHasIt)
+}
+
+func checkDNSOption(p *plan, s *conf.Sidecar, _ *container, l *list, next *conf.Element) omission {
+	return p.checkSetting(s, l, next, "dnsConfig.options")
+}
+
+// checkSetting looks for the name. Different values in two sidecars are a conflict.
+func (p *plan) checkSetting(s *conf.Sidecar, l *list, next *conf.Element, field string) omission {
+	if other, _ := l.find(next.Name); other.by != nil && !bytes.Equal(other.JSON, next.JSON) {
+		p.conflict("sidecars %s and %s have different values for %s in %s",
+			other.by.Ref, s.Ref, quoted(next.Name), field)
+		return omission{text: sidecarAddsOther, by: other.by}
+	}
+	return l.checkName(next, podHasIt)
+}
+
+func checkSysctl(p *plan, s *conf.Sidecar, _ *container, l *list, next *conf.Element) omission {
+	return p.checkSetting(s, l, next, "podSecurityContext.sysctls")
+}
+
+// checkSecurityField looks for the field. The pod may have another value, but not of fsGroup: a volume has one group.
+func checkSecurityField(p *plan, s *conf.Sidecar, _ *container, l *list, next *conf.Element) omission {
+	var own jsontext.Value
+	if received := p.specDetails.SecurityContext; received != nil {
+		own = received.others[next.Name]
+	}
+	switch {
+	case own == nil:
+		return p.checkSetting(s, l, next, "podSecurityContext")
+	case includes(decodeValue(own), decodeValue(next.JSON)):
+		return omission{text: podHasIt}
+	case next.Name == "fsGroup":
+		p.conflict("the pod and sidecar %s have different values for fsGroup, %s and %s",
+			s.Ref, quoted(string(own)), quoted(string(next.JSON)))
+	}
+	return omission{text: podHasAnother}
 }

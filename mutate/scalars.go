@@ -1,6 +1,10 @@
 package mutate
 
-import "k8s-sidecar-injector/conf"
+import (
+	"bytes"
+
+	"k8s-sidecar-injector/conf"
+)
 
 // scalar is a field of the pod with one value that sidecars may set.
 type scalar struct {
@@ -16,13 +20,17 @@ const (
 	hostPID
 	hostIPC
 	shareProcessNamespace
+	priorityClassName
+	runtimeClassName
+	gracePeriod
+	affinity
 	scalarCount
 )
 
 // receiveScalars returns the scalars of the pod as received. A pod with shareProcessNamespace: false is a
 // conflict, see findHostConflicts.
 func (p *plan) receiveScalars() [scalarCount]scalar {
-	spec := p.spec
+	spec, details := p.spec, &p.specDetails
 	shares := spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace
 	return [scalarCount]scalar{
 		serviceAccountName:    {field: "serviceAccountName", received: spec.account()},
@@ -30,6 +38,10 @@ func (p *plan) receiveScalars() [scalarCount]scalar {
 		hostPID:               {field: "hostPID", received: trueOrEmpty(spec.HostPID)},
 		hostIPC:               {field: "hostIPC", received: trueOrEmpty(spec.HostIPC)},
 		shareProcessNamespace: {field: "shareProcessNamespace", received: trueOrEmpty(shares)},
+		priorityClassName:     {field: "priorityClassName", received: details.PriorityClassName},
+		runtimeClassName:      {field: "runtimeClassName", received: details.RuntimeClassName},
+		gracePeriod:           {field: "terminationGracePeriodSeconds"}, // see checkGracePeriod
+		affinity:              {field: "affinity", received: trueOrEmpty(len(details.Affinity) > 0)},
 	}
 }
 
@@ -65,17 +77,23 @@ func (p *plan) checkScalar(s *conf.Sidecar, target *scalar, next *conf.Element) 
 	switch {
 	case target == &p.scalars[serviceAccountName] && next.Name == defaultAccount:
 		return omission{text: defaultIsImplied}
+	case target == &p.scalars[gracePeriod]:
+		return p.checkGracePeriod(target, next)
 	case target.received == next.Name:
 		return omission{text: podHasIt}
 	case target.received != "":
 		return omission{text: podHasAnother}
 	case target.by == nil:
 		return omission{}
-	case target.Name == next.Name:
+	case bytes.Equal(target.JSON, next.JSON):
 		return omission{text: sidecarAddsIt, by: target.by}
+	case target == &p.scalars[affinity]:
+		p.conflict("sidecars %s and %s have different values for affinity: they differ in %s",
+			target.by.Ref, s.Ref, differingField(target.JSON, next.JSON))
+	default:
+		p.conflict("sidecars %s and %s have different values for %s, %s and %s",
+			target.by.Ref, s.Ref, target.field, quoted(target.Name), quoted(next.Name))
 	}
-	p.conflict("sidecars %s and %s have different values for %s, %s and %s",
-		target.by.Ref, s.Ref, target.field, quoted(target.Name), quoted(next.Name))
 	return omission{text: sidecarAddsOther, by: target.by}
 }
 

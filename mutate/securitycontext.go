@@ -20,7 +20,10 @@ func (d *details) securityField(field params.PodField) (value string, found bool
 	if d == nil {
 		return "", false
 	}
-	pod, own := d.Spec.SecurityContext, securityContext{}
+	var pod, own securityContext
+	if d.Spec.SecurityContext != nil {
+		pod = d.Spec.SecurityContext.securityContext
+	}
 	if first := d.container(""); first != nil {
 		own = first.SecurityContext
 	}

@@ -146,6 +146,7 @@ func (w *Workload) completeDaemon(pod *draft, name string, s *StandIns) {
 	}
 	labels := pod.labels()
 	labels["controller-revision-hash"], labels["pod-template-generation"] = s.hash(), generation
+	pod.bindToNode()
 	pod.tolerate("not-ready", "NoExecute")
 	pod.tolerate("unreachable", "NoExecute")
 	pod.tolerate("disk-pressure", "NoSchedule")

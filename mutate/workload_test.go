@@ -40,7 +40,10 @@ func TestWorkloadPod(t *testing.T) {
 				{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 60}]}}}}`,
 			want: `{metadata: {generateName: agent-, annotations: {},
 				labels: {controller-revision-hash: <hash>, pod-template-generation: <generation>}},
-				spec: {hostNetwork: true, tolerations: [{key: mine}, null,
+				spec: {hostNetwork: true,
+				affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+				{matchFields: [{key: metadata.name, operator: In, values: [node]}]}]}}},
+				tolerations: [{key: mine}, null,
 				{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute},
 				{key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute},
 				{key: node.kubernetes.io/disk-pressure, operator: Exists, effect: NoSchedule},
@@ -54,7 +57,9 @@ func TestWorkloadPod(t *testing.T) {
 				metadata: {name: agent, annotations: {deprecated.daemonset.template.generation: "7"}}}`,
 			want: `{metadata: {generateName: agent-, annotations: {},
 				labels: {controller-revision-hash: <hash>, pod-template-generation: "7"}},
-				spec: {tolerations: [{operator: Exists},
+				spec: {affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+				{matchFields: [{key: metadata.name, operator: In, values: [node]}]}]}}},
+				tolerations: [{operator: Exists},
 				{key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute},
 				{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute},
 				{key: node.kubernetes.io/disk-pressure, operator: Exists, effect: NoSchedule},

@@ -39,6 +39,12 @@ type Definition struct {
 	HostIPC                   bool                              `json:"hostIPC,omitempty"`
 	ShareProcessNamespace     bool                              `json:"shareProcessNamespace,omitempty"`
 	ServiceAccountName        string                            `json:"serviceAccountName,omitempty"`
+	PriorityClassName         string                            `json:"priorityClassName,omitempty"`
+	RuntimeClassName          string                            `json:"runtimeClassName,omitempty"`
+	Affinity                  *corev1.Affinity                  `json:"affinity,omitempty"`
+	DNSConfig                 *corev1.PodDNSConfig              `json:"dnsConfig,omitempty"`
+	PodSecurityContext        *corev1.PodSecurityContext        `json:"podSecurityContext,omitempty"`
+	GracePeriod               *int64                            `json:"terminationGracePeriodSeconds,omitempty"`
 }
 
 // EnvExtension is a text that is appended to the value of an environment variable. The variable is added if a
@@ -91,6 +97,10 @@ func (d *Definition) Faults() field.ErrorList {
 	}
 	faults = append(faults, labelFaults("labels", d.Labels)...)
 	faults = append(faults, labelFaults("nodeSelector", d.NodeSelector)...)
+	if seconds := d.GracePeriod; seconds != nil && *seconds < 0 { // the library changes it to 1
+		at := field.NewPath("terminationGracePeriodSeconds")
+		faults = append(faults, field.Invalid(at, field.OmitValueType{}, "must be greater than or equal to 0"))
+	}
 	sortFaults(faults)
 	return faults
 }
@@ -154,12 +164,19 @@ func (d *Definition) pod() *corev1.Pod {
 			HostNetwork:                   d.HostNetwork,
 			HostPID:                       d.HostPID,
 			HostIPC:                       d.HostIPC,
+			Affinity:                      d.Affinity,
+			DNSConfig:                     d.DNSConfig,
+			SecurityContext:               d.PodSecurityContext,
 			ServiceAccountName:            d.ServiceAccountName,
+			PriorityClassName:             d.PriorityClassName,
 			TerminationGracePeriodSeconds: new(int64(math.MaxInt64)), // see unlimitedSleep
 		},
 	}
 	if d.ShareProcessNamespace {
 		pod.Spec.ShareProcessNamespace = new(true)
+	}
+	if d.RuntimeClassName != "" {
+		pod.Spec.RuntimeClassName = &d.RuntimeClassName
 	}
 	provide(&pod.Spec)
 	return pod
@@ -177,6 +194,9 @@ func (d *Definition) allAnnotations() map[string]string {
 // unmasked /proc (KEP-4265), and os for a stopSignal (KEP-4960).
 func provide(spec *corev1.PodSpec) {
 	system := corev1.PodOS{Name: corev1.Linux}
+	if s := spec.SecurityContext; s != nil && s.WindowsOptions != nil {
+		system.Name = corev1.Windows
+	}
 	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
 		s := c.SecurityContext
 		if s != nil && s.WindowsOptions != nil {
@@ -244,6 +264,8 @@ func (d *Definition) path(fault *field.Error) string {
 	list, rest, element := strings.Cut(path, "[")
 	name, _, _ := strings.Cut(list, ".")
 	switch {
+	case name == "securityContext":
+		return "podSecurityContext" + strings.TrimPrefix(path, name)
 	case name == "initContainers" && element:
 		return elementPath(rest, "prependInitContainers", len(d.PrependInitContainers), name, len(d.InitContainers))
 	case name == "containers" && element:
@@ -257,6 +279,7 @@ func (d *Definition) path(fault *field.Error) string {
 	case name == "hostNetwork" && d.HostNetwork, slices.Contains([]string{
 		"initContainers", "volumes", "imagePullSecrets", "tolerations", "hostAliases",
 		"topologySpreadConstraints", "shareProcessNamespace", "serviceAccountName",
+		"priorityClassName", "runtimeClassName", "affinity", "dnsConfig",
 	}, name):
 		return path
 	}

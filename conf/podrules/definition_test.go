@@ -2,6 +2,7 @@ package podrules_test
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,18 +115,32 @@ volumeMounts: [{name: v}]`, []string{
 			"volumeMounts[0].mountPath: Required value",
 		}},
 		"pod": {`
+affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{podAffinityTerm: {topologyKey: z}}]}}
+dnsConfig: {nameservers: [x], options: [{}]}
+podSecurityContext: {runAsUser: -1, sysctls: [{value: a}]}
 hostAliases: [{ip: x}]
 hostPID: true
 nodeSelector: {a: "b c"}
+priorityClassName: A
+runtimeClassName: A
 serviceAccountName: A
+terminationGracePeriodSeconds: -1
 shareProcessNamespace: true
 tolerations: [{effect: x, operator: Exists}]
 topologySpreadConstraints: [{maxSkew: 1, whenUnsatisfiable: DoNotSchedule}]
 volumes: [{name: A}]`, []string{
+			"affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value",
+			"dnsConfig.nameservers[0]: Invalid value: must be a valid IP address",
+			"dnsConfig.options[0]: Required value",
 			"hostAliases[0].ip: Invalid value: must be a valid IP address",
 			`nodeSelector: Invalid value: "a": a valid label`,
+			"podSecurityContext.runAsUser: Invalid value: must be between 0",
+			"podSecurityContext.sysctls[0].name: Required value",
+			"priorityClassName: Invalid value: a lowercase RFC 1123 subdomain",
+			"runtimeClassName: Invalid value: a lowercase RFC 1123 subdomain",
 			"serviceAccountName: Invalid value: a lowercase RFC 1123 subdomain",
 			"shareProcessNamespace: Invalid value: ShareProcessNamespace and HostPID cannot both be enabled",
+			"terminationGracePeriodSeconds: Invalid value: must be greater than or equal to 0",
 			"tolerations[0].effect: Unsupported value: supported values",
 			"topologySpreadConstraints[0].topologyKey: Required value",
 			"volumes[0].name: Invalid value: a lowercase RFC 1123 label",
@@ -155,6 +170,9 @@ containers:
 		"provided by a Windows pod": {`
 containers: [{name: a, image: i, lifecycle: {stopSignal: SIGTERM}}]
 initContainers: [{name: b, image: i, securityContext: {windowsOptions: {hostProcess: true}}}]`, nil},
+		"options of all containers of a Windows pod": {`
+containers: [{name: a, image: i, lifecycle: {stopSignal: SIGTERM}}]
+podSecurityContext: {windowsOptions: {hostProcess: true}}`, nil},
 		"token of a projected volume": {
 			"volumes: [{name: v, projected: {sources: [{serviceAccountToken: {path: t}}]}}]", nil,
 		},
@@ -226,14 +244,15 @@ func checkFaults(t *testing.T, faults field.ErrorList, wanted []string) {
 	}
 }
 
-// TestEveryFieldIsInThePod requires each field in the validated pod, except those that labelFaults validates.
+// TestEveryFieldIsInThePod requires each field in the validated pod, except those that Faults validates itself.
 func TestEveryFieldIsInThePod(t *testing.T) {
 	t.Parallel()
 	empty := podrules.PodOf(new(podrules.Definition))
 	for f := range reflect.TypeFor[podrules.Definition]().Fields() {
 		d := new(podrules.Definition)
 		fill(reflect.ValueOf(d).Elem().FieldByIndex(f.Index), 1)
-		if f.Name != "Labels" && f.Name != "NodeSelector" && reflect.DeepEqual(podrules.PodOf(d), empty) {
+		own := slices.Contains([]string{"Labels", "NodeSelector", "GracePeriod"}, f.Name)
+		if !own && reflect.DeepEqual(podrules.PodOf(d), empty) {
 			t.Errorf("the pod does not have %s", f.Name)
 		}
 	}

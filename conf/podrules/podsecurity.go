@@ -63,10 +63,20 @@ func (s *Standards) violations(level api.Level, d *Definition) []string {
 			violations = append(violations, violation(reason, onlyNames(result.ForbiddenDetail)))
 		}
 	}
+	if level == api.LevelBaseline && d.runsAsRoot() {
+		violations = append(violations, violation("root user for all containers", "podSecurityContext.runAsUser=0"))
+	}
 	if keys := runtimeAnnotations(pod.Annotations); keys != nil {
 		violations = append(violations, violation("container runtime annotations", strings.Join(keys, ", ")))
 	}
 	return violations
+}
+
+// runsAsRoot reports whether the definition makes other containers of the pod run as root. The library allows that at
+// Baseline, because it assumes that the pod is its author's own.
+func (d *Definition) runsAsRoot() bool {
+	c := d.PodSecurityContext
+	return c != nil && c.RunAsUser != nil && *c.RunAsUser == 0
 }
 
 // maxDetail limits the detail of a violation, which may list many containers.
