@@ -28,7 +28,7 @@ func encode(p *parsed, flat *flattened) (*Sidecar, error) {
 	}
 	s := &Sidecar{
 		Ref: p.ref, Origin: p.document.Origin, Digest: digest, Level: flat.security.level,
-		Parameters: source.scope.Parameters,
+		Parameters: source.scope.Parameters, tree: flat.tree, base: flat.base,
 	}
 	if len(s.Parameters) > 0 {
 		s.source = source

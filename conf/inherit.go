@@ -22,6 +22,7 @@ type flattened struct {
 	tree     tree
 	size     int // in bytes of JSON, with overridden values
 	depth    int // number of bases in the chain
+	base     *Base
 	security podSecurity
 	warnings []*Error
 }
@@ -73,6 +74,7 @@ func (l *loader) flattenOver(p *loaded) *flattened {
 		return nil
 	}
 	flat := &flattened{tree: merge(base.tree, p.tree), size: base.size + p.size, depth: base.depth + 1}
+	flat.base = &Base{Ref: p.base.ref, Origin: p.base.document.Origin, next: base.base}
 	decoded := decodeFlat(flat.tree)
 	d, err := l.validateMerged(p, decoded, flat.size)
 	if err != nil {

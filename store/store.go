@@ -37,6 +37,9 @@ func (s *Snapshot) Sidecars() iter.Seq[*conf.Sidecar] { return slices.Values(s.s
 // Rejections yields the rejected documents, sorted by origin.
 func (s *Snapshot) Rejections() iter.Seq[conf.Rejection] { return slices.Values(s.set.Rejections) }
 
+// Listing returns a description of the sidecars and rejections. See conf.Set.Listing.
+func (s *Snapshot) Listing() conf.Listing { return s.set.Listing() }
+
 // Try loads the documents of the snapshot with those of one ConfigMap replaced. See conf.Set.Try.
 func (s *Snapshot) Try(ctx context.Context, namespace, name string, documents []conf.Document) (conf.Trial, error) {
 	return s.set.Try(ctx, namespace, name, documents)
