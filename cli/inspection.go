@@ -39,7 +39,11 @@ type inspectionOptions struct {
 	configMapLabels    string
 	configMapNamespace string
 
+	// clusterOptional is set if the command does not need a cluster with only --config-directory.
+	clusterOptional bool
+
 	// These are set by Complete.
+	local              bool // whether no cluster is read
 	config             *rest.Config
 	name               types.NamespacedName // of the Deployment; empty to find it
 	explicitKubeconfig bool                 // whether the flag is on the command line
@@ -49,6 +53,11 @@ func (o *inspectionOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the pods (default that of the kubeconfig)")
 	flags.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "pods of all namespaces")
 	flags.StringVarP(&o.selector, "selector", "l", "", "label selector of the pods")
+	o.AddInstallationFlags(flags)
+}
+
+// AddInstallationFlags adds the flags that select an installation, and not pods.
+func (o *inspectionOptions) AddInstallationFlags(flags *pflag.FlagSet) {
 	addGroup(flags, groupInstallation, func(flags *pflag.FlagSet) {
 		flags.StringVar(&o.injector, "injector", "",
 			"Deployment of the injector, as NAMESPACE/NAME (default the one that the chart has installed)")
@@ -71,10 +80,10 @@ func (o *inspectionOptions) Complete(e *flagErrors) {
 	if o.allNamespaces && o.namespace != "" {
 		e.addf("--namespace and --all-namespaces exclude each other")
 	}
-	for _, name := range []string{"selector", "configmap-labels"} {
-		_, err := labels.Parse(e.flags.Lookup(name).Value.String())
-		e.add(name, err)
-	}
+	_, err := labels.Parse(o.selector)
+	e.add("selector", err)
+	_, err = labels.Parse(o.configMapLabels)
+	e.add("configmap-labels", err)
 	if o.injector != "" {
 		namespace, name, _ := strings.Cut(o.injector, "/")
 		o.name = types.NamespacedName{Namespace: namespace, Name: name}
@@ -86,6 +95,11 @@ func (o *inspectionOptions) Complete(e *flagErrors) {
 		e.checkName("configmap-namespace", o.configMapNamespace, validation.IsDNS1123Label)
 	}
 	o.explicitKubeconfig = e.onCommandLine("kubeconfig")
+	o.local = o.clusterOptional && o.directory != "" && !o.explicitKubeconfig &&
+		o.context+o.injector+o.configMapLabels+o.configMapNamespace == ""
+	if o.local {
+		return
+	}
 	o.completeConfig(e)
 	if o.allNamespaces {
 		o.namespace = ""
@@ -127,7 +141,7 @@ func (o *inspectionOptions) scope() string {
 
 // inspection is a cluster with an installation and the definitions that it serves.
 type inspection struct {
-	client   *inspect.Client
+	client   *inspect.Client // nil if no cluster is read
 	settings *inspect.Settings
 	snapshot *store.Snapshot
 }
@@ -137,12 +151,14 @@ func (o *inspectionOptions) newInspection(
 	ctx context.Context, e *flagErrors, report io.Writer,
 ) (in *inspection, err error) {
 	in = new(inspection)
-	if in.client, err = inspect.NewClient(o.config); err != nil {
-		return nil, err
-	}
-	installation, err := o.findInstallation(ctx, in.client, report)
-	if err != nil {
-		return nil, err
+	var installation *inspect.Installation
+	if !o.local {
+		if in.client, err = inspect.NewClient(o.config); err != nil {
+			return nil, err
+		}
+		if installation, err = o.findInstallation(ctx, in.client, report); err != nil {
+			return nil, err
+		}
 	}
 	if in.settings, err = o.readSettings(e, installation, report); err != nil {
 		return nil, err

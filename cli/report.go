@@ -6,16 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"k8s-sidecar-injector/inspect"
 )
-
-const outputYAML = "yaml"
 
 // reportOptions are the options of the report command.
 type reportOptions struct {
@@ -64,10 +60,7 @@ func (o *reportOptions) AddFlags(command *cobra.Command) {
 // Complete validates all flags.
 func (o *reportOptions) Complete(e *flagErrors) {
 	o.inspection.Complete(e)
-	outputs := []string{outputTable, outputWide, outputJSON, outputYAML}
-	if !slices.Contains(outputs, o.output) {
-		e.add("output", fmt.Errorf("%q is none of %s, %s, %s, %s", o.output, outputs[0], outputs[1], outputs[2], outputs[3]))
-	}
+	checkOutput(e, o.output, outputTable, outputWide, outputJSON, outputYAML)
 	if o.commands && e.flags.Changed("output") {
 		e.addf("--commands and --output exclude each other")
 	}
@@ -145,12 +138,7 @@ func (o *reportOptions) print(w io.Writer, rows []inspect.Row) error {
 	case o.output == outputJSON:
 		return printJSON(w, map[string]any{"items": rows})
 	case o.output == outputYAML:
-		text, err := yaml.Marshal(map[string]any{"items": rows})
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(text)
-		return err
+		return printYAML(w, map[string]any{"items": rows})
 	default:
 		printReport(w, rows, o.output == outputWide)
 	}

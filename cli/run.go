@@ -64,7 +64,8 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})
-	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newValidate(streams),
+	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newList(streams), newDescribe(streams),
+		newValidate(streams),
 		newSchema(streams), newReload(streams), newVersion())
 	return root
 }
