@@ -23,7 +23,8 @@ import (
 
 // configMapReader collects the definitions of the ConfigMaps in manifests. Its maps must not be nil.
 type configMapReader struct {
-	selector labels.Selector // nil selects all
+	selector  labels.Selector // nil selects all
+	namespace string          // of ConfigMaps that have none; if empty, it is default
 
 	documents []conf.Document
 	places    map[conf.Origin]place // of ConfigMaps and of their keys
@@ -181,7 +182,7 @@ func (m *manifestReader) readConfigMap(text []byte, node *yaml.Node, object *man
 	whole := &corev1.ConfigMap{BinaryData: c.BinaryData}
 	whole.Name, whole.Namespace = object.Metadata.Name, object.Metadata.Namespace
 	if whole.Namespace == "" {
-		whole.Namespace = metav1.NamespaceDefault
+		whole.Namespace = cmp.Or(m.namespace, metav1.NamespaceDefault)
 	}
 	whole.CreationTimestamp = c.Metadata.CreationTimestamp
 	origin := conf.Origin{Kind: conf.ConfigMap, Root: whole.Namespace + "/" + whole.Name}

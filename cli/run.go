@@ -26,16 +26,21 @@ type IOStreams struct {
 var errLogged = errors.New("the log contains the error")
 
 // Run executes a command line, which begins with the name of the program, and returns the exit code. After an error,
-// it prints the error and returns 1.
+// it prints the error and returns 1, or the exit code of the command.
 func Run(args []string, streams IOStreams) int {
 	root := newRoot(args[0], streams)
 	root.SetArgs(args[1:])
-	err := root.Execute()
-	if err == nil {
+	command, err := root.ExecuteC()
+	switch {
+	case err == nil:
 		return 0
-	}
-	if !errors.Is(err, errLogged) {
+	case errors.Is(err, errDifferent):
+		return 1
+	case !errors.Is(err, errLogged):
 		fmt.Fprintf(streams.ErrOut, "%s: %v\n", programName, err)
+	}
+	if command.Annotations[errorIsTwo] != "" {
+		return 2
 	}
 	return 1
 }
@@ -64,7 +69,7 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})
-	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newList(streams), newDescribe(streams),
+	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newList(streams), newDescribe(streams), newDiff(streams),
 		newValidate(streams),
 		newSchema(streams), newReload(streams), newVersion())
 	return root

@@ -85,6 +85,9 @@ func (s *Set) Listing() Listing {
 	return listing
 }
 
+// Documents returns the documents of the set, by origin.
+func (s *Set) Documents() []Document { return slices.Clone(s.documents) }
+
 // Listed returns a description of the sidecar.
 func (s *Sidecar) Listed() ListedSidecar {
 	listed := ListedSidecar{
