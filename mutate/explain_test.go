@@ -341,7 +341,8 @@ func (d *podDiff) variables(at string, before, after any) {
 		}
 	}
 	for _, e := range d.appended(at+" env", had, has) {
-		if name := nameOf(e); d.results[at+" env "+name] || !d.results[at+" extendEnv "+name] {
+		name := nameOf(e)
+		if d.results[at+" env "+name] || d.results[at+" copyFrom.env "+name] || !d.results[at+" extendEnv "+name] {
 			d.add(at, "env", name)
 		}
 	}
