@@ -127,7 +127,9 @@ func (p *plan) removePriority(w *patch) {
 }
 
 func (l *podList) encodeList(w *patch) {
-	addAll(w, l.received != nil, nil, l.added, writeElement, "/spec/", pointer(l.field))
+	if len(l.added) > 0 {
+		addAll(w, l.received != nil, nil, l.added, writeElement, "/spec/", pointer(l.field))
+	}
 }
 
 // pointer returns the JSON pointer to a field of the spec of the pod.
