@@ -33,14 +33,14 @@ func (r *review) complete() {
 }
 
 // findInjected finds the sidecars in the injected annotation of the pod. The pod stays unchanged if one of them is not
-// in service with the same digest, such as a pod from a backup.
+// in service with the same digest, such as a pod from a backup, or is there twice.
 func (r *review) findInjected() (Reason, error) {
 	injected := r.request.Object.metadata().Annotations[r.policy.key(injectedKey)]
 	for text := range strings.SplitSeq(injected, ",") {
 		text, _, _ = strings.Cut(text, "@")
 		ref, _ := conf.ParseRef(text) // no sidecar has the ref of an error
 		sidecar := r.snapshot.Sidecar(ref)
-		if sidecar == nil || len(r.sidecars) == maxSidecars {
+		if sidecar == nil || slices.Contains(r.sidecars, sidecar) || len(r.sidecars) == maxSidecars {
 			return ReasonAlreadyInjected, nil
 		}
 		r.sidecars = append(r.sidecars, sidecar)
@@ -52,13 +52,16 @@ func (r *review) findInjected() (Reason, error) {
 }
 
 // valuesMayDiffer reports whether a source of envFrom or a text of extendEnv may differ from that of the injection, so
-// that it would be added twice: a parameter has the value of a label, annotation or user that the injection may have
-// set.
+// that it would be added twice: a parameter has the value of a label or annotation that the injection may have set, or
+// of a security context, which may be that of another container now.
 func (r *review) valuesMayDiffer() bool {
 	read := make(map[string]bool)
 	for _, s := range r.sidecars {
 		if len(s.Elements["envFrom"])+len(s.Elements[extendEnv]) > 0 {
 			for i := range s.Parameters {
+				if s.Parameters[i].From.InSecurityContext() {
+					return true
+				}
 				read[string(s.Parameters[i].From)] = true
 			}
 		}
@@ -70,7 +73,6 @@ func (r *review) valuesMayDiffer() bool {
 	for _, s := range r.sidecars {
 		for field, path := range map[string]string{
 			"labels": "pod.labels.", "annotations": "pod.annotations.", "extendAnnotations": "pod.annotations.",
-			"podSecurityContext": "pod.securityContext.",
 		} {
 			isRead := func(e conf.Element) bool { return read[path+e.Name] }
 			if slices.ContainsFunc(s.Elements[field], isRead) {
