@@ -3,6 +3,7 @@ package mutate
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -63,12 +64,7 @@ func (p *plan) omittedOfContainers() (texts []string) {
 // otherVolumes returns warnings of volumes that are left out because the pod has a volume of the same name with another
 // source. The API server has added defaults to the pod, so only fields that the sidecar sets are compared.
 func (r *review) otherVolumes() (texts []string) {
-	omitted := make(map[string]*mismatch)
-	for i := range r.plan.mismatches {
-		if m := &r.plan.mismatches[i]; m.container == nil {
-			omitted[m.element.Name] = m
-		}
-	}
+	omitted := slices.DeleteFunc(slices.Clone(r.plan.mismatches), func(m mismatch) bool { return m.container != nil })
 	if len(omitted) == 0 {
 		return nil
 	}
@@ -76,12 +72,16 @@ func (r *review) otherVolumes() (texts []string) {
 	if err != nil || d == nil {
 		return nil
 	}
+	received := make(map[string]jsontext.Value)
 	for _, volume := range d.Spec.Volumes {
 		var named Named
 		_ = json.Unmarshal(volume, &named) // the pod was decoded before
-		if m := omitted[named.Name]; m != nil && !includes(decodeValue(volume), decodeValue(m.element.JSON)) {
+		received[named.Name] = volume
+	}
+	for _, m := range omitted {
+		if !includes(decodeValue(received[m.element.Name]), decodeValue(m.element.JSON)) {
 			texts = append(texts, fmt.Sprintf("volume %s of sidecar %s is not added: the pod has another volume of that name",
-				quoted(named.Name), m.sidecar.Ref))
+				quoted(m.element.Name), m.sidecar.Ref))
 		}
 	}
 	return texts
