@@ -84,10 +84,10 @@ func (p *plan) findAll(list *receivedList, names []string) (found []*conf.Elemen
 // copyInto copies elements into one container, which keeps what it has.
 func (p *plan) copyInto(c *container, s *conf.Sidecar, from *copies) {
 	l := &c.lists[from.list]
-	p.size += len(from.elements) // bounds the time if none of them is added
 	for _, next := range from.elements {
 		why := from.missing
 		if next.JSON != nil {
+			p.size++ // bounds the time if none of them is added
 			why = from.check(p, s, c, l, next)
 		}
 		if p.record(s, c, from.field, next.Name, why) && p.fits(next) {

@@ -141,3 +141,17 @@ func TestLookupsOfCopiesAreLimited(t *testing.T) {
 		}
 	}
 }
+
+// What the pod lacks does not count, although it has results.
+func TestMissingCopiesAreNotLimited(t *testing.T) {
+	t.Parallel()
+	entry := "{env: [" + repeat("A#", 100) + "], volumeMounts: [" + repeat("v#", 100) + "]}"
+	snapshot := load(t, fmt.Appendf(nil, "name: agent\ncontainers: [%s]\ncopyFrom: [{container: c0, env: [A]}, %s]",
+		repeat("{name: c#, image: i}", 16), repeat(entry, 31)))
+	pod := fmt.Sprintf(`{"metadata":{"annotations":{"injector.tumblr.com/request":"agent"}},"spec":{"containers":[
+		{"name":"app","env":[{"name":"A","value":"%s"}]}]}}`, strings.Repeat("x", 3<<19-50_000))
+	decision, results := mutate.Explain(snapshot, defaultPolicy(), decode(t, creating([]byte(pod))))
+	if decision.Outcome != mutate.Injected || len(results) != 16*(1+31*200)+1 {
+		t.Errorf("%s with %d results", text(&decision), len(results))
+	}
+}
