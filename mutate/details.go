@@ -149,7 +149,7 @@ func (r *review) checkDetails() (Reason, error) {
 		return "", nil
 	}
 	if _, err := r.readDetails(); err != nil {
-		return ReasonBadReview, fmt.Errorf("the body is not an AdmissionReview of a pod: %w", DecodeError(err, ""))
+		return ReasonBadReview, fmt.Errorf("not a valid pod: %w", DecodeError(err, ""))
 	}
 	return "", nil
 }

@@ -391,7 +391,7 @@ func TestBadVariables(t *testing.T) {
 		if want == "" && decision.Outcome == mutate.Injected {
 			continue
 		}
-		want = "the body is not an AdmissionReview of a pod: " + want
+		want = "not a valid pod: " + want
 		if decision.Reason != mutate.ReasonBadReview || decision.Message() != want {
 			t.Errorf("%s: %s, want %s", variable, text(&decision), want)
 		}

@@ -28,11 +28,11 @@ labels: {user: "${pod.securityContext.runAsUser}"}
 		{"plain,user", `{"runAsUser": 7}`, mutate.ReasonInjected, "", 1},
 		{
 			"plain,user", `{"runAsUser": "s3cr3t"}`, mutate.ReasonBadReview,
-			`the body is not an AdmissionReview of a pod: "/object/spec/securityContext/runAsUser": unexpected string`, 1,
+			`not a valid pod: "/object/spec/securityContext/runAsUser": unexpected string`, 1,
 		},
 		{
 			"user", `["s3cr3t"]`, mutate.ReasonBadReview,
-			`the body is not an AdmissionReview of a pod: "/object/spec/securityContext": unexpected array`, 1,
+			`not a valid pod: "/object/spec/securityContext": unexpected array`, 1,
 		},
 	} {
 		request := decode(t, creating([]byte(`{"metadata":{"annotations":{"injector.tumblr.com/request":"`+test.request+
