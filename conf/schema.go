@@ -5,17 +5,45 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// unknown returns the fault of an unknown field. It suggests the nearest field.
-func unknown(path *field.Path, name string, known map[string]reflect.Type) *field.Error {
-	if nearest := Nearest(name, maps.Keys(known)); nearest != "" {
-		return field.Forbidden(path, fmt.Sprintf("unknown field: did you mean %q?", nearest))
+// unknown returns the fault of an unknown field of a type. It suggests the nearest field, or the place of the field.
+func unknown(path *field.Path, name string, of reflect.Type, known map[string]reflect.Type) *field.Error {
+	detail := "unknown field"
+	if nearest := nearestField(name, known); nearest != "" {
+		detail += fmt.Sprintf(": did you mean %q?", nearest)
+	} else if known != nil {
+		detail += misplaced(name, of)
 	}
-	return field.Forbidden(path, "unknown field")
+	return field.Forbidden(path, detail)
+}
+
+// nearestField returns the field that a misspelled name or a part of a name stands for, or an empty string.
+func nearestField(name string, known map[string]reflect.Type) string {
+	nearest, part := Nearest(name, maps.Keys(known)), strings.ToLower(name)
+	for _, candidate := range slices.Sorted(maps.Keys(known)) {
+		if nearest == "" && len(candidate) < 2*len(part) && strings.Contains(strings.ToLower(candidate), part) {
+			nearest = candidate
+		}
+	}
+	return nearest
+}
+
+// misplaced returns where a field belongs that is on the wrong level, or an empty string.
+func misplaced(name string, in reflect.Type) string {
+	container, top := reflect.TypeFor[corev1.Container](), reflect.TypeFor[definition]()
+	switch {
+	case in == container && jsonFields(top)[name] != nil:
+		return ": it belongs to the top level of the definition"
+	case in == top && jsonFields(container)[name] != nil:
+		return ": it belongs to a container"
+	}
+	return ""
 }
 
 // jsonFields returns the types of the fields of a struct by JSON name. Like encoding/json, it inlines

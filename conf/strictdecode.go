@@ -126,7 +126,7 @@ func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, object tree)
 			if len(d.faults) >= mostFaults { // it is only counted
 				known = nil
 			}
-			d.fault(unknown(at, key, known))
+			d.fault(unknown(at, key, want, known))
 			continue
 		}
 		if v := d.descend(key, path.Child(key), member, object[key]); v != nil || object[key] == nil {
