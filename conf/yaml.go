@@ -140,7 +140,20 @@ func withoutValues(text string) string {
 	case strings.HasPrefix(text, "json: "):
 		return "a number is too large"
 	case constantError.MatchString(text):
-		return text
+		return text + syntaxHint(text)
 	}
 	return "it cannot be parsed"
+}
+
+// syntaxHint returns the usual causes of an error whose message does not name them, or an empty string.
+func syntaxHint(text string) string {
+	switch text {
+	case "found character that cannot start any token":
+		return "; indent with spaces, not tabs, and put text that begins with '@', '%' or '`' in quotes"
+	case "mapping values are not allowed in this context":
+		return "; check the indentation, and put text with ': ' in quotes"
+	case "could not find expected ':'":
+		return "; this line or the one before may lack a space after a colon"
+	}
+	return ""
 }
