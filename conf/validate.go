@@ -44,7 +44,7 @@ func validate(d *definition) field.ErrorList {
 
 // validateNative returns the faults that a definition has only with its containers as native sidecars.
 func validateNative(d *definition) field.ErrorList {
-	const as = "as a native sidecar, because of inJobs: "
+	const as = "as a native sidecar (inJobs: native): "
 	faults := d.NativeFaults()
 	for _, fault := range faults {
 		fault.Detail = as + fault.Detail
