@@ -200,9 +200,9 @@ func (f *parameterSource) source(s *conf.Sidecar, p *params.Parameter) string {
 	case key != "":
 		return "annotation " + quoted(key)
 	case found:
-		return fmt.Sprintf("parameter %s, from %s", p.Name, p.From)
+		return fmt.Sprintf("parameter %s (from %s)", p.Name, p.From)
 	}
-	return fmt.Sprintf("parameter %s, by default", p.Name)
+	return fmt.Sprintf("parameter %s (by default)", p.Name)
 }
 
 // podField returns a field of the pod. The service account is that of the resulting pod.
