@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"k8s-sidecar-injector/conf"
 )
 
 // serveOptions are the options of the daemon.
@@ -44,7 +47,7 @@ func newServe(streams IOStreams) *cobra.Command {
 
   # In a pod: definitions in ConfigMaps, certificate in a Secret
   k8s-sidecar-injector --configmap-labels=app=k8s-sidecar-injector --self-managed-tls`,
-		Args: cobra.NoArgs,
+		Args: noCommand,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if o.showVersion {
 				return printVersion(streams.Out)
@@ -54,6 +57,19 @@ func newServe(streams IOStreams) *cobra.Command {
 	}
 	o.AddFlags(command.Flags())
 	return command
+}
+
+// noCommand rejects the arguments of the root command, and suggests the command that a misspelled one stands for.
+func noCommand(root *cobra.Command, args []string) error {
+	err := cobra.NoArgs(root, args)
+	if err == nil {
+		return nil
+	}
+	var names []string
+	for _, command := range root.Commands() {
+		names = append(names, command.Name())
+	}
+	return fmt.Errorf("%w%s", err, conf.DidYouMean(args[0], slices.Values(names)))
 }
 
 func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
