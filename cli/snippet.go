@@ -48,11 +48,11 @@ func firstList(node *yaml.Node) (list, key *yaml.Node) {
 // block returns a value in block style. It ends with a newline.
 func (s snippetStyle) block(value any) string { return s.encode(toNode(value)) }
 
-// flow returns a value in flow style, without a newline.
+// flow returns a value in flow style, without a newline. It is encoded in a list, where a text with a comma has quotes.
 func (s snippetStyle) flow(value any) string {
-	node := toNode(value)
-	node.Style |= yaml.FlowStyle
-	return strings.TrimSuffix(s.encode(node), "\n")
+	list := toNode([]any{value})
+	list.Style |= yaml.FlowStyle
+	return strings.TrimSuffix(strings.TrimPrefix(s.encode(list), "["), "]\n")
 }
 
 func (s snippetStyle) encode(node *yaml.Node) string {
