@@ -61,6 +61,9 @@ func (i *manifestInjector) showStandIns(r *podResult, standIns *mutate.StandIns)
 			r.elements[i].Name = standIns.Show(r.elements[i].Name, elements[i].Name)
 		}
 	}
+	for i, v := range other.Parameters {
+		r.decision.Parameters[i].Value = standIns.Show(r.decision.Parameters[i].Value, v.Value)
+	}
 	r.standIns = standIns.Shown()
 	return err
 }

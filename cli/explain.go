@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,67 +28,73 @@ const (
 
 // explainOptions are the options of the explain command.
 type explainOptions struct {
-	manifests manifestOptions
-	output    string
+	manifests  manifestOptions
+	inspection inspectionOptions // for objects of a cluster
+	output     string
+
+	objects []objectName // set by Complete; nil to read manifests
 }
 
 func newExplain(streams IOStreams) *cobra.Command {
 	o := new(explainOptions)
 	command := &cobra.Command{
-		Use:   "explain -f FILE|-",
-		Short: "Explain which elements of which sidecars would be injected into manifests, and why",
+		Use:   "explain -f FILE|- | TYPE/NAME...",
+		Short: "Explain which elements of which sidecars would be injected, and why",
 		Long: "Reads manifests, as inject does, and prints for each pod the decision, the fields that the API server\n" +
-			"would reject because of the sidecars, and every element of the sidecars: its origin, whether it is added,\n" +
-			"and if not, why. A pod that is denied or skipped is not an error. With --configmap-labels, definitions in\n" +
-			"the cluster are loaded as well, and with --namespace-defaults, the annotations of its namespaces apply.\n" +
-			"Both are read once.",
+			"would reject because of the sidecars, the values of parameters and where they come from, and every element of\n" +
+			"the sidecars: its origin, whether it is added, and if not, why. A pod that is denied or skipped is not an\n" +
+			"error. With --configmap-labels, definitions in the cluster are loaded as well, and with --namespace-defaults,\n" +
+			"the annotations of its namespaces apply. Both are read once.\n\n" +
+			"With TYPE/NAME, it reads an object of the cluster, such as deploy/web, and finds the injector there: its flags\n" +
+			"decide which definitions are read, unless flags of this command override them.",
 		Example: `  k8s-sidecar-injector explain -f deployment.yaml
+  k8s-sidecar-injector explain deploy/web -n shop
   k8s-sidecar-injector explain -f deployment.yaml -o json
 
   # With the definitions of a cluster
   k8s-sidecar-injector explain -f deployment.yaml --kubeconfig ~/.kube/config \
     --configmap-labels app=k8s-sidecar-injector --configmap-namespace sidecar-injector`,
-		Args: noArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
+		RunE: func(command *cobra.Command, args []string) error { return o.run(command, streams, args) },
 	}
 	o.manifests.AddFlags(command.Flags())
 	o.manifests.cluster.AddFlags(command.Flags())
+	o.AddObjectFlags(command.Flags())
 	command.Flags().StringVarP(&o.output, "output", "o", outputTable,
 		outputTable+", "+outputWide+" (a line for each container), or "+outputJSON)
 	return command
 }
 
 // Complete validates all flags.
-func (o *explainOptions) Complete(e *flagErrors) {
+func (o *explainOptions) Complete(e *flagErrors, args []string) {
+	checkOutput(e, o.output, outputTable, outputWide, outputJSON)
+	if len(args) > 0 {
+		o.completeObjects(e, args)
+		return
+	}
+	for _, name := range []string{"context", "injector"} {
+		if e.onCommandLine(name) {
+			e.addf("--%s has no effect without TYPE/NAME", name)
+		}
+	}
 	o.manifests.Complete(e)
 	cluster := &o.manifests.cluster
 	cluster.Complete(e)
 	if cluster.configMapLabels == "" && !cluster.namespaceDefaults {
 		e.checkUnused("configmap-labels or --namespace-defaults", "kubeconfig")
 	}
-	if !slices.Contains([]string{outputTable, outputWide, outputJSON}, o.output) {
-		e.add("output", fmt.Errorf("%q is none of %s, %s, %s", o.output, outputTable, outputWide, outputJSON))
-	}
 }
 
-func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
+func (o *explainOptions) run(command *cobra.Command, streams IOStreams, args []string) error {
 	e := readEnvironment(command.Flags(), streams.Getenv)
-	o.Complete(e)
+	o.Complete(e, args)
 	if err := e.err(); err != nil {
 		return err
 	}
-	injector, err := o.manifests.newInjector(command.Context(), streams.ErrOut)
-	if err != nil {
-		return err
+	explain := o.explainManifests
+	if o.objects != nil {
+		explain = o.explainObjects
 	}
-	var results []*podResult
-	_, err = o.manifests.visitManifests(streams, "read", func(_ *manifestFile, document conf.Document) error {
-		_, err := injector.visit(command.Context(), document, func(r *podResult) error {
-			results = append(results, r)
-			return nil
-		})
-		return err
-	})
+	results, err := explain(command.Context(), e, streams)
 	if err != nil {
 		return err
 	}
@@ -99,7 +107,24 @@ func (o *explainOptions) run(command *cobra.Command, streams IOStreams) error {
 	return err
 }
 
-// printTables prints a heading, the faults and the elements for each pod.
+func (o *explainOptions) explainManifests(
+	ctx context.Context, _ *flagErrors, streams IOStreams,
+) (results []*podResult, err error) {
+	injector, err := o.manifests.newInjector(ctx, streams.ErrOut)
+	if err != nil {
+		return nil, err
+	}
+	_, err = o.manifests.visitManifests(streams, "read", func(_ *manifestFile, document conf.Document) error {
+		_, err := injector.visit(ctx, document, func(r *podResult) error {
+			results = append(results, r)
+			return nil
+		})
+		return err
+	})
+	return results, err
+}
+
+// printTables prints a heading, the faults, the parameters and the elements for each pod.
 func printTables(w io.Writer, results []*podResult, wide bool) {
 	for i, r := range results {
 		if i > 0 {
@@ -113,12 +138,21 @@ func printTables(w io.Writer, results []*podResult, wide bool) {
 		for _, f := range r.faults {
 			fmt.Fprintf(w, "the API server would reject %s\n", f)
 		}
+		printParameterValues(w, r.decision.Parameters)
 		if wide {
 			printWide(w, r.elements)
 		} else {
 			printSidecars(w, r.elements)
 		}
 	}
+}
+
+func printParameterValues(w io.Writer, values []mutate.ParameterValue) {
+	rows := [][]string{{"SIDECAR", "PARAMETER", "VALUE", "FROM"}}
+	for _, v := range values {
+		rows = append(rows, []string{v.Sidecar.Ref.String(), v.Name, printable(cmp.Or(v.Value, `""`)), printable(v.Source)})
+	}
+	writeTable(w, rows)
 }
 
 // printWide prints a table of all elements in the order of merging.
@@ -194,13 +228,22 @@ type explanation struct {
 	Warnings  []string           `json:"warnings"`
 	Sidecars  []explainedSidecar `json:"sidecars"`
 	Faults    []fault            `json:"faults"`
-	Elements  []explainedElement `json:"elements"`
+	// Parameters are those of the requested sidecars, up to the first sidecar that has an invalid value.
+	Parameters []explainedParameter `json:"parameters"`
+	Elements   []explainedElement   `json:"elements"`
 }
 
 type explainedSidecar struct {
 	Ref    string `json:"ref"`
 	Digest string `json:"digest"`
 	Origin string `json:"origin"`
+}
+
+type explainedParameter struct {
+	Sidecar string `json:"sidecar"`
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Source  string `json:"source"`
 }
 
 type explainedElement struct {
@@ -220,6 +263,10 @@ func newExplanation(r *podResult) explanation {
 		Outcome: r.decision.Outcome, Reason: r.decision.Reason, Message: r.message,
 		Warnings: append([]string{}, r.decision.Warnings...),
 		Sidecars: []explainedSidecar{}, Faults: append([]fault{}, r.faults...), Elements: []explainedElement{},
+		Parameters: []explainedParameter{},
+	}
+	for _, v := range r.decision.Parameters {
+		x.Parameters = append(x.Parameters, explainedParameter{v.Sidecar.Ref.String(), v.Name, v.Value, v.Source})
 	}
 	for _, s := range r.decision.Sidecars {
 		x.Sidecars = append(x.Sidecars, explainedSidecar{s.Ref.String(), s.Digest, s.Origin.String()})

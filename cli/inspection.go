@@ -229,11 +229,7 @@ func (o *inspectionOptions) readSettings(
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", installation, err)
 	}
-	for _, name := range []string{"configmap-labels", "configmap-namespace"} {
-		if own.flags.Changed(name) {
-			_ = e.flags.Set(name, own.flags.Lookup(name).Value.String()) // a string accepts any value
-		}
-	}
+	overrideSettings(e.flags, own)
 	cluster, injection := &serve.cluster, &serve.injection
 	cluster.configMapNamespace = cmp.Or(cluster.configMapNamespace, installation.Namespace)
 	injection.Complete(e)
@@ -251,6 +247,24 @@ func (o *inspectionOptions) readSettings(
 		s.Directory = ""
 	}
 	return s, nil
+}
+
+// overrideSettings sets the flags of the installation that are on the command line of the command, which are valid.
+func overrideSettings(flags *pflag.FlagSet, own *flagErrors) {
+	for _, name := range []string{
+		"configmap-labels", "configmap-namespace", "namespace-defaults", "privileged-sources", "annotation-namespace",
+		"ignored-namespaces", "on-unknown", "on-conflict",
+	} {
+		flag := own.flags.Lookup(name)
+		if flag == nil || !own.onCommandLine(name) {
+			continue
+		}
+		text := flag.Value.String()
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			text = strings.Join(list.GetSlice(), ",")
+		}
+		_ = flags.Set(name, text)
+	}
 }
 
 // parseServe parses the flags and variables of an installation. Flags of other versions are ignored.

@@ -18,7 +18,6 @@ import (
 	"k8s-sidecar-injector/conf/podrules"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
-	"k8s-sidecar-injector/watcher"
 )
 
 // manifestInjector decides about manifests as the webhook and the API server decide about pods: package mutate makes
@@ -26,9 +25,14 @@ import (
 type manifestInjector struct {
 	snapshot   *store.Snapshot
 	policy     *mutate.Policy
-	namespaces *watcher.Namespaces // nil if disabled
-	namespace  string              // of manifests that have none
+	namespaces namespaceDefaults // nil if disabled
+	namespace  string            // of manifests that have none
 	report     io.Writer
+}
+
+// namespaceDefaults returns the requests of namespaces.
+type namespaceDefaults interface {
+	Default(ctx context.Context, namespace string) (value string, found bool, err error)
 }
 
 // podResult is the decision about the pod of a manifest.

@@ -25,14 +25,25 @@ type parameterSource struct {
 	settings map[string]string // keys of annotations by NAME or SIDECAR.NAME
 	size     int               // bytes of the values in all places so far
 	steps    int               // steps for checking values so far
+	explain  bool
+	values   []ParameterValue // only if explain is set
+}
+
+// ParameterValue is the value of a parameter of a sidecar.
+type ParameterValue struct {
+	Sidecar *conf.Sidecar // as defined
+	Name    string
+	Value   string
+	// Source is the annotation or the field of the pod that has the value, default, or none if there is no value.
+	Source string
 }
 
 // maxSteps limits the time for checking the values of one pod to some tenths of a second.
 const maxSteps = 500_000
 
 // fillAll replaces each sidecar with parameters by one with their values.
-func fillAll(policy *Policy, request *Request, details *details, sidecars []*conf.Sidecar) error {
-	f := &parameterSource{policy: policy, request: request, details: details, sidecars: sidecars}
+func (f *parameterSource) fillAll() error {
+	sidecars := f.sidecars
 	if err := f.readSettings(); err != nil {
 		return err
 	}
@@ -117,6 +128,9 @@ func (f *parameterSource) fill(s *conf.Sidecar) (*conf.Sidecar, error) {
 		var fault string
 		if values[i], fault = f.value(s, &s.Parameters[i]); fault != "" {
 			faults = append(faults, fault)
+		}
+		if f.explain {
+			f.values = append(f.values, f.explained(s, &s.Parameters[i]))
 		}
 	}
 	if f.steps > maxSteps {
@@ -203,6 +217,20 @@ func (f *parameterSource) source(s *conf.Sidecar, p *params.Parameter) string {
 		return fmt.Sprintf("parameter %s (from %s)", p.Name, p.From)
 	}
 	return fmt.Sprintf("parameter %s (by default)", p.Name)
+}
+
+// explained returns the value of a parameter, valid or not, and its source.
+func (f *parameterSource) explained(s *conf.Sidecar, p *params.Parameter) ParameterValue {
+	value, key, found := f.lookup(s, p)
+	switch {
+	case key != "":
+		return ParameterValue{s, p.Name, value, "annotation " + key}
+	case found:
+		return ParameterValue{s, p.Name, value, string(p.From)}
+	case p.Default != nil:
+		return ParameterValue{s, p.Name, p.Default.String(), "default"}
+	}
+	return ParameterValue{s, p.Name, "", "none"}
 }
 
 // podField returns a field of the pod. The service account is that of the resulting pod.

@@ -146,7 +146,12 @@ func (r *review) checkCopy() (Reason, error) {
 
 // applyParameters replaces sidecars that have parameters by sidecars with the values for this pod.
 func (r *review) applyParameters() (Reason, error) {
-	if err := fillAll(r.policy, r.request, r.details, r.sidecars); err != nil {
+	f := parameterSource{
+		policy: r.policy, request: r.request, details: r.details, sidecars: r.sidecars, explain: r.explain,
+	}
+	err := f.fillAll()
+	r.decision.Parameters = f.values
+	if err != nil {
 		return ReasonBadParameter, err
 	}
 	return "", nil
