@@ -5,6 +5,7 @@ import (
 	stdcmp "cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -253,8 +254,8 @@ func (s *scene) ensureAccount(name string) {
 	}
 }
 
-// normal removes what differs between two creations of the same pod: generated names, and the order
-// in which the API server adds the token and tolerations.
+// normal removes what differs between two creations of the same pod: generated names, the order in which
+// the API server adds the token and tolerations, and the mark of a skipped pod, which inject does not add.
 func normal(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
 	content, err := json.Marshal(pod)
@@ -268,6 +269,10 @@ func normal(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 	must(t, json.Unmarshal(content, same))
 	same.UID, same.Namespace, same.ResourceVersion, same.ManagedFields = "", "", "", nil
 	same.CreationTimestamp.Reset()
+	maps.DeleteFunc(same.Annotations, func(_, value string) bool { return strings.HasPrefix(value, "skipped: ") })
+	if len(same.Annotations) == 0 {
+		same.Annotations = nil
+	}
 	slices.SortFunc(same.Spec.Tolerations, func(a, b corev1.Toleration) int { return strings.Compare(a.Key, b.Key) })
 	slices.SortFunc(same.Spec.Volumes, func(a, b corev1.Volume) int { return strings.Compare(a.Name, b.Name) })
 	for _, list := range [][]corev1.Container{same.Spec.Containers, same.Spec.InitContainers} {

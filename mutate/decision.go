@@ -102,7 +102,7 @@ type Decision struct {
 	Sidecars []*conf.Sidecar
 	// Parameters are the values of the parameters of the requested sidecars. It is nil unless Explain decides.
 	Parameters []ParameterValue
-	// Patch is the JSON Patch (RFC 6902). It is nil unless the outcome is Injected.
+	// Patch is the JSON Patch (RFC 6902). It is nil unless the outcome is Injected. See also Policy.SkipPatch.
 	Patch []byte
 	// Generation is the generation of the snapshot.
 	Generation uint64

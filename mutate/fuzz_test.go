@@ -66,6 +66,7 @@ func (c *testCase) checkAgainstOracle(
 	}
 	c.checkExplain(t, snapshot, &decision)
 	if decision.Outcome != mutate.Injected {
+		c.mark(t, snapshot)
 		return
 	}
 	injected := apply(t, c.object, decision.Patch)

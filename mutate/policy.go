@@ -67,7 +67,8 @@ func (p *Policy) RequestAnnotation() string { return p.key(requestKey) }
 // InjectedAnnotation returns the key of the annotation of pods that names the injected sidecars.
 func (p *Policy) InjectedAnnotation() string { return p.key(injectedKey) }
 
-// StatusAnnotation returns the key of the annotation of pods that keeps them from being injected again.
+// StatusAnnotation returns the key of the annotation of pods that have been reviewed. The value `injected` keeps them
+// from being injected again, and `skipped: REASON` does not.
 func (p *Policy) StatusAnnotation() string { return p.key(statusKey) }
 
 // IsInjected reports whether annotations are those of a pod that was injected.

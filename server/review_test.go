@@ -257,6 +257,12 @@ func message(tb testing.TB, p *mutate.Policy, question string) string {
 	return decision.Message()
 }
 
+// markOf returns the patch, in base64, that marks a pod as skipped for the reason.
+func markOf(reason string) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil,
+		`[{"op":"add","path":"/metadata/annotations/injector.tumblr.com~1status","value":"skipped: %s"}]`, reason))
+}
+
 // The policy decides whether a pod is denied, or admitted with a warning. A denial has no warning, because kubectl
 // prints its message.
 func TestDeniedOrWarned(t *testing.T) {
@@ -278,9 +284,9 @@ func TestDeniedOrWarned(t *testing.T) {
 					`"auditAnnotations":{"outcome":"denied","reason":%q,"generation":"1"}}}`,
 					c.reason+": "+message(t, denying, podReview(c.pod)), c.reason),
 				admitting: fmt.Sprintf(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1",`+
-					`"response":{"uid":"u1","allowed":true,`+
+					`"response":{"uid":"u1","allowed":true,"patch":%q,"patchType":"JSONPatch",`+
 					`"auditAnnotations":{"outcome":"skipped","reason":%q,"generation":"1"},`+
-					`"warnings":[%q]}}`, c.reason,
+					`"warnings":[%q]}}`, markOf(c.reason), c.reason,
 					"sidecar injector: the pod is admitted without sidecars: "+c.reason+": "+message(t,
 						admitting, podReview(c.pod))),
 			} {

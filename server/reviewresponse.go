@@ -54,8 +54,8 @@ func newResponseReview(version string, r response) responseReview {
 	return responseReview{Kind: reviewKind, APIVersion: version, Response: r}
 }
 
-// buildResponse returns the response for a decision about the review.
-func (r *review) buildResponse(d *mutate.Decision) responseReview {
+// buildResponse returns the response for a decision about the review, with the patch for the pod or nil.
+func (r *review) buildResponse(d *mutate.Decision, patch []byte) responseReview {
 	answer := response{UID: r.Request.UID, Allowed: d.Outcome != mutate.Denied, Audit: audit{
 		Outcome: d.Outcome, Reason: d.Reason,
 		Sidecars: mutate.Injections(d.Sidecars), Generation: strconv.FormatUint(d.Generation, 10),
@@ -67,10 +67,11 @@ func (r *review) buildResponse(d *mutate.Decision) responseReview {
 			code = http.StatusBadRequest
 		}
 		answer.Status = failure(code, truncate(reasonMessage(d), maxMessage)) // kubectl would print a warning as well
-	case d.Patch != nil:
-		answer.Patch, answer.PatchType = d.Patch, "JSONPatch"
-	case d.Cause != nil:
+	case d.Outcome == mutate.Skipped && d.Cause != nil:
 		answer.Warnings = []string{warning("the pod is admitted " + admitted(d) + ": " + reasonMessage(d))}
+	}
+	if patch != nil {
+		answer.Patch, answer.PatchType = patch, "JSONPatch"
 	}
 	for _, text := range d.Warnings {
 		answer.Warnings = append(answer.Warnings, warning(text))

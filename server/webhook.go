@@ -72,7 +72,11 @@ func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 	} else if decision, err = h.decide(request.Context(), &r.Request, f); err != nil {
 		return answer{}, err
 	}
-	err = h.encode(f, r.buildResponse(&decision))
+	patch := decision.Patch
+	if patch == nil {
+		patch = h.policy.SkipPatch(&r.Request.Object, &decision)
+	}
+	err = h.encode(f, r.buildResponse(&decision, patch))
 	done := reviewRecord{request: r.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
 	done.decision.Sidecars, done.decision.Patch, done.decision.Warnings = nil, nil, nil
 	return answer{r.Request.UID, func(duration time.Duration) { h.record(&done, duration) }}, err
