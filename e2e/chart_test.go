@@ -52,12 +52,14 @@ func TestChartVariants(t *testing.T) {
 			"rbac.create=false",
 			"validation.enabled=false",
 			"workloads.enabled=false",
+			"safetyNet.enabled=false",
 			"networkPolicy.enabled=false",
 			"podDisruptionBudget.enabled=false",
 			"serviceAccount.create=false",
 		},
 		"without validation":        {"validation.enabled=false"},
 		"without workload warnings": {"workloads.enabled=false"},
+		"denying safety net":        {"safetyNet.validationActions={Deny,Audit}"},
 		"names": {
 			"fullnameOverride=other",
 			"serviceAccount.name=own",
@@ -178,7 +180,7 @@ func TestChartPolicies(t *testing.T) {
 		"serviceAccount.create=false":         "default",
 		"tls.selfManaged.secretName=elsewise": "sidecar-injector",
 	} {
-		rendered := render(t, values)
+		rendered := render(t, "safetyNet.enabled=false", values)
 		want := 0
 		if account != "" {
 			want = 2
@@ -201,19 +203,22 @@ func TestChartRefuses(t *testing.T) {
 		"namespaceDefaults.failurePolicy=x": "failurePolicy",
 		"namespaceDefaults.enabled=true,namespaceDefaults.namespaceSelector.matchLabels=null": "namespaceDefaults." +
 			"namespaceSelector must have labels or expressions",
-		"tls.mode=files":                  "mode",
-		"tls.mode=secret":                 "is required with tls.mode secret",
-		"tls.selfManaged.lifetime=90d":    "lifetime",
-		"log.level=loud":                  "level",
-		"events.enabled=on":               "enabled",
-		"workloads.enabled=on":            "workloads",
-		"annotationNamespace=A_B":         "annotationNamespace",
-		"image.digest=latest":             "digest",
-		"configMaps.matchLabels.app=null": "matchLabels",
-		"sidecars.b[0]=x":                 "sidecars",
-		"ignoredNamespaces=x":             "ignoredNamespaces",
-		"networkPolicy.apiServerPorts={}": "apiServerPorts",
-		"privilegedSources[0]=pods":       "privilegedSources",
+		"tls.mode=files":                          "mode",
+		"tls.mode=secret":                         "is required with tls.mode secret",
+		"tls.selfManaged.lifetime=90d":            "lifetime",
+		"log.level=loud":                          "level",
+		"events.enabled=on":                       "enabled",
+		"workloads.enabled=on":                    "workloads",
+		"safetyNet.validationActions={deny}":      "validationActions",
+		"safetyNet.validationActions={Warn,Deny}": "validationActions",
+		"safetyNet.validationActions=[]":          "validationActions",
+		"annotationNamespace=A_B":                 "annotationNamespace",
+		"image.digest=latest":                     "digest",
+		"configMaps.matchLabels.app=null":         "matchLabels",
+		"sidecars.b[0]=x":                         "sidecars",
+		"ignoredNamespaces=x":                     "ignoredNamespaces",
+		"networkPolicy.apiServerPorts={}":         "apiServerPorts",
+		"privilegedSources[0]=pods":               "privilegedSources",
 		"drainDelay=60s": "terminationGracePeriodSeconds is 30: " +
 			"must be at least drainDelay, 60s, and 15 seconds",
 		"nameOverride=My_App":              "nameOverride",

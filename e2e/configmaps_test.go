@@ -215,6 +215,13 @@ func (w *warnings) expect(t *testing.T, texts ...string) {
 	w.list = nil
 }
 
+// text returns the warnings, one a line.
+func (w *warnings) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.list, "\n")
+}
+
 // warned returns a client and its warnings.
 func (s *scene) warned() (kubernetes.Interface, *warnings) {
 	s.Helper()

@@ -72,7 +72,5 @@ func (s *scene) createWarned(p *corev1.Pod) (stored *corev1.Pod, texts string) {
 	client, w := s.warned()
 	stored, err := client.CoreV1().Pods(s.namespace).Create(s.Context(), p, metav1.CreateOptions{})
 	must(s.T, err)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return stored, strings.Join(w.list, "\n")
+	return stored, w.text()
 }

@@ -103,6 +103,17 @@ caBundle: {{ required "tls.secret.caBundle is required with tls.mode secret: the
 has(object.metadata.annotations) && '{{ .Values.annotationNamespace }}/request' in object.metadata.annotations
 {{- end -}}
 
+{{- /* The namespaceSelector for pods that request no sidecars themselves. */ -}}
+{{- define "defaultsSelector" -}}
+{{- with .Values.namespaceDefaults.namespaceSelector.matchLabels -}}
+matchLabels: {{- toYaml . | nindent 2 }}
+{{ end -}}
+matchExpressions: {{- include "excluded" . | nindent 2 }}
+{{- with .Values.namespaceDefaults.namespaceSelector.matchExpressions }}
+{{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{- /* Selector expressions of the webhooks for pods and workloads: they exclude ignored namespaces. */ -}}
 {{- define "excluded" -}}
 - key: kubernetes.io/metadata.name
