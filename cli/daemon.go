@@ -33,7 +33,7 @@ func (o *serveOptions) newDaemon(
 	klog.SetLogger(zerologr.New(&log)) // the log of client-go
 	snapshots := new(store.Store)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(stderr.metric())
+	registry.MustRegister(stderr.metric(), buildInfo())
 	metrics, err := server.NewMetrics(registry, snapshots)
 	if err != nil {
 		return nil, err

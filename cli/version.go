@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 )
 
@@ -30,6 +31,28 @@ func printVersion(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%s %s %s %s/%s\n",
 		programName, version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
+}
+
+// buildInfo is a metric with the version of the program.
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sidecar_injector_build_info", Help: "Version of the program, of Go and of the source; always 1.",
+		ConstLabels: prometheus.Labels{"version": version(), "goversion": runtime.Version(), "revision": revision()},
+	}, func() float64 { return 1 })
+}
+
+// revision returns the commit of the source, or "" if it is unknown.
+func revision() string {
+	build, _ := debug.ReadBuildInfo()
+	if build == nil {
+		return ""
+	}
+	for _, setting := range build.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value
+		}
+	}
+	return ""
 }
 
 // version returns the release, or the version that Go derives from the repository, or devel.

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/store"
 )
 
 // collectSnapshot collects metrics of the current snapshot.
@@ -29,7 +30,33 @@ func collectSnapshot(snapshots Snapshots) prometheus.CollectorFunc {
 		send("snapshot_stale_documents",
 			"Sidecars served from the last valid version of a document that is now rejected.",
 			float64(snapshot.Stale()), nil)
+		for origin, count := range countRejections(snapshot) {
+			send("rejected_documents", "Documents rejected by the last reload, by the file or ConfigMap key.",
+				float64(count), prometheus.Labels{"origin": origin})
+		}
 	}
+}
+
+const (
+	// maxOrigins is how many origins of rejected documents have a time series of their own.
+	maxOrigins = 100
+	// otherOrigins is the label of the other origins.
+	otherOrigins = "other"
+)
+
+// countRejections returns the number of rejected documents by the file or the key of a ConfigMap.
+func countRejections(snapshot *store.Snapshot) map[string]int {
+	counts := make(map[string]int)
+	for rejection := range snapshot.Rejections() {
+		origin := rejection.Origin
+		origin.Index = 0
+		label := origin.String()
+		if counts[label] == 0 && len(counts) >= maxOrigins {
+			label = otherOrigins
+		}
+		counts[label]++
+	}
+	return counts
 }
 
 // injections counts injections by sidecar. A scrape drops the counters of sidecars that are no longer

@@ -201,6 +201,39 @@ sidecar_injector_snapshot_info{digest="` + digest + `"} 1`
 	compare("2", info(first.Digest), "3", "1", "1")
 }
 
+// Rejections are counted by file, and the number of series is bounded.
+func TestMetricsOfRejections(t *testing.T) {
+	t.Parallel()
+	registry, snapshots := prometheus.NewRegistry(), new(store.Store)
+	if _, err := server.NewMetrics(registry, snapshots); err != nil {
+		t.Fatal(err)
+	}
+	var documents []conf.Document
+	for _, name := range []string{"first.yaml", "a\x01.yaml", "a\x02.yaml"} {
+		documents = append(documents, conf.Split(conf.Origin{Root: "conf", Name: name}, []byte("x: 1\n---\nx: 2\n"))...)
+	}
+	key := conf.Origin{Kind: conf.ConfigMap, Root: "sidecars/team", Name: "a.yaml"}
+	snapshots.Publish(conf.Load(append(documents, conf.Split(key, []byte("x: 1\n"))...), nil))
+	const metric = "sidecar_injector_rejected_documents"
+	header := "# HELP " + metric + " Documents rejected by the last reload, by the file or ConfigMap key.\n" +
+		"# TYPE " + metric + " gauge\n"
+	err := testutil.GatherAndCompare(registry, strings.NewReader(header+metric+`{origin="configmap sidecars/team[a.yaml]"} 1
+`+metric+`{origin="file conf/a�.yaml"} 4
+`+metric+`{origin="file conf/first.yaml"} 2
+`), metric)
+	if err != nil {
+		t.Error(err)
+	}
+	for i := range 200 {
+		origin := conf.Origin{Root: "conf", Name: fmt.Sprintf("many%d.yaml", i)}
+		documents = append(documents, conf.Split(origin, []byte("x: 1\n"))...)
+	}
+	snapshots.Publish(conf.Load(documents, nil))
+	if count, err := testutil.GatherAndCount(registry, metric); count != 101 || err != nil {
+		t.Errorf("%d series, %v", count, err)
+	}
+}
+
 // The table in docs/reasons.md has all reasons with their outcomes, in order.
 func TestReasonsAreDocumented(t *testing.T) {
 	t.Parallel()
