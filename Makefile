@@ -103,8 +103,10 @@ manifests: ## render deploy/install.yaml from the chart
 	@mv deploy/install.yaml.new deploy/install.yaml
 
 .PHONY: build
-build: ## build the static binary for this machine
+build: ## build the static binary for this machine, and links that make it a kubectl plugin
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o k8s-sidecar-injector .
+	ln -sf k8s-sidecar-injector kubectl-sidecars
+	ln -sf k8s-sidecar-injector kubectl_complete-sidecars
 
 # The image. BUILDER_FLAGS are put before the command build, BUILD_FLAGS after it.
 IMAGE ?= k8s-sidecar-injector

@@ -37,7 +37,8 @@ func newDescribe(streams IOStreams) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(command *cobra.Command, refs []string) error { return o.run(command, streams, refs[0]) },
+		RunE:              func(command *cobra.Command, refs []string) error { return o.run(command, streams, refs[0]) },
+		ValidArgsFunction: o.inspection.completeRef(streams),
 	}
 	flags := command.Flags()
 	flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables")

@@ -57,6 +57,7 @@ func newDiff(streams IOStreams) *cobra.Command {
 	flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables")
 	flags.StringVarP(&o.output, "output", "o", outputText, outputText+", "+outputJSON+" or "+outputYAML)
 	o.inspection.AddInstallationFlags(flags)
+	o.inspection.completeNamespaces(command, streams, o.inspection.Complete)
 	return command
 }
 

@@ -59,16 +59,17 @@ func newExplain(streams IOStreams) *cobra.Command {
 	o.manifests.AddFlags(command.Flags())
 	o.manifests.cluster.AddFlags(command.Flags())
 	o.AddObjectFlags(command.Flags())
+	o.addCompletion(command, streams)
 	command.Flags().StringVarP(&o.output, "output", "o", outputTable,
 		outputTable+", "+outputWide+" (a line for each container), or "+outputJSON)
 	return command
 }
 
-// Complete validates all flags.
-func (o *explainOptions) Complete(e *flagErrors, args []string) {
+// Complete validates all flags and arguments. The path is that of the command.
+func (o *explainOptions) Complete(e *flagErrors, path string, args []string) {
 	checkOutput(e, o.output, outputTable, outputWide, outputJSON)
 	if len(args) > 0 {
-		o.completeObjects(e, args)
+		o.completeObjects(e, path, args)
 		return
 	}
 	for _, name := range []string{"context", "injector"} {
@@ -86,7 +87,7 @@ func (o *explainOptions) Complete(e *flagErrors, args []string) {
 
 func (o *explainOptions) run(command *cobra.Command, streams IOStreams, args []string) error {
 	e := readEnvironment(command.Flags(), streams.Getenv)
-	o.Complete(e, args)
+	o.Complete(e, command.CommandPath(), args)
 	if err := e.err(); err != nil {
 		return err
 	}

@@ -30,9 +30,9 @@ func (o *explainOptions) AddObjectFlags(flags *pflag.FlagSet) {
 }
 
 // completeObjects validates the arguments and flags for objects of a cluster.
-func (o *explainOptions) completeObjects(e *flagErrors, args []string) {
+func (o *explainOptions) completeObjects(e *flagErrors, path string, args []string) {
 	var err error
-	if o.objects, err = parseObjects(args); err != nil {
+	if o.objects, err = parseObjects(path, args); err != nil {
 		e.addf("%w", err)
 	}
 	for _, name := range []string{"filename", "master-url"} {
@@ -41,8 +41,13 @@ func (o *explainOptions) completeObjects(e *flagErrors, args []string) {
 		}
 	}
 	o.manifests.injection.Complete(e)
+	o.completeInspection(e)
+}
+
+// completeInspection copies the flags that explain shares with the commands for manifests.
+func (o *explainOptions) completeInspection(e *flagErrors) {
 	cluster, in := &o.manifests.cluster, &o.inspection
-	in.kubeconfig, in.configMapLabels, in.configMapNamespace = cluster.kubeconfig, "", ""
+	in.kubeconfig = cluster.kubeconfig
 	if e.onCommandLine("config-directory") {
 		in.directory = o.manifests.injection.directory
 	}
@@ -58,8 +63,8 @@ func (o *explainOptions) completeObjects(e *flagErrors, args []string) {
 	in.Complete(e)
 }
 
-// parseObjects parses TYPE NAME, or any number of TYPE/NAME.
-func parseObjects(args []string) ([]objectName, error) {
+// parseObjects parses TYPE NAME, or any number of TYPE/NAME. The path is that of the command.
+func parseObjects(path string, args []string) ([]objectName, error) {
 	if len(args) == 2 && !strings.Contains(args[0]+args[1], "/") {
 		args = []string{args[0] + "/" + args[1]}
 	}
@@ -70,7 +75,7 @@ func parseObjects(args []string) ([]objectName, error) {
 		kind, err := inspect.ParseKind(text)
 		switch {
 		case isFile && err != nil:
-			return nil, fmt.Errorf("%q: name files with -f: %s explain -f %s", arg, programName, strings.Join(args, " -f "))
+			return nil, fmt.Errorf("%q: name files with -f: %s -f %s", arg, path, strings.Join(args, " -f "))
 		case !found || name == "" || strings.Contains(name, "/"):
 			return nil, fmt.Errorf("%q: want TYPE/NAME or TYPE NAME, such as deployment/web", arg)
 		case err != nil:

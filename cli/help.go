@@ -60,7 +60,7 @@ func printUsage(w io.Writer, command *cobra.Command) {
 		fmt.Fprintf(w, "  %s COMMAND [flags]\n", command.CommandPath())
 	}
 	if command.HasExample() {
-		fmt.Fprintf(w, "\nExamples:\n%s\n", command.Example)
+		fmt.Fprintf(w, "\nExamples:\n%s\n", exampleOf(command))
 	}
 	if command.HasAvailableSubCommands() {
 		fmt.Fprint(w, "\nCommands:\n")

@@ -40,6 +40,7 @@ func newList(streams IOStreams) *cobra.Command {
 	flags.StringVarP(&o.output, "output", "o", outputTable,
 		outputTable+", "+outputWide+" (also digests, bases and images), "+outputJSON+" or "+outputYAML)
 	o.inspection.AddInstallationFlags(flags)
+	o.inspection.completeNamespaces(command, streams, o.inspection.Complete)
 	return command
 }
 

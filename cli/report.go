@@ -43,6 +43,7 @@ func newReport(streams IOStreams) *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}
 	o.AddFlags(command)
+	o.inspection.completeNamespaces(command, streams, o.inspection.Complete)
 	return command
 }
 

@@ -30,6 +30,9 @@ var errLogged = errors.New("the log contains the error")
 func Run(args []string, streams IOStreams) int {
 	root := newRoot(args[0], streams)
 	root.SetArgs(args[1:])
+	if filepath.Base(args[0]) == pluginCompletionName {
+		root.SetArgs(append([]string{cobra.ShellCompRequestCmd}, args[1:]...))
+	}
 	command, err := root.ExecuteC()
 	switch {
 	case err == nil:
@@ -37,7 +40,7 @@ func Run(args []string, streams IOStreams) int {
 	case errors.Is(err, errDifferent):
 		return 1
 	case !errors.Is(err, errLogged):
-		fmt.Fprintf(streams.ErrOut, "%s: %v\n", programName, err)
+		fmt.Fprintf(streams.ErrOut, "%s: %v\n", root.DisplayName(), err)
 	}
 	if command.Annotations[errorIsTwo] != "" {
 		return 2
@@ -45,15 +48,21 @@ func Run(args []string, streams IOStreams) int {
 	return 1
 }
 
-// newRoot returns the command tree. The root command serves.
+// newRoot returns the command tree. The root command serves, except that of the plugin.
 func newRoot(name string, streams IOStreams) *cobra.Command {
-	isEntrypoint := filepath.Base(name) == entrypointName
-	if isEntrypoint {
+	var root *cobra.Command
+	switch filepath.Base(name) {
+	case pluginName, pluginCompletionName:
+		root = newPlugin()
+	case entrypointName:
 		streams.Getenv = entrypointGetenv(streams.Getenv)
-	}
-	root := newServe(streams)
-	if isEntrypoint {
+		root = newServe(streams)
 		setEntrypointDefaults(root.Flags())
+	default:
+		root = newServe(streams)
+	}
+	if root.Runnable() {
+		root.AddCommand(newReload(streams))
 	}
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
@@ -69,8 +78,7 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})
-	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newList(streams), newDescribe(streams), newDiff(streams),
-		newValidate(streams),
-		newSchema(streams), newReload(streams), newVersion())
+	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newList(streams),
+		newDescribe(streams), newDiff(streams), newValidate(streams), newSchema(streams), newVersion())
 	return root
 }

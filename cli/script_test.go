@@ -35,8 +35,10 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
-	if err := os.Symlink(binary, filepath.Join(directory, "k8s-sidecar-injector")); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"k8s-sidecar-injector", "kubectl-sidecars", "kubectl_complete-sidecars"} {
+		if err := os.Symlink(binary, filepath.Join(directory, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
