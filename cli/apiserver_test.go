@@ -30,14 +30,12 @@ type apiServer struct {
 // apiServerCommand starts an API server with the objects of a YAML file, and writes its kubeconfig.
 func apiServerCommand(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 0 {
-		ts.Fatalf("usage: apiserver FILE [forbid=RESOURCE[/NAMESPACE]]... [copies=N] [expire]")
+		ts.Fatalf("usage: apiserver FILE [forbid=RESOURCE[/NAMESPACE]]... [copies=N] [expire] [version=V] [deny=VERB]...")
 	}
-	s := new(apiServer)
-	for document := range strings.SplitSeq(ts.ReadFile(args[0]), "\n---\n") {
-		var object unstructured.Unstructured
-		ts.Check(yaml.Unmarshal([]byte(document), &object.Object))
-		s.objects = append(s.objects, object)
-	}
+	s := &checkServer{version: "v1.33.1"}
+	var err error
+	s.objects, err = parseObjects(ts.ReadFile(args[0]))
+	ts.Check(err)
 	for _, arg := range args[1:] {
 		name, value, _ := strings.Cut(arg, "=")
 		switch name {
@@ -45,6 +43,10 @@ func apiServerCommand(ts *testscript.TestScript, _ bool, args []string) {
 			s.forbidden = append(s.forbidden, value)
 		case "expire":
 			s.expires = true
+		case "version":
+			s.version = value
+		case "deny":
+			s.denied = append(s.denied, value)
 		case "copies":
 			count, err := strconv.Atoi(value)
 			ts.Check(err)
@@ -61,6 +63,18 @@ func apiServerCommand(ts *testscript.TestScript, _ bool, args []string) {
 		"contexts: [{name: c, context: {cluster: k, namespace: shop}}, {name: d, context: {cluster: k, namespace: team}}]\n"+
 		"clusters: [{name: k, cluster: {server: '%s'}}]\n", server.URL), 0o600))
 	ts.Setenv("KUBECONFIG", filepath.Clean(kubeconfig))
+}
+
+// parseObjects parses the YAML documents of objects.
+func parseObjects(text string) (objects []unstructured.Unstructured, err error) {
+	for document := range strings.SplitSeq(text, "\n---\n") {
+		var object unstructured.Unstructured
+		if err := yaml.Unmarshal([]byte(document), &object.Object); err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
 }
 
 // copyPods makes copies of each pod.

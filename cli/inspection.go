@@ -59,8 +59,7 @@ func (o *inspectionOptions) AddFlags(flags *pflag.FlagSet) {
 // AddInstallationFlags adds the flags that select an installation, and not pods.
 func (o *inspectionOptions) AddInstallationFlags(flags *pflag.FlagSet) {
 	addGroup(flags, groupInstallation, func(flags *pflag.FlagSet) {
-		flags.StringVar(&o.injector, "injector", "",
-			"Deployment of the injector, as NAMESPACE/NAME (default the one that the chart has installed)")
+		o.addInjectorFlag(flags)
 		flags.StringVar(&o.directory, "config-directory", "",
 			"local directory of definitions, instead of the config directory of the installation")
 		flags.StringVar(&o.configMapLabels, "configmap-labels", "",
@@ -68,11 +67,18 @@ func (o *inspectionOptions) AddInstallationFlags(flags *pflag.FlagSet) {
 		flags.StringVar(&o.configMapNamespace, "configmap-namespace", "",
 			"namespace of these ConfigMaps (default that of the installation)")
 	})
-	addGroup(flags, groupCluster, func(flags *pflag.FlagSet) {
-		flags.StringVar(&o.kubeconfig, "kubeconfig", "",
-			"kubeconfig (default ~/.kube/config, or the service account of a pod) [$KUBECONFIG]")
-		flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
-	})
+	addGroup(flags, groupCluster, o.addClusterFlags)
+}
+
+func (o *inspectionOptions) addInjectorFlag(flags *pflag.FlagSet) {
+	flags.StringVar(&o.injector, "injector", "",
+		"Deployment of the injector, as NAMESPACE/NAME (default the one that the chart has installed)")
+}
+
+func (o *inspectionOptions) addClusterFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "",
+		"kubeconfig (default ~/.kube/config, or the service account of a pod) [$KUBECONFIG]")
+	flags.StringVar(&o.context, "context", "", "context of the kubeconfig")
 }
 
 // Complete validates all flags, and reads the kubeconfig.

@@ -78,7 +78,7 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, command.CommandPath())
 	})
-	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newList(streams),
-		newDescribe(streams), newDiff(streams), newValidate(streams), newSchema(streams), newVersion())
+	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newList(streams), newDescribe(streams),
+		newDiff(streams), newCheck(streams), newValidate(streams), newSchema(streams), newVersion())
 	return root
 }

@@ -40,6 +40,7 @@ type Installation struct {
 	Unknown []string
 
 	client    *Client
+	object    *deployment
 	container corev1.Container
 	volumes   []corev1.Volume
 }
@@ -48,10 +49,17 @@ type Installation struct {
 type deployment struct {
 	Metadata metav1.ObjectMeta `json:"metadata"`
 	Spec     struct {
+		Replicas *int32                `json:"replicas"`
+		Selector *metav1.LabelSelector `json:"selector"`
 		Template struct {
-			Spec corev1.PodSpec `json:"spec"`
+			Metadata metav1.ObjectMeta `json:"metadata"`
+			Spec     corev1.PodSpec    `json:"spec"`
 		} `json:"template"`
 	} `json:"spec"`
+	Status struct {
+		ReadyReplicas   int32 `json:"readyReplicas"`
+		UpdatedReplicas int32 `json:"updatedReplicas"`
+	} `json:"status"`
 }
 
 // String returns `Deployment sidecar-injector/sidecar-injector`.
@@ -102,7 +110,7 @@ func (c *Client) newInstallation(object jsontext.Value) (*Installation, error) {
 	if at < 0 {
 		return nil, fmt.Errorf("%s has no container %s", i, containerName)
 	}
-	i.container = spec.Containers[at]
+	i.object, i.container = &d, spec.Containers[at]
 	i.readEnvironment()
 	i.readCommand()
 	return i, nil

@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
+
+	"k8s-sidecar-injector/inspect"
+)
+
+// defaultHome is the namespace of the installation in the docs.
+const defaultHome = "sidecar-injector"
+
+// checkOptions are the options of the check command.
+type checkOptions struct {
+	inspection inspectionOptions
+	output     string
+	before     bool
+}
+
+func newCheck(streams IOStreams) *cobra.Command {
+	o := new(checkOptions)
+	command := &cobra.Command{
+		Use:   "check",
+		Short: "Check an installation in a cluster, or with --pre a cluster before it",
+		Long: "Checks the API server, the installation of the injector, its webhooks, certificates and definitions, and\n" +
+			"prints a line for each check, with a hint if something is wrong. A check is skipped if it does not apply, or\n" +
+			"if the caller lacks a permission. Nothing is changed: the trial pod is created as a dry run. The exit code is\n" +
+			"1 if a check fails; warnings do not count.",
+		Example: `  k8s-sidecar-injector check
+  k8s-sidecar-injector check -n shop -o json
+
+  # Before the installation
+  k8s-sidecar-injector check --pre`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
+	}
+	o.AddFlags(command)
+	return command
+}
+
+func (o *checkOptions) AddFlags(command *cobra.Command) {
+	flags := command.Flags()
+	flags.BoolVar(&o.before, "pre", false, "check whether the injector can be installed")
+	flags.StringVarP(&o.inspection.namespace, "namespace", "n", "",
+		"namespace of the trial pod (default that of the kubeconfig); with --pre the one to install in (default "+
+			defaultHome+")")
+	flags.StringVarP(&o.output, "output", "o", outputText, outputText+" or "+outputJSON)
+	addGroup(flags, groupInstallation, o.inspection.addInjectorFlag)
+	addGroup(flags, groupCluster, o.inspection.addClusterFlags)
+}
+
+// Complete validates all flags.
+func (o *checkOptions) Complete(e *flagErrors) {
+	if o.output != outputText && o.output != outputJSON {
+		e.add("output", fmt.Errorf("%q is neither %s nor %s", o.output, outputText, outputJSON))
+	}
+	if o.before {
+		o.inspection.namespace = cmp.Or(o.inspection.namespace, defaultHome)
+		if o.inspection.injector != "" {
+			e.addf("--pre and --injector exclude each other")
+		}
+	}
+	o.inspection.Complete(e)
+}
+
+func (o *checkOptions) run(command *cobra.Command, streams IOStreams) error {
+	e := readEnvironment(command.Flags(), streams.Getenv)
+	o.Complete(e)
+	if err := e.err(); err != nil {
+		return err
+	}
+	client, err := inspect.NewClient(o.inspection.config)
+	if err != nil {
+		return err
+	}
+	options := inspect.CheckOptions{
+		Name: o.inspection.name, Namespace: o.inspection.namespace,
+		InPod: streams.Getenv("KUBERNETES_SERVICE_HOST") != "",
+		ReadFlags: func(i *inspect.Installation) (*inspect.Settings, *inspect.Serving, []string, error) {
+			return o.readFlags(e, i)
+		},
+	}
+	check := client.Check
+	if o.before {
+		check = client.CheckBefore
+	}
+	p := &checkPrinter{streams: streams, text: o.output == outputText, results: []inspect.Result{}}
+	check(command.Context(), options, p.add)
+	return p.end()
+}
+
+// readFlags parses the flags of an installation.
+func (o *checkOptions) readFlags(
+	own *flagErrors, i *inspect.Installation,
+) (settings *inspect.Settings, serving *inspect.Serving, warnings []string, err error) {
+	var report bytes.Buffer
+	if settings, err = o.inspection.readSettings(own, i, &report); err != nil {
+		return nil, nil, nil, err
+	}
+	serve, _, err := parseServe(i)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for line := range strings.Lines(report.String()) {
+		warnings = append(warnings, strings.TrimPrefix(line, "warning: "))
+	}
+	return settings, serve.serving(i.Namespace), warnings, nil
+}
+
+// serving returns the flags that checks need. The namespace is that of the installation.
+func (o *serveOptions) serving(namespace string) *inspect.Serving {
+	s := &inspect.Serving{Port: o.tlsPort, LifecyclePort: o.lifecyclePort, CertFile: o.tls.certFile, Events: o.events}
+	if !o.tls.selfManaged {
+		return s
+	}
+	other, name, found := strings.Cut(o.tls.secret, "/")
+	if !found {
+		other, name = namespace, o.tls.secret
+	}
+	s.Secret = types.NamespacedName{Namespace: other, Name: name}
+	s.CertFile, s.Configurations = "", o.tls.configurations
+	return s
+}
+
+// checkPrinter prints the results of checks as they arrive, or all of them as JSON.
+type checkPrinter struct {
+	streams  IOStreams
+	text     bool
+	results  []inspect.Result
+	category string
+}
+
+func (p *checkPrinter) add(r inspect.Result) {
+	p.results = append(p.results, r)
+	if !p.text {
+		return
+	}
+	if r.Category != p.category {
+		fmt.Fprintf(p.streams.Out, "%s%s\n", strings.Repeat("\n", min(1, len(p.category))), r.Category)
+		p.category = r.Category
+	}
+	fmt.Fprintf(p.streams.Out, "%s %s: %s\n", p.symbol(r.Status), r.Name, printable(r.Message))
+	if r.Hint != "" {
+		fmt.Fprintf(p.streams.Out, "    hint: %s\n    see %s\n", r.Hint, r.Docs)
+	}
+}
+
+// symbol returns the mark of a status. It is ASCII if the locale has another encoding than UTF-8.
+func (p *checkPrinter) symbol(status inspect.Status) string {
+	locale := cmp.Or(p.streams.Getenv("LC_ALL"), p.streams.Getenv("LC_CTYPE"), p.streams.Getenv("LANG"))
+	isUTF8 := strings.HasSuffix(strings.ToLower(strings.ReplaceAll(locale, "-", "")), "utf8")
+	symbols := map[inspect.Status]string{
+		inspect.Passed: "✓", inspect.Warned: "!", inspect.Failed: "×", inspect.Skipped: "-",
+	}
+	if locale != "" && !isUTF8 {
+		symbols[inspect.Passed], symbols[inspect.Failed] = "+", "x"
+	}
+	return symbols[status]
+}
+
+// end prints the summary, and returns an error if a check has failed.
+func (p *checkPrinter) end() error {
+	count := func(status inspect.Status) int {
+		return len(slices.DeleteFunc(slices.Clone(p.results), func(r inspect.Result) bool { return r.Status != status }))
+	}
+	failures := count(inspect.Failed)
+	if err := p.summarize(p.streams.Out, failures == 0, fmt.Sprintf("%d ok, %d warnings, %d failed, %d skipped",
+		count(inspect.Passed), count(inspect.Warned), failures, count(inspect.Skipped))); err != nil {
+		return err
+	}
+	if failures > 0 {
+		return fmt.Errorf("checks that failed: %d", failures)
+	}
+	return nil
+}
+
+func (p *checkPrinter) summarize(w io.Writer, ok bool, text string) error {
+	if p.text {
+		_, err := fmt.Fprintf(w, "\n%s\n", text)
+		return err
+	}
+	return printJSON(w, map[string]any{"checks": p.results, "ok": ok})
+}

@@ -1,0 +1,123 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// replicaMetrics are metrics of the pods of the installation, by pod.
+type replicaMetrics struct {
+	digests map[string]string
+	stale   map[string]int
+}
+
+var (
+	errUnreachable = errors.New("the metrics of the replicas cannot be read through the API server")
+	errNoReplicas  = errors.New("the Deployment has no pods")
+)
+
+// readReplicas reads the metrics of the pods through the API server.
+func (c *checkup) readReplicas(ctx context.Context) (*replicaMetrics, error) {
+	f, err := c.flags()
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, errNoReplicas
+	}
+	m := &replicaMetrics{make(map[string]string), make(map[string]int)}
+	for _, pod := range list {
+		text, err := c.client.readMetrics(ctx, pod.Namespace, pod.Name, f.LifecyclePort)
+		if err != nil {
+			return nil, err
+		}
+		m.add(pod.Name, text)
+	}
+	return m, nil
+}
+
+// readMetrics reads the metrics of a pod.
+func (c *Client) readMetrics(ctx context.Context, namespace, name string, port int) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	proxy := resource{prefix: pods().prefix, name: "pods/proxy"}
+	response, err := c.rest.Get().AbsPath(proxy.prefix).Namespace(namespace).Resource("pods").
+		Name(fmt.Sprintf("%s:%d", name, port)).SubResource("proxy", "metrics").MaxRetries(0).Stream(ctx)
+	switch {
+	case lacksPermission(err):
+		return "", proxy.describe("get", namespace, "", err)
+	case err != nil:
+		return "", fmt.Errorf("%w: pod %s/%s, port %d", errUnreachable, namespace, name, port)
+	}
+	defer response.Close()
+	body, err := io.ReadAll(io.LimitReader(response, maxProbe))
+	return string(body), err
+}
+
+// add adds the metrics of a pod, in the Prometheus text format.
+func (m *replicaMetrics) add(pod, text string) {
+	for line := range strings.Lines(text) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if digest, found := strings.CutPrefix(series, `sidecar_injector_snapshot_info{digest="`); found {
+			m.digests[pod] = strings.TrimSuffix(digest, `"}`)
+		}
+		if series == "sidecar_injector_snapshot_stale_documents" {
+			m.stale[pod], _ = strconv.Atoi(value)
+		}
+	}
+}
+
+// findReplicas returns the metrics of the replicas, or nil and an outcome.
+func (c *checkup) findReplicas() (*replicaMetrics, outcome) {
+	m, err := c.replicas()
+	switch {
+	case errors.Is(err, errUnreachable), errors.Is(err, errNoReplicas):
+		return nil, skipped("%v", err)
+	case err != nil:
+		return nil, c.unreadable(err)
+	}
+	return m, outcome{}
+}
+
+func (c *checkup) checkStale(context.Context) outcome {
+	m, outcome := c.findReplicas()
+	if m == nil {
+		return outcome
+	}
+	for _, pod := range slices.Sorted(maps.Keys(m.stale)) {
+		if m.stale[pod] > 0 {
+			return warned("pod %s serves older versions of rejected definitions: %d", pod, m.stale[pod])
+		}
+	}
+	return passed("no replica serves an older version of a rejected definition")
+}
+
+func (c *checkup) checkDigests(context.Context) outcome {
+	m, outcome := c.findReplicas()
+	if m == nil {
+		return outcome
+	}
+	pods := make(map[string][]string)
+	for pod, digest := range m.digests {
+		pods[digest] = append(pods[digest], pod)
+	}
+	if len(pods) < 2 {
+		return passed("replicas that serve the same definitions: %d", len(m.digests))
+	}
+	var groups []string
+	for _, digest := range slices.Sorted(maps.Keys(pods)) {
+		slices.Sort(pods[digest])
+		groups = append(groups, fmt.Sprintf("%s: %s", shortened(digest), limited(pods[digest], ", ")))
+	}
+	return failed("replicas serve different definitions, by digest: %s", limited(groups, "; "))
+}
