@@ -113,6 +113,19 @@ func TestCopiesAreAsReceived(t *testing.T) {
 	}
 }
 
+// A variable that extendEnv extends keeps the unknown fields of the copied one.
+func TestExtendedCopyKeepsUnknownFields(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte("name: agent\ncontainers: [{name: agent, image: i}]\ncopyFrom: [{env: [A]}]\n"+
+		"appliesTo: {containers: []}\nextendEnv: [{name: A, value: b, separator: ','}]"))
+	decision := decide(t, snapshot, defaultPolicy(), creating([]byte(`{
+		"metadata": {"annotations": {"injector.tumblr.com/request": "agent"}},
+		"spec": {"containers": [{"name": "app", "env": [{"x": 1.50, "name": "A", "value": "a"}]}]}}`)))
+	if want := `"env":[{"name":"A","value":"a,b","x":1.50}]`; !bytes.Contains(decision.Patch, []byte(want)) {
+		t.Errorf("no %s in the patch: %s", want, decision.Patch)
+	}
+}
+
 // Copies count towards the limit of what is added to a pod.
 func TestCopiesAreLimited(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"k8s-sidecar-injector/conf"
 )
@@ -86,7 +87,7 @@ func (p *plan) extendVariable(s *conf.Sidecar, c *container, e *extension, appli
 		p.noteOverride(c)
 		env := &c.lists[envList]
 		v = &variable{name: e.Name, added: true, index: len(env.added)}
-		env.added = append(env.added, addition{Element: e.Element, by: s})
+		env.added = append(env.added, addition{Element: &conf.Element{Name: e.Name, JSON: []byte("{}")}, by: s})
 		c.variables.list = append(c.variables.list, v)
 	}
 	if !v.added && !v.extended {
@@ -163,18 +164,18 @@ func (c *container) replaceExtended() {
 	}
 	for _, v := range c.variables.list {
 		if v.added && v.extended {
-			c.lists[envList].added[v.index].Element = v.element()
+			added := &c.lists[envList].added[v.index]
+			added.Element = v.element(added.JSON)
 		}
 	}
 }
 
-// element returns the variable as an element of env.
-func (v *variable) element() *conf.Element {
-	var w patch
-	w.buffer = append(w.buffer, `{"name":`...)
-	w.quote(v.name)
-	w.buffer = append(w.buffer, `,"value":`...)
-	w.quote(v.value)
-	w.buffer = append(w.buffer, '}')
-	return &conf.Element{Name: v.name, JSON: w.buffer}
+// element returns the variable as an element of env, with the unknown fields of one that was copied.
+func (v *variable) element(added []byte) *conf.Element {
+	members := make(map[string]jsontext.Value)
+	_ = json.Unmarshal(added, &members) // validated when it was loaded or received
+	members["name"], _ = jsontext.AppendQuote(nil, v.name)
+	members["value"], _ = jsontext.AppendQuote(nil, v.value)
+	text, _ := json.Marshal(members, json.Deterministic(true))
+	return &conf.Element{Name: v.name, JSON: text}
 }
