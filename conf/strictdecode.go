@@ -99,6 +99,9 @@ func (d *decoder) decodeUnmarshaler(path *field.Path, want reflect.Type, value a
 	if err == nil {
 		err = reflect.New(want).Interface().(json.Unmarshaler).UnmarshalJSON(text)
 	}
+	if err != nil && want == reflect.TypeFor[params.Scalar]() {
+		return d.mistyped(path, "a string, a number or a boolean", value)
+	}
 	if err != nil {
 		return d.fault(field.Invalid(path, field.OmitValueType{}, "not a valid "+what))
 	}
