@@ -89,10 +89,7 @@ func (p *plan) findMissingVolumes() {
 
 // findTooLarge looks for annotations that grow beyond the limit of the API server.
 func (p *plan) findTooLarge() {
-	received := 0
-	for key, value := range p.object.metadata().Annotations {
-		received += len(key) + len(value)
-	}
+	received := p.object.metadata().Annotations.size()
 	size := received
 	for _, added := range p.lists[annotationsMap].added {
 		size += len(added.Name) + len(added.Value)

@@ -108,6 +108,14 @@ func decodeList[E any](
 // Map is a map of at most maxElements strings. Null values are empty strings.
 type Map map[string]string
 
+// size returns how many bytes the keys and values have.
+func (m Map) size() (size int) {
+	for key, value := range m {
+		size += len(key) + len(value)
+	}
+	return size
+}
+
 // UnmarshalJSONFrom decodes the map.
 func (m *Map) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	*m = nil

@@ -7,14 +7,15 @@ const skippedPrefix = "skipped: "
 
 // SkipPatch returns a JSON Patch that sets the status annotation of a pod that requests sidecars and is skipped by
 // this decision. It shows other admission policies that the injector has reviewed the pod. It is nil for other
-// decisions, and if the pod already has the annotation.
+// decisions, if the pod already has the annotation, and if an API server would reject the pod for the size of its
+// annotations.
 func (p *Policy) SkipPatch(object *Object, d *Decision) []byte {
 	if d.Outcome != Skipped || d.RequestedBy == SourceNone || !isMarked(d.Reason) {
 		return nil
 	}
 	received := object.metadata().Annotations
 	key, value := p.StatusAnnotation(), skippedPrefix+string(d.Reason)
-	if p.IsInjected(received) || received[key] == value {
+	if p.IsInjected(received) || received[key] == value || received.size()+len(key)+len(value) > conf.MostAnnotations {
 		return nil
 	}
 	var w patch

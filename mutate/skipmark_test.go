@@ -2,8 +2,10 @@ package mutate_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
 )
@@ -107,6 +109,21 @@ func TestSkipPatchOfDecisions(t *testing.T) {
 	denied.Outcome = mutate.Denied
 	if patch := defaultPolicy().SkipPatch(new(mutate.Object), &denied); patch != nil {
 		t.Errorf("a denied pod gets %s", patch)
+	}
+}
+
+// A mark must not be what makes an API server reject a pod.
+func TestMarkFitsAnnotations(t *testing.T) {
+	t.Parallel()
+	snapshot := load(t, []byte(markingSidecars))
+	const mark = len(statusAnnotation) + len("skipped: unknown_sidecar")
+	taken := len("injector.tumblr.com/request") + len("other") + len("injector.tumblr.com/x")
+	for room, marked := range map[int]bool{mark: true, mark - 1: false} {
+		filling := strings.Repeat("x", conf.MostAnnotations-taken-room)
+		test := newMarkTest(object{"request": "other", "x": filling}, nil, nil)
+		if got := test.skipPatch(t, snapshot, test.object) != nil; got != marked {
+			t.Errorf("marked with room for %d bytes: %v", room, got)
+		}
 	}
 }
 
