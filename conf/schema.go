@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,15 +22,23 @@ func unknown(path *field.Path, name string, of reflect.Type, known map[string]re
 	return field.Forbidden(path, detail)
 }
 
-// nearestField returns the field that a misspelled name or a part of a name stands for, or an empty string.
+// nearestField returns the field that a misspelled name or a part of a name stands for, or an empty string. The part
+// is at least half of the name, and no other field has it.
 func nearestField(name string, known map[string]reflect.Type) string {
-	nearest, part := Nearest(name, maps.Keys(known)), strings.ToLower(name)
-	for _, candidate := range slices.Sorted(maps.Keys(known)) {
-		if nearest == "" && len(candidate) < 2*len(part) && strings.Contains(strings.ToLower(candidate), part) {
-			nearest = candidate
+	if nearest := Nearest(name, maps.Keys(known)); nearest != "" {
+		return nearest
+	}
+	var whole []string
+	part := strings.ToLower(name)
+	for candidate := range known {
+		if strings.Contains(strings.ToLower(candidate), part) {
+			whole = append(whole, candidate)
 		}
 	}
-	return nearest
+	if len(whole) == 1 && len(whole[0]) <= 2*len(part) {
+		return whole[0]
+	}
+	return ""
 }
 
 // misplaced returns where a field belongs that is on the wrong level, or an empty string.
