@@ -47,7 +47,7 @@ func newDescribe(streams IOStreams) *cobra.Command {
 	return command
 }
 
-// description describes a ref, in the JSON format of docs/configuration.md. No field is omitted.
+// description describes a ref, in the JSON format of docs/list.md. No field is omitted.
 type description struct {
 	// Sidecar and Definition are null if no sidecar of the ref is served.
 	Sidecar     *conf.ListedSidecar    `json:"sidecar"`

@@ -16,7 +16,7 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// difference is the difference between two snapshots, in the JSON format of docs/configuration.md. No field is
+// difference is the difference between two snapshots, in the JSON format of docs/list.md. No field is
 // omitted, and no list is null.
 type difference struct {
 	Added   []conf.ListedSidecar `json:"added"`

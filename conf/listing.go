@@ -8,7 +8,7 @@ import (
 	"k8s-sidecar-injector/conf/params"
 )
 
-// Listing describes a set, in the JSON format of docs/configuration.md. No field is omitted, and no list is null.
+// Listing describes a set, in the JSON format of docs/list.md. No field is omitted, and no list is null.
 type Listing struct {
 	// Items are the sidecars in service, by ref.
 	Items []ListedSidecar `json:"items"`
