@@ -33,8 +33,8 @@ func newDiff(streams IOStreams) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "diff PATH...|-",
 		Short: "Show what changed definitions would add, change, remove or reject, and for which pods",
-		Long: "Compares the definitions that the injector serves with those that it would serve after a change. A directory\n" +
-			"of definitions replaces the config directory, and a ConfigMap among manifests the one of the same namespace and\n" +
+		Long: "Compares the definitions that the injector serves with those that it would serve after a change. A\n" +
+			"directory of definitions replaces the config directory, and a ConfigMap among manifests the one of the same namespace and\n" +
 			"name; others stay. With the definitions, it prints the workloads whose next pods would differ from those of\n" +
 			"now. Values of environment variables are compared and hidden. As of kubectl diff, the exit code is 0 without\n" +
 			"differences, 1 with some, and 2 after an error. With only --config-directory, that directory is compared.",
@@ -123,7 +123,8 @@ func published(set *conf.Set) *store.Snapshot {
 	return s.Current()
 }
 
-// compareWorkloads returns the rows of a report that the change adds or changes. It reports objects that cannot be read.
+// compareWorkloads returns the rows of a report that the change adds or changes. It reports objects that it cannot
+// read.
 func (o *diffOptions) compareWorkloads(
 	ctx context.Context, in *inspection, running, next *store.Snapshot, report io.Writer,
 ) []inspect.Row {

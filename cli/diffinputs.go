@@ -20,7 +20,8 @@ type diffInputs struct {
 	documents  []conf.Document  // of ConfigMaps
 }
 
-var errLooseDefinitions = errors.New("definitions without a directory; pass the config directory, or manifests of ConfigMaps")
+var errLooseDefinitions = errors.New(
+	"definitions without a directory; pass the config directory, or manifests of ConfigMaps")
 
 // readInputs reads the paths. It reports manifests that the injector does not read.
 func (o *diffOptions) readInputs(

@@ -18,8 +18,8 @@ func newPlugin() *cobra.Command {
 	return &cobra.Command{
 		Use:   "sidecars",
 		Short: "Find and check the sidecars that an injector adds to pods",
-		Long: "Lists the sidecars that pods can request, explains what a workload gets, and reports which pods have outdated\n" +
-			"sidecars. The injector is found in the cluster.",
+		Long: "Lists the sidecars that pods can request, explains what a workload gets, and reports which pods have\n" +
+			"outdated sidecars. The injector is found in the cluster.",
 		Example: `  k8s-sidecar-injector list
   k8s-sidecar-injector explain deploy/web -n shop
   k8s-sidecar-injector report -A`,
