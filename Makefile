@@ -39,7 +39,7 @@ lint: ## check style, imports and go.mod; the first run builds golangci-lint fro
 	$(HELM) lint --strict deploy/chart
 	go tool -modfile=tools.mod golangci-lint run ./...
 	cd e2e && go mod tidy -diff
-	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./cluster ./cmd/cluster
+	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./cluster ./cmd/cluster ./monitoring
 
 .PHONY: fmt
 fmt: ## format the code
@@ -83,7 +83,7 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 
 .PHONY: e2e
 e2e: cluster-bin ## run the tests against a real API server, or only those that match RUN
-	cd e2e && CGO_ENABLED=0 go test -count=1 -parallel 4 -timeout 40m -run '$(RUN)' . ./cluster
+	cd e2e && CGO_ENABLED=0 go test -count=1 -parallel 4 -timeout 40m -run '$(RUN)' . ./cluster ./monitoring
 
 .PHONY: torture
 torture: ## attack the binary with hostile clients and documents, up to ten minutes; SHORT=1: three

@@ -139,6 +139,7 @@ func TestChartCustomResources(t *testing.T) {
 		},
 		"serviceMonitor.enabled=true": {"kind: ServiceMonitor", "port: lifecycle, path: /metrics"},
 		"podMonitor.enabled=true":     {"kind: PodMonitor", "podMetricsEndpoints:"},
+		"prometheusRule.enabled=true": {"kind: PrometheusRule", "alert: SidecarInjectorDown"},
 	} {
 		rendered := render(t, value)
 		for _, want := range wants {

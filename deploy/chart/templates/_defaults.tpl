@@ -44,6 +44,7 @@ networkPolicy: {enabled: true, apiServerPorts: [443, 6443]}
 autoscaling: {enabled: false, minReplicas: 2, maxReplicas: 6, targetCPUUtilizationPercentage: 80}
 serviceMonitor: {enabled: false, interval: 30s}
 podMonitor: {enabled: false, interval: 30s}
+prometheusRule: {enabled: false, runbookURL: docs/runbook.md}
 {{- end -}}
 
 {{- /* Adds missing defaults to .Values. Each template includes it first. */ -}}

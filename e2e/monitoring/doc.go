@@ -1,0 +1,2 @@
+// Package monitoring tests the alerts of the chart with the library of Prometheus. It has no other code.
+package monitoring
