@@ -47,6 +47,7 @@ func TestChartVariants(t *testing.T) {
 			"tls.secret.caBundle=" + strings.ReplaceAll(string(s.ca(t)), ",", `\,`),
 		},
 		"events":      {"events.enabled=true"},
+		"dashboard":   {"dashboard.enabled=true"},
 		"autoscaling": {"autoscaling.enabled=true"},
 		"all off": {
 			"rbac.create=false",

@@ -42,6 +42,31 @@ func alerts(t *testing.T) []rulefmt.Rule {
 	return groups.Groups[0].Rules
 }
 
+// dashboardQueries returns the queries of the dashboard, with values for the variables of Grafana.
+func dashboardQueries(t *testing.T) (queries []string) {
+	t.Helper()
+	var object struct{ Data map[string]string }
+	if err := yaml.Unmarshal(render(t, "dashboard.yaml", "dashboard.enabled=true"), &object); err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct{ Targets []struct{ Expr string } }
+	}
+	if err := json.Unmarshal([]byte(object.Data["sidecar-injector.json"]), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	variables := strings.NewReplacer("$namespace", "ns", "$__rate_interval", "5m")
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			queries = append(queries, variables.Replace(target.Expr))
+		}
+	}
+	if len(queries) == 0 {
+		t.Fatal("the dashboard has no queries")
+	}
+	return queries
+}
+
 // metricsOf returns the names of the metrics of a query.
 func metricsOf(t *testing.T, query string) (names []string) {
 	t.Helper()

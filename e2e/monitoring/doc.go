@@ -1,2 +1,3 @@
-// Package monitoring tests the alerts of the chart with the library of Prometheus. It has no other code.
+// Package monitoring tests the alerts and the dashboard of the chart with the library of Prometheus. It has no other
+// code.
 package monitoring

@@ -1,6 +1,7 @@
 package monitoring_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -16,16 +17,24 @@ import (
 // deadline bounds waits that usually take a second.
 const deadline = 90 * time.Second
 
-// TestMetrics checks that the program has all metrics of the alerts.
+// TestMetrics checks that the program has all metrics of the alerts and of the dashboard.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	metrics := scrape(t)
 	for _, rule := range alerts(t) {
 		checkMetrics(t, metrics, rule.Expr)
 	}
+	for _, query := range dashboardQueries(t) {
+		checkMetrics(t, metrics, query)
+	}
 }
 
-// scrape starts the program with a valid and an invalid definition, and returns its metrics.
+// review is a review of a pod that requests the sidecar a.
+const review = `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u","operation":"CREATE",
+"resource":{"version":"v1","resource":"pods"},"namespace":"team",
+"object":{"metadata":{"annotations":{"injector.tumblr.com/request":"a"}},"spec":{}}}}`
+
+// scrape starts the program with a valid and an invalid definition, and returns its metrics after an injection.
 func scrape(t *testing.T) string {
 	t.Helper()
 	directory := t.TempDir()
@@ -34,9 +43,9 @@ func scrape(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	port := freePort(t)
+	port, tlsPort := freePort(t), freePort(t)
 	program := exec.CommandContext(t.Context(), bin+"k8s-sidecar-injector", "--dev", "--config-directory="+directory,
-		fmt.Sprintf("--lifecycle-port=%d", port), fmt.Sprintf("--tls-port=%d", freePort(t)))
+		fmt.Sprintf("--lifecycle-port=%d", port), fmt.Sprintf("--tls-port=%d", tlsPort))
 	var log strings.Builder
 	program.Stdout, program.Stderr = &log, &log
 	if err := program.Start(); err != nil {
@@ -52,32 +61,38 @@ func scrape(t *testing.T) string {
 	limit, tick := time.After(deadline), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
-		metrics := get(t, fmt.Sprintf("http://127.0.0.1:%d/metrics", port))
-		if strings.Contains(metrics, "sidecar_injector_rejected_documents{") {
-			return metrics
+		send(t, http.MethodPost, fmt.Sprintf("https://127.0.0.1:%d/mutate", tlsPort), review)
+		metrics := send(t, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", port), "")
+		if strings.Contains(metrics, "sidecar_injector_injections_total{") {
+			return metrics // definitions are loaded before the first injection
 		}
 		select {
 		case <-limit:
-			t.Fatalf("no rejection in %q", metrics)
+			t.Fatalf("no injection in %q", metrics)
 		case <-tick.C:
 		}
 	}
 }
 
-// get returns the body of a response, or "" if there is none.
-func get(t *testing.T, url string) string {
+// send returns the body of the response to a request, or "" if there is none.
+func send(t *testing.T, method, url, body string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	request.Header.Set("Content-Type", "application/json")
+	client := http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // --dev has a self-signed certificate
+	}}
+	defer client.CloseIdleConnections()
+	response, err := client.Do(request)
 	if err != nil {
 		return ""
 	}
 	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	return string(body)
+	content, _ := io.ReadAll(response.Body)
+	return string(content)
 }
 
 func freePort(t *testing.T) int {

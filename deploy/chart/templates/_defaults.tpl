@@ -45,6 +45,7 @@ autoscaling: {enabled: false, minReplicas: 2, maxReplicas: 6, targetCPUUtilizati
 serviceMonitor: {enabled: false, interval: 30s}
 podMonitor: {enabled: false, interval: 30s}
 prometheusRule: {enabled: false, runbookURL: docs/runbook.md}
+dashboard: {enabled: false, labels: {grafana_dashboard: "1"}}
 {{- end -}}
 
 {{- /* Adds missing defaults to .Values. Each template includes it first. */ -}}
