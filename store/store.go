@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s-sidecar-injector/conf"
 )
@@ -16,6 +17,8 @@ type Snapshot struct {
 	set        *conf.Set
 	byRef      map[conf.Ref]*conf.Sidecar
 	stale      int
+
+	publications []Publication
 }
 
 // empty is the snapshot before the first publication.
@@ -90,6 +93,7 @@ func (s *Store) Publish(set *conf.Set) (generation uint64, published bool) {
 			next.stale++
 		}
 	}
+	next.publish(current, time.Now())
 	s.current.Store(next)
 	return next.generation, true
 }
