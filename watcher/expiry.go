@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"time"
 
@@ -56,6 +57,22 @@ func (e *Expiry) state() (state expiryState, wait time.Duration) {
 		return expiryState{zerolog.WarnLevel, notAfter}, min(expiryPoll, left+time.Millisecond)
 	}
 	return expiryState{zerolog.Disabled, notAfter}, min(expiryPoll, left-notice+time.Millisecond)
+}
+
+// Certificate returns the leaf of the certificate in service, and the earliest expiry in its chain. The leaf is nil if
+// there is no certificate yet.
+func (e *Expiry) Certificate() (leaf *x509.Certificate, notAfter time.Time) {
+	pair, err := e.certificate(&tls.ClientHelloInfo{})
+	if err != nil {
+		return nil, time.Time{}
+	}
+	now := time.Now()
+	chain, err := parseChain(pair, now)
+	if err != nil {
+		return nil, time.Time{}
+	}
+	_, notAfter = lifetimeOf(pair, now)
+	return chain[0], notAfter
 }
 
 // Pending returns a reason if the certificate has expired: clients refuse it, but another replica may

@@ -97,6 +97,10 @@ func TestExpiryIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
 		s, expiry := startExpiry(t, issue(t, "one", valid(-82*day, 8*day)))
+		if leaf, notAfter := expiry.Certificate(); leaf.Subject.CommonName != "one" ||
+			time.Until(notAfter).Round(time.Hour) != 8*day {
+			t.Errorf("the certificate is that of %s until %s", leaf.Subject, notAfter)
+		}
 		advance(23 * time.Hour)
 		s.log.wantLines(t, soon, 0)
 		advance(time.Hour + time.Minute)
@@ -192,6 +196,9 @@ func TestExpiryWithoutCertificate(t *testing.T) {
 		expiry.Reload()
 		advance(time.Minute)
 		wantPending(t, expiry.Pending())
+		if leaf, _ := expiry.Certificate(); leaf != nil {
+			t.Errorf("the certificate is that of %s", leaf.Subject)
+		}
 		if text := s.log.String(); text != "" {
 			t.Errorf("logged %s", text)
 		}

@@ -35,6 +35,7 @@ type Reloader struct {
 	options   Options
 	debouncer debouncer
 	pending   atomic.Pointer[[]string]
+	states    atomic.Pointer[[]SourceState]
 
 	// The goroutine that reloads owns the rest.
 	sources   []*sourceState
@@ -85,6 +86,18 @@ func (r *Reloader) Reload(ctx context.Context) error { return r.debouncer.runNow
 // Pending returns why the published snapshot is incomplete: each source that was never read, with its last
 // error. Once all sources have been published, it always returns nil.
 func (r *Reloader) Pending() []string { return *r.pending.Load() }
+
+// SourceState is a source after the latest reload.
+type SourceState struct {
+	Source
+	// Read reports whether the source was ever read, so that its documents are in service.
+	Read bool
+	// Err is the error of the latest read; nil if it succeeded or there was none.
+	Err error
+}
+
+// States returns the states of the sources, in the order of the options. The result must not be changed.
+func (r *Reloader) States() []SourceState { return *r.states.Load() }
 
 // errPanicked is the error of a reload that panicked.
 var errPanicked = errors.New("reload panicked: the current snapshot stays in service; the log contains the stack")
@@ -150,10 +163,12 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 	return all, failures
 }
 
-// updatePending stores the result of Pending. It is called after publishing, so that Pending waits for that.
+// updatePending stores the results of Pending and States. It is called after publishing, so that Pending waits for that.
 func (r *Reloader) updatePending() {
 	var reasons []string
-	for _, s := range r.sources {
+	states := make([]SourceState, len(r.sources))
+	for i, s := range r.sources {
+		states[i] = SourceState{s.Source, s.read, s.err}
 		switch {
 		case s.read:
 		case s.err == nil:
@@ -166,6 +181,7 @@ func (r *Reloader) updatePending() {
 		reasons = append(reasons, "no snapshot has been published yet")
 	}
 	r.pending.Store(&reasons)
+	r.states.Store(&states)
 }
 
 // logPanic logs a panic and counts a failed reload. The current snapshot stays in service until the next reload.

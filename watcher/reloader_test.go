@@ -243,11 +243,13 @@ func TestSourceFailsAtStart(t *testing.T) {
 		good, bad := newFakeSource("good", sidecar("logger:v1", "first")), newFakeSource("bad")
 		bad.fail(errors.New("unavailable"))
 		b := newTestReloader(t, good, bad)
+		wantStates(t, b.States(), "fake good: false <nil>", "fake bad: false <nil>")
 		wantPending(t, b.Pending(), "fake good has not been read yet", "fake bad has not been read yet",
 			"no snapshot has been published yet")
 		b.run(t)
 		b.wantServed(t, "logger:v1=first")
 		wantPending(t, b.Pending(), "fake bad has not been read yet: unavailable")
+		wantStates(t, b.States(), "fake good: true <nil>", "fake bad: false unavailable")
 
 		bad.hold(sidecar("proxy:v1", "other"))
 		b.event()
@@ -261,6 +263,17 @@ func wantPending(t *testing.T, got []string, want ...string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Fatalf("pending %q, want %q", got, want)
+	}
+}
+
+func wantStates(t *testing.T, states []watcher.SourceState, want ...string) {
+	t.Helper()
+	got := make([]string, len(states))
+	for i, s := range states {
+		got[i] = fmt.Sprintf("%s: %t %v", s, s.Read, s.Err)
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("states %q, want %q", got, want)
 	}
 }
 
@@ -284,6 +297,7 @@ func TestSourceFailsLater(t *testing.T) {
 		shaky.fail(errors.New("overloaded"))
 		b.event()
 		b.log.wantLines(t, "source cannot be read", 2)
+		wantStates(t, b.States(), "fake steady: true <nil>", "fake shaky: true overloaded")
 
 		shaky.hold()
 		b.event()
