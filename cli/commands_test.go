@@ -33,6 +33,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	review FILE REGEXP      send the review until the resulting pod matches; with !, until it does not match
 //	answer FILE             send the review and print the AdmissionReview
 //	metric REGEXP           wait until /metrics matches
+//	page PATH REGEXP        wait until the response of the lifecycle port to GET PATH matches
 //	signal NAME             send HUP, TERM or INT
 //	stopped                 wait until the exit code is 0; with !, another code
 //	keypair DIR NAME        write tls.crt and tls.key of a new certificate with that common name
@@ -50,6 +51,7 @@ func commands() map[string]command {
 		"review":      onDaemon((*daemon).review),
 		"answer":      onDaemon((*daemon).answer),
 		"metric":      onDaemon((*daemon).metric),
+		"page":        onDaemon((*daemon).page),
 		"signal":      onDaemon((*daemon).signal),
 		"stopped":     onDaemon((*daemon).stopped),
 		"certificate": onDaemon((*daemon).certificate),
@@ -114,9 +116,14 @@ func (d *daemon) ready(ts *testscript.TestScript, neg bool, args []string) {
 
 func (d *daemon) metric(ts *testscript.TestScript, _ bool, args []string) {
 	checkArguments(ts, args, 1, "metric REGEXP")
-	pattern := regexp.MustCompile("(?m)" + args[0])
-	until(ts, "metric "+args[0], func() (bool, string) {
-		_, body := d.get("/metrics")
+	d.page(ts, false, []string{"/metrics", args[0]})
+}
+
+func (d *daemon) page(ts *testscript.TestScript, _ bool, args []string) {
+	checkArguments(ts, args, 2, "page PATH REGEXP")
+	pattern := regexp.MustCompile("(?m)" + args[1])
+	until(ts, strings.Join(args, " "), func() (bool, string) {
+		_, body := d.get(args[0])
 		return pattern.MatchString(body), body
 	})
 }

@@ -43,12 +43,16 @@ func (o *serveOptions) newDaemon(
 		Handlers: make(map[string]http.Handler), LocalHandlers: map[string]http.Handler{"GET " + reloadPath: reloader},
 		Lanes: server.NewLanes(), Metrics: metrics, Gatherer: registry, DrainDelay: o.drainDelay, Log: log,
 	}}
-	sources, err := o.addSources(d, snapshots)
+	reloads, err := o.addSources(d, snapshots)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.addCertificate(d); err != nil {
+	expiry, err := o.addCertificate(d)
+	if err != nil {
 		return nil, err
+	}
+	if o.statusPage {
+		d.options.Status = newStatus(snapshots, reloads, expiry)
 	}
 	if err := o.addWebhook(d, snapshots); err != nil {
 		return nil, err
@@ -56,12 +60,12 @@ func (o *serveOptions) newDaemon(
 	if d.options.TLS, d.options.Lifecycle, err = o.listen(ctx, e); err != nil {
 		return nil, err
 	}
-	o.logStart(d, sources, stderr)
+	o.logStart(d, reloads, stderr)
 	return d, nil
 }
 
-// addSources adds the reloader of the definitions, and returns its sources.
-func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) ([]watcher.Source, error) {
+// addSources adds the reloader of the definitions and its sources.
+func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) (*watcher.Reloader, error) {
 	var sources []watcher.Source
 	if o.injection.hasDirectory {
 		sources = append(sources, watcher.NewDirectory(o.injection.directory, d.log))
@@ -85,11 +89,11 @@ func (o *serveOptions) addSources(d *daemon, snapshots *store.Store) ([]watcher.
 	d.options.Checks = append(d.options.Checks, reloader.Pending)
 	d.runs = append(d.runs, reloader.Run)
 	d.reloader.parts = append(d.reloader.parts, reloader.Reload)
-	return sources, nil
+	return reloader, nil
 }
 
 // addCertificate adds the source of the certificate and the check of its expiry.
-func (o *serveOptions) addCertificate(d *daemon) (err error) {
+func (o *serveOptions) addCertificate(d *daemon) (expiry *watcher.Expiry, err error) {
 	var source certificateSource // nil if the certificate does not change
 	switch {
 	case o.tls.dev:
@@ -100,7 +104,7 @@ func (o *serveOptions) addCertificate(d *daemon) (err error) {
 		source = watcher.NewCertWatcher(o.tls.certFile, o.tls.keyFile, d.log, d.options.Metrics.CertificateLoaded)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if source != nil {
 		d.options.GetCertificate = source.GetCertificate
@@ -108,11 +112,11 @@ func (o *serveOptions) addCertificate(d *daemon) (err error) {
 		d.runs = append(d.runs, source.Run)
 		d.reloader.parts = append(d.reloader.parts, source.Reload)
 	}
-	expiry := watcher.NewExpiry(d.options.GetCertificate, d.log)
+	expiry = watcher.NewExpiry(d.options.GetCertificate, d.log)
 	d.options.Checks = append(d.options.Checks, expiry.Pending)
 	d.runs = append(d.runs, expiry.Run)
 	d.reloader.parts = append(d.reloader.parts, func(context.Context) error { expiry.Reload(); return nil })
-	return nil
+	return expiry, nil
 }
 
 // addWebhook adds the handlers of reviews of pods and workloads, and the parts that they may need.
@@ -147,8 +151,8 @@ func (o *serveOptions) addWebhook(d *daemon, snapshots *store.Store) error {
 	return nil
 }
 
-func (o *serveOptions) logStart(d *daemon, sources []watcher.Source, stderr io.Writer) {
-	names := texts(sources, watcher.Source.String)
+func (o *serveOptions) logStart(d *daemon, reloads *watcher.Reloader, stderr io.Writer) {
+	names := texts(reloads.States(), watcher.SourceState.String)
 	webhook := d.options.TLS.Addr()
 	d.log.Info().
 		Str("version", version()).

@@ -61,7 +61,7 @@ func serveCommand(ts *testscript.TestScript, _ bool, args []string) {
 	process.Env = programEnv()
 	for _, variable := range []string{
 		"CONFIG_DIR", "CONFIGMAP_LABELS", "CONFIGMAP_NAMESPACE", "DRAIN_DELAY", "LOG_LEVEL", "SIDECAR_INJECTOR_DEV",
-		"TLS_CERT_FILE", "TLS_KEY_FILE",
+		"SIDECAR_INJECTOR_STATUS_PAGE", "TLS_CERT_FILE", "TLS_KEY_FILE",
 	} {
 		process.Env = append(process.Env, variable+"="+ts.Getenv(variable))
 	}

@@ -28,6 +28,7 @@ type serveOptions struct {
 	tlsPort       int // 0 is any free port
 	lifecyclePort int // 0 is any free port
 	events        bool
+	statusPage    bool
 	drainDelay    time.Duration
 	showVersion   bool
 }
@@ -76,7 +77,9 @@ func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
 	addGroup(flags, groupServing, func(flags *pflag.FlagSet) {
 		flags.IntVar(&o.tlsPort, "tls-port", 9443, "port of the webhook, HTTPS [$TLS_PORT]")
 		flags.IntVar(&o.lifecyclePort, "lifecycle-port", 9000,
-			"port of /healthz, /readyz and /metrics, HTTP [$LIFECYCLE_PORT]")
+			"port of /healthz, /readyz, /metrics and the status page, HTTP [$LIFECYCLE_PORT]")
+		flags.BoolVar(&o.statusPage, "status-page", true,
+			"serve the status page and its API on the lifecycle port [$SIDECAR_INJECTOR_STATUS_PAGE]")
 		flags.DurationVar(&o.drainDelay, "drain-delay", 5*time.Second,
 			"how long reviews are served after SIGTERM while /readyz fails [$DRAIN_DELAY]")
 	})

@@ -80,7 +80,7 @@ func (s *Set) Listing() Listing {
 		listing.Items = append(listing.Items, sidecar.Listed())
 	}
 	for i := range s.Rejections {
-		listing.Rejections = append(listing.Rejections, s.Rejections[i].listed())
+		listing.Rejections = append(listing.Rejections, s.Rejections[i].Listed())
 	}
 	return listing
 }
@@ -139,7 +139,8 @@ func (s *Sidecar) images() []string {
 	return images
 }
 
-func (r *Rejection) listed() ListedRejection {
+// Listed returns a description of the rejection.
+func (r *Rejection) Listed() ListedRejection {
 	listed := ListedRejection{Origin: r.Origin.String(), Errors: []string{}, Stale: []string{}}
 	if r.Ref != (Ref{}) {
 		listed.Ref = r.Ref.String()

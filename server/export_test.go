@@ -116,3 +116,13 @@ func (l *Lanes) newRequest(client *Client) *inflight {
 		lanes: l, control: http.NewResponseController(nil), client: client, start: now, deadline: now.Add(time.Hour),
 	}
 }
+
+// NewStatusHandler returns the handler of the status page and its API, as on the lifecycle port.
+func NewStatusHandler(options StatusOptions, metrics *Metrics, pending func() []string) http.Handler {
+	mux := http.NewServeMux()
+	reader := statusReader{StatusOptions: options, metrics: metrics, pending: pending, started: time.Now()}
+	for pattern, handler := range reader.handlers() {
+		mux.Handle(pattern, secured(handler))
+	}
+	return mux
+}

@@ -10,16 +10,20 @@ import (
 // concurrent use.
 type Check func() []string
 
+// pending returns the reasons for not being ready.
+func (s *Server) pending() (reasons []string) {
+	if s.draining.Load() {
+		return []string{"shutting down"}
+	}
+	for _, check := range s.options.Checks {
+		reasons = append(reasons, check()...)
+	}
+	return reasons
+}
+
 // serveReady responds with 200, or with 503 and the reasons.
 func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	var reasons []string
-	if s.draining.Load() {
-		reasons = []string{"shutting down"}
-	} else {
-		for _, check := range s.options.Checks {
-			reasons = append(reasons, check()...)
-		}
-	}
+	reasons := s.pending()
 	if len(reasons) > 0 {
 		http.Error(w, "not ready:\n"+strings.Join(reasons, "\n"), http.StatusServiceUnavailable)
 		return

@@ -36,7 +36,7 @@ const (
 	shutdownGrace = 15 * time.Second
 )
 
-// Options configures a Server. Only LocalHandlers may be nil.
+// Options configures a Server. Only LocalHandlers and Status may be nil.
 type Options struct {
 	// TLS and Lifecycle are the listeners of the two ports. Run closes them.
 	TLS, Lifecycle net.Listener
@@ -46,6 +46,8 @@ type Options struct {
 	Handlers map[string]http.Handler
 	// LocalHandlers are handlers of the lifecycle port for clients on this machine, by ServeMux pattern.
 	LocalHandlers map[string]http.Handler
+	// Status configures the status page and its API on the lifecycle port. Nil disables both.
+	Status *StatusOptions
 	// Lanes are also those of the handlers.
 	Lanes    *Lanes
 	Metrics  *Metrics
@@ -133,6 +135,14 @@ func (s *Server) lifecycleHandler() http.Handler {
 	mux.Handle("GET /metrics", s.limited(scrapeCost, metrics))
 	for pattern, handler := range s.options.LocalHandlers {
 		mux.Handle(pattern, s.limited(scrapeCost, localOnly(handler)))
+	}
+	if s.options.Status != nil {
+		status := statusReader{
+			StatusOptions: *s.options.Status, metrics: s.options.Metrics, pending: s.pending, started: time.Now(),
+		}
+		for pattern, handler := range status.handlers() {
+			mux.Handle(pattern, s.limited(statusCost, secured(handler)))
+		}
 	}
 	return s.limited(0, mux)
 }

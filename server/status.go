@@ -1,0 +1,177 @@
+package server
+
+import (
+	"crypto/x509"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/store"
+)
+
+// StatusOptions configure the status page and its API. All functions must be safe for concurrent use, and none may
+// be nil.
+type StatusOptions struct {
+	// Version is the version of the program.
+	Version   string
+	Snapshots Snapshots
+	// Sources returns the states of the sources.
+	Sources func() []Source
+	// Certificate returns the leaf of the certificate in service, and the earliest expiry in its chain. The leaf is
+	// nil if there is none.
+	Certificate func() (leaf *x509.Certificate, notAfter time.Time)
+}
+
+// Source is the state of a source of definitions.
+type Source struct {
+	// Name is the name in the log, such as `directory conf`.
+	Name string `json:"name"`
+	// Kind is directory, configmaps or samples.
+	Kind  string      `json:"kind"`
+	State SourceState `json:"state"`
+	// Error is the error of the latest read, if any.
+	Error string `json:"error"`
+}
+
+// SourceState is the result of reading a source.
+type SourceState string
+
+// The states of sources.
+const (
+	SourceWaiting SourceState = "waiting" // never read
+	SourceReady   SourceState = "ready"
+	SourceFailing SourceState = "failing" // the documents of an earlier read are in service
+)
+
+// maxRejections limits the rejections in a status. The listing has all.
+const maxRejections = 100
+
+// injectorStatus is what the page and the API show. No field is omitted, and no list is null. Its JSON is public.
+type injectorStatus struct {
+	Version    string `json:"version"`
+	Started    string `json:"started"`
+	Generation uint64 `json:"generation"`
+	Digest     string `json:"digest"`
+	// Since is when the snapshot was published; nil before the first.
+	Since *time.Time `json:"since"`
+	Ready bool       `json:"ready"`
+	// Pending are the reasons for not being ready.
+	Pending     []string     `json:"pending"`
+	Sources     []Source     `json:"sources"`
+	Certificate *certificate `json:"certificate"` // nil if there is none
+	Sidecars    int          `json:"sidecars"`
+	Stale       int          `json:"stale"`
+	Rejected    int          `json:"rejected"`
+	// Rejections are the first of the rejected documents, by origin.
+	Rejections []conf.ListedRejection `json:"rejections"`
+	// Reviews are the results of the reviews of pods since the start, without those that never happened.
+	Reviews []reviewCount `json:"reviews"`
+	// Publications are the last ones, the latest first.
+	Publications []store.Publication `json:"publications"`
+}
+
+// certificate describes the certificate in service.
+type certificate struct {
+	Subject     string   `json:"subject"`
+	DNSNames    []string `json:"dnsNames"`
+	IPAddresses []string `json:"ipAddresses"`
+	// NotAfter is the earliest expiry in the chain.
+	NotAfter time.Time `json:"notAfter"`
+}
+
+// reviewCount is the number of reviews with one result.
+type reviewCount struct {
+	Outcome mutate.Outcome `json:"outcome"`
+	Reason  mutate.Reason  `json:"reason"`
+	Count   uint64         `json:"count"`
+}
+
+// statusReader collects the status from what reviews and reloads have published. It takes none of their locks.
+type statusReader struct {
+	StatusOptions
+	metrics *Metrics
+	pending func() []string
+	started time.Time
+}
+
+func (r *statusReader) status() *injectorStatus {
+	snapshot := r.Snapshots.Current()
+	s := &injectorStatus{
+		Version: r.Version, Started: r.started.UTC().Format(time.RFC3339),
+		Generation: snapshot.Generation(), Digest: snapshot.Digest(),
+		Pending: append([]string{}, r.pending()...), Sources: append([]Source{}, r.Sources()...),
+		Certificate: newCertificate(r.Certificate()),
+		Sidecars:    snapshot.Len(), Stale: snapshot.Stale(), Rejections: []conf.ListedRejection{},
+		Reviews: r.metrics.reviewCounts(), Publications: append([]store.Publication{}, snapshot.Publications()...),
+	}
+	s.Ready = len(s.Pending) == 0
+	if len(s.Publications) > 0 {
+		s.Since = &s.Publications[0].Time
+	}
+	for rejection := range snapshot.Rejections() {
+		if s.Rejected++; s.Rejected <= maxRejections {
+			s.Rejections = append(s.Rejections, rejection.Listed())
+		}
+	}
+	return s
+}
+
+func newCertificate(leaf *x509.Certificate, notAfter time.Time) *certificate {
+	if leaf == nil {
+		return nil
+	}
+	c := &certificate{
+		Subject: leaf.Subject.String(), NotAfter: notAfter.UTC(),
+		DNSNames: append([]string{}, leaf.DNSNames...), IPAddresses: make([]string, len(leaf.IPAddresses)),
+	}
+	for i, address := range leaf.IPAddresses {
+		c.IPAddresses[i] = net.IP.String(address)
+	}
+	return c
+}
+
+// listedSidecar is a sidecar in the listing of the API.
+type listedSidecar struct {
+	conf.ListedSidecar
+	// Injections is the number of pods that the sidecar was injected into since the start.
+	Injections uint64 `json:"injections"`
+}
+
+// listed describes a sidecar without values that its env may have.
+func (r *statusReader) listed(sidecar *conf.Sidecar) listedSidecar {
+	listed := listedSidecar{ListedSidecar: sidecar.Listed(), Injections: r.metrics.injections.of(sidecar.Ref.String())}
+	maskParameters(listed.Parameters, placeholdersOfEnv(sidecar.Definition()))
+	return listed
+}
+
+// reviewCounts returns the counts that are not 0, in the order of mutate.Verdicts.
+func (m *Metrics) reviewCounts() []reviewCount {
+	counts := []reviewCount{}
+	for _, verdict := range mutate.Verdicts() {
+		if count := valueOf(m.reviewCounter(verdict.Outcome, verdict.Reason)); count > 0 {
+			counts = append(counts, reviewCount{verdict.Outcome, verdict.Reason, count})
+		}
+	}
+	return counts
+}
+
+// of returns the number of injections of a sidecar.
+func (i *injections) of(ref string) uint64 {
+	if counter, found := i.counters.Load(ref); found {
+		return valueOf(counter.(prometheus.Counter))
+	}
+	return 0
+}
+
+// valueOf returns the value of a counter, which is only ever incremented by 1.
+func valueOf(counter prometheus.Counter) uint64 {
+	var metric dto.Metric
+	if counter.Write(&metric) != nil {
+		return 0
+	}
+	return uint64(metric.GetCounter().GetValue())
+}
