@@ -37,9 +37,18 @@ cover: ## run the tests and print the statement coverage of each package
 lint: ## check style, imports and go.mod; the first run builds golangci-lint from tools.mod
 	go mod tidy -diff
 	$(HELM) lint --strict deploy/chart
+	$(TEMPL) generate -path server -check
 	go tool -modfile=tools.mod golangci-lint run ./...
 	cd e2e && go mod tidy -diff
 	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./cluster ./cmd/cluster ./monitoring
+
+# The pages of the lifecycle port are generated from server/*.templ.
+TEMPL := CGO_ENABLED=0 go tool -modfile=tools.mod templ
+
+.PHONY: pages
+pages: ## generate the Go code of the status page from server/*.templ
+	$(TEMPL) fmt server
+	$(TEMPL) generate -path server
 
 .PHONY: fmt
 fmt: ## format the code

@@ -1,5 +1,5 @@
 // Package server is the read half: the HTTPS webhooks, the AdmissionReview codec, the lifecycle port
-// and the metrics.
+// with the status page, and the metrics.
 //
 // [Webhook] decodes a review of a pod, decides it with package mutate over the current snapshot, and
 // responds with an AdmissionReview of the same version. [Validator] does the same for changes of

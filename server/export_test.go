@@ -120,9 +120,8 @@ func (l *Lanes) newRequest(client *Client) *inflight {
 // NewStatusHandler returns the handler of the status page and its API, as on the lifecycle port.
 func NewStatusHandler(options StatusOptions, metrics *Metrics, pending func() []string) http.Handler {
 	mux := http.NewServeMux()
-	reader := statusReader{StatusOptions: options, metrics: metrics, pending: pending, started: time.Now()}
-	for pattern, handler := range reader.handlers() {
-		mux.Handle(pattern, secured(handler))
+	for pattern, handler := range newStatusReader(options, metrics, pending).handlers() {
+		mux.Handle(pattern, handler)
 	}
 	return mux
 }

@@ -20,47 +20,51 @@ func isValue(field, key string) bool {
 	return key == "value" && (strings.HasSuffix(strings.ToLower(field), "env") || field == "httpHeaders")
 }
 
-// maskEnv returns a copy of a decoded definition in which the values of variables and headers are masked. It calls
-// visit with each of them.
-func maskEnv(definition map[string]any, visit func(value any)) map[string]any {
-	tree, _ := maskTree("", definition, visit).(map[string]any)
-	return tree
-}
+// maskEnv returns a copy of a decoded definition in which the values of variables and headers are masked.
+func maskEnv(definition map[string]any) any { return maskTree("", definition) }
 
 // maskTree copies the value of a field. The elements of a list belong to the field of the list.
-func maskTree(field string, value any, visit func(value any)) any {
+func maskTree(field string, value any) any {
 	switch value := value.(type) {
 	case []any:
 		list := make([]any, len(value))
 		for i, element := range value {
-			list[i] = maskTree(field, element, visit)
+			list[i] = maskTree(field, element)
 		}
 		return list
 	case map[string]any:
 		object := maps.Clone(value)
 		for key, member := range object {
 			if isValue(field, key) {
-				visit(member)
 				object[key] = masked
-				continue
+			} else {
+				object[key] = maskTree(key, member)
 			}
-			object[key] = maskTree(key, member, visit)
 		}
 		return object
 	}
 	return value
 }
 
-// placeholdersOfEnv returns the names of the parameters that are in values of variables and headers.
-func placeholdersOfEnv(definition map[string]any) map[string]bool {
-	names := make(map[string]bool)
-	maskEnv(definition, func(value any) {
-		text, _ := value.(string)
-		for _, match := range placeholder.FindAllStringSubmatch(text, -1) {
-			names[match[1]] = true
+// addPlaceholders adds the names of the parameters that are in values of variables and headers.
+func addPlaceholders(names map[string]bool, field string, value any) {
+	switch value := value.(type) {
+	case []any:
+		for _, element := range value {
+			addPlaceholders(names, field, element)
 		}
-	})
-	return names
+	case map[string]any:
+		for key, member := range value {
+			text, _ := member.(string)
+			if !isValue(field, key) {
+				addPlaceholders(names, key, member)
+				continue
+			}
+			for _, match := range placeholder.FindAllStringSubmatch(text, -1) {
+				names[match[1]] = true
+			}
+		}
+	}
 }
 
 // maskParameters masks the declared values of the parameters with these names.

@@ -137,11 +137,9 @@ func (s *Server) lifecycleHandler() http.Handler {
 		mux.Handle(pattern, s.limited(scrapeCost, localOnly(handler)))
 	}
 	if s.options.Status != nil {
-		status := statusReader{
-			StatusOptions: *s.options.Status, metrics: s.options.Metrics, pending: s.pending, started: time.Now(),
-		}
+		status := newStatusReader(*s.options.Status, s.options.Metrics, s.pending)
 		for pattern, handler := range status.handlers() {
-			mux.Handle(pattern, s.limited(statusCost, secured(handler)))
+			mux.Handle(pattern, s.limited(statusCost, handler))
 		}
 	}
 	return s.limited(0, mux)

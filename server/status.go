@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/x509"
+	"fmt"
 	"net"
 	"time"
 
@@ -47,15 +48,20 @@ const (
 	SourceFailing SourceState = "failing" // the documents of an earlier read are in service
 )
 
-// maxRejections limits the rejections in a status. The listing has all.
-const maxRejections = 100
+const (
+	// maxRejections limits the rejections in a status, and maxErrors the errors of each. The listing has all.
+	maxRejections = 100
+	maxErrors     = 10
+	// maxRendering is how many responses are rendered at once.
+	maxRendering = 2
+)
 
 // injectorStatus is what the page and the API show. No field is omitted, and no list is null. Its JSON is public.
 type injectorStatus struct {
-	Version    string `json:"version"`
-	Started    string `json:"started"`
-	Generation uint64 `json:"generation"`
-	Digest     string `json:"digest"`
+	Version    string    `json:"version"`
+	Started    time.Time `json:"started"`
+	Generation uint64    `json:"generation"`
+	Digest     string    `json:"digest"`
 	// Since is when the snapshot was published; nil before the first.
 	Since *time.Time `json:"since"`
 	Ready bool       `json:"ready"`
@@ -96,12 +102,20 @@ type statusReader struct {
 	metrics *Metrics
 	pending func() []string
 	started time.Time
+	// rendering has a token for each response in progress. So clients that request many can delay only each other.
+	rendering chan struct{}
 }
 
-func (r *statusReader) status() *injectorStatus {
-	snapshot := r.Snapshots.Current()
+func newStatusReader(options StatusOptions, metrics *Metrics, pending func() []string) *statusReader {
+	return &statusReader{
+		StatusOptions: options, metrics: metrics, pending: pending, started: time.Now(),
+		rendering: make(chan struct{}, maxRendering),
+	}
+}
+
+func (r *statusReader) status(snapshot *store.Snapshot) *injectorStatus {
 	s := &injectorStatus{
-		Version: r.Version, Started: r.started.UTC().Format(time.RFC3339),
+		Version: r.Version, Started: r.started.UTC().Truncate(time.Second),
 		Generation: snapshot.Generation(), Digest: snapshot.Digest(),
 		Pending: append([]string{}, r.pending()...), Sources: append([]Source{}, r.Sources()...),
 		Certificate: newCertificate(r.Certificate()),
@@ -114,10 +128,20 @@ func (r *statusReader) status() *injectorStatus {
 	}
 	for rejection := range snapshot.Rejections() {
 		if s.Rejected++; s.Rejected <= maxRejections {
-			s.Rejections = append(s.Rejections, rejection.Listed())
+			listed := rejection.Listed()
+			listed.Errors = firstLines(listed.Errors)
+			s.Rejections = append(s.Rejections, listed)
 		}
 	}
 	return s
+}
+
+// firstLines returns the first errors, and the number of the others.
+func firstLines(errs []string) []string {
+	if len(errs) <= maxErrors {
+		return errs
+	}
+	return append(errs[:maxErrors:maxErrors], fmt.Sprintf("and %d more errors", len(errs)-maxErrors))
 }
 
 func newCertificate(leaf *x509.Certificate, notAfter time.Time) *certificate {
@@ -144,7 +168,11 @@ type listedSidecar struct {
 // listed describes a sidecar without values that its env may have.
 func (r *statusReader) listed(sidecar *conf.Sidecar) listedSidecar {
 	listed := listedSidecar{ListedSidecar: sidecar.Listed(), Injections: r.metrics.injections.of(sidecar.Ref.String())}
-	maskParameters(listed.Parameters, placeholdersOfEnv(sidecar.Definition()))
+	if len(listed.Parameters) > 0 {
+		names := make(map[string]bool)
+		addPlaceholders(names, "", sidecar.Definition())
+		maskParameters(listed.Parameters, names)
+	}
 	return listed
 }
 

@@ -234,6 +234,7 @@ func TestStatusPort(t *testing.T) {
 		}, nil)
 		l.waiting.Store(&[]string{"a reason"})
 		for _, path := range statusPaths() {
+			path = strings.Replace(path, "Heir", "heir:latest", 1)
 			path = strings.Replace(path, "heir:latest", "logger:v1", 1)
 			response, body := mustFetch(t, http.DefaultClient, http.MethodGet, l.lifecycle+path, "")
 			if (response.StatusCode == http.StatusOK) != enabled || !enabled && response.StatusCode != http.StatusNotFound {
@@ -248,5 +249,10 @@ func TestStatusPort(t *testing.T) {
 
 // statusPaths are all paths of the page and its API.
 func statusPaths() []string {
-	return []string{"/api/v1/status", "/api/v1/sidecars"}
+	return append(pagePaths(), "/api/v1/status", "/api/v1/sidecars", "/status.css")
+}
+
+// pagePaths are the paths of all pages.
+func pagePaths() []string {
+	return []string{"/", "/?refresh=off", "/sidecars/heir:latest", "/sidecars/Heir"}
 }

@@ -1,10 +1,13 @@
 package server
 
 import (
+	_ "embed"
 	"encoding/json"
 	"io"
 	"iter"
 	"net/http"
+
+	"github.com/a-h/templ"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/store"
@@ -17,23 +20,41 @@ const statusCost = 512 << 10
 const contentPolicy = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; " +
 	"frame-ancestors 'none'"
 
+// stylesheet is that of all pages.
+//
+//go:embed status.css
+var stylesheet string
+
 // handlers returns the handlers by ServeMux pattern.
-func (r *statusReader) handlers() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
+func (r *statusReader) handlers() map[string]http.Handler {
+	handlers := make(map[string]http.Handler)
+	for pattern, serve := range map[string]http.HandlerFunc{
+		"GET /{$}":             r.serveStatusPage,
+		"GET /sidecars/{ref}":  r.serveSidecarPage,
+		"GET /status.css":      serveStylesheet,
 		"GET /api/v1/status":   r.serveStatus,
 		"GET /api/v1/sidecars": r.serveSidecars,
+	} {
+		handlers[pattern] = r.secured(serve)
 	}
+	return handlers
 }
 
-// secured sets headers that keep a response out of caches, frames and scripts.
-func secured(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// secured sets headers that keep a response out of caches, frames and scripts. It waits while maxRendering others are
+// rendered.
+func (r *statusReader) secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		header := w.Header()
 		header.Set("Content-Security-Policy", contentPolicy)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Referrer-Policy", "no-referrer")
 		header.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
+		select {
+		case r.rendering <- struct{}{}:
+			defer func() { <-r.rendering }()
+			next.ServeHTTP(w, request)
+		case <-request.Context().Done():
+		}
 	})
 }
 
@@ -42,7 +63,7 @@ func (r *statusReader) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(r.status())
+	_ = encoder.Encode(r.status(r.Snapshots.Current()))
 }
 
 // serveSidecars responds with the listing of all sidecars and rejections as JSON. It holds only one of them at a time.
@@ -89,4 +110,43 @@ func rejections(snapshot *store.Snapshot) iter.Seq[conf.ListedRejection] {
 			}
 		}
 	}
+}
+
+// serveStatusPage responds with the status as a page. The query refresh=off keeps the browser from loading it again.
+func (r *statusReader) serveStatusPage(w http.ResponseWriter, request *http.Request) {
+	snapshot := r.Snapshots.Current()
+	view := &statusView{injectorStatus: r.status(snapshot), rows: r.sidecars(snapshot), refresh: refreshSeconds}
+	if request.URL.Query().Get("refresh") == "off" {
+		view.refresh = ""
+	}
+	render(w, request, http.StatusOK, statusPage(view))
+}
+
+// serveSidecarPage responds with the page of a sidecar.
+func (r *statusReader) serveSidecarPage(w http.ResponseWriter, request *http.Request) {
+	text := request.PathValue("ref")
+	ref, err := conf.ParseRef(text)
+	sidecar := r.Snapshots.Current().Sidecar(ref)
+	if err != nil || sidecar == nil {
+		render(w, request, http.StatusNotFound, notFound(text))
+		return
+	}
+	view, err := newSidecarView(r.listed(sidecar), sidecar.Definition())
+	if err != nil {
+		http.Error(w, "the definition cannot be encoded", http.StatusInternalServerError)
+		return
+	}
+	render(w, request, http.StatusOK, sidecarPage(view))
+}
+
+// render sends a page while it is rendered.
+func render(w http.ResponseWriter, request *http.Request, code int, page templ.Component) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(code)
+	_ = page.Render(request.Context(), w) // fails if the client has gone
+}
+
+func serveStylesheet(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/css; charset=utf-8")
+	_, _ = io.WriteString(w, stylesheet)
 }
