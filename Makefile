@@ -40,7 +40,7 @@ lint: ## check style, imports and go.mod; the first run builds golangci-lint fro
 	$(TEMPL) generate -path server -check
 	go tool -modfile=tools.mod golangci-lint run ./...
 	cd e2e && go mod tidy -diff
-	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./cluster ./cmd/cluster ./monitoring
+	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./browser ./cluster ./cmd/cluster ./monitoring
 
 # The pages of the lifecycle port are generated from server/*.templ.
 TEMPL := CGO_ENABLED=0 go tool -modfile=tools.mod templ
@@ -93,6 +93,12 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 .PHONY: e2e
 e2e: cluster-bin ## run the tests against a real API server, or only those that match RUN
 	cd e2e && CGO_ENABLED=0 go test -count=1 -parallel 4 -timeout 40m -run '$(RUN)' . ./cluster ./monitoring
+
+.PHONY: browser
+browser: ## test the status page in headless Chromium, which must be installed
+	@mkdir -p e2e/.bin
+	@CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o e2e/.bin/ .
+	cd e2e && CGO_ENABLED=0 go test -count=1 ./browser
 
 .PHONY: torture
 torture: ## attack the binary with hostile clients and documents, up to ten minutes; SHORT=1: three
