@@ -95,7 +95,8 @@ func newStatusFixture(t *testing.T) *statusFixture {
 		},
 		pending: []string{"the certificate has expired " + markup},
 		leaf: &x509.Certificate{
-			Subject: pkix.Name{CommonName: markup}, DNSNames: []string{"injector.team.svc"}, IPAddresses: []net.IP{{127, 0, 0, 1}},
+			Subject: pkix.Name{CommonName: markup}, DNSNames: []string{"injector.team.svc"},
+			IPAddresses: []net.IP{{127, 0, 0, 1}},
 		},
 	}
 	f.Handler = server.NewStatusHandler(server.StatusOptions{
@@ -141,7 +142,8 @@ func TestStatusAPI(t *testing.T) {
 		body := f.get("/api/v1/sidecars").Body
 		compareGolden(t, "sidecars.json", body.String())
 		var listing conf.Listing
-		if err := json.Unmarshal(body.Bytes(), &listing); err != nil || len(listing.Items) != 3 || len(listing.Rejections) != 1 {
+		err := json.Unmarshal(body.Bytes(), &listing)
+		if err != nil || len(listing.Items) != 3 || len(listing.Rejections) != 1 {
 			t.Errorf("%v: %v", err, listing)
 		}
 	})
