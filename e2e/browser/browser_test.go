@@ -81,9 +81,9 @@ func start(t *testing.T) string {
 
 // tab is a page of the browser. It collects all that the console of a developer shows.
 type tab struct {
-	context.Context
-	mutex  sync.Mutex
-	errors []string
+	context.Context //nolint:containedctx // chromedp identifies a tab by its context
+	mutex           sync.Mutex
+	errors          []string
 }
 
 func open(t *testing.T, scheme string, width int64) *tab {
