@@ -34,8 +34,8 @@ func newDiff(streams IOStreams) *cobra.Command {
 		Use:   "diff PATH...|-",
 		Short: "Show what changed definitions would add, change, remove or reject, and for which pods",
 		Long: "Compares the definitions that the injector serves with those that it would serve after a change. A\n" +
-			"directory of definitions replaces the config directory, and a ConfigMap among manifests the one of the same namespace and\n" +
-			"name; others stay. With the definitions, it prints the workloads whose next pods would differ from those of\n" +
+			"directory of definitions replaces the config directory, and a ConfigMap among manifests the one of the\n" +
+			"same namespace and name; others stay. With the definitions, it prints the workloads whose next pods would differ from those of\n" +
 			"now. Values of environment variables are compared and hidden. As of kubectl diff, the exit code is 0 without\n" +
 			"differences, 1 with some, and 2 after an error. With only --config-directory, that directory is compared.",
 		Example: `  k8s-sidecar-injector diff conf/

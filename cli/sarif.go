@@ -61,10 +61,18 @@ const (
 func sarifRules() []sarifRule {
 	const help = "See Errors and Warnings in docs/sidecar-format.md of k8s-sidecar-injector."
 	return []sarifRule{
-		{ruleInvalid, sarifMessage{"Invalid sidecar definition"}, sarifMessage{"The injector rejects the definition."},
-			sarifMessage{help}},
-		{ruleDoubtful, sarifMessage{"Doubtful sidecar definition"},
-			sarifMessage{"The definition is valid, but a part of it may be a mistake."}, sarifMessage{help}},
+		{
+			ruleInvalid,
+			sarifMessage{"Invalid sidecar definition"},
+			sarifMessage{"The injector rejects the definition."},
+			sarifMessage{help},
+		},
+		{
+			ruleDoubtful,
+			sarifMessage{"Doubtful sidecar definition"},
+			sarifMessage{"The definition is valid, but a part of it may be a mistake."},
+			sarifMessage{help},
+		},
 	}
 }
 

@@ -222,7 +222,7 @@ func (in *validateInputs) take(path string) (definitions []conf.Document, found 
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, false, nil //nolint:nilerr // documented
+		return nil, false, nil
 	}
 	defer file.Close()
 	content, err := readLimited(file)

@@ -162,7 +162,7 @@ func (w *schemaWriter) object(t reflect.Type, definition string) schema {
 
 // swaggerDoc returns the comments of an API type and of its fields by name. That of the type has an empty name.
 func swaggerDoc(t reflect.Type) map[string]string {
-	if documented, ok := reflect.Zero(t).Interface().(interface{ SwaggerDoc() map[string]string }); ok {
+	if documented, ok := reflect.TypeAssert[interface{ SwaggerDoc() map[string]string }](reflect.Zero(t)); ok {
 		return documented.SwaggerDoc()
 	}
 	return nil
@@ -302,7 +302,7 @@ func rejectsMistakes(t *testing.T, validator *validate.SchemaValidator) {
 	for text, want := range map[string]string{
 		"containers: []":                                                "name in body is required",
 		"name: ~":                                                       "name",
-		"{name: a, conatiners: []}":                                     "conatiners",
+		"{name: a, containerz: []}":                                     "containerz",
 		"{name: a, containers: {}}":                                     "containers",
 		"{name: a, hostPID: maybe}":                                     "hostPID",
 		"{name: a, os: macos}":                                          "os",

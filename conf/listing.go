@@ -165,7 +165,9 @@ type Base struct {
 // Bases yields the chain of bases, beginning with the one that the document names.
 func (s *Sidecar) Bases() iter.Seq[*Base] {
 	return func(yield func(*Base) bool) {
-		for base := s.base; base != nil && yield(base); base = base.next {
+		base := s.base
+		for base != nil && yield(base) {
+			base = base.next
 		}
 	}
 }

@@ -15,7 +15,8 @@ func TestListing(t *testing.T) {
 	t.Parallel()
 	load := func(content string, previous *conf.Set) *conf.Set {
 		documents := conf.Split(conf.Origin{Root: "conf", Name: "a.yaml"}, []byte(content))
-		base := conf.Split(conf.Origin{Root: "conf", Name: "base/b.yaml"}, []byte("name: base\ncontainers: [{name: b, image: i}]"))
+		base := conf.Split(conf.Origin{Root: "conf", Name: "base/b.yaml"},
+			[]byte("name: base\ncontainers: [{name: b, image: i}]"))
 		base[0].BaseOnly = true
 		return conf.Load(append(documents, base...), previous)
 	}
@@ -69,7 +70,8 @@ env: [{name: X, value: "${x}"}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"env":[{"name":"X","value":"${x}"}],"labels":{"base":"1","from":"b"},"name":"b:latest","parameters":{"x":{}}}`
+	const want = `{"env":[{"name":"X","value":"${x}"}],"labels":{"base":"1","from":"b"},"name":"b:latest",` +
+		`"parameters":{"x":{}}}`
 	if string(got) != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

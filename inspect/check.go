@@ -75,8 +75,11 @@ type outcome struct {
 }
 
 func passed(format string, args ...any) outcome { return outcome{Passed, fmt.Sprintf(format, args...)} }
+
 func warned(format string, args ...any) outcome { return outcome{Warned, fmt.Sprintf(format, args...)} }
+
 func failed(format string, args ...any) outcome { return outcome{Failed, fmt.Sprintf(format, args...)} }
+
 func skipped(format string, args ...any) outcome {
 	return outcome{Skipped, fmt.Sprintf(format, args...)}
 }

@@ -13,7 +13,8 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-const listPods = "/api/v1/namespaces/n/pods?fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed&limit=500"
+const listPods = "/api/v1/namespaces/n/pods?" +
+	"fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed&limit=500"
 
 // report returns the rows of a report on one page of pods.
 func report(t *testing.T, pods ...string) []string {
@@ -50,7 +51,9 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	const requestA = `"x/request": "a"`
 	for name, test := range map[string]struct{ pod, want string }{
-		"no spec":             {`{"metadata": {"namespace": "n", "name": "p", "annotations": {"x/request": "a"}}}`, "a:latest missing"},
+		"no spec": {
+			`{"metadata": {"namespace": "n", "name": "p", "annotations": {"x/request": "a"}}}`, "a:latest missing",
+		},
 		"no metadata":         {`{}`, ""},
 		"too many containers": {pod(requestA, strings.Repeat(`{"name": "c"}, `, 250)+"{}"), "a:latest refused bad_review"},
 		"long request": {
@@ -60,7 +63,9 @@ func TestReport(t *testing.T) {
 		"malformed digest":   {pod(requestA+`, "x/injected": "a@\u001b[31m"`, ""), "a:latest missing"},
 		"annotation twice":   {pod(requestA+`, "x/injected": "a@0123456789ab,a@0123456789ab"`, ""), "a:latest outdated"},
 		"not injected twice": {pod(`"x/request": "a,a"`, ""), "a:latest missing"},
-		"more requested":     {pod(`"x/request": "b", "x/status": "injected"`, `{"name": "b"}`), "b:latest refused already_injected"},
+		"more requested": {
+			pod(`"x/request": "b", "x/status": "injected"`, `{"name": "b"}`), "b:latest refused already_injected",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

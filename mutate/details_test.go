@@ -36,7 +36,7 @@ name: modest
 		{`"securityContext": 1`, "/object/spec/securityContext"},
 		{`"securityContext": {"sysctls": {}}`, "/object/spec/securityContext/sysctls"},
 		{`"securityContext": {"supplementalGroups": ["a"]}`, "/object/spec/securityContext/supplementalGroups/0"},
-		{`"securityContext": {"supplementalGroups": ` + numbers(10_001) + `}`, "supplementalGroups\": more than 10000 elements"},
+		{`"securityContext": {"supplementalGroups": ` + numbers(10_001) + `}`, "Groups\": more than 10000 elements"},
 		{`"securityContext": {"sysctls": ` + objects(10_001) + `}`, "more than 10000 elements"},
 		{`"securityContext": {` + repeat(`"f#":1`, 10_001) + `}`, "more than 10000 elements"},
 	} {

@@ -15,18 +15,18 @@ const mirrorAnnotation = "kubernetes.io/config.mirror"
 
 // checkEligible skips requests that are never injected, whatever they request, in the documented order
 // of the reasons.
-func (r *review) checkEligible() (Reason, error) {
+func (r *review) checkEligible() Reason {
 	annotations := r.request.Object.metadata().Annotations
 	_, mirror := annotations[mirrorAnnotation]
 	switch {
 	case !r.request.PodCreate():
-		return ReasonNotAPodCreate, nil
+		return ReasonNotAPodCreate
 	case mirror:
-		return ReasonMirrorPod, nil
+		return ReasonMirrorPod
 	case slices.Contains(r.policy.IgnoredNamespaces, r.request.Namespace):
-		return ReasonIgnoredNamespace, nil
+		return ReasonIgnoredNamespace
 	}
-	return "", nil
+	return ""
 }
 
 // PodCreate reports whether the request creates a core/v1 pod, not a subresource. The object of

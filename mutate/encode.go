@@ -12,7 +12,7 @@ func (p *plan) encode() []byte {
 	w := &p.patch
 	w.buffer = make([]byte, 0, p.size+512)
 	if p.object.Spec == nil {
-		w.set(opAdd, []byte("{}"), "/spec")
+		w.add([]byte("{}"), "/spec")
 	}
 	p.encodeServiceAccount(w)
 	p.lists[volumesList].encodeList(w)
@@ -95,17 +95,17 @@ func (p *plan) encodePod(w *patch) {
 		p.lists[i].encodeList(w)
 	}
 	for _, added := range p.lists[securityFields].added {
-		w.set(opAdd, added.JSON, "/spec/securityContext/", added.Name)
+		w.add(added.JSON, "/spec/securityContext/", added.Name)
 	}
 	p.lists[nodeSelectorMap].encodeMap(w, "/spec/")
 	for _, s := range p.scalars[hostNetwork:] {
 		if s.by != nil {
-			w.set(opAdd, s.JSON, "/spec/", s.field)
+			w.add(s.JSON, "/spec/", s.field)
 		}
 	}
 	p.removePriority(w)
 	if p.object.Metadata == nil {
-		w.set(opAdd, []byte("{}"), "/metadata")
+		w.add([]byte("{}"), "/metadata")
 	}
 	p.lists[labelsMap].encodeMap(w, "/metadata/")
 	p.lists[annotationsMap].encodeMap(w, "/metadata/")
@@ -144,7 +144,7 @@ func pointer(field string) string {
 func (p *plan) createObject(w *patch, field string, exists bool) {
 	isIn := func(l podList) bool { return len(l.added) > 0 && strings.HasPrefix(l.field, field) }
 	if !exists && slices.ContainsFunc(p.lists[:], isIn) {
-		w.set(opAdd, []byte("{}"), "/spec/", pointer(field))
+		w.add([]byte("{}"), "/spec/", pointer(field))
 	}
 }
 

@@ -236,8 +236,10 @@ func (d *podDiff) ofPod(before, after object) {
 			d.add("/", field, "true")
 		}
 	}
-	for _, field := range []string{"serviceAccountName", "priorityClassName", "runtimeClassName",
-		"terminationGracePeriodSeconds", "affinity"} {
+	for _, field := range []string{
+		"serviceAccountName", "priorityClassName", "runtimeClassName",
+		"terminationGracePeriodSeconds", "affinity",
+	} {
 		if value := after[field]; value != nil && !reflect.DeepEqual(value, before[field]) {
 			d.add("/", field, nameOfValue(value))
 		}

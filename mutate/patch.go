@@ -48,9 +48,9 @@ func (w *patch) remove(path ...string) {
 	w.end()
 }
 
-// set writes an operation whose value is JSON.
-func (w *patch) set(op string, value []byte, path ...string) {
-	w.begin(op, path)
+// add writes an operation that adds a member whose value is JSON.
+func (w *patch) add(value []byte, path ...string) {
+	w.begin(opAdd, path)
 	w.buffer = append(w.buffer, value...)
 	w.end()
 }

@@ -34,8 +34,8 @@ func (r *review) run() {
 	if own, found := r.request.Object.metadata().Annotations[r.policy.RequestAnnotation()]; found {
 		r.decision.Request, r.decision.RequestedBy = own, SourcePod
 	}
-	if reason, cause := r.checkEligible(); reason != "" {
-		r.end(reason, cause)
+	if reason := r.checkEligible(); reason != "" {
+		r.end(reason, nil)
 		return
 	}
 	if r.policy.IsInjected(r.request.Object.metadata().Annotations) {

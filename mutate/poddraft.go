@@ -53,8 +53,8 @@ func (d *draft) setGenerateName(name string) { d.metadata["generateName"] = name
 func (d *draft) claim(claims []string, podName string) {
 	volumes, _ := d.spec["volumes"].([]any)
 	positions := make(map[string]int)
-	for i := len(volumes) - 1; i >= 0; i-- {
-		object, _ := volumes[i].(map[string]any)
+	for i, volume := range slices.Backward(volumes) {
+		object, _ := volume.(map[string]any)
 		if name, ok := object["name"].(string); ok {
 			positions[name] = i
 		}

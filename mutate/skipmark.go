@@ -20,7 +20,7 @@ func (p *Policy) SkipPatch(object *Object, d *Decision) []byte {
 	}
 	var w patch
 	if object.Metadata == nil {
-		w.set(opAdd, []byte("{}"), "/metadata")
+		w.add([]byte("{}"), "/metadata")
 	}
 	annotations := podList{field: "annotations", list: list{
 		members: received, added: []addition{{Element: &conf.Element{Name: key, Value: value}}},

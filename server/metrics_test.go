@@ -217,7 +217,8 @@ func TestMetricsOfRejections(t *testing.T) {
 	const metric = "sidecar_injector_rejected_documents"
 	header := "# HELP " + metric + " Documents rejected by the last reload, by the file or ConfigMap key.\n" +
 		"# TYPE " + metric + " gauge\n"
-	err := testutil.GatherAndCompare(registry, strings.NewReader(header+metric+`{origin="configmap sidecars/team[a.yaml]"} 1
+	err := testutil.GatherAndCompare(registry, strings.NewReader(header+
+		metric+`{origin="configmap sidecars/team[a.yaml]"} 1
 `+metric+`{origin="file conf/a�.yaml"} 4
 `+metric+`{origin="file conf/first.yaml"} 2
 `), metric)

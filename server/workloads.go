@@ -85,7 +85,7 @@ func (h *WorkloadWebhook) check(ctx context.Context, c *workloadReview, f *infli
 		}, nil), nil
 	}
 	if err != nil || request == nil {
-		return &workloadResult{generation: generation, err: err}, nil
+		return &workloadResult{generation: generation, err: err}, nil //nolint:nilerr // such a workload is allowed
 	}
 	decision, err := h.decide(ctx, request, f)
 	return newWorkloadResult(&decision, workload.Misplaced(h.policy, &request.Object)), err

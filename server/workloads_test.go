@@ -114,17 +114,20 @@ func TestWorkloads(t *testing.T) {
 		},
 		"misplaced": {
 			reviewOf("CREATE", workload("StatefulSet", good, ""), "null"),
-			[]string{misplaced + "spec.template.metadata.annotations"}, "no_annotation",
+			[]string{misplaced + "spec.template.metadata.annotations"},
+			"no_annotation",
 		},
 		"misplaced on the template of jobs": {
 			reviewOf("CREATE", strings.Replace(workload("CronJob", "", ""), `"jobTemplate":{`,
 				`"jobTemplate":{"metadata":{"annotations":{`+good+`}},`, 1), "null"),
-			[]string{misplaced + "spec.jobTemplate.spec.template.metadata.annotations"}, "no_annotation",
+			[]string{misplaced + "spec.jobTemplate.spec.template.metadata.annotations"},
+			"no_annotation",
 		},
 		"misplaced without a template": {
 			reviewOf("CREATE", `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"annotations":{`+good+
 				`}},"spec":{"template":null}}`, "null"),
-			[]string{misplaced + "spec.template.metadata.annotations"}, "no_annotation",
+			[]string{misplaced + "spec.template.metadata.annotations"},
+			"no_annotation",
 		},
 		"at both places": {reviewOf("CREATE", workload("Deployment", good, good), "null"), nil, "injected"},
 		"opted out":      {reviewOf("CREATE", workload("Deployment", "", requesting("none")), "null"), nil, "opted_out"},
@@ -150,24 +153,29 @@ func TestWorkloads(t *testing.T) {
 		},
 		"dry run": {
 			strings.Replace(reviewOf("CREATE", workload("Deployment", "", bad), "null"), `"uid"`, `"dryRun":true,"uid"`, 1),
-			[]string{typoWarning}, "unknown_sidecar",
+			[]string{typoWarning},
+			"unknown_sidecar",
 		},
 		"v1beta1": {
 			strings.Replace(reviewOf("CREATE", workload("Deployment", "", bad), "null"), "k8s.io/v1", "k8s.io/v1beta1", 1),
-			[]string{typoWarning}, "unknown_sidecar",
+			[]string{typoWarning},
+			"unknown_sidecar",
 		},
 		"update of the template": {
 			reviewOf("UPDATE", workload("Deployment", "", bad), workload("Deployment", "", good)),
-			[]string{typoWarning}, "unknown_sidecar",
+			[]string{typoWarning},
+			"unknown_sidecar",
 		},
 		"update of another field of the template": {
 			reviewOf("UPDATE", workload("Deployment", "", bad), strings.Replace(workload("Deployment", "", bad),
 				`"name":"app"`, `"name":"old"`, 1)),
-			[]string{typoWarning}, "unknown_sidecar",
+			[]string{typoWarning},
+			"unknown_sidecar",
 		},
 		"update of its own annotation": {
 			reviewOf("UPDATE", workload("Deployment", good, ""), workload("Deployment", "", "")),
-			[]string{misplaced + "spec.template.metadata.annotations"}, "no_annotation",
+			[]string{misplaced + "spec.template.metadata.annotations"},
+			"no_annotation",
 		},
 		"update of other annotations": {
 			reviewOf("UPDATE", workload("Deployment", other, bad), workload("Deployment", "", bad)), nil, "",

@@ -163,7 +163,8 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 	return all, failures
 }
 
-// updatePending stores the results of Pending and States. It is called after publishing, so that Pending waits for that.
+// updatePending stores the results of Pending and States. It is called after publishing, so that Pending waits for
+// that.
 func (r *Reloader) updatePending() {
 	var reasons []string
 	states := make([]SourceState, len(r.sources))
