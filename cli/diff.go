@@ -35,9 +35,10 @@ func newDiff(streams IOStreams) *cobra.Command {
 		Short: "Show what changed definitions would add, change, remove or reject, and for which pods",
 		Long: "Compares the definitions that the injector serves with those that it would serve after a change. A\n" +
 			"directory of definitions replaces the config directory, and a ConfigMap among manifests the one of the\n" +
-			"same namespace and name; others stay. With the definitions, it prints the workloads whose next pods would differ from those of\n" +
-			"now. Values of environment variables are compared and hidden. As of kubectl diff, the exit code is 0 without\n" +
-			"differences, 1 with some, and 2 after an error. With only --config-directory, that directory is compared.",
+			"same namespace and name; others stay. With the definitions, it prints the workloads whose next\n" +
+			"pods would differ from those of now. Values of environment variables are compared and hidden. As of kubectl\n" +
+			"diff, the exit code is 0 without differences, 1 with some, and 2 after an error. With only\n" +
+			"--config-directory, that directory is compared.",
 		Example: `  k8s-sidecar-injector diff conf/
   kustomize build . | k8s-sidecar-injector diff -
   k8s-sidecar-injector diff new/ --config-directory=old/ -o json`,

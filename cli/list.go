@@ -27,8 +27,8 @@ func newList(streams IOStreams) *cobra.Command {
 		Short: "List the sidecars that pods can request",
 		Long: "Lists the definitions that the injector serves, with their parameters and the namespaces that may use\n" +
 			"them. Rejected definitions are printed to standard error, and are no error. The Deployment of the injector\n" +
-			"is found in the cluster, and its flags decide which definitions are read. With only --config-directory, the directory\n" +
-			"is read and no cluster.",
+			"is found in the cluster, and its flags decide which definitions are read. With only\n" +
+			"--config-directory, the directory is read and no cluster.",
 		Example: `  k8s-sidecar-injector list
   k8s-sidecar-injector list -n shop -o wide
   k8s-sidecar-injector list --config-directory=conf/ -o json`,

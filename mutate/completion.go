@@ -55,32 +55,38 @@ func (r *review) findInjected() (Reason, error) {
 // that it would be added twice: a parameter has the value of a label or annotation that the injection may have set, or
 // of a security context, which may be that of another container now.
 func (r *review) valuesMayDiffer() bool {
-	read := make(map[string]bool)
+	read := make(map[string]bool) // paths of fields of the pod
 	for _, s := range r.sidecars {
-		if len(s.Elements["envFrom"])+len(s.Elements[extendEnv]) > 0 {
-			for i := range s.Parameters {
-				if s.Parameters[i].From.InSecurityContext() {
-					return true
-				}
-				read[string(s.Parameters[i].From)] = true
+		if len(s.Elements["envFrom"])+len(s.Elements[extendEnv]) == 0 {
+			continue
+		}
+		for i := range s.Parameters {
+			if s.Parameters[i].From.InSecurityContext() {
+				return true
 			}
+			read[string(s.Parameters[i].From)] = true
 		}
 	}
-	added := []string{defaultContainer, r.policy.key(injectedKey), r.policy.key(statusKey)}
-	if slices.ContainsFunc(added, func(key string) bool { return read["pod.annotations."+key] }) {
-		return true
+	isRead := func(path string) bool { return read[path] }
+	return slices.ContainsFunc(r.addedPaths(), isRead)
+}
+
+// addedPaths returns the paths of the labels and annotations that the injection may have set.
+func (r *review) addedPaths() []string {
+	const labels, annotations = "pod.labels.", "pod.annotations."
+	paths := []string{
+		annotations + defaultContainer, annotations + r.policy.key(injectedKey), annotations + r.policy.key(statusKey),
 	}
 	for _, s := range r.sidecars {
 		for field, path := range map[string]string{
-			"labels": "pod.labels.", "annotations": "pod.annotations.", "extendAnnotations": "pod.annotations.",
+			"labels": labels, "annotations": annotations, "extendAnnotations": annotations,
 		} {
-			isRead := func(e conf.Element) bool { return read[path+e.Name] }
-			if slices.ContainsFunc(s.Elements[field], isRead) {
-				return true
+			for i := range s.Elements[field] {
+				paths = append(paths, path+s.Elements[field][i].Name)
 			}
 		}
 	}
-	return false
+	return paths
 }
 
 // completeContainers applies the merge rules of containers to those that do not belong to the sidecars. It ends the

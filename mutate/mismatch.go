@@ -98,22 +98,14 @@ func includes(value, part any) bool {
 	case map[string]any:
 		object, ok := value.(map[string]any)
 		for key := range part {
-			if !ok || !includes(object[key], part[key]) {
+			if !includes(object[key], part[key]) {
 				return false
 			}
 		}
 		return ok
 	case []any:
 		list, ok := value.([]any)
-		if !ok || len(list) != len(part) {
-			return false
-		}
-		for i := range part {
-			if !includes(list[i], part[i]) {
-				return false
-			}
-		}
-		return true
+		return ok && slices.EqualFunc(list, part, includes)
 	}
 	return value == part
 }

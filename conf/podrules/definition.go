@@ -74,26 +74,9 @@ func (d *Definition) Faults() field.ErrorList {
 	}
 	var faults field.ErrorList
 	for _, fault := range validate(d.pod(), true) {
-		if fault.Field = d.path(fault); fault.Field == "" {
-			continue
+		if fault.Field = d.path(fault); fault.Field != "" {
+			faults = append(faults, ofDefinition(fault)...)
 		}
-		value, _ := fault.BadValue.(string)
-		switch {
-		case fault.Type == field.ErrorTypeDuplicate && fault.BadValue == "":
-			continue // the missing name is reported anyway
-		case fault.Type == field.ErrorTypeNotFound:
-			messages := utilvalidation.IsDNS1123Label(value)
-			if value == "" || messages == nil {
-				continue // the pod may have the volume or the claim
-			}
-			fault = field.Invalid(field.NewPath(fault.Field), value, strings.Join(messages, "; "))
-		}
-		fault = withoutValue(fault)
-		if slices.Contains([]string{"annotations", "extendAnnotations"}, fault.Field) && value != "" {
-			fault.Type, fault.BadValue = field.ErrorTypeForbidden, value
-		}
-		fault.Detail = strings.TrimSuffix(fault.Detail, unlimitedSleep)
-		faults = append(faults, fault)
 	}
 	faults = append(faults, labelFaults("labels", d.Labels)...)
 	faults = append(faults, labelFaults("nodeSelector", d.NodeSelector)...)
@@ -103,6 +86,27 @@ func (d *Definition) Faults() field.ErrorList {
 	}
 	sortFaults(faults)
 	return faults
+}
+
+// ofDefinition returns the fault of a definition for one of its pod, or none if another pod may be valid.
+func ofDefinition(fault *field.Error) field.ErrorList {
+	value, _ := fault.BadValue.(string)
+	switch {
+	case fault.Type == field.ErrorTypeDuplicate && fault.BadValue == "":
+		return nil // the missing name is reported anyway
+	case fault.Type == field.ErrorTypeNotFound:
+		messages := utilvalidation.IsDNS1123Label(value)
+		if value == "" || messages == nil {
+			return nil // the pod may have the volume or the claim
+		}
+		fault = field.Invalid(field.NewPath(fault.Field), value, strings.Join(messages, "; "))
+	}
+	fault = withoutValue(fault)
+	if slices.Contains([]string{"annotations", "extendAnnotations"}, fault.Field) && value != "" {
+		fault.Type, fault.BadValue = field.ErrorTypeForbidden, value
+	}
+	fault.Detail = strings.TrimSuffix(fault.Detail, unlimitedSleep)
+	return field.ErrorList{fault}
 }
 
 // NativeFaults returns Faults of the definition with its containers as native sidecars, with the paths of the
