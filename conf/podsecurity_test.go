@@ -70,9 +70,15 @@ func TestLevel(t *testing.T) {
 				"podSecurityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}\n", podrules.Restricted,
 		},
 		"user of all containers": {"podSecurityContext: {runAsUser: 1, fsGroup: 0}\n", podrules.Restricted},
-		"runAsNonRoot: false":    {"podSecurityContext: {runAsNonRoot: false}\n", podrules.Baseline},
-		"plain container":        {container(""), podrules.Baseline},
-		"root":                   {container("runAsUser: 0"), podrules.Baseline},
+		"user of Windows": {
+			"os: windows\npodSecurityContext: {windowsOptions: {runAsUserName: containeruser}}\n", podrules.Restricted,
+		},
+		"administrator of Windows": {
+			"os: windows\npodSecurityContext: {windowsOptions: {runAsUserName: ContainerAdministrator}}\n", podrules.Privileged,
+		},
+		"runAsNonRoot: false": {"podSecurityContext: {runAsNonRoot: false}\n", podrules.Baseline},
+		"plain container":     {container(""), podrules.Baseline},
+		"root":                {container("runAsUser: 0"), podrules.Baseline},
 		"user of the pod": {
 			"parameters: {u: {type: int, from: pod.securityContext.runAsUser, min: 1, max: 9}}\n" +
 				container(tight+", runAsUser: '${u}'"), podrules.Restricted,

@@ -63,8 +63,8 @@ func (s *Standards) violations(level api.Level, d *Definition) []string {
 			violations = append(violations, violation(reason, onlyNames(result.ForbiddenDetail)))
 		}
 	}
-	if level == api.LevelBaseline && d.runsAsRoot() {
-		violations = append(violations, violation("root user for all containers", "podSecurityContext.runAsUser=0"))
+	if field := d.privilegedUser(); level == api.LevelBaseline && field != "" {
+		violations = append(violations, violation("privileged user for all containers", "podSecurityContext."+field))
 	}
 	if keys := runtimeAnnotations(pod.Annotations); keys != nil {
 		violations = append(violations, violation("container runtime annotations", strings.Join(keys, ", ")))
@@ -72,11 +72,25 @@ func (s *Standards) violations(level api.Level, d *Definition) []string {
 	return violations
 }
 
-// runsAsRoot reports whether the definition makes other containers of the pod run as root. The library allows that at
-// Baseline, because it assumes that the pod is its author's own.
-func (d *Definition) runsAsRoot() bool {
+// unprivilegedWindowsUser is the user of Windows images without administrator rights.
+const unprivilegedWindowsUser = "ContainerUser"
+
+// privilegedUser returns the field with which the definition makes other containers of the pod run as root, or as a
+// user of Windows that may be an administrator. It is empty if there is none. The library allows that at Baseline,
+// because it assumes that the pod is its author's own.
+func (d *Definition) privilegedUser() string {
 	c := d.PodSecurityContext
-	return c != nil && c.RunAsUser != nil && *c.RunAsUser == 0
+	if c == nil {
+		return ""
+	}
+	if c.RunAsUser != nil && *c.RunAsUser == 0 {
+		return "runAsUser=0"
+	}
+	w := c.WindowsOptions
+	if w != nil && w.RunAsUserName != nil && !strings.EqualFold(*w.RunAsUserName, unprivilegedWindowsUser) {
+		return "windowsOptions.runAsUserName"
+	}
+	return ""
 }
 
 // maxDetail limits the detail of a violation, which may list many containers.
