@@ -134,5 +134,5 @@ func (in *diffInputs) replace(documents []conf.Document) (before, after []conf.D
 	return before, after
 }
 
-// root returns the root of the documents, of which there is at least one.
+// root returns the Root of the origins of the documents. There must be at least one document.
 func (d *configDirectory) root() string { return d.documents[0].Origin.Root }
