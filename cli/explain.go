@@ -2,13 +2,10 @@ package cli
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -125,97 +122,20 @@ func (o *explainOptions) explainManifests(
 	return results, err
 }
 
-// printTables prints a heading, the faults, the parameters and the elements for each pod.
+// printTables prints a heading, the notes and the tables of each pod.
 func printTables(w io.Writer, results []*podResult, wide bool) {
 	for i, r := range results {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		name := strings.TrimSuffix(r.namespace+"/"+r.name(), "/")
-		fmt.Fprintf(w, "%s %s: %s\n", r.Kind, printable(name), r)
-		for _, warning := range r.decision.Warnings {
-			fmt.Fprintf(w, "warning: %s\n", warning)
+		fmt.Fprintf(w, "%s: %s\n", r.podName(), r)
+		for _, note := range r.notes() {
+			fmt.Fprintln(w, note)
 		}
-		for _, f := range r.faults {
-			fmt.Fprintf(w, "the API server would reject %s\n", f)
-		}
-		printParameterValues(w, r.decision.Parameters)
-		if wide {
-			printWide(w, r.elements)
-		} else {
-			printSidecars(w, r.elements)
+		for _, t := range r.tables(wide) {
+			t.print(w)
 		}
 	}
-}
-
-func printParameterValues(w io.Writer, values []mutate.ParameterValue) {
-	rows := [][]string{{"SIDECAR", "PARAMETER", "VALUE", "FROM"}}
-	for _, v := range values {
-		rows = append(rows, []string{v.Sidecar.Ref.String(), v.Name, printable(cmp.Or(v.Value, `""`)), printable(v.Source)})
-	}
-	writeTable(w, rows)
-}
-
-// printWide prints a table of all elements in the order of merging.
-func printWide(w io.Writer, elements []mutate.ElementResult) {
-	rows := [][]string{{"FIELD", "NAME", "CONTAINER", "SIDECAR", "ORIGIN", "RESULT", "WHY"}}
-	for i := range elements {
-		e := &elements[i]
-		rows = append(rows, []string{
-			e.Field, printable(e.Name), containerName(e), e.Sidecar.Ref.String(), e.Sidecar.Origin.String(), resultOf(e), e.Why,
-		})
-	}
-	writeTable(w, rows)
-}
-
-// printSidecars prints a table for each sidecar. Elements that differ only in their container share a row.
-func printSidecars(w io.Writer, elements []mutate.ElementResult) {
-	var sidecars []*conf.Sidecar
-	for i := range elements {
-		if !slices.Contains(sidecars, elements[i].Sidecar) {
-			sidecars = append(sidecars, elements[i].Sidecar)
-		}
-	}
-	for _, sidecar := range sidecars {
-		fmt.Fprintf(w, "%s from %s:\n", sidecar.Ref, sidecar.Origin)
-		rows, rowOf := [][]string{{"FIELD", "NAME", "CONTAINERS", "RESULT", "WHY"}}, make(map[[4]string]int)
-		for i := range elements {
-			e := &elements[i]
-			if e.Sidecar != sidecar {
-				continue
-			}
-			key := [4]string{e.Field, e.Name, resultOf(e), e.Why}
-			if row := rowOf[key]; row > 0 && e.List != "" {
-				rows[row][2] += ", " + containerName(e)
-				continue
-			}
-			rowOf[key] = len(rows)
-			rows = append(rows, []string{e.Field, printable(e.Name), containerName(e), resultOf(e), e.Why})
-		}
-		writeTable(w, rows)
-	}
-}
-
-func resultOf(e *mutate.ElementResult) string {
-	if e.Added {
-		return "added"
-	}
-	return "left"
-}
-
-// containerName returns the container of an element, or "" if it is an element of the pod.
-func containerName(e *mutate.ElementResult) string {
-	name := printable(e.Container)
-	switch {
-	case e.List == "":
-		return ""
-	case name == "":
-		name = `""`
-	}
-	if e.List == "initContainers" {
-		name += " (init)"
-	}
-	return name
 }
 
 // explanation is the decision for one pod, in the JSON format of docs/configuration.md. No field is omitted.
