@@ -113,11 +113,18 @@ func (o *explainOptions) explainManifests(
 		return nil, err
 	}
 	_, err = o.manifests.visitManifests(streams, "read", func(_ *manifestFile, document conf.Document) error {
-		_, err := injector.visit(ctx, document, func(r *podResult) error {
-			results = append(results, r)
-			return nil
-		})
+		explained, err := injector.explain(ctx, document)
+		results = append(results, explained...)
 		return err
+	})
+	return results, err
+}
+
+// explain returns the result for each pod of a document.
+func (i *manifestInjector) explain(ctx context.Context, document conf.Document) (results []*podResult, err error) {
+	_, err = i.visit(ctx, document, func(r *podResult) error {
+		results = append(results, r)
+		return nil
 	})
 	return results, err
 }

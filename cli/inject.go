@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
-	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
@@ -57,7 +56,7 @@ func (o *injectOptions) run(command *cobra.Command, streams IOStreams) error {
 	}
 	var output bytes.Buffer
 	files, err := o.manifests.visitManifests(streams, "injected", func(f *manifestFile, document conf.Document) error {
-		text, err := o.inject(command.Context(), injector, document)
+		text, err := injector.inject(command.Context(), document)
 		f.replace(document, text)
 		return err
 	})
@@ -73,15 +72,11 @@ func (o *injectOptions) run(command *cobra.Command, streams IOStreams) error {
 
 // print prints the edited file, or its diff.
 func (o *injectOptions) print(output *bytes.Buffer, f *manifestFile) {
-	edited := f.edited()
 	if o.diff {
-		name := f.name
-		if strings.Contains(name, " ") {
-			name += "\t" // as diff does, so that patch finds the end
-		}
-		output.Write(diff.Diff(name, f.content, name, edited))
+		output.Write(f.diff())
 		return
 	}
+	edited := f.edited()
 	if output.Len() > 0 && !bytes.HasPrefix(edited, []byte("---")) {
 		output.WriteString("---\n")
 	}
@@ -90,26 +85,24 @@ func (o *injectOptions) print(output *bytes.Buffer, f *manifestFile) {
 
 // inject returns the text of a manifest with its sidecars. It is an error if a pod would be denied, or if the API
 // server would reject the injected pod.
-func (o *injectOptions) inject(
-	ctx context.Context, injector *manifestInjector, document conf.Document,
-) ([]byte, error) {
+func (i *manifestInjector) inject(ctx context.Context, document conf.Document) ([]byte, error) {
 	var patch jsonpatch.Patch
-	object, err := injector.visit(ctx, document, func(r *podResult) error {
+	object, err := i.visit(ctx, document, func(r *podResult) error {
 		refs := texts(r.decision.Sidecars, func(s *conf.Sidecar) string { return s.Ref.String() })
 		sidecars := strings.Join(refs, ", ")
 		for _, warning := range r.decision.Warnings {
-			injector.reportResult(r.manifest, "warning: "+warning)
+			i.reportResult(r.manifest, "warning: "+warning)
 		}
 		switch {
 		case r.decision.Outcome == mutate.Denied:
 			return fmt.Errorf("denied, %s: %s", r.decision.Reason, r.message)
 		case r.injected == nil:
-			injector.reportResult(r.manifest, r.String())
+			i.reportResult(r.manifest, r.String())
 		case len(r.faults) > 0:
 			faults := strings.Join(texts(r.faults, fault.String), "; ")
 			return fmt.Errorf("with %s, the API server would reject %s", sidecars, faults)
 		default:
-			injector.reportResult(r.manifest, r.verb()+" "+sidecars+r.standInNote())
+			i.reportResult(r.manifest, r.verb()+" "+sidecars+r.standInNote())
 			patch = append(patch, replaceOperation(r.pointer, r.injected))
 		}
 		return nil

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -106,16 +104,6 @@ func (o *manifestOptions) readDefinitions(
 	return append(documents, more...), nil
 }
 
-// manifestFile is a file of manifests.
-type manifestFile struct {
-	name      string
-	content   []byte
-	documents []conf.Document
-
-	output bytes.Buffer // the edited content
-	done   int          // bytes of content before the next document
-}
-
 // visitManifests calls visit for each manifest of all files. It reports all errors. If there are any, it returns an
 // error with the verb.
 func (o *manifestOptions) visitManifests(
@@ -135,8 +123,8 @@ func (o *manifestOptions) visitManifests(
 			count++
 			if err := visit(file, document); err != nil {
 				failed++
-				for _, err := range multierror.Append(nil, err).Errors {
-					fmt.Fprintln(streams.ErrOut, strings.TrimPrefix(err.Error(), "file "))
+				for _, line := range errorLines(err) {
+					fmt.Fprintln(streams.ErrOut, line)
 				}
 			}
 		}
@@ -147,38 +135,9 @@ func (o *manifestOptions) visitManifests(
 	return files, nil
 }
 
-// readManifests reads a file, or standard input if the name is `-`.
-func readManifests(name string, stdin io.Reader) (f *manifestFile, err error) {
-	f = &manifestFile{name: name}
-	if name == "-" {
-		f.name = "standard input"
-		f.content, err = io.ReadAll(stdin)
-	} else {
-		f.content, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	f.documents = conf.SplitManifests(conf.Origin{Name: f.name}, f.content)
-	if f.documents[0].Err != nil {
-		return nil, fmt.Errorf("%s: no manifests", f.name)
-	}
-	return f, nil
-}
-
-// replace replaces the text of the next document that changes.
-func (f *manifestFile) replace(document conf.Document, text []byte) {
-	start := f.done + bytes.Index(f.content[f.done:], document.Content)
-	f.output.Write(f.content[f.done:start])
-	first, _, _ := bytes.Cut(document.Content, []byte("\n"))
-	if start > 0 && f.content[start-1] != '\n' && !bytes.HasPrefix(text, first) {
-		f.output.WriteByte('\n') // encoded again, so it may not begin on the line of the marker
-	}
-	f.output.Write(text)
-	f.done = start + len(document.Content)
-}
-
-// edited returns the content with the changed documents.
-func (f *manifestFile) edited() []byte {
-	return append(bytes.Clone(f.output.Bytes()), f.content[f.done:]...)
+// errorLines returns a line for each error of a manifest, which begins with the name of the file.
+func errorLines(err error) []string {
+	return texts(multierror.Append(nil, err).Errors, func(err error) string {
+		return strings.TrimPrefix(err.Error(), "file ")
+	})
 }
