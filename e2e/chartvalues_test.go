@@ -42,7 +42,7 @@ func podVariants() map[string][]string {
 	}
 }
 
-// mounted returns values that mount the ConfigMap privileged as a config directory, as docs/deployment.md does.
+// mounted returns values that mount the ConfigMap privileged as a config directory, as docs/privileged.md does.
 func mounted() []string {
 	return []string{
 		"extraVolumes[0].name=definitions",
