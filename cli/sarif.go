@@ -59,7 +59,7 @@ const (
 )
 
 func sarifRules() []sarifRule {
-	const help = "See Errors and Warnings in docs/sidecar-format.md of k8s-sidecar-injector."
+	const help = "See docs/format/errors.md of k8s-sidecar-injector."
 	return []sarifRule{
 		{
 			ruleInvalid,

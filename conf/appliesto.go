@@ -10,13 +10,14 @@ import (
 
 // AppliesTo selects the containers that get variables and volumeMounts. A nil AppliesTo selects all.
 type AppliesTo struct {
-	// Containers and InitContainers are patterns of the names of the pod's own containers, in which `*` matches
-	// any text. A nil list matches all containers of its kind, and an empty list none.
-	Containers     []string `json:"containers,omitempty"`
+	// Names of containers of the pod, in which `*` matches any text. Absent: all; empty: none.
+	Containers []string `json:"containers,omitempty"`
+	// Names of init containers of the pod, in the same way.
 	InitContainers []string `json:"initContainers,omitempty"`
-	// Sidecars are the names of other sidecars whose containers are selected, or only OptOut. Nil selects all.
+	// Names, without versions, of other sidecars of the request whose containers get them. `[none]`: no other
+	// sidecar. Absent: all.
 	Sidecars []string `json:"sidecars,omitempty"`
-	// Own is false if the definition's own containers are not selected. Nil is true.
+	// False excludes the containers and init containers of the definition itself. Absent: true.
 	Own *bool `json:"own,omitempty"`
 }
 

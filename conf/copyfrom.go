@@ -11,12 +11,14 @@ import (
 
 // CopyFrom names variables and mounts of a container of the pod that containers of the definition get.
 type CopyFrom struct {
-	// Container is a container or init container of the definition. Empty means all of them.
+	// Container or init container of the definition. Absent: all of them.
 	Container string `json:"container,omitempty"`
-	// From is a container or init container of the pod. Empty means its first container.
+	// Container or init container of the pod as it was sent. Absent or empty: its first container. It may have
+	// placeholders.
 	From string `json:"from,omitempty"`
-	// Env are the names of variables, and VolumeMounts those of volumes.
-	Env          []string `json:"env,omitempty"`
+	// Names of variables.
+	Env []string `json:"env,omitempty"`
+	// Names of volumes. All their mounts are copied.
 	VolumeMounts []string `json:"volumeMounts,omitempty"`
 }
 

@@ -12,15 +12,26 @@ import (
 type definition struct {
 	podrules.Definition
 
-	Name                string                      `json:"name"`
-	Inherits            string                      `json:"inherits,omitempty"`
-	AppliesTo           *AppliesTo                  `json:"appliesTo,omitempty"`
-	CopyFrom            []CopyFrom                  `json:"copyFrom,omitempty"`
-	AllowedNamespaces   []string                    `json:"allowedNamespaces,omitempty"`
-	SkipHostNetworkPods bool                        `json:"skipHostNetworkPods,omitempty"`
-	OS                  string                      `json:"os,omitempty"`
-	InJobs              string                      `json:"inJobs,omitempty"`
-	Parameters          map[string]params.Parameter `json:"parameters,omitempty"`
+	// Name of the sidecar, `name` or `name:version`. The version is `latest` by default. Required.
+	Name string `json:"name"`
+	// Ref of a definition to inherit from, or the path of a file relative to this one.
+	Inherits string `json:"inherits,omitempty"`
+	// Containers that get `prependEnv`, `env`, `extendEnv`, `envFrom` and `volumeMounts`. Absent: all.
+	AppliesTo *AppliesTo `json:"appliesTo,omitempty"`
+	// Variables and mounts of a container of the pod that are copied into the containers of the definition. A
+	// variable, volume or path that such a container already has is not changed.
+	CopyFrom []CopyFrom `json:"copyFrom,omitempty"`
+	// Namespaces whose pods may use the sidecar. In a name, `*` matches any text. Absent: all; empty: none.
+	AllowedNamespaces []string `json:"allowedNamespaces,omitempty"`
+	// Skips pods with `hostNetwork` when true. Not together with `hostNetwork`.
+	SkipHostNetworkPods bool `json:"skipHostNetworkPods,omitempty"`
+	// Operating system that the sidecar runs on: `linux`, `windows` or `any`. Pods of another one are skipped.
+	OS string `json:"os,omitempty"`
+	// What happens in pods that run to completion: `keep` adds the containers as they are, `native` makes native
+	// sidecars of them, and `skip` skips the pod.
+	InJobs string `json:"inJobs,omitempty"`
+	// Values that a pod may set by annotations.
+	Parameters map[string]params.Parameter `json:"parameters,omitempty"`
 }
 
 // containerList is one of the four lists of containers of a definition.

@@ -2,7 +2,6 @@ package conf_test
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -41,8 +39,8 @@ const (
 
 // schemaWriter makes the schema of the format from its Go types.
 type schemaWriter struct {
-	enums       map[any][]any     // by reflect.Type, or by name for a field of a definition that is a plain string
-	parameters  map[string]string // descriptions of the fields of a parameter
+	enums       map[any][]any // by reflect.Type, or by name for a field of a definition that is a plain string
+	docs        fieldDocs
 	definitions schema
 }
 
@@ -59,14 +57,9 @@ func TestJSONSchema(t *testing.T) {
 // formatSchema returns the schema of the format.
 func formatSchema(t *testing.T) []byte {
 	t.Helper()
-	page := string(readFile(t, "../docs/sidecar-format.md"))
-	w := schemaWriter{enums: readEnums(t), parameters: parameterDocs(page), definitions: make(schema)}
+	w := schemaWriter{enums: readEnums(t), docs: readFieldDocs(t), definitions: make(schema)}
 	root := w.object(conf.Format(), "")
-	properties, descriptions := root["properties"].(schema), definitionDocs(page)
-	for name, property := range properties {
-		describe(property.(schema), descriptions[name])
-	}
-	properties["name"].(schema)["type"] = []string{"string", "number", "boolean"} // not null
+	root["properties"].(schema)["name"].(schema)["type"] = []string{"string", "number", "boolean"} // not null
 	root["required"] = []string{"name"}
 	root["type"] = "object"
 	root["$schema"] = "http://json-schema.org/draft-07/schema#"
@@ -141,8 +134,8 @@ func (w *schemaWriter) text(t reflect.Type, name string) schema {
 func (w *schemaWriter) object(t reflect.Type, definition string) schema {
 	properties := make(schema)
 	object := schema{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
-	descriptions := w.parameters
-	if t != reflect.TypeFor[params.Parameter]() {
+	descriptions := w.docs[t]
+	if descriptions == nil {
 		descriptions = swaggerDoc(t)
 	}
 	describe(object, descriptions[""])
@@ -172,34 +165,6 @@ func describe(s schema, text string) {
 	if text != "" {
 		s["description"] = text
 	}
-}
-
-// definitionDocs returns the descriptions of the fields of a definition: the comments in the first definition of the
-// page, or else those of a pod.
-func definitionDocs(page string) map[string]string {
-	_, page, _ = strings.Cut(page, "# definition\n")
-	page, _, _ = strings.Cut(page, "\n---\n")
-	texts := make(map[string]string)
-	for line := range strings.Lines(page) {
-		name, rest, _ := strings.Cut(line, ":")
-		_, comment, _ := strings.Cut(rest, "  # ")
-		texts[name] = cmp.Or(strings.TrimSpace(comment), corev1.PodSpec{}.SwaggerDoc()[name])
-	}
-	return texts
-}
-
-// parameterDocs returns the descriptions of the fields of a parameter, from the table of the page.
-func parameterDocs(page string) map[string]string {
-	_, page, _ = strings.Cut(page, "### Declaring parameters\n")
-	page, _, _ = strings.Cut(page, "```")
-	texts := make(map[string]string)
-	for _, row := range regexp.MustCompile("(?m)^\\| (`.*`) \\| (.*) \\|$").FindAllStringSubmatch(page, -1) {
-		for name := range strings.SplitSeq(row[1], ", ") {
-			text := regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`).ReplaceAllString(row[2], "$1")
-			texts[strings.Trim(name, "`")] = text
-		}
-	}
-	return texts
 }
 
 // readEnums returns the enumerations that validation reports for the files of testdata/invalid: Kubernetes exports no
@@ -265,7 +230,7 @@ func fieldType(t reflect.Type, name string) reflect.Type {
 	return nil
 }
 
-// acceptsValid requires that the schema accepts all valid definitions in files and on the page.
+// acceptsValid requires that the schema accepts all valid definitions in files and in the docs.
 func acceptsValid(t *testing.T, validator *validate.SchemaValidator) {
 	t.Helper()
 	for _, pattern := range []string{"*.yaml", "testdata/valid/*.yaml", "testdata/warnings/*.yaml"} {
@@ -281,8 +246,15 @@ func acceptsValid(t *testing.T, validator *validate.SchemaValidator) {
 			}
 		}
 	}
-	page := string(readFile(t, "../docs/sidecar-format.md"))
-	blocks := strings.Split(page, "```")
+	for _, path := range pagesOfFormat(t) {
+		acceptsExamples(t, validator, path)
+	}
+}
+
+// acceptsExamples requires that the schema accepts the valid definitions on a page.
+func acceptsExamples(t *testing.T, validator *validate.SchemaValidator, path string) {
+	t.Helper()
+	blocks := strings.Split(string(readFile(t, path)), "```")
 	for i, block := range blocks {
 		text, isDefinition := strings.CutPrefix(block, "yaml\n# definition\n")
 		if !isDefinition || strings.HasPrefix(blocks[i+2], "text\n") { // with its errors

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// TestDocs runs the examples in the page on the sidecar format. The first line of each YAML block
+// TestDocs runs the examples in the pages on the sidecar format. The first line of each YAML block
 // is a comment with its kind:
 //
 //	# definition  valid sidecars; or a text block with their errors follows
@@ -27,19 +28,32 @@ import (
 // blocks are ignored. Any other block is an error. With -update, wrong results are rewritten.
 func TestDocs(t *testing.T) {
 	t.Parallel()
-	const path = "../docs/sidecar-format.md"
+	paths, err := filepath.Glob("../docs/format/*.md")
+	if err != nil || paths == nil {
+		t.Fatal(paths, err)
+	}
+	examples := 0
+	for _, path := range append(paths, "../docs/sidecar-format.md") {
+		t.Run(filepath.Base(path), func(t *testing.T) { examples += runPage(t, path) })
+	}
+	if examples == 0 {
+		t.Error("the pages have no examples")
+	}
+}
+
+// runPage runs the examples of a page, and returns their number.
+func runPage(t *testing.T, path string) int {
+	t.Helper()
 	page := newPage(read(t, path))
 	for page.more() {
 		runExample(t, page)
-	}
-	if page.examples == 0 {
-		t.Error("the page has no examples")
 	}
 	if page.changed && !t.Failed() {
 		if err := os.WriteFile(path, []byte(page.text()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return page.examples
 }
 
 // runExample runs the next block and compares its result.

@@ -261,7 +261,7 @@ func indexedName(list string, i int) string {
 	return fmt.Sprintf("%s[%d]", list, i)
 }
 
-// merge applies the table of rules in docs/sidecar-format.md.
+// merge applies the rules of the fields in docs/format.
 func (e *expected) merge(requested []*definition, null map[string]bool) {
 	spec := &e.pod.Spec
 	e.setAccount(requested)

@@ -17,17 +17,19 @@ import (
 // concurrent use.
 type Parameter struct {
 	Name string `json:"-"`
-	Type Type   `json:"type,omitempty"`
-	// Default is the value if neither an annotation nor From sets one. Nil means that one of them must.
+	// Type of the value: `string`, `int` (`7`, not `07`), `bool` (`true` or `false`) or `quantity` (`100m`).
+	Type Type `json:"type,omitempty"`
+	// Value if neither an annotation nor `from` sets one. Absent: one of them must.
 	Default *Scalar `json:"default,omitempty"`
-	// From is the field of the pod that provides the value if no annotation does. Empty means none.
+	// Field of the pod that has the value if no annotation sets it, such as `pod.labels.team`.
 	From PodField `json:"from,omitempty"`
-	// Pattern is the regular expression as the author wrote it. It must match the whole value.
+	// Regular expression (RE2) that must match the whole value. For `string` only.
 	Pattern string `json:"pattern,omitempty"`
-	// Enum lists the allowed values. Nil allows all.
+	// Allowed values. Absent: all.
 	Enum []Scalar `json:"enum,omitempty"`
-	// Min and Max are inclusive bounds. Empty means none.
+	// Lowest allowed value. For `int` and `quantity` only.
 	Min Scalar `json:"min"`
+	// Highest allowed value. For `int` and `quantity` only.
 	Max Scalar `json:"max"`
 
 	expression   *regexp.Regexp // nil without a Pattern, and before Compile

@@ -16,43 +16,86 @@ import (
 // Definition is what a sidecar definition adds to a pod. VolumeMounts, PrependEnv, Env, ExtendEnv and
 // EnvFrom are added to containers, the other fields to the pod.
 type Definition struct {
-	PrependInitContainers     []corev1.Container                `json:"prependInitContainers,omitempty"`
-	InitContainers            []corev1.Container                `json:"initContainers,omitempty"`
-	PrependContainers         []corev1.Container                `json:"prependContainers,omitempty"`
-	Containers                []corev1.Container                `json:"containers,omitempty"`
-	Volumes                   []corev1.Volume                   `json:"volumes,omitempty"`
-	VolumeMounts              []corev1.VolumeMount              `json:"volumeMounts,omitempty"`
-	PrependEnv                []corev1.EnvVar                   `json:"prependEnv,omitempty"`
-	Env                       []corev1.EnvVar                   `json:"env,omitempty"`
-	ExtendEnv                 []EnvExtension                    `json:"extendEnv,omitempty"`
-	EnvFrom                   []corev1.EnvFromSource            `json:"envFrom,omitempty"`
-	Labels                    map[string]string                 `json:"labels,omitempty"`
-	Annotations               map[string]string                 `json:"annotations,omitempty"`
-	ExtendAnnotations         map[string]string                 `json:"extendAnnotations,omitempty"`
-	ImagePullSecrets          []corev1.LocalObjectReference     `json:"imagePullSecrets,omitempty"`
-	NodeSelector              map[string]string                 `json:"nodeSelector,omitempty"`
-	Tolerations               []corev1.Toleration               `json:"tolerations,omitempty"`
-	HostAliases               []corev1.HostAlias                `json:"hostAliases,omitempty"`
+	// Init containers that are put before those of the pod, in order. A name that the pod already has, as a
+	// container or an init container, is a conflict.
+	PrependInitContainers []corev1.Container `json:"prependInitContainers,omitempty"`
+	// Init containers that are put after those of the pod. `restartPolicy: Always` makes a native sidecar. A name
+	// that the pod already has is a conflict.
+	InitContainers []corev1.Container `json:"initContainers,omitempty"`
+	// Containers that are put before those of the pod, in order. A name that the pod already has is a conflict.
+	PrependContainers []corev1.Container `json:"prependContainers,omitempty"`
+	// Containers that are put after those of the pod. A name that the pod already has is a conflict.
+	Containers []corev1.Container `json:"containers,omitempty"`
+	// Volumes of the pod. If the pod has a volume of that name, it keeps its own.
+	Volumes []corev1.Volume `json:"volumes,omitempty"`
+	// Mounts of every container and init container, the pod's own and those of sidecars. A mount is left out if the
+	// container already has that volume or that path, as a mount or as a block device.
+	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty"`
+	// Variables of the same containers as `env`, before their own variables, which can refer to them.
+	PrependEnv []corev1.EnvVar `json:"prependEnv,omitempty"`
+	// Variables of every container and init container, the pod's own and those of sidecars. A variable that a
+	// container already has is not changed.
+	Env []corev1.EnvVar `json:"env,omitempty"`
+	// Texts that are appended to the values of variables in the same containers as `env`. A variable that a
+	// container does not have is added.
+	ExtendEnv []EnvExtension `json:"extendEnv,omitempty"`
+	// Sources of variables for the same containers as `env`, before their own sources. A source that a container
+	// already has with that prefix is left out.
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+	// Labels of the pod. A key that the pod already has is not changed.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations of the pod. A key that the pod already has is not changed.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Comma-separated lists that are appended to annotations of the pod. Words that an annotation already has are
+	// left out. An annotation that the pod does not have is added.
+	ExtendAnnotations map[string]string `json:"extendAnnotations,omitempty"`
+	// Pull secrets of the pod. One that the pod already has is left out.
+	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
+	// Labels that the node must have. If the pod has another value for a key, that is a conflict.
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// Tolerations of the pod. One with the same key, operator, value and effect as one of the pod is left out.
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+	// Entries of `/etc/hosts`, appended to those of the pod.
+	HostAliases []corev1.HostAlias `json:"hostAliases,omitempty"`
+	// Topology spread constraints of the pod. One with the same `topologyKey` and `whenUnsatisfiable` as one of the
+	// pod is left out.
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
-	HostNetwork               bool                              `json:"hostNetwork,omitempty"`
-	HostPID                   bool                              `json:"hostPID,omitempty"`
-	HostIPC                   bool                              `json:"hostIPC,omitempty"`
-	ShareProcessNamespace     bool                              `json:"shareProcessNamespace,omitempty"`
-	ServiceAccountName        string                            `json:"serviceAccountName,omitempty"`
-	PriorityClassName         string                            `json:"priorityClassName,omitempty"`
-	RuntimeClassName          string                            `json:"runtimeClassName,omitempty"`
-	Affinity                  *corev1.Affinity                  `json:"affinity,omitempty"`
-	DNSConfig                 *corev1.PodDNSConfig              `json:"dnsConfig,omitempty"`
-	PodSecurityContext        *corev1.PodSecurityContext        `json:"podSecurityContext,omitempty"`
-	GracePeriod               *int64                            `json:"terminationGracePeriodSeconds,omitempty"`
+	// Sets `hostNetwork` of the pod when true. Not together with `skipHostNetworkPods`.
+	HostNetwork bool `json:"hostNetwork,omitempty"`
+	// Sets `hostPID` of the pod when true. Not together with `shareProcessNamespace`.
+	HostPID bool `json:"hostPID,omitempty"`
+	// Sets `hostIPC` of the pod when true.
+	HostIPC bool `json:"hostIPC,omitempty"`
+	// Sets `shareProcessNamespace` of the pod when true. Not together with `hostPID`. A pod that sets it to false is
+	// a conflict.
+	ShareProcessNamespace bool `json:"shareProcessNamespace,omitempty"`
+	// Service account of the pod, set if the pod's is empty or `default`.
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+	// Priority class of the pod, set if the pod has none.
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+	// Runtime class of the pod, set if the pod has none.
+	RuntimeClassName string `json:"runtimeClassName,omitempty"`
+	// Affinity of the pod, set if the pod has none or an empty one.
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+	// Nameservers, searches and options of the pod's DNS. Those that the pod already has are left out; options are
+	// compared by name.
+	DNSConfig *corev1.PodDNSConfig `json:"dnsConfig,omitempty"`
+	// Security context of the pod. Each field is set if the pod does not have it. Supplemental groups and sysctls
+	// are added unless the pod has them. Another `fsGroup` is a conflict.
+	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`
+	// Seconds between SIGTERM and SIGKILL, set if that is longer than the pod's own, which is 30 by default.
+	GracePeriod *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 }
 
 // EnvExtension is a text that is appended to the value of an environment variable. The variable is added if a
 // container does not have it.
 type EnvExtension struct {
-	Name      string  `json:"name"`
-	Value     *string `json:"value,omitempty"`
-	Separator *string `json:"separator,omitempty"` // between the old value and Value; nil is a space
+	// Name of the variable.
+	Name string `json:"name"`
+	// Text that is appended. An empty text appends nothing.
+	Value *string `json:"value,omitempty"`
+	// Text between the old value and `value`. Absent: a space.
+	Separator *string `json:"separator,omitempty"`
 }
 
 // targetName is the name of a container that represents the containers of the pod. It is not a valid
