@@ -100,6 +100,9 @@ type Decision struct {
 	// Sidecars are the injected sidecars in the order of the request, with the values of their
 	// parameters. It is nil unless the outcome is Injected.
 	Sidecars []*conf.Sidecar
+	// NotInjected are the requested sidecars that are in service, if the outcome is not Injected. It is nil if the
+	// request was not read.
+	NotInjected []*conf.Sidecar
 	// Parameters are the values of the parameters of the requested sidecars. It is nil unless Explain decides.
 	Parameters []ParameterValue
 	// Patch is the JSON Patch (RFC 6902). It is nil unless the outcome is Injected. See also Policy.SkipPatch.

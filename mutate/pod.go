@@ -190,6 +190,7 @@ func (r *review) inject(reason Reason) {
 func (r *review) end(reason Reason, cause error) {
 	d := &r.decision
 	d.Outcome, d.Reason, d.Cause = Skipped, reason, r.attribute(reason, cause)
+	d.NotInjected = r.sidecars
 	if r.policy.action(reason) == Deny {
 		d.Outcome = Denied
 	}

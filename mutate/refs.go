@@ -52,7 +52,8 @@ func optsOut(request string) bool {
 	return request == "" || strings.EqualFold(request, conf.OptOut)
 }
 
-// resolve returns the sidecars in the order of the refs. The error is an unknownSidecarsError.
+// resolve returns the sidecars in the order of the refs. If some are not in service, it returns the others and an
+// unknownSidecarsError.
 func resolve(snapshot *store.Snapshot, refs []conf.Ref) ([]*conf.Sidecar, error) {
 	sidecars := make([]*conf.Sidecar, 0, len(refs))
 	var unknown unknownSidecarsError
@@ -64,7 +65,7 @@ func resolve(snapshot *store.Snapshot, refs []conf.Ref) ([]*conf.Sidecar, error)
 		}
 	}
 	if unknown != nil {
-		return nil, unknown
+		return sidecars, unknown
 	}
 	return sidecars, nil
 }

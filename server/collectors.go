@@ -2,11 +2,9 @@ package server
 
 import (
 	"slices"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/store"
 )
 
@@ -57,37 +55,4 @@ func countRejections(snapshot *store.Snapshot) map[string]int {
 		counts[label]++
 	}
 	return counts
-}
-
-// injections counts injections by sidecar. A scrape drops the counters of sidecars that are no longer
-// served, so that old versions do not accumulate. It is safe for concurrent use.
-type injections struct {
-	counters sync.Map // prometheus.Counter by ref
-}
-
-// count counts one injection of a sidecar.
-func (i *injections) count(ref string) {
-	counter, found := i.counters.Load(ref)
-	if !found {
-		counter, _ = i.counters.LoadOrStore(ref, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: prefix + "injections_total", Help: "Pods that a sidecar was injected into, by sidecar.",
-			ConstLabels: prometheus.Labels{"sidecar": ref},
-		}))
-	}
-	counter.(prometheus.Counter).Inc()
-}
-
-// collect collects the counters of the sidecars that are served.
-func (i *injections) collect(snapshots Snapshots) prometheus.CollectorFunc {
-	return func(metrics chan<- prometheus.Metric) {
-		snapshot := snapshots.Current()
-		for key, counter := range i.counters.Range {
-			ref, err := conf.ParseRef(key.(string))
-			if err != nil || snapshot.Sidecar(ref) == nil {
-				i.counters.Delete(key)
-				continue
-			}
-			metrics <- counter.(prometheus.Counter)
-		}
-	}
 }

@@ -15,9 +15,10 @@ const prefix = "sidecar_injector_"
 // Metrics are the metrics of the program. No label has a value from a pod, so clients cannot increase the
 // number of time series. It is safe for concurrent use.
 type Metrics struct {
+	snapshots    Snapshots
 	reviews      *prometheus.CounterVec
 	refused      *prometheus.CounterVec
-	injections   injections
+	sidecars     sidecarReviews
 	duration     prometheus.Histogram
 	inFlight     prometheus.Gauge
 	validations  *prometheus.CounterVec
@@ -34,6 +35,7 @@ type Metrics struct {
 // process. It returns an error if one of them is already registered.
 func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics, error) {
 	m := &Metrics{
+		snapshots: snapshots, sidecars: sidecarReviews{verdicts: mutate.Verdicts()},
 		reviews: counters("reviews_total",
 			"Admission reviews answered, by outcome and reason.", "outcome", "reason"),
 		refused: counters("requests_refused_total", "Requests answered without an AdmissionReview, by cause.", "cause"),
@@ -66,7 +68,7 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 	m.createSeries()
 	for _, collector := range []prometheus.Collector{
 		m.reviews, m.refused, m.duration, m.inFlight, m.validations, m.workloads, m.reloads, m.reloaded,
-		m.certificates, m.notAfter, m.connections, m.closed, m.injections.collect(snapshots), collectSnapshot(snapshots),
+		m.certificates, m.notAfter, m.connections, m.closed, m.sidecars.collect(snapshots), collectSnapshot(snapshots),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
@@ -113,8 +115,9 @@ func resultOf(ok bool) string {
 	return "error"
 }
 
-// Reloaded counts a reload of the sidecars.
+// Reloaded counts a reload of the sidecars, and drops the counts of sidecars that it removed.
 func (m *Metrics) Reloaded(ok bool) {
+	m.sidecars.prune(m.snapshots.Current())
 	m.reloads.WithLabelValues(resultOf(ok)).Inc()
 	if ok {
 		m.reloaded.SetToCurrentTime()
@@ -134,12 +137,9 @@ func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 func (m *Metrics) countReview(r *reviewRecord, duration time.Duration) {
 	m.reviewCounter(r.decision.Outcome, r.decision.Reason).Inc()
 	m.duration.Observe(duration.Seconds())
-	if r.decision.Reason == mutate.ReasonCompleted {
-		return // the injection was counted before
-	}
-	for _, sidecar := range r.sidecars {
-		m.injections.count(sidecar)
-	}
+	verdict := mutate.Verdict{Outcome: r.decision.Outcome, Reason: r.decision.Reason}
+	m.sidecars.count(verdict, r.sidecars)
+	m.sidecars.count(verdict, r.notInjected)
 }
 
 func (m *Metrics) reviewCounter(outcome mutate.Outcome, reason mutate.Reason) prometheus.Counter {

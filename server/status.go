@@ -163,11 +163,14 @@ type listedSidecar struct {
 	conf.ListedSidecar
 	// Injections is the number of pods that the sidecar was injected into since the start.
 	Injections uint64 `json:"injections"`
+	// Reviews are the results of the reviews that requested it, as in injectorStatus.
+	Reviews []reviewCount `json:"reviews"`
 }
 
 // listed describes a sidecar without values that its env may have.
 func (r *statusReader) listed(sidecar *conf.Sidecar) listedSidecar {
-	listed := listedSidecar{ListedSidecar: sidecar.Listed(), Injections: r.metrics.injections.of(sidecar.Ref.String())}
+	listed := listedSidecar{ListedSidecar: sidecar.Listed()}
+	listed.Reviews, listed.Injections = r.metrics.sidecars.of(sidecar.Ref.String())
 	if len(listed.Parameters) > 0 {
 		names := make(map[string]bool)
 		addPlaceholders(names, "", sidecar.Definition())
@@ -185,14 +188,6 @@ func (m *Metrics) reviewCounts() []reviewCount {
 		}
 	}
 	return counts
-}
-
-// of returns the number of injections of a sidecar.
-func (i *injections) of(ref string) uint64 {
-	if counter, found := i.counters.Load(ref); found {
-		return valueOf(counter.(prometheus.Counter))
-	}
-	return 0
 }
 
 // valueOf returns the value of a counter, which is only ever incremented by 1.

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
 )
 
@@ -75,6 +76,11 @@ func (l *listedSidecar) bases() []string {
 		refs[i] = base.Ref
 	}
 	return refs
+}
+
+// notInjected returns the counts of the reviews that did not inject the sidecar.
+func (l *listedSidecar) notInjected() []reviewCount {
+	return slices.DeleteFunc(slices.Clone(l.Reviews), func(c reviewCount) bool { return c.Outcome == mutate.Injected })
 }
 
 // column is the name of a column of a table, and its class in the stylesheet.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
 )
@@ -48,7 +49,8 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type reviewRecord struct {
 	request  *mutate.Request // without the pod, except for its names
 	decision mutate.Decision // without sidecars, patch and warnings
-	sidecars []string
+	// sidecars are the injected ones. notInjected are those in service that were requested, but not injected.
+	sidecars, notInjected []string
 }
 
 // review decides about the review in the buffer and replaces it with the response. It keeps nothing that it
@@ -77,8 +79,12 @@ func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 		patch = h.policy.SkipPatch(&r.Request.Object, &decision)
 	}
 	err = h.encode(f, r.buildResponse(&decision, patch))
-	done := reviewRecord{request: r.Request.WithoutPod(), decision: decision, sidecars: refs(&decision)}
-	done.decision.Sidecars, done.decision.Patch, done.decision.Warnings = nil, nil, nil
+	done := reviewRecord{
+		request: r.Request.WithoutPod(), decision: decision,
+		sidecars: refs(decision.Sidecars), notInjected: refs(decision.NotInjected),
+	}
+	done.decision.Sidecars, done.decision.NotInjected = nil, nil
+	done.decision.Patch, done.decision.Warnings = nil, nil
 	return answer{r.Request.UID, func(duration time.Duration) { h.record(&done, duration) }}, err
 }
 
@@ -126,9 +132,9 @@ func levelOf(d *mutate.Decision) zerolog.Level {
 	}
 }
 
-func refs(d *mutate.Decision) []string {
-	list := make([]string, len(d.Sidecars))
-	for i, sidecar := range d.Sidecars {
+func refs(sidecars []*conf.Sidecar) []string {
+	list := make([]string, len(sidecars))
+	for i, sidecar := range sidecars {
 		list[i] = sidecar.Ref.String()
 	}
 	return list
