@@ -1,11 +1,9 @@
 package conf
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -106,15 +104,6 @@ func (e *encoder) text(value any) []byte {
 		e.err = err
 	}
 	return text
-}
-
-// compactJSON returns JSON with sorted keys and without HTML escapes.
-func compactJSON(value any) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(value)
-	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), err
 }
 
 func digestOf(ref Ref, flat tree) (string, error) {

@@ -11,12 +11,6 @@ import (
 	"k8s-sidecar-injector/conf/params"
 )
 
-// nodeReader converts YAML nodes to decoded JSON. It expands aliases and merge keys as the parser of Kubernetes does,
-// but keeps the text of scalars without quotes where a string is wanted: `1.10` is not 1.1, and `yes` is not true.
-type nodeReader struct {
-	fields map[reflect.Type]map[string]reflect.Type
-}
-
 // definitionOf returns the definition in a document that Kubernetes' parser has converted to that JSON.
 func definitionOf(lines outline, text []byte) (any, error) {
 	root := lines.root
@@ -27,22 +21,23 @@ func definitionOf(lines outline, text []byte) (any, error) {
 		}
 		root = top.Content[0]
 	}
-	r := nodeReader{fields: make(map[reflect.Type]map[string]reflect.Type)}
-	return r.value(reflect.TypeFor[definition](), root), nil
+	return nodeValue(reflect.TypeFor[definition](), root), nil
 }
 
-// value returns the value of a node. The type is nil if it is not known.
-func (r nodeReader) value(want reflect.Type, node *yaml.Node) any {
+// nodeValue returns the decoded JSON of a node. The type is nil if it is not known. Aliases and merge keys are expanded
+// as in the parser of Kubernetes, but scalars without quotes keep their text where a string is wanted: `1.10` is not
+// 1.1, and `yes` is not true.
+func nodeValue(want reflect.Type, node *yaml.Node) any {
 	for want != nil && want.Kind() == reflect.Pointer {
 		want = want.Elem()
 	}
 	switch node = resolved(node); node.Kind { //nolint:exhaustive // the parser returns no others
 	case yaml.MappingNode:
-		return r.object(want, node)
+		return nodeObject(want, node)
 	case yaml.SequenceNode:
 		list := make([]any, len(node.Content))
 		for i, element := range node.Content {
-			list[i] = r.value(elementType(want), element)
+			list[i] = nodeValue(elementType(want), element)
 		}
 		return list
 	}
@@ -52,12 +47,12 @@ func (r nodeReader) value(want reflect.Type, node *yaml.Node) any {
 	return scalar(node)
 }
 
-func (r nodeReader) object(want reflect.Type, node *yaml.Node) tree {
+func nodeObject(want reflect.Type, node *yaml.Node) tree {
 	nodes := make(map[string]*yaml.Node, len(node.Content)/2)
 	addMembers(nodes, node)
 	object := make(tree, len(nodes))
 	for key, member := range nodes {
-		object[key] = r.value(r.memberType(want, key, nodes), member)
+		object[key] = nodeValue(memberType(want, key, nodes), member)
 	}
 	return object
 }
@@ -83,7 +78,7 @@ func addMembers(nodes map[string]*yaml.Node, node *yaml.Node) {
 
 // memberType returns the type of a member, or nil if it is not known. The values of a parameter are strings if its
 // type is string.
-func (r nodeReader) memberType(want reflect.Type, key string, members map[string]*yaml.Node) reflect.Type {
+func memberType(want reflect.Type, key string, members map[string]*yaml.Node) reflect.Type {
 	switch {
 	case want == nil:
 		return nil
@@ -98,10 +93,7 @@ func (r nodeReader) memberType(want reflect.Type, key string, members map[string
 			return map[string]reflect.Type{"default": reflect.TypeFor[string](), "enum": reflect.TypeFor[[]string]()}[key]
 		}
 	}
-	if r.fields[want] == nil {
-		r.fields[want] = jsonFields(want)
-	}
-	return r.fields[want][key]
+	return fieldsOfStruct(want)[key]
 }
 
 // elementType returns the type of the elements of a list, or nil if it is not known.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,6 +45,30 @@ func newOutline(document Document) (outline, error) {
 		return outline{}, fmt.Errorf("yaml: line %d: %w", line, errRest)
 	}
 	return outline{root: top.Content[0], offset: document.Line - 1}, nil
+}
+
+// isPlain reports whether the document has only strings, whole numbers, booleans and null, without tags, aliases and
+// merge keys. The parser of Kubernetes finds no more errors in such a document.
+func (o outline) isPlain() bool { return o.root != nil && isPlainNode(o.root) }
+
+func isPlainNode(node *yaml.Node) bool {
+	if node.Style&yaml.TaggedStyle != 0 {
+		return false
+	}
+	switch node.Kind { //nolint:exhaustive // aliases are not plain
+	case yaml.ScalarNode:
+		return slices.Contains([]string{stringTag, "!!int", "!!bool", nullTag}, node.Tag)
+	case yaml.MappingNode:
+		for i := 0; i < len(node.Content); i += 2 {
+			if node.Content[i].Tag != stringTag {
+				return false
+			}
+		}
+		return !slices.ContainsFunc(node.Content, func(child *yaml.Node) bool { return !isPlainNode(child) })
+	case yaml.SequenceNode:
+		return !slices.ContainsFunc(node.Content, func(child *yaml.Node) bool { return !isPlainNode(child) })
+	}
+	return false
 }
 
 // line returns the line of a field or, if the field does not exist, of its nearest ancestor. It returns 0 if the

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -45,13 +46,41 @@ func nearestField(name string, known map[string]reflect.Type) string {
 func misplaced(name string, in reflect.Type) string {
 	container, top := reflect.TypeFor[corev1.Container](), reflect.TypeFor[definition]()
 	switch {
-	case in == container && jsonFields(top)[name] != nil:
+	case in == container && fieldsOfStruct(top)[name] != nil:
 		return ": it belongs to the top level of the definition"
-	case in == top && jsonFields(container)[name] != nil:
+	case in == top && fieldsOfStruct(container)[name] != nil:
 		return ": it belongs to a container"
 	}
 	return ""
 }
+
+// format has the fields of each struct in a definition. It is computed once, because reflection is slow.
+//
+//nolint:gochecknoglobals // never written to
+var format = sync.OnceValue(func() map[reflect.Type]map[string]reflect.Type {
+	structs := make(map[reflect.Type]map[string]reflect.Type)
+	addStructs(structs, reflect.TypeFor[definition]())
+	return structs
+})
+
+// addStructs adds the structs that a value of the type may have.
+func addStructs(structs map[reflect.Type]map[string]reflect.Type, t reflect.Type) {
+	switch t.Kind() { //nolint:exhaustive // the others have no structs
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		addStructs(structs, t.Elem())
+	case reflect.Struct:
+		if structs[t] != nil || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+			return // types that decode themselves, such as quantities, have other fields
+		}
+		structs[t] = jsonFields(t)
+		for _, field := range structs[t] {
+			addStructs(structs, field)
+		}
+	}
+}
+
+// fieldsOfStruct returns the types of the fields of a struct in a definition, by JSON name.
+func fieldsOfStruct(t reflect.Type) map[string]reflect.Type { return format()[t] }
 
 // jsonFields returns the types of the fields of a struct by JSON name. Like encoding/json, it inlines
 // embedded structs without a name.

@@ -120,7 +120,7 @@ func (d *decoder) decodeIntOrString(path *field.Path, value any) any {
 }
 
 func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, object tree) any {
-	known := jsonFields(want)
+	known := fieldsOfStruct(want)
 	kept := make(tree, len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
 		member, ok := known[key]

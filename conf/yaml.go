@@ -27,10 +27,10 @@ func (d Document) JSON() ([]byte, error) {
 	return text, joined(p.faults).ErrorOrNil()
 }
 
-// read converts the document to JSON. It is not ok if there is a syntax error, or if affordable rejects the
-// document before its aliases are expanded. If infinite is set, the text of a document with a number that JSON does
-// not have, such as .inf, is nil.
-func (p *parsed) read(affordable func(outline) error, infinite bool) (text []byte, lines outline, ok bool) {
+// read parses the document and converts it to JSON. It is not ok if there is a syntax error, or if affordable rejects
+// the document before its aliases are expanded. If definition is set, the text is nil if lines has the document, and
+// the conversion would find no more errors, or finds only that JSON lacks a number, such as .inf.
+func (p *parsed) read(affordable func(outline) error, definition bool) (text []byte, lines outline, ok bool) {
 	document := p.document
 	document.Content = plainJSON(document.Content)
 	convert := yaml.YAMLToJSON
@@ -44,9 +44,12 @@ func (p *parsed) read(affordable func(outline) error, infinite bool) (text []byt
 			p.reject(0, why)
 			return nil, outline{}, false
 		}
+		if definition && lines.isPlain() {
+			return nil, lines, true
+		}
 		text, err = convert(document.Content)
 	}
-	if err != nil && infinite && lines.root != nil && strings.Contains(err.Error(), "json: unsupported value") {
+	if err != nil && definition && lines.root != nil && strings.Contains(err.Error(), "json: unsupported value") {
 		return nil, lines, true
 	}
 	if err != nil {
