@@ -40,7 +40,7 @@ lint: ## check style, imports and go.mod; the first run builds golangci-lint fro
 	$(TEMPL) generate -path server -check
 	go tool -modfile=tools.mod golangci-lint run ./...
 	cd e2e && go mod tidy -diff
-	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./browser ./cluster ./cmd/cluster ./monitoring
+	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./bench ./browser ./cluster ./cmd/bench ./cmd/cluster ./monitoring
 
 # The pages of the lifecycle port are generated from server/*.templ.
 TEMPL := CGO_ENABLED=0 go tool -modfile=tools.mod templ
@@ -74,6 +74,21 @@ fuzz: ## run each fuzz target for FUZZTIME (20s)
 bench: ## compare a review with a constant response and with the usual implementation
 	CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./mutate ./server
 
+# Settings of the measurements: duration of a contender's round, number of rounds.
+BENCHTIME ?= 5s
+ROUNDS ?= 7
+BENCHFLAGS = -benchtime $(BENCHTIME) -rounds $(ROUNDS)
+
+.PHONY: bench-bin
+bench-bin:
+	@mkdir -p e2e/.bin
+	@CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o e2e/.bin/ .
+	@cd e2e && CGO_ENABLED=0 go build -o .bin/ ./cmd/bench
+
+.PHONY: bench-http
+bench-http: bench-bin ## compare the CPU time of a review with that of a server that writes a constant, over HTTPS
+	@cd e2e && .bin/bench http $(BENCHFLAGS)
+
 # The control plane for e2e, built from its published modules.
 KUBERNETES := v1.37.2
 CLUSTER_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
@@ -92,7 +107,7 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 
 .PHONY: e2e
 e2e: cluster-bin ## run the tests against a real API server, or only those that match RUN
-	cd e2e && CGO_ENABLED=0 go test -count=1 -parallel 4 -timeout 40m -run '$(RUN)' . ./cluster ./monitoring
+	cd e2e && CGO_ENABLED=0 go test -count=1 -parallel 4 -timeout 40m -run '$(RUN)' . ./bench ./cluster ./monitoring
 
 .PHONY: browser
 browser: ## test the status page in headless Chromium, which must be installed

@@ -48,7 +48,10 @@ type Cluster struct {
 // Start starts a cluster with the programs of make cluster-bin in directory bin, and its files in
 // directory dir. It returns when the API server is ready and the default namespace has its service account.
 func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
-	c := &Cluster{bin: bin, dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig")}
+	c, err := New(bin, dir)
+	if err != nil {
+		return nil, err
+	}
 	if err := c.start(ctx); err != nil {
 		c.Stop()
 		return nil, err
@@ -56,15 +59,25 @@ func Start(ctx context.Context, bin, dir string) (*Cluster, error) {
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context) error {
+// New returns a cluster that does not run yet: it has the credentials of Start, and can start injectors that need
+// no API server.
+func New(bin, dir string) (*Cluster, error) {
 	ports, err := FreePorts(3)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.etcdPort, c.peerPort, c.port = ports[0], ports[1], ports[2]
-	if err := c.credentials(); err != nil {
-		return err
+	c := &Cluster{
+		Kubeconfig: filepath.Join(dir, "kubeconfig"),
+		bin:        bin,
+		dir:        dir,
+		etcdPort:   ports[0],
+		peerPort:   ports[1],
+		port:       ports[2],
 	}
+	return c, c.credentials()
+}
+
+func (c *Cluster) start(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{c.StartEtcd, c.StartAPIServer, c.startControllers, c.addNode} {
 		if err := step(ctx); err != nil {
 			return err

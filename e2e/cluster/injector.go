@@ -32,6 +32,15 @@ type Injector struct {
 // StartInjector starts the injector with additional flags, and waits until it listens. It may not be
 // ready.
 func (c *Cluster) StartInjector(ctx context.Context, flags ...string) (*Injector, error) {
+	i, err := c.NewInjector(flags...)
+	if err != nil {
+		return nil, err
+	}
+	return i, i.Start(ctx)
+}
+
+// NewInjector returns an injector with additional flags that is not started.
+func (c *Cluster) NewInjector(flags ...string) (*Injector, error) {
 	ports, err := FreePorts(2)
 	if err != nil {
 		return nil, err
@@ -53,25 +62,32 @@ func (c *Cluster) StartInjector(ctx context.Context, flags ...string) (*Injector
 		"--tls-port=" + strconv.Itoa(ports[0]), "--lifecycle-port=" + strconv.Itoa(ports[1]),
 		"--drain-delay=0s", "--log-format=json",
 	}, flags...)
-	return i, i.Start(ctx)
+	return i, nil
 }
 
-// Start restarts the injector with the same flags, ports and certificate.
+// Start starts or restarts the injector with the same flags, ports and certificate, and waits until it listens.
 func (i *Injector) Start(ctx context.Context) error {
-	if info, err := os.Stat(i.Log); err == nil {
-		i.offset = info.Size()
-	}
-	process, err := start(i.Log, i.program, i.args...)
-	if err != nil {
+	if err := i.Launch(); err != nil {
 		return err
 	}
-	i.Process = process
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return i.await(ctx, "the injector to listen", func(ctx context.Context) error {
 		_, _, err := i.get(ctx, "/healthz")
 		return err
 	})
+}
+
+// Launch is Start without the wait.
+func (i *Injector) Launch() error {
+	if info, err := os.Stat(i.Log); err == nil {
+		i.offset = info.Size()
+	}
+	process, err := start(i.Log, i.program, i.args...)
+	if err == nil {
+		i.Process = process
+	}
+	return err
 }
 
 // AwaitReady waits until /readyz returns 200.

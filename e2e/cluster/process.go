@@ -54,6 +54,9 @@ func start(log, program string, args ...string) (*Process, error) {
 	return p, nil
 }
 
+// PID returns the process ID.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Signal sends a signal.
 func (p *Process) Signal(signal os.Signal) error {
 	return p.cmd.Process.Signal(signal)

@@ -1,0 +1,150 @@
+package bench_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"k8s-sidecar-injector/e2e/bench"
+)
+
+func TestQuantile(t *testing.T) {
+	t.Parallel()
+	values := []int{5, 1, 4, 2, 3, 10, 9, 8, 7, 6}
+	for q, want := range map[float64]int{0: 1, 0.1: 1, 0.11: 2, 0.5: 5, 0.99: 10, 1: 10} {
+		if got := bench.Quantile(values, q); got != want {
+			t.Errorf("quantile %g is %d, want %d", q, got, want)
+		}
+	}
+	if got := bench.Quantile(nil, 0.5); got != 0 {
+		t.Errorf("quantile of no values is %d", got)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	got := bench.Times(bench.Ratios([]float64{2, 6, 10}, []float64{2, 3, 2}))
+	if want := "2.00 (1.00 to 5.00)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestPrintTable(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	bench.PrintTable(&out, []string{"a", "b"}, [][]string{{"1", "2"}})
+	if want := "\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestStatusSize(t *testing.T) {
+	t.Parallel()
+	status := []byte("VmHWM:\t  2048 kB\nVmRSS:\t     3 kB\n")
+	if got := bench.StatusSize(status, "VmHWM"); got != 2<<20 {
+		t.Errorf("VmHWM is %d", got)
+	}
+	if got := bench.StatusSize(status, "VmSwap"); got != 0 {
+		t.Errorf("VmSwap is %d", got)
+	}
+}
+
+// TestCPUTime reads the CPU time of this process.
+func TestCPUTime(t *testing.T) {
+	t.Parallel()
+	before, err := bench.CPUTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		after, err := bench.CPUTime(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before > 0 && after > before {
+			return
+		}
+	}
+}
+
+func recorded(t *testing.T) []byte {
+	t.Helper()
+	content, err := os.ReadFile("../../server/testdata/reviews/v1-deployment-pod.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// TestReview decodes reviews of several sizes.
+func TestReview(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 9000, 100_000} {
+		content, err := bench.NewReview(recorded(t), "sidecar-1:v1", size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(content) < size || len(content) > max(size, 7000)+200 {
+			t.Errorf("the review has %d bytes, want %d", len(content), size)
+		}
+		var review admissionv1.AdmissionReview
+		var pod corev1.Pod
+		if err := json.Unmarshal(content, &review); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(review.Request.Object.Raw, &pod); err != nil {
+			t.Fatal(err)
+		}
+		if got := pod.Annotations["injector.tumblr.com/request"]; got != "sidecar-1:v1" {
+			t.Errorf("the request is %q", got)
+		}
+		fields := string(pod.ManagedFields[0].FieldsV1.Raw)
+		for _, variable := range pod.Spec.Containers[0].Env {
+			if !strings.Contains(fields, `"k:{\"name\":\"`+variable.Name+`\"}"`) {
+				t.Errorf("managedFields do not have %s", variable.Name)
+			}
+		}
+	}
+}
+
+func TestReviewWithoutRequest(t *testing.T) {
+	t.Parallel()
+	content, err := bench.NewReview(recorded(t), "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(content), `"injector.tumblr.com/request":"`) {
+		t.Error("the pod has the annotation")
+	}
+}
+
+// TestConstant checks that the response has the uid of the request.
+func TestConstant(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "response")
+	if err := os.WriteFile(file, []byte(`{"response":{"uid":"old","allowed":true}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	handler, err := bench.NewConstant(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]string{
+		`{"request":{"uid":"new","object":{"uid":"other"}}}`: `{"response":{"uid":"new","allowed":true}}`,
+		`{}`: "no uid\n",
+	} {
+		recorder := httptest.NewRecorder()
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+		handler.ServeHTTP(recorder, request)
+		if got := recorder.Body.String(); got != want {
+			t.Errorf("the response to %s is %s, want %s", body, got, want)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// clientTimeout bounds a request.
+const clientTimeout = 30 * time.Second
+
+// target is a server, with a review that clients send to it and the response that they expect.
+type target struct {
+	name    string
+	pid     int
+	url     string
+	review  []byte
+	want    []byte
+	clients []*http.Client
+}
+
+// connect creates the clients, each with a connection of its own, and keeps the response to the first review as the
+// expected one.
+func (t *target) connect(ctx context.Context, ca []byte, clients int) error {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	for range clients {
+		t.clients = append(t.clients, &http.Client{Timeout: clientTimeout, Transport: &http.Transport{
+			ForceAttemptHTTP2: true,
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		}})
+	}
+	for _, client := range t.clients {
+		response, err := post(ctx, client, t.url, t.review)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+		t.want = response
+	}
+	return nil
+}
+
+// close closes the connections.
+func (t *target) close() {
+	for _, client := range t.clients {
+		client.CloseIdleConnections()
+	}
+}
+
+// post sends a review and returns the response.
+func post(ctx context.Context, client *http.Client, url string, review []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(review))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", response.Status, body)
+	}
+	return body, err
+}
+
+// load is the result of a round.
+type load struct {
+	latencies []time.Duration
+	cpu       time.Duration // of the server
+	elapsed   time.Duration
+}
+
+// perReview returns the CPU time of a review, in nanoseconds.
+func (l load) perReview() float64 { return float64(l.cpu) / float64(len(l.latencies)) }
+
+// perSecond returns the number of reviews per second.
+func (l load) perSecond() float64 { return float64(len(l.latencies)) / l.elapsed.Seconds() }
+
+// drive sends reviews with all clients for a duration. Each client sends the next review after a response, but not more
+// than one in an interval, which may be 0.
+func (t *target) drive(ctx context.Context, duration, interval time.Duration) (load, error) {
+	before, err := cpuTime(t.pid)
+	if err != nil {
+		return load{}, err
+	}
+	begin := time.Now()
+	latencies := make([][]time.Duration, len(t.clients))
+	group, ctx := errgroup.WithContext(ctx)
+	for n, client := range t.clients {
+		group.Go(func() (err error) {
+			// Clients that wait start at different times.
+			start := begin.Add(interval * time.Duration(n) / time.Duration(len(t.clients)))
+			latencies[n], err = t.repeat(ctx, client, start, begin.Add(duration), interval)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return load{}, fmt.Errorf("%s: %w", t.name, err)
+	}
+	after, err := cpuTime(t.pid)
+	result := load{cpu: after - before, elapsed: time.Since(begin)}
+	for _, each := range latencies {
+		result.latencies = append(result.latencies, each...)
+	}
+	return result, err
+}
+
+// repeat sends reviews until end, and returns their latencies. A review that is late because of the previous one counts
+// from the time at which it was due.
+func (t *target) repeat(
+	ctx context.Context, client *http.Client, due, end time.Time, interval time.Duration,
+) (latencies []time.Duration, err error) {
+	for due.Before(end) {
+		if err := sleepUntil(ctx, due); err != nil {
+			return nil, err
+		}
+		response, err := post(ctx, client, t.url, t.review)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(response, t.want) {
+			return nil, fmt.Errorf("the response differs from the first one: %s", response)
+		}
+		latencies = append(latencies, time.Since(due))
+		if due = due.Add(interval); interval == 0 {
+			due = time.Now()
+		}
+	}
+	return latencies, nil
+}
+
+// sleepUntil sleeps until a time, or until ctx ends.
+func sleepUntil(ctx context.Context, t time.Time) error {
+	rest := time.Until(t)
+	if rest <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(rest)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,119 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// perFile is the number of definitions in a file or ConfigMap.
+const perFile = 10
+
+// sidecarRef returns the ref of a generated sidecar.
+func sidecarRef(n int) string { return fmt.Sprintf("sidecar-%d:v1", n) }
+
+// definition returns a sidecar of about 2.6 KB with a number of containers. Every tenth sidecar inherits from the base,
+// which is in the first file.
+func definition(n, containers int, image string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "name: %s\n", sidecarRef(n))
+	if n%perFile == 1 {
+		text.WriteString("inherits: base:v1\n")
+	}
+	fmt.Fprintf(&text, `inJobs: native
+labels: {sidecar-%[1]d: enabled}
+annotations: {example.com/sidecar-%[1]d: "team %[1]d owns this sidecar"}
+volumeMounts: [{name: shared-%[1]d, mountPath: /var/run/shared-%[1]d}]
+volumes:
+- {name: shared-%[1]d, emptyDir: {sizeLimit: 64Mi}}
+- {name: config-%[1]d, configMap: {name: sidecar-config-%[1]d, defaultMode: 420}}
+env:
+- {name: SIDECAR_%[1]d_ADDRESS, value: "http://127.0.0.1:15000"}
+- {name: SIDECAR_%[1]d_ENABLED, value: "true"}
+containers:
+`, n)
+	for c := range containers {
+		writeContainer(&text, n, c, image)
+	}
+	return text.String()
+}
+
+// writeContainer writes a container with env, mounts, a probe, resources and a security context.
+func writeContainer(text *strings.Builder, sidecar, n int, image string) {
+	fmt.Fprintf(text, `- name: sidecar-%[1]d-%[2]d
+  image: %[3]q
+  imagePullPolicy: IfNotPresent
+  args: [--config=/etc/sidecar/config.yaml, --listen=127.0.0.1:15000, --log-level=info]
+  env:
+  - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+  - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+`, sidecar, n, image)
+	for setting := range 12 {
+		fmt.Fprintf(text, "  - {name: SETTING_%d, value: \"value %d of the setting of sidecar %d\"}\n",
+			setting, setting, sidecar)
+	}
+	fmt.Fprintf(text, `  resources: {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 64Mi}}
+  readinessProbe: {httpGet: {path: /ready, port: 15021}, periodSeconds: 5, failureThreshold: 3}
+  securityContext:
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    runAsNonRoot: true
+    capabilities: {drop: [ALL]}
+    seccompProfile: {type: RuntimeDefault}
+  volumeMounts:
+  - {name: shared-%[1]d, mountPath: /var/run/shared}
+  - {name: config-%[1]d, mountPath: /etc/sidecar, readOnly: true}
+`, sidecar)
+}
+
+// base is inherited by every tenth sidecar.
+const base = `name: base:v1
+labels: {telemetry: enabled}
+env:
+- {name: TELEMETRY_ENDPOINT, value: "http://telemetry.observability.svc:4317"}
+- {name: TELEMETRY_CLUSTER, value: example}
+hostAliases: [{ip: 10.96.0.50, hostnames: [telemetry.internal]}]
+`
+
+// fileName returns the name of a generated file.
+func fileName(file int) string { return fmt.Sprintf("%04d.yaml", file) }
+
+// fileContent returns the content of a generated file: up to ten of count sidecars, each with a container. The first
+// sidecar of the file has the image.
+func fileContent(file, count int, image string) string {
+	var documents []string
+	if file == 0 {
+		documents = append(documents, base)
+	}
+	for n := file * perFile; n < min(count, (file+1)*perFile); n++ {
+		documents = append(documents, definition(n, 1, image))
+		image = imageAtStart
+	}
+	return strings.Join(documents, "---\n")
+}
+
+const imageAtStart = "registry.example/team/sidecar:v1.0.0"
+
+// writeSidecars writes count sidecars into a new directory, and returns the number of files.
+func writeSidecars(dir string, count int) (files int, err error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return 0, err
+	}
+	files = (count + perFile - 1) / perFile
+	for file := range files {
+		if err := writeFile(dir, fileName(file), fileContent(file, count, imageAtStart)); err != nil {
+			return 0, err
+		}
+	}
+	return files, nil
+}
+
+// writeFile replaces a file by a rename, as editors do.
+func writeFile(dir, name, content string) error {
+	temporary := filepath.Join(dir, ".new")
+	if err := os.WriteFile(temporary, []byte(content), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, filepath.Join(dir, name))
+}
