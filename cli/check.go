@@ -10,8 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 
+	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/inspect"
+	"k8s-sidecar-injector/mutate"
 )
 
 // defaultHome is the namespace of the installation in the docs.
@@ -22,6 +25,11 @@ type checkOptions struct {
 	inspection inspectionOptions
 	output     string
 	before     bool
+	trial      bool
+	sidecar    string
+	policy     mutate.Policy // of the trial pod
+
+	ref conf.Ref // set by Complete; zero without --sidecar
 }
 
 func newCheck(streams IOStreams) *cobra.Command {
@@ -32,12 +40,17 @@ func newCheck(streams IOStreams) *cobra.Command {
 		Long: "Checks the API server, the installation of the injector, its webhooks, certificates and definitions, and\n" +
 			"prints a line for each check, with a hint if something is wrong. A check is skipped if it does not apply, or\n" +
 			"if the caller lacks a permission. Nothing is changed: the trial pod is created as a dry run. The exit code is\n" +
-			"1 if a check fails; warnings do not count.",
+			"1 if a check fails; warnings do not count.\n\n" +
+			"With --trial, only the trial pod is created, and nothing is read. So the caller needs only the permission to\n" +
+			"create pods in its namespace. The tests of the chart do this.",
 		Example: `  k8s-sidecar-injector check
   k8s-sidecar-injector check -n shop -o json
 
   # Before the installation
-  k8s-sidecar-injector check --pre`,
+  k8s-sidecar-injector check --pre
+
+  # Only whether a pod would get the sidecar
+  k8s-sidecar-injector check --trial --sidecar=logger:v1 -n shop`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}
@@ -52,6 +65,11 @@ func (o *checkOptions) AddFlags(command *cobra.Command) {
 		"namespace of the trial pod (default that of the kubeconfig); with --pre the one to install in (default "+
 			defaultHome+")")
 	flags.StringVarP(&o.output, "output", "o", outputText, outputText+" or "+outputJSON)
+	flags.BoolVar(&o.trial, "trial", false, "only create the trial pod; needs only the permission to create pods")
+	flags.StringVar(&o.sidecar, "sidecar", "",
+		"with --trial, the sidecar that the trial pod requests; if empty, only the call of the webhook is checked")
+	flags.StringVar(&o.policy.AnnotationNamespace, "annotation-namespace", defaultAnnotations,
+		"with --trial, the prefix of the annotations request, status and injected")
 	addGroup(flags, groupInstallation, o.inspection.addInjectorFlag)
 	addGroup(flags, groupCluster, o.inspection.addClusterFlags)
 }
@@ -67,7 +85,24 @@ func (o *checkOptions) Complete(e *flagErrors) {
 			e.addf("--pre and --injector exclude each other")
 		}
 	}
+	o.completeTrial(e)
 	o.inspection.Complete(e)
+}
+
+// completeTrial validates the flags of the trial pod.
+func (o *checkOptions) completeTrial(e *flagErrors) {
+	e.checkName("annotation-namespace", o.policy.AnnotationNamespace, validation.IsDNS1123Subdomain)
+	if o.sidecar != "" {
+		var err error
+		o.ref, err = conf.ParseRef(o.sidecar)
+		e.add("sidecar", err)
+	}
+	switch {
+	case !o.trial:
+		e.checkUnused("trial", "sidecar", "annotation-namespace")
+	case o.before || o.inspection.injector != "":
+		e.addf("--trial excludes --pre and --injector")
+	}
 }
 
 func (o *checkOptions) run(command *cobra.Command, streams IOStreams) error {
@@ -80,6 +115,12 @@ func (o *checkOptions) run(command *cobra.Command, streams IOStreams) error {
 	if err != nil {
 		return err
 	}
+	p := &checkPrinter{streams: streams, text: o.output == outputText, results: []inspect.Result{}}
+	if o.trial {
+		client.CheckTrial(command.Context(),
+			&inspect.Trial{Namespace: o.inspection.namespace, Sidecar: o.ref, Policy: &o.policy}, p.add)
+		return p.end()
+	}
 	options := inspect.CheckOptions{
 		Name: o.inspection.name, Namespace: o.inspection.namespace,
 		InPod: streams.Getenv("KUBERNETES_SERVICE_HOST") != "",
@@ -91,7 +132,6 @@ func (o *checkOptions) run(command *cobra.Command, streams IOStreams) error {
 	if o.before {
 		check = client.CheckBefore
 	}
-	p := &checkPrinter{streams: streams, text: o.output == outputText, results: []inspect.Result{}}
 	check(command.Context(), options, p.add)
 	return p.end()
 }

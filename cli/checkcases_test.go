@@ -14,6 +14,7 @@ func checkCases() map[string]checkCase {
 	cases := make(map[string]checkCase)
 	for _, part := range []map[string]checkCase{
 		apiCases(), installationCases(), webhookCases(), callCases(), certificateCases(), definitionCases(), beforeCases(),
+		trialCases(),
 	} {
 		maps.Copy(cases, part)
 	}

@@ -18,6 +18,9 @@ import (
 // defaultConfigDirectory is the default of --config-directory.
 const defaultConfigDirectory = "conf/"
 
+// defaultAnnotations is the default of --annotation-namespace.
+const defaultAnnotations = "injector.tumblr.com"
+
 // injectionOptions select the config directory and the pods that are injected, and restrict definitions.
 type injectionOptions struct {
 	directory         string
@@ -54,7 +57,7 @@ func (o *injectionOptions) AddRuleFlags(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&o.privilegedSources, "privileged-sources", []string{"files"},
 			"sources whose definitions may need the Pod Security level privileged: files, configmaps; may be empty "+
 				"[$SIDECAR_INJECTOR_PRIVILEGED_SOURCES]")
-		flags.StringVar(&o.policy.AnnotationNamespace, "annotation-namespace", "injector.tumblr.com",
+		flags.StringVar(&o.policy.AnnotationNamespace, "annotation-namespace", defaultAnnotations,
 			"prefix of the annotations request, status and injected [$ANNOTATION_NAMESPACE]")
 	})
 }
