@@ -18,8 +18,8 @@ help: ## list the targets
 .PHONY: run
 run: ## serve on this machine with a self-signed certificate; prints a command to try
 	@echo 'compiling (the first time takes a few minutes)'
-	@CGO_ENABLED=0 go build -o k8s-sidecar-injector .
-	@exec ./k8s-sidecar-injector --dev
+	@CGO_ENABLED=0 go build -o bin/ .
+	@exec bin/k8s-sidecar-injector --dev
 
 .PHONY: test
 test: ## run the tests; needs only Go
@@ -133,10 +133,14 @@ manifests: ## render deploy/install.yaml from the chart
 	@mv deploy/install.yaml.new deploy/install.yaml
 
 .PHONY: build
-build: ## build the static binary for this machine, and links that make it a kubectl plugin
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o k8s-sidecar-injector .
-	ln -sf k8s-sidecar-injector kubectl-sidecars
-	ln -sf k8s-sidecar-injector kubectl_complete-sidecars
+build: ## build the static binary for this machine into bin, and links that make it a kubectl plugin
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ .
+	ln -sf k8s-sidecar-injector bin/kubectl-sidecars
+	ln -sf k8s-sidecar-injector bin/kubectl_complete-sidecars
+
+.PHONY: build-test
+build-test: build ## test the built binary; needs ports 9000 and 9001
+	bash .ci/build
 
 # The image. BUILDER_FLAGS are put before the command build, BUILD_FLAGS after it.
 IMAGE ?= k8s-sidecar-injector
