@@ -34,16 +34,17 @@ cover: ## run the tests and print the statement coverage of each package
 	CGO_ENABLED=0 go test -cover ./...
 
 .PHONY: lint
-lint: ## check style, imports and go.mod; the first run builds golangci-lint from tools.mod
+lint: ## check style, imports and go.mod; the first run builds golangci-lint from tools/go.mod
 	go mod tidy -diff
 	$(HELM) lint --strict deploy/chart
 	$(TEMPL) generate -path server -check
-	go tool -modfile=tools.mod golangci-lint run ./...
+	go tool -modfile=tools/go.mod golangci-lint run ./...
+	cd tools && go mod tidy -diff
 	cd e2e && go mod tidy -diff
-	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools.mod golangci-lint run . ./bench ./browser ./cluster ./cmd/bench ./cmd/cluster ./monitoring
+	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools/go.mod golangci-lint run . ./bench ./browser ./cluster ./cmd/bench ./cmd/cluster ./monitoring
 
 # The pages of the lifecycle port are generated from server/*.templ.
-TEMPL := CGO_ENABLED=0 go tool -modfile=tools.mod templ
+TEMPL := CGO_ENABLED=0 go tool -modfile=tools/go.mod templ
 
 .PHONY: pages
 pages: ## generate the Go code of the status page from server/*.templ
@@ -52,7 +53,7 @@ pages: ## generate the Go code of the status page from server/*.templ
 
 .PHONY: fmt
 fmt: ## format the code
-	go tool -modfile=tools.mod golangci-lint fmt ./... e2e
+	go tool -modfile=tools/go.mod golangci-lint fmt ./... e2e
 
 # go test may report a failure if the time ends while an input runs. A real failure also prints the
 # failing input, or another error.
@@ -102,7 +103,7 @@ cluster-bin: ## build a Kubernetes control plane into e2e/.bin; up to ten minute
 	    awk -v program=$$program '/^(go:|#)|error|cannot|undefined/ {print} NR % 100 == 0 {printf "%s: %d packages compiled\n", program, NR; fflush()} \
 	      END {printf "%s: built\n", program}'; \
 	done
-	@CGO_ENABLED=0 go build -modfile=tools.mod -o e2e/.bin/ helm.sh/helm/v4/cmd/helm && echo 'helm: built'
+	@CGO_ENABLED=0 go build -modfile=tools/go.mod -o e2e/.bin/ helm.sh/helm/v4/cmd/helm && echo 'helm: built'
 	@CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o e2e/.bin/ .
 
 .PHONY: e2e
@@ -124,7 +125,7 @@ torture: ## attack the binary with hostile clients and documents, up to ten minu
 cluster: cluster-bin ## run a cluster with the injector on this machine, for kubectl
 	@cd e2e && CGO_ENABLED=0 go build -o .bin/ ./cmd/cluster && exec .bin/cluster
 
-HELM := CGO_ENABLED=0 go tool -modfile=tools.mod helm
+HELM := CGO_ENABLED=0 go tool -modfile=tools/go.mod helm
 
 .PHONY: manifests
 manifests: ## render deploy/install.yaml from the chart
