@@ -215,10 +215,14 @@ func (p *checkPrinter) end() error {
 		count(inspect.Passed), count(inspect.Warned), failures, count(inspect.Skipped))); err != nil {
 		return err
 	}
-	if failures > 0 {
-		return fmt.Errorf("checks that failed: %d", failures)
+	if failures == 0 {
+		return nil
 	}
-	return nil
+	err := fmt.Errorf("checks that failed: %d", failures)
+	if slices.ContainsFunc(p.results, func(r inspect.Result) bool { return r.Fatal && r.Status == inspect.Failed }) {
+		return clusterError{err}
+	}
+	return err
 }
 
 func (p *checkPrinter) summarize(w io.Writer, ok bool, text string) error {

@@ -67,7 +67,13 @@ func (o *describeOptions) run(command *cobra.Command, streams IOStreams, text st
 	if err := e.err(); err != nil {
 		return err
 	}
-	in, err := o.inspection.newInspection(command.Context(), e, io.Discard)
+	var report bytes.Buffer
+	in, err := o.inspection.newInspection(command.Context(), e, &report)
+	for line := range strings.Lines(report.String()) {
+		if strings.HasPrefix(line, "warning: ") { // not a rejection, which may be of another ref
+			fmt.Fprint(streams.ErrOut, line)
+		}
+	}
 	if err != nil {
 		return err
 	}

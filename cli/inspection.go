@@ -134,7 +134,9 @@ func (o *inspectionOptions) completeConfig(e *flagErrors) {
 	if clientcmd.IsEmptyConfig(err) {
 		err = errors.New("no cluster; set --kubeconfig or KUBECONFIG, or create ~/.kube/config")
 	}
-	e.add("kubeconfig", err)
+	if err != nil {
+		e.add("kubeconfig", clusterError{err})
+	}
 }
 
 // scope names the namespaces.

@@ -42,6 +42,9 @@ func Run(args []string, streams IOStreams) int {
 	case !errors.Is(err, errLogged):
 		fmt.Fprintf(streams.ErrOut, "%s: %v\n", root.DisplayName(), err)
 	}
+	if lacksCluster(err) {
+		printLocalCommands(streams.ErrOut, root.DisplayName())
+	}
 	if command.Annotations[errorIsTwo] != "" {
 		return 2
 	}

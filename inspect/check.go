@@ -33,6 +33,8 @@ type Result struct {
 	// Hint is what to do. It is empty unless the status is Warned or Failed.
 	Hint string `json:"hint"`
 	Docs string `json:"docs"`
+	// Fatal means that the other checks are skipped if this one fails.
+	Fatal bool `json:"-"`
 }
 
 // Serving are the flags of an installation about its ports, certificate and Events.
@@ -107,7 +109,7 @@ func (c *checkup) run(ctx context.Context, list []check, visit func(Result)) {
 		}
 		result := Result{
 			Category: check.category, Name: check.name, Status: o.status,
-			Message: strings.Join(strings.Fields(o.message), " "), Docs: "docs/check.md#" + check.name,
+			Message: strings.Join(strings.Fields(o.message), " "), Docs: "docs/check.md#" + check.name, Fatal: check.fatal,
 		}
 		if o.status == Warned || o.status == Failed {
 			result.Hint = check.hint

@@ -159,6 +159,18 @@ func (r resource) String() string {
 	return r.name + "." + parts[2]
 }
 
+// RequestError is the error of a request to the API server.
+type RequestError struct {
+	request string
+	err     error
+}
+
+// Error returns the request, and its error.
+func (e *RequestError) Error() string { return fmt.Sprintf("cannot %s: %v", e.request, e.err) }
+
+// Unwrap returns the error without the request.
+func (e *RequestError) Unwrap() error { return e.err }
+
 // describe names the verb, the resource, the namespace and /NAME of a failed request. The name is empty for a list.
 func (r resource) describe(verb, namespace, name string, err error) error {
 	scope, role := " in all namespaces", "ClusterRole"
@@ -169,5 +181,5 @@ func (r resource) describe(verb, namespace, name string, err error) error {
 		scope, role = "", "ClusterRole"
 	}
 	grant := fmt.Sprintf("a %s that has the verb %s for %s", role, verb, r)
-	return fmt.Errorf("cannot %s %s%s%s: %w", verb, r, name, scope, kube.Explain(err, grant))
+	return &RequestError{fmt.Sprintf("%s %s%s%s", verb, r, name, scope), kube.Explain(err, grant)}
 }

@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"k8s-sidecar-injector/inspect"
+)
+
+// clusterError is an error because of which a cluster cannot be read.
+type clusterError struct{ error }
+
+func (e clusterError) Unwrap() error { return e.error }
+
+// lacksCluster reports whether a command failed because it could not read a cluster: there is none, or it does not
+// respond, or the caller lacks a permission, or the injector is not installed.
+func lacksCluster(err error) bool {
+	if _, ok := errors.AsType[clusterError](err); ok || errors.Is(err, inspect.ErrNoInstallation) {
+		return true
+	}
+	_, ok := errors.AsType[*inspect.RequestError](err)
+	return ok && !apierrors.IsNotFound(err)
+}
+
+// printLocalCommands prints the commands that read files instead of a cluster. The program is its name in a command
+// line.
+func printLocalCommands(w io.Writer, program string) {
+	table := [][]string{}
+	for _, command := range [][2]string{
+		{"list --config-directory=DIR", "list definitions"},
+		{"describe REF --config-directory=DIR", "describe a definition"},
+		{"diff NEW-DIR --config-directory=DIR", "compare definitions"},
+		{"validate DIR", "validate definitions"},
+		{"explain -f FILE --config-directory=DIR", "explain what pods would get"},
+		{"inject -f FILE --config-directory=DIR", "inject sidecars into manifests"},
+	} {
+		table = append(table, []string{"  " + program + " " + command[0], command[1]})
+	}
+	var text bytes.Buffer
+	writeTable(&text, table)
+	fmt.Fprintf(w, "These commands need no cluster:\n%s", text.String())
+}
