@@ -118,8 +118,8 @@ func (d *details) env(c *container) Variables {
 	return d.Spec.Containers[c.index].Env
 }
 
-// readDetails decodes the details of the pod at the first call. The decoder has checked the syntax before, so an error
-// is about the type of a field.
+// readDetails decodes the details of the pod at the first call. The syntax was checked before, so an error is about the
+// type of a field, or about a name that occurs twice.
 func (r *review) readDetails() (*details, error) {
 	if r.details != nil || r.request.DecodeObject == nil {
 		return r.details, nil

@@ -5,6 +5,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"k8s-sidecar-injector/mutate/jsonview"
 )
 
 // The limits of lists and maps are beyond any pod that an API server can store. In a request, an
@@ -29,6 +31,9 @@ func (e *LimitError) Error() string {
 // List is a list of at most maxElements, without its empty elements.
 type List[E comparable] []E
 
+// Limits returns the limits of the list.
+func (List[E]) Limits() jsonview.Limits { return jsonview.Limits{Max: maxElements, DropEmpty: true} }
+
 // UnmarshalJSONFrom decodes the list.
 func (l *List[E]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	return decodeList(decoder, (*[]E)(l), maxElements, "elements", func(_ int, e *E) bool { return *e != *new(E) })
@@ -36,6 +41,12 @@ func (l *List[E]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 
 // Mounts is a list of mounts. Each has its index.
 type Mounts []Mount
+
+// Limits returns the limits of the list.
+func (Mounts) Limits() jsonview.Limits { return jsonview.Limits{Max: maxElements, DropEmpty: true} }
+
+// SetIndex sets the index in the list as received.
+func (m *Mount) SetIndex(index int) { m.index = index }
 
 // UnmarshalJSONFrom decodes the list.
 func (m *Mounts) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
@@ -60,6 +71,9 @@ func (v *Variables) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 // Containers is a list of at most maxContainers. Null elements are nil.
 type Containers []*Container
 
+// Limits returns the limits of the list.
+func (Containers) Limits() jsonview.Limits { return jsonview.Limits{Max: maxContainers} }
+
 // UnmarshalJSONFrom decodes the list.
 func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	keep := func(int, **Container) bool { return true }
@@ -68,6 +82,9 @@ func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 
 // Volumes is a list of at most maxVolumes.
 type Volumes []Named
+
+// Limits returns the limits of the list.
+func (Volumes) Limits() jsonview.Limits { return jsonview.Limits{Max: maxVolumes} }
 
 // UnmarshalJSONFrom decodes the list.
 func (v *Volumes) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
@@ -107,6 +124,9 @@ func decodeList[E any](
 
 // Map is a map of at most maxElements strings. Null values are empty strings.
 type Map map[string]string
+
+// Limits returns the limits of the map.
+func (Map) Limits() jsonview.Limits { return jsonview.Limits{Max: maxElements} }
 
 // size returns how many bytes the keys and values have.
 func (m Map) size() (size int) {

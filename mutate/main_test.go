@@ -11,6 +11,7 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/mutate/jsonview"
 	"k8s-sidecar-injector/store"
 )
 
@@ -91,6 +92,7 @@ func decode(tb testing.TB, request []byte) *mutate.Request {
 	if err := json.Unmarshal(request, r); err != nil {
 		tb.Fatalf("decode the request: %v", err)
 	}
+	compareView(tb, request, r)
 	r.DecodeObject = func(view any) error {
 		return json.Unmarshal(request, &struct {
 			Object any `json:"object"`
@@ -99,17 +101,31 @@ func decode(tb testing.TB, request []byte) *mutate.Request {
 	return r
 }
 
-// decodeReview decodes an AdmissionReview.
+// compareView decodes a document as the webhook does, and compares the result. Unusual documents are declined.
+func compareView[T any](tb testing.TB, document []byte, want *T) {
+	tb.Helper()
+	got := new(T)
+	if view := jsonview.Of[T](); view.Unmarshal(document, got) && !reflect.DeepEqual(got, want) {
+		whole := cmp.Exporter(func(reflect.Type) bool { return true })
+		tb.Errorf("jsonview (-want +got):\n%s", cmp.Diff(want, got, whole))
+	}
+}
+
+// decodeReview decodes an AdmissionReview as the webhook does.
 func decodeReview(tb testing.TB, content []byte) *mutate.Request {
 	tb.Helper()
-	var review struct {
-		Request *mutate.Request `json:"request"`
+	r := new(admissionReview)
+	if !viewOfReview.Unmarshal(content, r) {
+		tb.Fatalf("the view declines %s", content)
 	}
-	if err := json.Unmarshal(content, &review); err != nil {
-		tb.Fatalf("decode the review: %v", err)
-	}
-	return review.Request
+	return r.Request
 }
+
+type admissionReview struct {
+	Request *mutate.Request `json:"request"`
+}
+
+var viewOfReview = jsonview.Of[admissionReview]()
 
 // defaultPolicy returns the policy of a command line without flags.
 func defaultPolicy() *mutate.Policy {

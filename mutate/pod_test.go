@@ -17,6 +17,7 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/mutate/jsonview"
 	"k8s-sidecar-injector/store"
 )
 
@@ -206,6 +207,11 @@ func TestLimits(t *testing.T) {
 			if err := jsonv2.Unmarshal([]byte(`{"object":`+c.pod(c.most)+`}`), new(mutate.Request)); err != nil {
 				t.Errorf("%d: %v", c.most, err)
 			}
+			view := jsonview.Of[mutate.Request]()
+			if !view.Unmarshal([]byte(`{"object":`+c.pod(c.most)+`}`), new(mutate.Request)) ||
+				view.Unmarshal([]byte(`{"object":`+c.pod(c.most+1)+`}`), new(mutate.Request)) {
+				t.Error("the limit of the view is another one")
+			}
 			err := jsonv2.Unmarshal([]byte(`{"object":`+c.pod(c.most+1)+`}`), new(mutate.Request))
 			want := fmt.Sprintf("%q: more than %d %s", path, c.most, c.what)
 			if err == nil || mutate.DecodeError(err, "").Error() != want {
@@ -309,6 +315,7 @@ func TestDecodeLists(t *testing.T) {
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
+			compareView(t, []byte(test.spec), &got)
 		})
 	}
 }
@@ -337,6 +344,7 @@ func TestDecodeMemory(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			_ = jsonv2.Unmarshal(content, object) // may fail
+			_ = jsonview.Of[mutate.Object]().Unmarshal(content, object)
 			runtime.ReadMemStats(&after)
 			if took := after.TotalAlloc - before.TotalAlloc; took > size {
 				t.Errorf("%d KiB for %d KiB", took>>10, len(content)>>10)
@@ -364,6 +372,9 @@ func TestDecodeErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			err := jsonv2.Unmarshal([]byte(test.object), new(mutate.Object))
+			if jsonview.Of[mutate.Object]().Unmarshal([]byte(test.object), new(mutate.Object)) {
+				t.Error("it is accepted")
+			}
 			if err == nil || !strings.Contains(mutate.DecodeError(err, "").Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}

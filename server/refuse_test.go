@@ -187,6 +187,14 @@ func TestRejected(t *testing.T) {
 			"duplicate uid", podReview(`{},"uid":"u2"`), "v1",
 			notReview + `duplicate object member name "uid" within "/request"`,
 		},
+		{
+			"duplicate label", podReview(`{"metadata":{"labels":{"a":"b","a":"b"}}}`), "v1",
+			notReview + `duplicate object member name "a" within "/request/object/metadata/labels"`,
+		},
+		{
+			"duplicate field that is ignored", podReview(`{"metadata":{"managedFields":[],"managedFields":[]}}`), "v1",
+			notReview + `duplicate object member name "managedFields" within "/request/object/metadata"`,
+		},
 		{"long duplicate key", podReview(`{"` + strings.Repeat("k", 2000) + `":1,"` + strings.Repeat("k",
 			2000) + `":2}`), "v1", notReview + `duplicate object member name "` + strings.Repeat("k",
 			2000) + `" within "/request/object"`},

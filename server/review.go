@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/mutate/jsonview"
 )
 
 const (
@@ -38,10 +39,15 @@ func decodeReviewOf[R any](body []byte) (r reviewOf[R], err error) {
 	return r, nil
 }
 
-// decodeReview decodes a valid review in one pass. If it returns an error, the review has its version, its uid
-// and its names as far as they could be decoded, so that it can be answered and logged.
-func decodeReview(body []byte) (review, error) {
+// decodeReview decodes a valid review in one pass. The view decodes usual reviews, and the library all others. If
+// decodeReview returns an error, the review has its version, its uid and its names as far as they could be decoded, so
+// that it can be answered and logged.
+func decodeReview(body []byte, view jsonview.View[review]) (review, error) {
 	var r review
+	if view.Unmarshal(body, &r) {
+		return r, checkReview(r.Kind, r.APIVersion, r.Request.UID)
+	}
+	r = review{}
 	if err := json.Unmarshal(body, &r); err != nil {
 		described := describe(err)
 		// Decode it again without the fields of a pod. Only the creation of a pod needs them.

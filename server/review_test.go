@@ -207,6 +207,7 @@ func TestSkipped(t *testing.T) {
 			"not_a_pod_create",
 		},
 		{"null object", podReview("null"), "no_annotation"},
+		{"duplicate in an ignored field", podReview(`{"metadata":{"managedFields":[{"a":1,"a":2}]}}`), "no_annotation"},
 		{"null everywhere", podReview(`{"metadata":null,"spec":null}`), "no_annotation"},
 		{
 			"nested", podReview(`{"status":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`),

@@ -8,6 +8,7 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
+	"k8s-sidecar-injector/mutate/jsonview"
 	"k8s-sidecar-injector/store"
 )
 
@@ -20,6 +21,7 @@ type Snapshots interface {
 type Webhook struct {
 	reviewHandler
 	decider
+	view         jsonview.View[review]
 	recorder     Recorder // nil if no Events are recorded
 	badReviewLog zerolog.Logger
 }
@@ -32,7 +34,7 @@ func NewWebhook(
 ) *Webhook {
 	return &Webhook{
 		reviewHandler: newReviewHandler(lanes, metrics, metrics.reviewCounter(mutate.Denied, mutate.ReasonBadReview), log),
-		decider:       decider{snapshots, namespaces, policy}, recorder: recorder,
+		decider:       decider{snapshots, namespaces, policy}, view: jsonview.Of[review](), recorder: recorder,
 		badReviewLog: throttled(log, "bad reviews"),
 	}
 }
@@ -60,7 +62,7 @@ func (h *Webhook) review(request *http.Request, f *inflight) (answer, error) {
 		return answer{}, err
 	}
 	defer f.release()
-	r, err := decodeReview(f.buffer.Bytes())
+	r, err := decodeReview(f.buffer.Bytes(), h.view)
 	if err != nil && r.Request.UID == "" {
 		return answer{}, err
 	}
