@@ -135,6 +135,11 @@ func resourceOf(object unstructured.Unstructured) string {
 
 func (s *apiServer) list(w http.ResponseWriter, r *http.Request, resource, namespace string) {
 	query := r.URL.Query()
+	if query.Get("watch") != "" { // nothing changes
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		return
+	}
 	token, renewed := strings.CutSuffix(query.Get("continue"), "-newer")
 	if s.expires && token != "" && !renewed {
 		fail(w, metav1.Status{
@@ -160,7 +165,13 @@ func (s *apiServer) list(w http.ResponseWriter, r *http.Request, resource, names
 	if end < len(items) {
 		metadata["continue"] = strconv.Itoa(end)
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"kind": "List", "metadata": metadata, "items": items[start:end]})
+	kind := "List"
+	if resource == "configmaps" {
+		kind = "ConfigMapList" // as an informer requires
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": items[start:end],
+	})
 }
 
 func fail(w http.ResponseWriter, status metav1.Status) {

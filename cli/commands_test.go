@@ -43,6 +43,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	loaded                  wait for the clients; fail if any review failed
 //	apiserver FILE ARG...   start an API server with the objects of a file, and set $KUBECONFIG; see apiServerCommand
 //	rename OLD NEW          rename(2), which overwrites files
+//	documented PAGE         compare the generated parts of a page of docs
 func commands() map[string]command {
 	return map[string]command{
 		"serve":       serveCommand,
@@ -57,6 +58,7 @@ func commands() map[string]command {
 		"certificate": onDaemon((*daemon).certificate),
 		"load":        onDaemon((*daemon).load),
 		"loaded":      onDaemon((*daemon).loaded),
+		"documented":  onDaemon((*daemon).documented),
 		"keypair":     keyPairCommand,
 		"mounted":     mountedCommand,
 		"rename":      renameCommand,

@@ -49,7 +49,7 @@ func (p place) at(line int) int {
 	return p.line
 }
 
-// skippedObject is an object that is not read, in the JSON format of docs/configuration.md.
+// skippedObject is an object that is not read, in the JSON format of docs/validate.md.
 type skippedObject struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"`

@@ -145,7 +145,7 @@ func printTables(w io.Writer, results []*podResult, wide bool) {
 	}
 }
 
-// explanation is the decision for one pod, in the JSON format of docs/configuration.md. No field is omitted.
+// explanation is the decision for one pod, in the JSON format of docs/explain.md. No field is omitted.
 type explanation struct {
 	Kind      string             `json:"kind"`
 	Namespace string             `json:"namespace"`

@@ -30,7 +30,7 @@ type loadReport struct {
 	errors, warnings []finding
 }
 
-// validDefinition is a valid definition, in the JSON format of docs/configuration.md. No field is omitted.
+// validDefinition is a valid definition, in the JSON format of docs/validate.md. No field is omitted.
 type validDefinition struct {
 	Ref        string   `json:"ref"`
 	Origin     string   `json:"origin"`
@@ -40,7 +40,7 @@ type validDefinition struct {
 	Violations []string `json:"violations"`
 }
 
-// finding is an error or a warning, in the JSON format of docs/configuration.md. No field is omitted.
+// finding is an error or a warning, in the JSON format of docs/validate.md. No field is omitted.
 type finding struct {
 	File    string `json:"file"`
 	Line    int    `json:"line"` // from 1
