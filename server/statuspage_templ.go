@@ -937,7 +937,7 @@ func sidecarsSection(p *statusView) templ.Component {
 		ctx = templ.InitializeContext(ctx)
 		ctx = templ.ClearChildren(ctx)
 		ref, level, injections := column{"Sidecar", ""}, column{"Level", "short"}, column{"Injections", "number"}
-		notInjected, inherits := column{"Not injected", ""}, column{"Inherits", ""}
+		notInjected, inherits := column{"Not injected", "short"}, column{"Inherits", ""}
 		digest, origin := column{"Digest", "short"}, column{"Origin", ""}
 		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, "<section aria-labelledby=\"sidecars\"><h2 id=\"sidecars\">Sidecars in service</h2>")
 		if templ_7745c5c3_Err != nil {
