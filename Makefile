@@ -130,7 +130,8 @@ HELM := CGO_ENABLED=0 go tool -modfile=tools/go.mod helm
 .PHONY: manifests
 manifests: ## render deploy/install.yaml from the chart
 	@{ printf '# Rendered from deploy/chart by make manifests. DO NOT EDIT.\n'; cat deploy/namespace.yaml; \
-	  $(HELM) template sidecar-injector deploy/chart --namespace sidecar-injector --set sample=true; } > deploy/install.yaml.new
+	  $(HELM) template sidecar-injector deploy/chart --namespace sidecar-injector --set sample=true,test.enabled=false; } \
+	  > deploy/install.yaml.new
 	@mv deploy/install.yaml.new deploy/install.yaml
 
 .PHONY: build

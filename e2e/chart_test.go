@@ -57,7 +57,9 @@ func TestChartVariants(t *testing.T) {
 			"networkPolicy.enabled=false",
 			"podDisruptionBudget.enabled=false",
 			"serviceAccount.create=false",
+			"test.enabled=false",
 		},
+		"test without rights":       {"rbac.create=false"},
 		"without validation":        {"validation.enabled=false"},
 		"without workload warnings": {"workloads.enabled=false"},
 		"denying safety net":        {"safetyNet.validationActions={Deny,Audit}"},
@@ -245,7 +247,7 @@ func TestManifestsAreCurrent(t *testing.T) {
 	if !found {
 		t.Fatal("install.yaml does not contain namespace.yaml: run make manifests")
 	}
-	if diff := cmp.Diff(render(t, "sample=true"), rest); diff != "" {
+	if diff := cmp.Diff(render(t, "sample=true", "test.enabled=false"), rest); diff != "" {
 		t.Errorf("install.yaml is not rendered from the chart: run make manifests\n%s", diff)
 	}
 }

@@ -46,6 +46,7 @@ serviceMonitor: {enabled: false, interval: 30s}
 podMonitor: {enabled: false, interval: 30s}
 prometheusRule: {enabled: false, runbookURL: docs/runbook.md}
 dashboard: {enabled: false, labels: {grafana_dashboard: "1"}}
+test: {enabled: true, namespace: default}
 {{- end -}}
 
 {{- /* Adds missing defaults to .Values. Each template includes it first. */ -}}
