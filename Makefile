@@ -34,11 +34,12 @@ cover: ## run the tests and print the statement coverage of each package
 	CGO_ENABLED=0 go test -cover ./...
 
 .PHONY: lint
-lint: ## check style, imports and go.mod; the first run builds golangci-lint from tools/go.mod
+lint: ## check style, imports, go.mod and spelling; the first run builds golangci-lint from tools/go.mod
 	go mod tidy -diff
 	$(HELM) lint --strict deploy/chart
 	$(TEMPL) generate -path server -check
 	go tool -modfile=tools/go.mod golangci-lint run ./...
+	CGO_ENABLED=0 go tool -modfile=tools/go.mod misspell -error $$(git ls-files '*.md' '*.templ' deploy/chart)
 	cd tools && go mod tidy -diff
 	cd e2e && go mod tidy -diff
 	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools/go.mod golangci-lint run . ./bench ./browser ./cluster ./cmd/bench ./cmd/cluster ./monitoring

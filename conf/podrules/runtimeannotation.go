@@ -38,13 +38,13 @@ func runtimePrefixes() []string {
 		"io.kubernetes.",        // CRI-O (pkg/annotations): cri-o.*; containerd (pkg/cri/annotations): cri.*
 		"io.containerd.",        // containerd (internal/cri/annotations): runtime handler, options of shims
 		"io.containers.",        // CRI-O (pkg/annotations): trace-syscall, for oci-seccomp-bpf-hook
-		"io.katacontainers.",    // Kata Containers (docs/how-to/how-to-set-sandbox-config-kata.md)
+		"io.katacontainers.",    // kata-containers/docs/how-to/how-to-set-sandbox-config-kata.md
 		"dev.gvisor.",           // gVisor (runsc/config): flag.* overrides flags of runsc, spec.* mounts
 		"io.microsoft.",         // hcsshim (pkg/annotations): virtualmachine.*, container.*
 		"run.oci.",              // crun (crun.1.md): handlers, hooks, SELinux and seccomp options
 		"module.wasm.image",     // crun: runs the image by its wasm handler
 		"org.systemd.property.", // runc, crun: properties of the systemd unit (GHSA-2cgq-h8xw-2v5j)
-		"org.criu.",             // runc (docs/checkpoint-restore.md), crun: config, a file of the node
+		"org.criu.",             // runc/docs/checkpoint-restore.md, crun: config, a file of the node
 	}
 }
 
