@@ -3,6 +3,8 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X k8s-sidecar-injector/cli.release=$(VERSION)
+# Name of the image; the default tag is VERSION.
+IMAGE ?=
 # Duration of each fuzz target, and number of runs of each benchmark.
 FUZZTIME ?= 20s
 BENCHCOUNT ?= 1
@@ -129,11 +131,10 @@ cluster: cluster-bin ## run a cluster with the injector on this machine, for kub
 HELM := CGO_ENABLED=0 go tool -modfile=tools/go.mod helm
 
 .PHONY: manifests
-manifests: ## render deploy/install.yaml from the chart
-	@{ printf '# Rendered from deploy/chart by make manifests. DO NOT EDIT.\n'; cat deploy/namespace.yaml; \
-	  $(HELM) template sidecar-injector deploy/chart --namespace sidecar-injector --set sample=true,test.enabled=false; } \
-	  > deploy/install.yaml.new
+manifests: ## render deploy/install.yaml from the chart, with the image IMAGE=NAME:TAG
+	@tools/manifests deploy/chart '$(IMAGE)' > deploy/install.yaml.new
 	@mv deploy/install.yaml.new deploy/install.yaml
+	@echo 'to install: kubectl apply -f deploy/install.yaml'
 
 .PHONY: build
 build: ## build the static binary for this machine into bin, and links that make it a kubectl plugin
@@ -146,19 +147,19 @@ build-test: build ## test the built binary; needs ports 9000 and 9001
 	bash .ci/build
 
 # The image. BUILDER_FLAGS are put before the command build, BUILD_FLAGS after it.
-IMAGE ?= k8s-sidecar-injector
 PLATFORM ?=
 BUILDER ?= $(shell docker info >/dev/null 2>&1 && echo docker || basename "$$(command -v podman || command -v buildah)")
 BUILDER_FLAGS ?=
 BUILD_FLAGS ?=
 
 .PHONY: image
-image: ## build the container image with docker, podman or buildah; PLATFORM=linux/arm64 cross-compiles
+image: ## build the container image IMAGE=NAME:TAG with docker, podman or buildah; PLATFORM=linux/arm64 cross-compiles
 	@set -eu; builder='$(BUILDER)'; version='$(or $(VERSION),devel)'; revision=$$(git rev-parse HEAD 2>/dev/null || true); \
+	  image='$(or $(IMAGE),k8s-sidecar-injector)'; case $${image##*/} in *:*) ;; *) image=$$image:$$version ;; esac; \
 	  [ -n "$$builder" ] || { echo 'make image: no docker daemon answers, and neither podman nor buildah is installed' >&2; exit 1; }; \
-	  echo "building $(IMAGE):$$version with $$builder"; \
+	  echo "building $$image with $$builder"; \
 	  DOCKER_BUILDKIT=1 $$builder $(BUILDER_FLAGS) build $(if $(PLATFORM),--platform $(PLATFORM)) --build-arg "VERSION=$$version" \
-	    $${revision:+--label "org.opencontainers.image.revision=$$revision"} $(BUILD_FLAGS) --tag "$(IMAGE):$$version" .
+	    $${revision:+--label "org.opencontainers.image.revision=$$revision"} $(BUILD_FLAGS) --tag "$$image" .
 
 .PHONY: image-test
 image-test: ## build and test the image for two platforms; needs root, and installs buildah with apt-get

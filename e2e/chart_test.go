@@ -236,18 +236,22 @@ func TestChartRefuses(t *testing.T) {
 	}
 }
 
-// TestManifestsAreCurrent checks that deploy/install.yaml is rendered from the chart.
-func TestManifestsAreCurrent(t *testing.T) {
+// TestManifests checks that deploy/install.yaml is what make manifests renders, and make manifests IMAGE=….
+func TestManifests(t *testing.T) {
 	t.Parallel()
-	namespace, err := os.ReadFile("../deploy/namespace.yaml")
+	committed, err := os.ReadFile("../deploy/install.yaml")
 	must(t, err)
-	manifests, err := os.ReadFile("../deploy/install.yaml")
-	must(t, err)
-	_, rest, found := strings.Cut(string(manifests), string(namespace))
-	if !found {
-		t.Fatal("install.yaml does not contain namespace.yaml: run make manifests")
-	}
-	if diff := cmp.Diff(render(t, "sample=true", "test.enabled=false"), rest); diff != "" {
-		t.Errorf("install.yaml is not rendered from the chart: run make manifests\n%s", diff)
+	for image, want := range map[string]string{
+		"": "k8s-sidecar-injector:0.1.0",
+		"registry.example.com:5000/team/injector:v1": "registry.example.com:5000/team/injector:v1",
+		"registry.example.com:5000/team/injector":    "registry.example.com:5000/team/injector:0.1.0",
+		"injector@sha256:" + strings.Repeat("0", 64): "injector@sha256:" + strings.Repeat("0", 64),
+	} {
+		manifests, err := exec.CommandContext(t.Context(), "../tools/manifests", "../deploy/chart", image).Output()
+		must(t, err)
+		expected := strings.Replace(string(committed), "image: k8s-sidecar-injector:0.1.0", "image: "+want, 1)
+		if diff := cmp.Diff(string(manifests), expected); diff != "" {
+			t.Errorf("install.yaml is not rendered from the chart with image %q: run make manifests\n%s", image, diff)
+		}
 	}
 }
