@@ -15,7 +15,7 @@ SHORT ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## serve on this machine with a self-signed certificate; prints a command to try
@@ -43,6 +43,7 @@ lint: ## check style, imports, go.mod and spelling; the first run builds golangc
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 	CGO_ENABLED=0 go tool -modfile=tools/go.mod misspell -error $$(git ls-files '*.md' '*.templ' deploy/chart)
 	cd tools && go mod tidy -diff
+	cd tools && CGO_ENABLED=0 go tool -modfile=go.mod golangci-lint run ./...
 	cd e2e && go mod tidy -diff
 	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools/go.mod golangci-lint run . ./bench ./browser ./cluster ./cmd/bench ./cmd/cluster ./monitoring
 
@@ -138,13 +139,21 @@ manifests: ## render deploy/install.yaml from the chart, with the image IMAGE=NA
 
 .PHONY: build
 build: ## build the static binary for this machine into bin, and links that make it a kubectl plugin
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ .
+	CGO_ENABLED=0 go build -trimpath -buildvcs=auto -ldflags '$(LDFLAGS)' -o bin/ .
 	ln -sf k8s-sidecar-injector bin/kubectl-sidecars
 	ln -sf k8s-sidecar-injector bin/kubectl_complete-sidecars
 
 .PHONY: build-test
 build-test: build ## test the built binary; needs ports 9000 and 9001
 	bash .ci/build
+
+.PHONY: release
+release: ## write the files of a release to dist, for VERSION=v1.2.3 and IMAGE=NAME
+	@VERSION='$(if $(filter file,$(origin VERSION)),,$(VERSION))' IMAGE='$(IMAGE)' PLATFORMS='$(PLATFORMS)' tools/release
+
+.PHONY: release-test
+release-test: ## build a release twice, compare every byte, and check the files
+	.ci/release
 
 # The image. BUILDER_FLAGS are put before the command build, BUILD_FLAGS after it.
 PLATFORM ?=
