@@ -44,6 +44,7 @@ lint: ## check style, imports, go.mod and spelling; the first run builds golangc
 	CGO_ENABLED=0 go tool -modfile=tools/go.mod misspell -error $$(git ls-files '*.md' '*.templ' deploy/chart)
 	cd tools && go mod tidy -diff
 	cd tools && CGO_ENABLED=0 go tool -modfile=go.mod golangci-lint run ./...
+	CGO_ENABLED=0 go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 .github/workflows/*.yaml
 	cd e2e && go mod tidy -diff
 	cd e2e && CGO_ENABLED=0 go tool -modfile=../tools/go.mod golangci-lint run . ./bench ./browser ./cluster ./cmd/bench ./cmd/cluster ./monitoring
 
