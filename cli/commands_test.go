@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -34,6 +35,7 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 //	answer FILE             send the review and print the AdmissionReview
 //	metric REGEXP           wait until /metrics matches
 //	page PATH REGEXP        wait until the response of the lifecycle port to GET PATH matches
+//	submit FILE REGEXP      send manifests to the playground until the page matches
 //	signal NAME             send HUP, TERM or INT
 //	stopped                 wait until the exit code is 0; with !, another code
 //	keypair DIR NAME        write tls.crt and tls.key of a new certificate with that common name
@@ -53,6 +55,7 @@ func commands() map[string]command {
 		"answer":      onDaemon((*daemon).answer),
 		"metric":      onDaemon((*daemon).metric),
 		"page":        onDaemon((*daemon).page),
+		"submit":      onDaemon((*daemon).submit),
 		"signal":      onDaemon((*daemon).signal),
 		"stopped":     onDaemon((*daemon).stopped),
 		"certificate": onDaemon((*daemon).certificate),
@@ -142,6 +145,22 @@ func (d *daemon) get(path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
+func (d *daemon) submit(ts *testscript.TestScript, _ bool, args []string) {
+	checkArguments(ts, args, 2, "submit FILE REGEXP")
+	form := url.Values{"manifests": {ts.ReadFile(args[0])}}
+	pattern := regexp.MustCompile(args[1])
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	until(ts, "submit "+args[1], func() (bool, string) {
+		response, err := client.PostForm("http://"+d.lifecycle+"/playground", form)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		return pattern.Match(body), string(body)
+	})
+}
+
 func (d *daemon) review(ts *testscript.TestScript, neg bool, args []string) {
 	checkArguments(ts, args, 2, "review FILE REGEXP")
 	review := ts.ReadFile(args[0])
@@ -206,8 +225,8 @@ func (d *daemon) send(review string) ([]byte, error) {
 }
 
 func (d *daemon) post(client *http.Client, review string) ([]byte, error) {
-	url := "https://" + d.webhook + "/mutate?timeout=10s"
-	response, err := client.Post(url, "application/json", strings.NewReader(review))
+	address := "https://" + d.webhook + "/mutate?timeout=10s"
+	response, err := client.Post(address, "application/json", strings.NewReader(review))
 	if err != nil {
 		return nil, err
 	}

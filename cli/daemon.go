@@ -147,6 +147,9 @@ func (o *serveOptions) addWebhook(d *daemon, snapshots *store.Store) error {
 		d.options.Lanes, snapshots, namespaces, &o.injection.policy, d.options.Metrics, d.log)
 	if o.tls.dev {
 		addPreview(d.options.Handlers, webhook)
+		if d.options.Status != nil {
+			d.options.Status.Playground = &playground{snapshots, &o.injection.policy, namespaces}
+		}
 	}
 	return nil
 }
@@ -162,7 +165,11 @@ func (o *serveOptions) logStart(d *daemon, reloads *watcher.Reloader, stderr io.
 		Str("annotation_namespace", o.injection.policy.AnnotationNamespace).
 		Msg("serving")
 	if o.tls.dev {
-		printHint(stderr, names, webhook.String())
+		page := ""
+		if d.options.Status != nil {
+			page = "http://" + d.options.Lifecycle.Addr().String() + server.PlaygroundPath
+		}
+		printHint(stderr, names, webhook.String(), page)
 	}
 }
 

@@ -102,21 +102,23 @@ func injectedPod(request, response []byte) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// printHint explains how to try the webhook.
-func printHint(w io.Writer, sources []string, address string) {
+// printHint explains how to try the webhook. The page is the URL of the playground, or empty if there is none.
+func printHint(w io.Writer, sources []string, address, page string) {
 	next := "Edit a definition and send it again."
 	if slices.Contains(sources, samplesPlace) {
 		next = "To edit definitions, put them into ./conf and start again."
 	}
+	fmt.Fprintf(w, "\n  Definitions: %s\n", strings.Join(sources, ", "))
+	if page != "" {
+		fmt.Fprintf(w, "\n  To inject sidecars into manifests, open %s in a browser.\n", page)
+	}
 	fmt.Fprintf(w, `
-  Definitions: %[1]s
-
   To see the sidecars in the pod of a sample Deployment, run in another terminal:
 
-    curl -sk %[2]s%[3]s | curl -sk -H 'Content-Type: application/json' --data-binary @- %[2]s%[3]s
+    curl -sk %[1]s%[2]s | curl -sk -H 'Content-Type: application/json' --data-binary @- %[1]s%[2]s
 
-  To see the response that the API server gets, replace the last %[3]s by /mutate.
-  %[4]s Press Ctrl-C to stop.
+  To see the response that the API server gets, replace the last %[2]s by /mutate.
+  %[3]s Press Ctrl-C to stop.
 
-`, strings.Join(sources, ", "), "https://"+address, previewPath, next)
+`, "https://"+address, previewPath, next)
 }

@@ -14,8 +14,8 @@ import (
 	"k8s-sidecar-injector/store"
 )
 
-// StatusOptions configure the status page and its API. All functions must be safe for concurrent use, and none may
-// be nil.
+// StatusOptions configure the status page and its API. All functions must be safe for concurrent use. Only Playground
+// may be nil.
 type StatusOptions struct {
 	// Version is the version of the program.
 	Version   string
@@ -25,6 +25,8 @@ type StatusOptions struct {
 	// Certificate returns the leaf of the certificate in service, and the earliest expiry in its chain. The leaf is
 	// nil if there is none.
 	Certificate func() (leaf *x509.Certificate, notAfter time.Time)
+	// Playground enables the playground page. The page shows values of variables, so it is only for development.
+	Playground Playground
 }
 
 // Source is the state of a source of definitions.

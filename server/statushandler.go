@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 
 	"github.com/a-h/templ"
@@ -27,15 +28,16 @@ var stylesheet string
 
 // handlers returns the handlers by ServeMux pattern.
 func (r *statusReader) handlers() map[string]http.Handler {
-	handlers := make(map[string]http.Handler)
-	for pattern, serve := range map[string]http.HandlerFunc{
-		"GET /{$}":             r.serveStatusPage,
-		"GET /sidecars/{ref}":  r.serveSidecarPage,
-		"GET /status.css":      serveStylesheet,
-		"GET /api/v1/status":   r.serveStatus,
-		"GET /api/v1/sidecars": r.serveSidecars,
-	} {
-		handlers[pattern] = r.secured(serve)
+	handlers := map[string]http.Handler{
+		"GET /{$}":             http.HandlerFunc(r.serveStatusPage),
+		"GET /sidecars/{ref}":  http.HandlerFunc(r.serveSidecarPage),
+		"GET /status.css":      http.HandlerFunc(serveStylesheet),
+		"GET /api/v1/status":   http.HandlerFunc(r.serveStatus),
+		"GET /api/v1/sidecars": http.HandlerFunc(r.serveSidecars),
+	}
+	maps.Copy(handlers, r.playgroundHandlers())
+	for pattern, handler := range handlers {
+		handlers[pattern] = r.secured(handler)
 	}
 	return handlers
 }
@@ -115,7 +117,10 @@ func rejections(snapshot *store.Snapshot) iter.Seq[conf.ListedRejection] {
 // serveStatusPage responds with the status as a page. The query refresh=off keeps the browser from loading it again.
 func (r *statusReader) serveStatusPage(w http.ResponseWriter, request *http.Request) {
 	snapshot := r.Snapshots.Current()
-	view := &statusView{injectorStatus: r.status(snapshot), rows: r.sidecars(snapshot), refresh: refreshSeconds}
+	view := &statusView{
+		injectorStatus: r.status(snapshot), rows: r.sidecars(snapshot), refresh: refreshSeconds,
+		playground: r.Playground != nil,
+	}
 	if request.URL.Query().Get("refresh") == "off" {
 		view.refresh = ""
 	}

@@ -30,6 +30,8 @@ type statusView struct {
 	*injectorStatus
 	rows    iter.Seq[listedSidecar]
 	refresh string // seconds; empty if paused
+	// playground is whether there is a playground page.
+	playground bool
 }
 
 func (v *statusView) title() string {

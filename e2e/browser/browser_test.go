@@ -208,7 +208,7 @@ func TestKeyboard(t *testing.T) {
 	b := open(t, "light", 1280)
 	b.do(t, chromedp.Navigate(url+"/?refresh=off"), chromedp.WaitVisible("h1"))
 	for i, want := range []string{
-		"Skip to content", "Resume", "heir:latest", "logger:v1", strings.Repeat("long-name-", 6) + "x:latest",
+		"Skip to content", "Resume", "Playground", "heir:latest", "logger:v1", strings.Repeat("long-name-", 6) + "x:latest",
 		"status", "sidecars",
 	} {
 		b.do(t, chromedp.KeyEvent(kb.Tab))

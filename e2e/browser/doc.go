@@ -1,2 +1,2 @@
-// Package browser tests the status page of the real binary in headless Chromium. Run it with make browser.
+// Package browser tests the pages of the real binary in headless Chromium. Run it with make browser.
 package browser
