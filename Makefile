@@ -83,6 +83,8 @@ bench: ## compare a review with a constant response and with the usual implement
 # Settings of the measurements: duration of a contender's round, number of rounds.
 BENCHTIME ?= 5s
 ROUNDS ?= 7
+# File for the points of the plots, relative to e2e; empty: none.
+RECORDS ?=
 BENCHFLAGS = -benchtime $(BENCHTIME) -rounds $(ROUNDS)
 
 .PHONY: bench-bin
@@ -94,6 +96,14 @@ bench-bin:
 .PHONY: bench-http
 bench-http: bench-bin ## compare the CPU time of a review with that of a server that writes a constant, over HTTPS
 	@cd e2e && .bin/bench http $(BENCHFLAGS)
+
+# The largest number of sidecars, and the time before memory is read.
+SIDECARS ?= 10000
+SETTLE ?= 3s
+
+.PHONY: bench-scale
+bench-scale: bench-bin ## measure starts, edits, memory and reviews with 10 to 10,000 sidecars
+	@cd e2e && .bin/bench scale $(BENCHFLAGS) -sidecars $(SIDECARS) -settle $(SETTLE) -records '$(RECORDS)'
 
 # The control plane for e2e, built from its published modules.
 KUBERNETES := v1.37.2

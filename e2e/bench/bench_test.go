@@ -125,6 +125,50 @@ func TestReviewWithoutRequest(t *testing.T) {
 	}
 }
 
+// TestSidecars checks the number and the size of the generated sidecars.
+func TestSidecars(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "conf")
+	files, err := bench.WriteSidecars(dir, 25)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files != 3 || len(entries) != 3 {
+		t.Errorf("%d files of %d sidecars, want 3", len(entries), 25)
+	}
+	total, names := 0, 0
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += len(content)
+		names += strings.Count("\n"+string(content), "\nname: ")
+	}
+	if names != 26 {
+		t.Errorf("the files have %d documents, want the base and 25 sidecars", names)
+	}
+	if average := total / 26; average < 2400 || average > 2800 {
+		t.Errorf("a sidecar has %d bytes, want about 2600", average)
+	}
+}
+
+func TestWriteRecords(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "records.tsv")
+	if err := bench.WriteRecords(file, []bench.Record{bench.NewRecord("time", "start", 10, 0.25)}); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(file)
+	if want := "plot\tseries\tx\ty\ntime\tstart\t10\t0.25\n"; err != nil || string(content) != want {
+		t.Errorf("got %q, %v, want %q", content, err, want)
+	}
+}
+
 // TestConstant checks that the response has the uid of the request.
 func TestConstant(t *testing.T) {
 	t.Parallel()

@@ -2,14 +2,22 @@ package bench
 
 // Exported for tests.
 var (
-	AroundUID   = aroundUID
-	CPUTime     = cpuTime
-	Median      = median[float64]
-	NewConstant = newConstant
-	NewReview   = newReview
-	PrintTable  = printTable
-	Quantile    = quantile[int]
-	Ratios      = ratios
-	StatusSize  = statusSize
-	Times       = times
+	AroundUID     = aroundUID
+	CPUTime       = cpuTime
+	Median        = median[float64]
+	NewConstant   = newConstant
+	NewReview     = newReview
+	PrintTable    = printTable
+	Quantile      = quantile[int]
+	Ratios        = ratios
+	StatusSize    = statusSize
+	Times         = times
+	WriteRecords  = writeRecords
+	WriteSidecars = writeSidecars
 )
+
+// Record is a point of a plot.
+type Record = record
+
+// NewRecord returns a point of a plot.
+func NewRecord(plot, series string, x, y float64) Record { return record{plot, series, x, y} }

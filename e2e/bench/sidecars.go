@@ -13,24 +13,35 @@ const perFile = 10
 // sidecarRef returns the ref of a generated sidecar.
 func sidecarRef(n int) string { return fmt.Sprintf("sidecar-%d:v1", n) }
 
-// definition returns a sidecar of about 2.6 KB with a number of containers. Every tenth sidecar inherits from the base,
-// which is in the first file.
+// definition returns a sidecar of 2.6 KB with one container, or more with several. Every tenth sidecar inherits from
+// the base, which is in the first file.
 func definition(n, containers int, image string) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "name: %s\n", sidecarRef(n))
+	fmt.Fprintf(&text, "# Sidecar %d of the platform team: ships metrics and traces of the pod to the gateway.\n"+
+		"# The application reaches it at SIDECAR_%d_ADDRESS.\nname: %s\n", n, n, sidecarRef(n))
 	if n%perFile == 1 {
 		text.WriteString("inherits: base:v1\n")
 	}
 	fmt.Fprintf(&text, `inJobs: native
-labels: {sidecar-%[1]d: enabled}
-annotations: {example.com/sidecar-%[1]d: "team %[1]d owns this sidecar"}
-volumeMounts: [{name: shared-%[1]d, mountPath: /var/run/shared-%[1]d}]
-volumes:
-- {name: shared-%[1]d, emptyDir: {sizeLimit: 64Mi}}
-- {name: config-%[1]d, configMap: {name: sidecar-config-%[1]d, defaultMode: 420}}
+labels:
+  sidecar-%[1]d: enabled
+annotations:
+  example.com/sidecar-%[1]d: the platform team owns this sidecar
 env:
-- {name: SIDECAR_%[1]d_ADDRESS, value: "http://127.0.0.1:15000"}
-- {name: SIDECAR_%[1]d_ENABLED, value: "true"}
+- name: SIDECAR_%[1]d_ADDRESS
+  value: http://127.0.0.1:15000
+- name: SIDECAR_%[1]d_SOCKET
+  value: /var/run/shared-%[1]d/sidecar.sock
+volumeMounts:
+- name: shared-%[1]d
+  mountPath: /var/run/shared-%[1]d
+volumes:
+- name: shared-%[1]d
+  emptyDir:
+    sizeLimit: 64Mi
+- name: config-%[1]d
+  configMap:
+    name: sidecar-config-%[1]d
 containers:
 `, n)
 	for c := range containers {
@@ -42,29 +53,58 @@ containers:
 // writeContainer writes a container with env, mounts, a probe, resources and a security context.
 func writeContainer(text *strings.Builder, sidecar, n int, image string) {
 	fmt.Fprintf(text, `- name: sidecar-%[1]d-%[2]d
-  image: %[3]q
+  image: %[3]s
   imagePullPolicy: IfNotPresent
-  args: [--config=/etc/sidecar/config.yaml, --listen=127.0.0.1:15000, --log-level=info]
+  args:
+  - --config=/etc/sidecar/config.yaml
+  - --listen=127.0.0.1:15000
+  - --gateway=http://telemetry.observability.svc:4317
+  - --log-format=json
   env:
-  - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
-  - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  - name: POD_IP
+    valueFrom:
+      fieldRef:
+        fieldPath: status.podIP
 `, sidecar, n, image)
 	for setting := range 12 {
-		fmt.Fprintf(text, "  - {name: SETTING_%d, value: \"value %d of the setting of sidecar %d\"}\n",
-			setting, setting, sidecar)
+		fmt.Fprintf(text, "  - name: SIDECAR_SETTING_%[1]d\n"+
+			"    value: https://setting-%[1]d.sidecar-%[2]d.example.svc:8443\n", setting, sidecar)
 	}
-	fmt.Fprintf(text, `  resources: {requests: {cpu: 20m, memory: 32Mi}, limits: {memory: 64Mi}}
-  readinessProbe: {httpGet: {path: /ready, port: 15021}, periodSeconds: 5, failureThreshold: 3}
+	fmt.Fprintf(text, `  ports:
+  - name: m-%[1]d-%[2]d
+    containerPort: %[3]d
+    protocol: TCP
+  readinessProbe:
+    httpGet:
+      path: /ready
+      port: 15021
+    periodSeconds: 5
+    failureThreshold: 3
+  resources:
+    requests:
+      cpu: 20m
+      memory: 32Mi
+    limits:
+      memory: 64Mi
   securityContext:
     allowPrivilegeEscalation: false
     readOnlyRootFilesystem: true
     runAsNonRoot: true
-    capabilities: {drop: [ALL]}
-    seccompProfile: {type: RuntimeDefault}
+    capabilities:
+      drop: [ALL]
+    seccompProfile:
+      type: RuntimeDefault
   volumeMounts:
-  - {name: shared-%[1]d, mountPath: /var/run/shared}
-  - {name: config-%[1]d, mountPath: /etc/sidecar, readOnly: true}
-`, sidecar)
+  - name: shared-%[1]d
+    mountPath: /var/run/shared
+  - name: config-%[1]d
+    mountPath: /etc/sidecar
+    readOnly: true
+`, sidecar, n, 15100+n)
 }
 
 // base is inherited by every tenth sidecar.

@@ -27,7 +27,7 @@ func main() {
 // run runs the measurement that the first argument names.
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: bench http|constant [FLAGS]")
+		return errors.New("usage: bench http|scale|constant [FLAGS]")
 	}
 	o := bench.Options{Out: os.Stdout}
 	flags := flag.NewFlagSet(args[0], flag.ExitOnError)
@@ -43,11 +43,26 @@ func run(ctx context.Context, args []string) error {
 	flags.DurationVar(&o.BenchTime, "benchtime", 5*time.Second, "duration of a contender's round")
 	flags.IntVar(&o.Rounds, "rounds", 7, "number of rounds")
 	flags.IntVar(&o.Clients, "clients", 8, "number of concurrent clients")
+	most := flags.Int("sidecars", 10_000, "largest number of sidecars")
+	settle := flags.Duration("settle", 3*time.Second, "time before memory is read")
+	records := flags.String("records", "", "file for the points of the plots")
 	_ = flags.Parse(args[1:])
 	switch args[0] {
 	case "http":
 		return bench.HTTP(ctx, o)
+	case "scale":
+		return bench.Scale(ctx, bench.ScaleOptions{
+			Options: o, Sizes: sizes(*most), Edits: 6, Settle: *settle, Records: *records,
+		})
 	default:
 		return fmt.Errorf("unknown measurement %s", args[0])
 	}
+}
+
+// sizes returns 10 and its powers up to most.
+func sizes(most int) (sizes []int) {
+	for size := 10; size <= most; size *= 10 {
+		sizes = append(sizes, size)
+	}
+	return sizes
 }
