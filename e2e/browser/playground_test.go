@@ -34,6 +34,10 @@ func (b *tab) send(t *testing.T, manifests string) {
 	// The page may still scroll, so a click could miss the button.
 	b.do(t, chromedp.Focus(chromedp.CSS("button")), chromedp.KeyEvent(kb.Enter),
 		chromedp.WaitVisible(chromedp.ID("result")))
+	// Before, the layout may be that without the stylesheet.
+	if _, err := chromedp.Run(b.Context, chromedp.Poll[bool](`document.readyState === "complete"`)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestPlayground verifies the page before and after manifests are sent: the example, an error, and hostile text.
