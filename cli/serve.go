@@ -6,7 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -96,10 +96,6 @@ func (o *serveOptions) AddFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.showVersion, "version", false, "print the version")
 }
 
-// gcPercent makes the garbage collector run before the heap has grown by half. Under attack, most of the
-// heap is garbage. Unlike a limit of memory, it costs the same per review however many definitions there are.
-const gcPercent = 50
-
 // run serves until SIGTERM or SIGINT. A second signal ends the process at once.
 func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
 	ctx, cancel := context.WithCancel(command.Context())
@@ -116,7 +112,7 @@ func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
 	}()
 
 	if streams.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		defer runtime.KeepAlive(tuneGC())
 	}
 	e := readEnvironment(command.Flags(), streams.Getenv)
 	o.logging.Complete(e)
