@@ -135,11 +135,16 @@ func (p *plan) add(s *conf.Sidecar, c *container, l *list, field string, check c
 	for i := range elements {
 		next := &elements[i]
 		if p.record(s, c, field, next.Name, check(p, s, c, l, next)) && p.fits(next) {
-			if len(l.added) == 0 {
-				l.added = p.room(len(elements) - i)
-			}
+			p.reserve(l, len(elements)-i)
 			l.added = append(l.added, addition{next, s, field == prependEnv})
 		}
+	}
+}
+
+// reserve makes room for a number of elements in a list without room.
+func (p *plan) reserve(l *list, count int) {
+	if used := len(l.added); used == cap(l.added) {
+		l.added = append(p.room(used+max(count, used)), l.added...)
 	}
 }
 

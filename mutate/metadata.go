@@ -1,10 +1,6 @@
 package mutate
 
-import (
-	"slices"
-
-	"k8s-sidecar-injector/conf"
-)
+import "k8s-sidecar-injector/conf"
 
 // defaultContainer is the annotation for the container that kubectl uses by default. Without the
 // annotation, kubectl uses the first container.
@@ -20,7 +16,7 @@ func (p *plan) addOwnAnnotations() {
 		conf.Element{Name: p.policy.key(injectedKey), Value: Injections(p.sidecars)},
 		conf.Element{Name: p.policy.key(statusKey), Value: statusInjected})
 	annotations := &p.lists[annotationsMap]
-	annotations.added = slices.Grow(annotations.added, len(own))
+	p.reserve(&annotations.list, len(own))
 	for i := range own {
 		annotations.added = append(annotations.added, addition{Element: &own[i]})
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -111,14 +112,14 @@ func isJSON(contentType string) bool {
 // timeoutOf returns the ?timeout= of the API server, which is timeoutSeconds of the webhook
 // configuration. It returns maxTimeout if there is none.
 func timeoutOf(r *http.Request) (time.Duration, error) {
-	if r.URL.RawQuery == "" {
-		return maxTimeout, nil
+	text, alone := strings.CutPrefix(r.URL.RawQuery, "timeout=")
+	if !alone || strings.ContainsAny(text, "&;%+") { // not what an API server sends
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			return 0, refusalf(http.StatusBadRequest, refusedQuery, "malformed query: %v", err)
+		}
+		text = query.Get("timeout")
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return 0, refusalf(http.StatusBadRequest, refusedQuery, "malformed query: %v", err)
-	}
-	text := query.Get("timeout")
 	if text == "" {
 		return maxTimeout, nil
 	}
