@@ -125,3 +125,12 @@ func NewStatusHandler(options StatusOptions, metrics *Metrics, pending func() []
 	}
 	return mux
 }
+
+// ResponseReview is an AdmissionReview with its response.
+type ResponseReview = responseReview
+
+// Status is the status of a denial.
+type Status = status
+
+// AppendTo appends the encoded review.
+func (r *responseReview) AppendTo(buffer []byte) ([]byte, error) { return r.appendTo(buffer) }

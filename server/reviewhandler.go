@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
@@ -94,9 +93,12 @@ func (h *reviewHandler) encode(f *inflight, response responseReview) error {
 		f.buffer = new(bytes.Buffer)
 	}
 	f.buffer.Reset()
-	if err := json.MarshalWrite(f.buffer, response); err != nil {
+	f.buffer.Grow(response.size())
+	encoded, err := response.appendTo(f.buffer.AvailableBuffer())
+	if err != nil {
 		return err
 	}
+	f.buffer.Write(encoded)
 	return f.hold(max(f.cost, f.base+int64(f.buffer.Cap()))) // names in the request may be as large as its body
 }
 
