@@ -104,7 +104,7 @@ type samples struct{}
 
 func (samples) String() string { return samplesPlace }
 
-func (samples) Documents(context.Context) ([]conf.Document, error) {
+func (samples) Documents(context.Context, *conf.Set) ([]conf.Document, error) {
 	return conf.Documents(conf.Samples(), samplesPlace)
 }
 

@@ -172,7 +172,7 @@ func (o *inspectionOptions) newInspection(
 		return nil, err
 	}
 	if o.directory != "" {
-		documents, err := watcher.NewDirectory(o.directory, zerolog.Nop()).Documents(ctx)
+		documents, err := watcher.NewDirectory(o.directory, zerolog.Nop()).Documents(ctx, nil)
 		if err != nil {
 			return nil, err
 		}

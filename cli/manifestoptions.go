@@ -85,10 +85,10 @@ func (o *manifestOptions) readDefinitions(
 ) (documents []conf.Document, err error) {
 	switch {
 	case o.injection.hasDirectory:
-		documents, err = watcher.NewDirectory(o.injection.directory, zerolog.Nop()).Documents(ctx)
+		documents, err = watcher.NewDirectory(o.injection.directory, zerolog.Nop()).Documents(ctx, nil)
 	case o.cluster.configMapLabels == "":
 		fmt.Fprintln(report, "using the built-in samples; set --config-directory to use other definitions")
-		documents, err = samples{}.Documents(ctx)
+		documents, err = samples{}.Documents(ctx, nil)
 	}
 	if err != nil || o.cluster.configMapLabels == "" {
 		return documents, err

@@ -277,7 +277,7 @@ func (d *configDirectory) selectFile(file string) (found bool) {
 
 // readDirectory returns the documents of a directory, or of a ConfigMap with the same content.
 func (in *validateInputs) readDirectory(ctx context.Context, path string) ([]conf.Document, error) {
-	documents, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(ctx)
+	documents, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(ctx, nil)
 	if in.kind == conf.File || err != nil {
 		return documents, err
 	}

@@ -33,23 +33,20 @@ func recovered(work func() error) (err error) {
 	return work()
 }
 
-// bounded calls work on one document. It returns an error if the work panics or takes too long. Work on a base
-// may be nested in work on its heir.
-func (l *loader) bounded(work func() error) error {
-	outer := l.started
-	defer func() { l.started = outer }()
-	l.started = time.Now()
+// bounded calls work on one document. It returns an error if the work panics or takes too long.
+func (h *holder) bounded(work func() error) error {
+	h.started = time.Now()
 	if err := recovered(work); err != nil {
 		return err
 	}
-	return l.late()
+	return h.late()
 }
 
 // late returns an error if the work on the current document has taken too long, or if the context has ended.
 // Work whose time depends on the size of the document calls it between its steps.
-func (l *loader) late() error {
-	if time.Since(l.started) > slowdown*maxTime {
+func (h *holder) late() error {
+	if time.Since(h.started) > slowdown*maxTime {
 		return errSlow
 	}
-	return l.ctxErr()
+	return h.ctxErr()
 }

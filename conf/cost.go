@@ -39,17 +39,9 @@ type usage struct {
 	cost, tried, inherited int
 }
 
-func (l *loader) usageOf(p *parsed) *usage {
-	holder := p.document.Origin.holder()
-	if l.usage[holder] == nil {
-		l.usage[holder] = new(usage)
-	}
-	return l.usage[holder]
-}
-
 // charge adds to the usage of a document, and to that of its file or ConfigMap.
-func (l *loader) charge(p *parsed, more usage) error {
-	used := l.usageOf(p)
+func (h *holder) charge(p *parsed, more usage) error {
+	used := &h.used
 	switch {
 	case used.cost+more.cost > maxCost:
 		p.again = more.cost <= maxCost // the error depends on other documents
@@ -65,29 +57,29 @@ func (l *loader) charge(p *parsed, more usage) error {
 }
 
 // afford charges a document for its values, before its aliases are expanded.
-func (l *loader) afford(p *parsed, lines outline) error {
+func (h *holder) afford(p *parsed, lines outline) error {
 	e, err := lines.measure()
 	if err != nil {
 		return err
 	}
-	return l.charge(p, usage{cost: e.cost})
+	return h.charge(p, usage{cost: e.cost})
 }
 
 // affordParameters charges a document for its patterns before they are compiled. Heirs compile them again, so
 // they count as inherited, too.
-func (l *loader) affordParameters(p *parsed, declared []params.Parameter) error {
+func (h *holder) affordParameters(p *parsed, declared []params.Parameter) error {
 	cost := 0
 	for i := range declared {
 		cost += declared[i].Cost()
 	}
 	p.size += cost
-	return l.charge(p, usage{cost: cost})
+	return h.charge(p, usage{cost: cost})
 }
 
 // affordTry charges a document for one more validation of that many bytes. It returns false if the document
 // cannot afford it.
-func (l *loader) affordTry(p *parsed, size int) bool {
-	return l.late() == nil && l.charge(p, usage{tried: size}) == nil
+func (h *holder) affordTry(p *parsed, size int) bool {
+	return h.late() == nil && h.charge(p, usage{tried: size}) == nil
 }
 
 // fewAliases rejects a manifest whose aliases are too large. The manifest itself may have any size.

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -14,7 +15,8 @@ type Document struct {
 	// Created is the creationTimestamp of the ConfigMap. It is zero for files, and for a ConfigMap that does not
 	// exist yet, which counts as the youngest.
 	Created time.Time
-	// Content is the YAML. It must not be changed after a load.
+	// Content is the YAML. It must not be changed after a load. It is nil in the documents of a Set, which have
+	// the result of parsing it.
 	Content []byte
 	// Line is the line of the file or key at which Content begins, from 1.
 	Line int
@@ -26,21 +28,34 @@ type Document struct {
 
 	// names are the refs found in a file or key that was rejected as a whole.
 	names []Ref
+	// known is the result of an earlier load. It is nil if Content is set.
+	known *result
+	// sum is the SHA-256 of the content. It is set by a load.
+	sum [sha256.Size]byte
+	// file is the SHA-256 of the whole file. It is nil unless Set.Split has made the document.
+	file *[sha256.Size]byte
+}
+
+// identify computes the sum of the content of a document that has not been loaded.
+func (d *Document) identify() {
+	if d.Content != nil || d.known == nil {
+		d.known, d.sum = nil, sha256.Sum256(d.Content)
+	}
 }
 
 // unchanged reports whether the document has the same origin and content as an earlier one, so that its result
 // can be reused. It is false for a document that could not be read.
-func (d Document) unchanged(earlier Document) bool {
+func (d *Document) unchanged(earlier *Document) bool {
 	return d.Err == nil && d.Origin == earlier.Origin && d.Line == earlier.Line && d.BaseOnly == earlier.BaseOnly &&
 		d.Created.Equal(earlier.Created) && d.sameContent(earlier)
 }
 
 // sameContent reports whether two documents have the same bytes, or could not be read for the same reason.
-func (d Document) sameContent(other Document) bool {
+func (d *Document) sameContent(other *Document) bool {
 	if d.Err != nil && other.Err != nil {
 		return d.Err.Error() == other.Err.Error()
 	}
-	return d.Err == nil && other.Err == nil && bytes.Equal(d.Content, other.Content)
+	return d.Err == nil && other.Err == nil && d.sum == other.sum
 }
 
 // errNoDocument keeps a truncated write from unloading what the file held.

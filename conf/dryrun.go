@@ -3,7 +3,6 @@ package conf
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -41,7 +40,7 @@ func (s *Set) Try(ctx context.Context, namespace, name string, documents []Docum
 	for _, rejection := range next.Rejections {
 		at := rejection.Origin
 		switch {
-		case changed(at) && rejected[at] && next.parsed[at].document.sameContent(s.parsed[at].document):
+		case changed(at) && rejected[at] && next.find(at).sameContent(s.find(at)):
 			trial.Still = append(trial.Still, rejection)
 		case changed(at):
 			trial.Rejected = append(trial.Rejected, rejection)
@@ -65,16 +64,19 @@ func (s *Set) takenRefs(next *Set, changed func(Origin) bool) []Rejection {
 	for _, sidecar := range s.Sidecars {
 		owners[sidecar.Ref] = sidecar.Origin
 	}
-	maps.Copy(owners, s.owners)
+	for ref, owner := range s.owners {
+		owners[ref] = owner.document.Origin
+	}
 	var taken []Rejection
-	for ref, origin := range next.owners {
+	for ref, taker := range next.owners {
+		origin := taker.document.Origin
 		owner, owned := owners[ref]
 		if !owned || changed(owner) || !changed(origin) {
 			continue
 		}
 		fault := field.Duplicate(field.NewPath("name"), ref.String())
 		fault.Detail = fmt.Sprintf("defined by %s, which would lose it", owner)
-		err := &Error{Origin: origin, Line: next.parsed[origin].nameLine, Err: fault}
+		err := &Error{Origin: origin, Line: taker.nameLine, Err: fault}
 		taken = append(taken, Rejection{Origin: origin, Ref: ref, Errors: joined([]*Error{err})})
 	}
 	slices.SortFunc(taken, func(a, b Rejection) int { return strings.Compare(a.Errors.Error(), b.Errors.Error()) })

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,42 +12,48 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// encode returns the sidecar of a flattened definition, with the defaults of its parameters, and with sample
-// values where there is no default.
-func encode(p *parsed, flat *flattened) (*Sidecar, error) {
-	digest, err := digestOf(p.ref, flat.tree)
-	if err != nil {
-		return nil, err
+// compiled is a valid document with all that it inherits. It is not changed afterwards, so that the next load can
+// reuse it while the document and its base are the same.
+type compiled struct {
+	base     *compiled // nil if the document inherits nothing
+	bases    *Base     // the chain of bases
+	text     []byte    // the definition as canonical JSON
+	size     int       // in bytes of JSON, with overridden values
+	depth    int       // number of bases in the chain
+	security podSecurity
+	tried    int      // part of the usage of its file or ConfigMap
+	sidecar  *Sidecar // nil if the document is base-only
+}
+
+// encode sets the sidecar, with the defaults of its parameters, and with sample values where there is no default.
+func (c *compiled) encode(p *parsed, source *decoded, sample filling, security podSecurity, warnings []*Error) error {
+	if p.document.BaseOnly {
+		return nil
 	}
-	source := decodeFlat(flat.tree)
-	samples := source.scope.Samples(0)
-	filled, d, _, err := source.substitute(samples)
-	if err != nil {
-		return nil, err
-	}
+	sum := sha256.Sum256(c.text)
 	s := &Sidecar{
-		Ref: p.ref, Origin: p.document.Origin, Digest: digest, Level: flat.security.level,
-		Parameters: source.scope.Parameters, tree: flat.tree, base: flat.base,
+		Ref: p.ref, Origin: p.document.Origin, Digest: hex.EncodeToString(sum[:]), Level: security.level,
+		Violations: security.short(), Warnings: warnings, Parameters: source.scope.Parameters, text: c.text, base: c.bases,
 	}
 	if len(s.Parameters) > 0 {
-		s.source = source
+		s.source, s.rendered = source, source.scope.Samples(0)
 	}
-	s.rendered = samples
 	for i := range s.Parameters {
 		if s.Parameters[i].Default == nil {
 			s.rendered = nil
 		}
 		if err := s.Parameters[i].Compile(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s, s.encode(filled, d)
+	c.sidecar = s
+	return s.encode(sample)
 }
 
 // encode sets the fields that come from the definition. The JSON of elements comes from the tree, not
 // from Go types, so that nothing is defaulted, reformatted or lost.
-func (s *Sidecar) encode(from tree, d *definition) error {
-	e := new(encoder)
+func (s *Sidecar) encode(sample filling) error {
+	e, from, d := &encoder{whole: s.text}, sample.tree, sample.typed
 	s.PrependInitContainers = e.initContainers(elements(from, "prependInitContainers"), d.PrependInitContainers)
 	s.InitContainers = e.initContainers(elements(from, "initContainers"), d.InitContainers)
 	s.PrependContainers = e.containers(elements(from, "prependContainers"), d.PrependContainers)
@@ -95,24 +102,38 @@ func encodedApart() []string {
 
 // encoder keeps its first error.
 type encoder struct {
-	err error
+	whole   []byte // the definition
+	scratch []byte
+	err     error
 }
 
+// maxShared is the size of a definition above which its elements are copied, because finding them takes long.
+const maxShared = 64 << 10
+
+// text returns JSON. It shares the memory of the definition, which has most values.
 func (e *encoder) text(value any) []byte {
-	text, err := compactJSON(value)
+	text, err := appendJSON(e.scratch[:0], value)
 	if err != nil && e.err == nil {
 		e.err = err
 	}
-	return text
+	e.scratch = text
+	if len(e.whole) <= maxShared {
+		if at := bytes.Index(e.whole, text); at >= 0 {
+			end := at + len(text)
+			return e.whole[at:end:end]
+		}
+	}
+	return bytes.Clone(text)
 }
 
-func digestOf(ref Ref, flat tree) (string, error) {
-	content := maps.Clone(flat)
+// canonical returns the definition as JSON with sorted keys. Its name is the ref, and it has no inherits, so that it
+// depends on the content only.
+func canonical(ref Ref, definition tree) ([]byte, error) {
+	content := maps.Clone(definition)
 	content["name"] = ref.String()
 	delete(content, "inherits")
 	text, err := compactJSON(content)
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), err
+	return bytes.Clone(text), err // without spare capacity
 }
 
 // elements encodes the elements of a list, the members of a map by key, or the value of another field.

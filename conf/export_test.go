@@ -18,14 +18,16 @@ func ScanName(content []byte) Ref {
 	return scanName(content)
 }
 
-// Trees returns the identity of the result of parsing each document. It is equal in two sets if the second load
+// Results returns the identity of the result of parsing each document. It is equal in two sets if the second load
 // reused the result.
-func Trees(s *Set) map[Origin]uintptr {
-	trees := make(map[Origin]uintptr, len(s.parsed))
-	for origin, p := range s.parsed {
-		trees[origin] = reflect.ValueOf(p.tree).Pointer()
+func Results(s *Set) map[Origin]any {
+	results := make(map[Origin]any, len(s.documents))
+	for _, document := range s.documents {
+		if document.known != nil {
+			results[document.Origin] = document.known.parsed
+		}
 	}
-	return trees
+	return results
 }
 
 // PlaceholderFields returns the paths of all fields of the format that may have placeholders.

@@ -17,8 +17,8 @@ func (l *loader) fallBack() []Rejection {
 		rejection := Rejection{Origin: p.document.Origin, Ref: p.ref, Errors: joined(p.all)}
 		for _, old := range l.lastGood(p, done) {
 			l.keep(old)
-			if l.served[old.Ref] == nil {
-				l.served[old.Ref] = stale(old, p.document)
+			if owner := l.byRef[old.Ref]; l.stale[old.Ref] == nil && (owner == nil || !owner.isServed()) {
+				l.stale[old.Ref] = stale(old, p.document)
 				rejection.Stale = append(rejection.Stale, old.Ref)
 			}
 		}
@@ -29,7 +29,7 @@ func (l *loader) fallBack() []Rejection {
 }
 
 // stale returns the last valid version of a sidecar whose document is rejected.
-func stale(old *Sidecar, rejected Document) *Sidecar {
+func stale(old *Sidecar, rejected *Document) *Sidecar {
 	stale := *old
 	stale.Stale, stale.Warnings = true, nil // they may have moved
 	if rejected.Err == nil {
@@ -55,10 +55,13 @@ func (l *loader) missingOnce(file Origin, done map[Origin]bool) []*Sidecar {
 		return nil
 	}
 	done[file] = true
+	if l.past.defined == nil {
+		l.past = l.newPast()
+	}
 	var found []*Sidecar
-	for _, old := range l.before[file.holder()] {
+	for _, old := range l.past.served[file.holder()] {
 		at := old.entry()
-		if (file.isConfigMap() || at.file == file) && !l.defined[at] {
+		if (file.isConfigMap() || at.file == file) && !l.past.defined[at] {
 			found = append(found, old)
 		}
 	}
@@ -77,4 +80,21 @@ func (l *loader) keep(s *Sidecar) {
 
 func (s *Sidecar) entry() entry {
 	return entry{s.Origin.whole(), s.Ref}
+}
+
+// past compares the previous load with this one.
+type past struct {
+	served  map[Origin][]*Sidecar // the last valid versions of the previous load, by holder
+	defined map[entry]bool        // the refs that documents define now
+}
+
+func (l *loader) newPast() past {
+	p := past{make(map[Origin][]*Sidecar), make(map[entry]bool, len(l.order))}
+	for at, old := range l.previous.good {
+		p.served[at.file.holder()] = append(p.served[at.file.holder()], old)
+	}
+	for _, document := range l.order {
+		p.defined[entry{document.document.Origin.whole(), document.ref}] = true
+	}
+	return p
 }

@@ -17,27 +17,11 @@ const (
 	maxInherited = 4 << 20 // bytes of JSON that the documents of one file or ConfigMap inherit in all
 )
 
-// flattened is a document merged with its chain of bases.
-type flattened struct {
-	tree     tree
-	size     int // in bytes of JSON, with overridden values
-	depth    int // number of bases in the chain
-	base     *Base
-	security podSecurity
-	warnings []*Error
-}
-
 // flatten merges the document with its bases. Each document of the chain is flattened once.
 func (l *loader) flatten(p *loaded) {
 	var chain []*loaded
 	for ; p != nil && !p.resolved; p = p.base {
-		p.resolved = true
-		if p.inherits != "" {
-			var err error
-			if p.base, err = l.base(p); err != nil {
-				p.failInherits(err.Error())
-			}
-		}
+		l.resolve(p)
 		chain = append(chain, p)
 	}
 	if at := slices.Index(chain, p); at >= 0 {
@@ -49,53 +33,90 @@ func (l *loader) flatten(p *loaded) {
 		chain = chain[:at]
 	}
 	for _, heir := range slices.Backward(chain) {
-		if heir.flat = l.flattenOver(heir); heir.flat != nil {
+		err := heir.holder.bounded(func() (err error) {
+			heir.compiled, err = l.compile(heir)
+			return err
+		})
+		if err != nil {
+			heir.compiled = nil
+			heir.fail(0, err)
+		}
+		if heir.compiled != nil {
 			l.checkLevel(heir)
 		}
 	}
 }
 
-// flattenOver merges a document with its base, which is flattened already. It returns nil if there are faults.
-func (l *loader) flattenOver(p *loaded) *flattened {
+// compile merges a document with its base, which is compiled already. It returns nil if there are faults.
+func (l *loader) compile(p *loaded) (*compiled, error) {
 	switch {
 	case p.inherits == "":
-		return &flattened{tree: p.tree, size: p.size, security: p.security, warnings: p.warnings}
+		return p.own, nil
 	case p.base == nil:
-		return nil
+		return nil, nil //nolint:nilnil // documented
 	case len(p.base.all) > 0:
 		p.failInherits(fmt.Sprintf("its base %q (%s) is rejected", p.inherits, p.base.document.Origin))
-		return nil
+		return nil, nil //nolint:nilnil // documented
 	case len(p.faults) > 0:
-		return nil
+		return nil, nil //nolint:nilnil // documented
 	}
-	base := p.base.flat
-	if err := l.chargeInherited(p, base); err != nil {
+	base := p.base.compiled
+	if err := p.holder.chargeInherited(base); err != nil {
 		p.failInherits(err.Error())
-		return nil
+		return nil, nil //nolint:nilnil // documented
 	}
-	flat := &flattened{tree: merge(base.tree, p.tree), size: base.size + p.size, depth: base.depth + 1}
-	flat.base = &Base{Ref: p.base.ref, Origin: p.base.document.Origin, next: base.base}
-	decoded := decodeFlat(flat.tree)
-	d, err := l.validateMerged(p, decoded, flat.size)
+	if e := p.earlier; e != nil && e.parsed == p.parsed && e.compiled != nil && e.compiled.base == base &&
+		p.holder.charge(new(parsed), usage{tried: e.compiled.tried}) == nil {
+		return e.compiled, nil
+	}
+	return l.compileOver(p, base)
+}
+
+// compileOver merges and encodes a document. It returns nil if there are faults.
+func (l *loader) compileOver(p *loaded, base *compiled) (*compiled, error) {
+	flat, err := l.merge(base, p.parsed)
 	if err != nil {
-		p.fail(p.inheritsLine, fmt.Errorf("with what it inherits from %q: %w", p.inherits, err))
-		return nil
+		return nil, err
 	}
-	flat.security, flat.warnings = l.evaluate(d), p.warn(decoded, d, outline{})
-	return flat
+	c := &compiled{base: base, size: base.size + p.size, depth: base.depth + 1}
+	c.bases = &Base{Ref: p.base.ref, Origin: p.base.document.Origin, next: base.bases}
+	decoded := decodeFlat(flat)
+	sample, faults := c.validate(p, decoded)
+	if faults != nil {
+		p.fail(p.inheritsLine, fmt.Errorf("with what it inherits from %q: %w", p.inherits, faults))
+		return nil, nil //nolint:nilnil // documented
+	}
+	security := p.holder.evaluate(sample.typed)
+	c.security = security.kept()
+	if c.text, err = canonical(p.ref, flat); err != nil {
+		return nil, err
+	}
+	return c, c.encode(p.parsed, decoded, sample, security, p.warn(decoded, sample.typed, outline{}))
+}
+
+// merge returns the document merged with its base.
+func (l *loader) merge(base *compiled, p *parsed) (tree, error) {
+	if l.trees[base] == nil {
+		decoded, err := decodeText(base.text)
+		if err != nil {
+			return nil, err
+		}
+		l.trees[base] = decoded
+	}
+	own, err := decodeText(p.text)
+	return merge(l.trees[base], own), err
 }
 
 // chargeInherited checks the limits of inheritance before the merge.
-func (l *loader) chargeInherited(p *loaded, base *flattened) error {
+func (h *holder) chargeInherited(base *compiled) error {
 	if base.depth == maxDepth {
 		return fmt.Errorf("the chain has more than %d bases; inherit from a base with fewer bases", maxDepth)
 	}
-	used := l.usageOf(p.parsed)
-	if used.inherited+base.size > maxInherited {
+	if h.used.inherited+base.size > maxInherited {
 		return fmt.Errorf("the documents of one file or ConfigMap may inherit %d MiB in all, and this is more; "+
 			"make the base smaller, or use several files or ConfigMaps", maxInherited>>20)
 	}
-	used.inherited += base.size
+	h.used.inherited += base.size
 	return nil
 }
 
@@ -104,16 +125,34 @@ func (p *loaded) failInherits(detail string) {
 	p.fail(p.inheritsLine, field.Invalid(field.NewPath("inherits"), field.OmitValueType{}, detail))
 }
 
-// validateMerged returns the merged definition. The error has the faults that neither the base nor the child has
-// alone, such as a container name in two lists.
-func (l *loader) validateMerged(p *loaded, decoded *decoded, size int) (*definition, error) {
-	heir := &parsed{document: p.document}
-	d, found := decoded.validate(decoded.faults, func() bool { return l.affordTry(heir, size) })
-	faults := slices.Concat(decoded.faults, found, validateCopyTargets(d))
+// validate returns the merged definition. The error has the faults that neither the base nor the child has alone, such
+// as a container name in two lists.
+func (c *compiled) validate(p *loaded, decoded *decoded) (filling, error) {
+	heir := new(parsed)
+	sample, found := decoded.validate(decoded.faults, func() bool { return p.holder.affordTry(heir, c.size) })
+	c.tried = heir.used.tried
+	faults := slices.Concat(decoded.faults, found, validateCopyTargets(sample.typed))
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])
 	}
-	return d, faults.ToAggregate()
+	return sample, faults.ToAggregate()
+}
+
+// resolve sets the base of a document.
+func (l *loader) resolve(p *loaded) {
+	p.resolved = true
+	if p.inherits == "" {
+		return
+	}
+	err := p.holder.bounded(func() (err error) {
+		if p.base, err = l.base(p); err != nil {
+			p.failInherits(err.Error())
+		}
+		return nil
+	})
+	if err != nil {
+		p.fail(0, err)
+	}
 }
 
 // base returns the document that inherits refers to.
@@ -175,7 +214,7 @@ func (l *loader) baseByPath(p *loaded) (*loaded, error) {
 	}
 	second := origin
 	second.Index = 1
-	if l.byOrigin[second] != nil {
+	if l.find(second) != nil {
 		return nil, errors.New("the file has several documents; inherit from one of them by its ref")
 	}
 	return base, nil
@@ -184,22 +223,36 @@ func (l *loader) baseByPath(p *loaded) (*loaded, error) {
 // file returns the first document of a file, or nil if there is no such file. Base-only documents are parsed
 // here, so that unused ones cost nothing. A directory that cannot be read stands for each file below it.
 func (l *loader) file(origin Origin) *loaded {
-	if l.byOrigin[origin] != nil {
-		return l.byOrigin[origin]
+	if p := l.find(origin); p != nil {
+		return p
 	}
 	for at := origin; at.Name != "."; at.Name = path.Dir(at.Name) {
 		documents, found := l.bases[at]
 		if !found {
 			continue
 		}
-		if l.byOrigin[at] == nil {
+		if l.inUse[at] == nil {
+			h := l.newHolder()
 			for _, document := range documents {
-				l.add(document)
+				p := new(loaded)
+				l.add(h, p, document)
+				l.order, l.inUse[document.Origin] = append(l.order, p), p
+				l.unnamed = l.unnamed || p.ref == Ref{}
 			}
 		}
-		return l.byOrigin[at]
+		return l.inUse[at]
 	}
 	return nil
+}
+
+// find returns a document that is served, or a base-only document in use. It returns nil if there is none.
+func (l *loader) find(origin Origin) *loaded {
+	served := l.order[:l.served]
+	i, found := slices.BinarySearchFunc(served, origin, func(p *loaded, o Origin) int { return p.document.Origin.Compare(o) })
+	if found {
+		return served[i]
+	}
+	return l.inUse[origin]
 }
 
 // formatCycle lists the refs of a cycle, each followed by its base.

@@ -1,8 +1,8 @@
 package conf
 
 import (
+	"encoding/json"
 	"iter"
-	"maps"
 	"slices"
 
 	"k8s-sidecar-injector/conf/params"
@@ -85,7 +85,8 @@ func (s *Set) Listing() Listing {
 	return listing
 }
 
-// Documents returns the documents of the set, by origin.
+// Documents returns the documents of the set, by origin. They have results of the load instead of their content, and
+// are loaded again with the same Rules.
 func (s *Set) Documents() []Document { return slices.Clone(s.documents) }
 
 // Listed returns a description of the sidecar.
@@ -128,11 +129,17 @@ func listedParameter(p *params.Parameter) ListedParameter {
 	return listed
 }
 
-// images returns the images of the containers as the author wrote them.
+// images returns the images of the containers as the author wrote them, in the order of the resulting pod.
 func (s *Sidecar) images() []string {
+	type containers []struct{ Image string }
+	var lists struct{ PrependInitContainers, InitContainers, PrependContainers, Containers containers }
+	if err := json.Unmarshal(s.text, &lists); err != nil {
+		panic(err) // a load has encoded it
+	}
 	images, seen := []string{}, make(map[string]bool)
-	for _, container := range s.containers() {
-		if image := textOf(container, "image"); image != "" && !seen[image] {
+	for _, container := range slices.Concat(
+		lists.PrependInitContainers, lists.InitContainers, lists.PrependContainers, lists.Containers) {
+		if image := container.Image; image != "" && !seen[image] {
 			images, seen[image] = append(images, image), true
 		}
 	}
@@ -172,17 +179,12 @@ func (s *Sidecar) Bases() iter.Seq[*Base] {
 	}
 }
 
-// containers returns the containers of the definition, in the order of the resulting pod.
-func (s *Sidecar) containers() []any {
-	return slices.Concat(elements(s.tree, "prependInitContainers"), elements(s.tree, "initContainers"),
-		elements(s.tree, "prependContainers"), elements(s.tree, "containers"))
-}
-
-// Definition returns the definition with all that it inherits, as decoded JSON. It must not be changed. Numbers are
+// Definition returns the definition with all that it inherits, as decoded JSON. It is a new copy. Numbers are
 // json.Number, and parameters are not substituted.
 func (s *Sidecar) Definition() map[string]any {
-	definition := maps.Clone(s.tree)
-	definition["name"] = s.Ref.String()
-	delete(definition, "inherits")
+	definition, err := decodeText(s.text)
+	if err != nil {
+		panic(err) // a load has encoded it
+	}
 	return definition
 }

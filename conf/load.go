@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -23,7 +22,13 @@ func (r Rules) Load(ctx context.Context, documents []Document, previous *Set) (s
 		previous = &Set{}
 	}
 	documents = slices.Clone(documents)
-	slices.SortStableFunc(documents, func(a, b Document) int { return a.Origin.Compare(b.Origin) })
+	byOrigin := func(a, b Document) int { return a.Origin.Compare(b.Origin) }
+	if !slices.IsSortedFunc(documents, byOrigin) {
+		slices.SortStableFunc(documents, byOrigin)
+	}
+	for i := range documents {
+		documents[i].identify()
+	}
 	if previous.rules == r && previous.isLoadOf(documents) {
 		return previous, nil
 	}
@@ -46,25 +51,40 @@ func Load(documents []Document, previous *Set) *Set {
 
 // loader is the state of one load.
 type loader struct {
-	ctxErr    func() error // the error of the context
-	started   time.Time    // when the work on the current document started
-	rules     Rules
-	standards *podrules.Standards
-	previous  *Set
-	before    map[Origin][]*Sidecar // the last valid versions of the previous load, by holder
+	environment
+	previous *Set
 
-	bases    map[Origin][]Document // base-only documents by file; parsed on demand
-	order    []*loaded             // by origin, followed by the base-only documents in use
-	byOrigin map[Origin]*loaded
-	byRef    map[Ref]*loaded // the owner of each ref, valid or not
-	defined  map[entry]bool
-	unnamed  bool // there is a document without a readable name
+	bases map[Origin][]*Document // base-only documents by file; parsed on demand
+	// order has the documents to serve, by origin, followed by the base-only documents in use.
+	order   []*loaded
+	served  int // how many of order are served
+	inUse   map[Origin]*loaded
+	byRef   map[Ref]*loaded // the owner of each ref, valid or not
+	unnamed bool            // there is a document without a readable name
+	trees   map[*compiled]tree
 
-	usage map[Origin]*usage // by holder
+	past past // computed if a document is rejected
 
-	served map[Ref]*Sidecar
-	good   map[entry]*Sidecar // the last valid versions for the next load
+	stale map[Ref]*Sidecar
+	good  map[entry]*Sidecar // the last valid versions for the next load
 }
+
+// environment is the same for all documents of a load.
+type environment struct {
+	ctxErr    func() error // the error of the context
+	rules     *Rules
+	standards *podrules.Standards
+}
+
+// holder is the work on the documents of one file or ConfigMap, which share limits. It is used by one goroutine at
+// a time.
+type holder struct {
+	environment
+	started time.Time // when the work on the current document started
+	used    usage
+}
+
+func (l *loader) newHolder() *holder { return &holder{environment: l.environment} }
 
 // entry is a ref in a file or key. The index of the origin is 0.
 type entry struct {
@@ -72,15 +92,24 @@ type entry struct {
 	ref  Ref
 }
 
+// result is what a load keeps of a document, so that the next load can reuse it. It is not changed.
+type result struct {
+	*parsed
+	compiled *compiled // nil if there are faults
+}
+
 // loaded is a document in one load.
 type loaded struct {
 	*parsed
+	compiled *compiled
+	earlier  *result // of the previous load; nil if the document is new
+	document *Document
+	holder   *holder
 	// all are the faults of the document itself, followed by those that depend on other documents or the rules.
 	all []*Error
 	// resolved is true if base is set. The base is nil if the document inherits nothing, or nothing valid.
 	resolved bool
 	base     *loaded
-	flat     *flattened // nil if the document has not been merged with its bases
 }
 
 func (p *loaded) fail(line int, err error) {
@@ -89,44 +118,45 @@ func (p *loaded) fail(line int, err error) {
 
 func newLoader(ctxErr func() error, rules Rules, previous *Set, documents int) *loader {
 	l := &loader{
-		ctxErr:    ctxErr,
-		rules:     rules,
-		standards: previous.standards,
-		previous:  previous,
-		before:    make(map[Origin][]*Sidecar),
-		bases:     make(map[Origin][]Document),
-		byOrigin:  make(map[Origin]*loaded, documents),
-		byRef:     make(map[Ref]*loaded, documents),
-		defined:   make(map[entry]bool, documents),
-		usage:     make(map[Origin]*usage),
-		served:    make(map[Ref]*Sidecar, documents),
-		good:      make(map[entry]*Sidecar, documents),
+		environment: environment{ctxErr, &rules, previous.standards},
+		previous:    previous,
+		bases:       make(map[Origin][]*Document),
+		inUse:       make(map[Origin]*loaded),
+		byRef:       make(map[Ref]*loaded, documents),
+		trees:       make(map[*compiled]tree),
+		stale:       make(map[Ref]*Sidecar),
+		good:        make(map[entry]*Sidecar, documents),
 	}
 	if l.standards == nil {
 		l.standards = podrules.NewStandards()
-	}
-	for at, old := range previous.good {
-		l.before[at.file.holder()] = append(l.before[at.file.holder()], old)
 	}
 	return l
 }
 
 // load makes the set of documents that are sorted by origin. The error is that of the context.
 func (l *loader) load(documents []Document) (*Set, error) {
-	for _, document := range documents {
+	l.order = make([]*loaded, 0, len(documents))
+	slab := make([]loaded, len(documents))
+	for i := range documents {
+		document := &documents[i]
 		if document.BaseOnly {
 			file := document.Origin.whole()
 			l.bases[file] = append(l.bases[file], document)
 			continue
 		}
-		l.add(document)
-		if err := l.ctxErr(); err != nil {
-			return nil, err
-		}
+		slab[i].document = document
+		l.order = append(l.order, &slab[i])
+	}
+	l.served = len(l.order)
+	if err := l.parseAll(l.order); err != nil {
+		return nil, err
 	}
 	l.claim(l.order)
-	for _, p := range l.order { // serve appends base-only documents, which are not served
-		l.serve(p)
+	for _, p := range l.order[:l.served] { // flatten appends base-only documents, which are not served
+		l.flatten(p)
+		if p.isServed() {
+			l.keep(p.compiled.sidecar)
+		}
 		if err := l.ctxErr(); err != nil {
 			return nil, err
 		}
@@ -134,81 +164,107 @@ func (l *loader) load(documents []Document) (*Set, error) {
 	return l.set(documents, l.fallBack()), nil
 }
 
+// parseAll parses the documents that the previous load has not parsed.
+func (l *loader) parseAll(list []*loaded) error {
+	for start := 0; start < len(list); {
+		h, end := l.newHolder(), start
+		origin := list[start].document.Origin.holder()
+		for ; end < len(list) && list[end].document.Origin.holder() == origin; end++ {
+			l.add(h, list[end], list[end].document)
+			if err := l.ctxErr(); err != nil {
+				return err
+			}
+		}
+		start = end
+	}
+	for _, p := range list {
+		l.unnamed = l.unnamed || p.ref == Ref{}
+	}
+	return nil
+}
+
 // add parses a document unless the previous load did.
-func (l *loader) add(document Document) {
-	var p *parsed
-	err := l.bounded(func() error {
-		p = l.reuseOrParse(l.previous.parsed[document.Origin], document)
+func (l *loader) add(h *holder, p *loaded, document *Document) {
+	p.holder, p.document = h, document
+	err := h.bounded(func() error {
+		p.earlier = l.previous.resultOf(document)
+		p.parsed = h.reuseOrParse(p.earlier, *document)
 		return nil
 	})
 	if err != nil {
-		p = &parsed{document: document, again: true}
+		p.parsed = &parsed{document: *document, again: true}
 		p.reject(0, err)
 	}
-	added := &loaded{parsed: p, all: slices.Clip(p.faults)}
-	l.byOrigin[document.Origin] = added
-	l.order = append(l.order, added)
-	l.defined[entry{document.Origin.whole(), p.ref}] = true
-	l.unnamed = l.unnamed || p.ref == Ref{}
+	p.all = slices.Clip(p.faults)
 }
 
-// reuseOrParse returns the earlier result, which may be nil, if neither the document nor the rules have changed
-// and its cost is within the limits of this load.
-func (l *loader) reuseOrParse(earlier *parsed, document Document) *parsed {
-	if earlier == nil || l.previous.rules != l.rules || earlier.again || !document.unchanged(earlier.document) {
-		return parse(document, l)
+// reuseOrParse returns the earlier result, which may be nil, if the rules have not changed and its cost is within the
+// limits of this load.
+func (h *holder) reuseOrParse(earlier *result, document Document) *parsed {
+	if earlier == nil || *earlier.rules != *h.rules {
+		return h.parse(document)
 	}
-	same := *earlier
-	same.document, same.used = document, usage{}
-	if l.charge(&same, earlier.used) != nil {
-		return parse(document, l)
+	err := h.charge(new(parsed), earlier.used)
+	if err == nil {
+		return earlier.parsed
 	}
-	return &same
+	if document.known == nil {
+		return h.parse(document)
+	}
+	refused := &parsed{document: document, names: []Ref{earlier.ref}}
+	refused.reject(0, err)
+	return refused
 }
 
-// serve encodes the document if it is valid.
-func (l *loader) serve(p *loaded) {
-	var sidecar *Sidecar
-	err := l.bounded(func() (err error) {
-		l.flatten(p)
-		if len(p.all) > 0 {
-			return nil
-		}
-		sidecar, err = encode(p.parsed, p.flat)
-		return err
-	})
-	if err != nil {
-		p.fail(0, err)
-	}
-	if len(p.all) == 0 {
-		sidecar.Warnings, sidecar.Violations = p.flat.warnings, p.flat.security.short()
-		l.served[p.ref] = sidecar
-		l.keep(sidecar)
-	}
+// isServed reports whether the document is valid and to be served.
+func (p *loaded) isServed() bool {
+	return len(p.all) == 0 && p.compiled != nil && p.compiled.sidecar != nil
 }
 
 func (l *loader) set(documents []Document, rejections []Rejection) *Set {
 	s := &Set{
-		Rejections: rejections, rules: l.rules, standards: l.standards, documents: documents, good: l.good,
-		parsed: make(map[Origin]*parsed, len(l.order)),
-		owners: make(map[Ref]Origin, len(l.byRef)),
+		Rejections: rejections, rules: *l.rules, standards: l.standards, documents: documents, good: l.good,
+		owners: l.byRef, loaded: true,
 	}
 	for _, p := range l.order {
-		s.parsed[p.document.Origin] = p.parsed
+		p.release()
 		s.retry = s.retry || p.again
 	}
-	for ref, owner := range l.byRef {
-		s.owners[ref] = owner.document.Origin
+	for _, p := range l.order[:l.served] {
+		if p.isServed() {
+			s.Sidecars = append(s.Sidecars, p.compiled.sidecar)
+		}
 	}
-	s.Sidecars = slices.SortedFunc(maps.Values(l.served), func(a, b *Sidecar) int { return a.Ref.Compare(b.Ref) })
+	s.Sidecars = slices.AppendSeq(s.Sidecars, maps.Values(l.stale))
+	slices.SortFunc(s.Sidecars, func(a, b *Sidecar) int { return a.Ref.Compare(b.Ref) })
 	s.Digest = setDigest(s.Sidecars)
 	return s
 }
 
+// release replaces the content of a document by the result, unless the next load must parse it again.
+func (p *loaded) release() {
+	document := p.document
+	switch {
+	case p.again, document.Err != nil, document.known != nil && document.known.parsed != p.parsed:
+	case p.earlier != nil && p.earlier.parsed == p.parsed && p.earlier.compiled == p.compiled:
+		document.known = p.earlier
+	default:
+		document.known = &result{p.parsed, p.compiled}
+	}
+	if document.known != nil {
+		document.Content = nil
+	}
+	p.earlier = nil
+}
+
 func setDigest(sidecars []*Sidecar) string {
 	sum := sha256.New()
+	var line []byte
 	for _, sidecar := range sidecars {
-		fmt.Fprintln(sum, sidecar.Ref, sidecar.Digest)
+		line = append(append(line[:0], sidecar.Ref.Name...), ':')
+		line = append(append(line, sidecar.Ref.Version...), ' ')
+		line = append(append(line, sidecar.Digest...), '\n')
+		sum.Write(line)
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }

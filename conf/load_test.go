@@ -173,10 +173,10 @@ func TestUnchangedIsNotParsedAgain(t *testing.T) {
 		), previous)
 	}
 	first := load(nil, "name: other\n")
-	if before, after := conf.Trees(first), conf.Trees(load(first, "name: other\n")); !maps.Equal(before, after) {
+	if before, after := conf.Results(first), conf.Results(load(first, "name: other\n")); !maps.Equal(before, after) {
 		t.Errorf("documents with the same bytes were parsed again: %v, %v", before, after)
 	}
-	before, after := conf.Trees(first), conf.Trees(load(first, "name: other\nenv: []\n"))
+	before, after := conf.Results(first), conf.Results(load(first, "name: other\nenv: []\n"))
 	for origin, identity := range before {
 		if changed := origin.Name == "other.yaml"; changed == (after[origin] == identity) {
 			t.Errorf("%s: changed is %v, but it was parsed again is %v", origin, changed, after[origin] != identity)
@@ -184,7 +184,7 @@ func TestUnchangedIsNotParsedAgain(t *testing.T) {
 	}
 	// Faults have lines, so a moved document is parsed again.
 	moved := conf.Load(documents("same.yaml", "# pushed down\n---\nname: same\n---\nname: same:v2\n"), first)
-	if origin := file("same.yaml", 1); conf.Trees(moved)[origin] == before[origin] {
+	if origin := file("same.yaml", 1); conf.Results(moved)[origin] == before[origin] {
 		t.Error("a document at another line was not parsed again")
 	}
 }

@@ -66,13 +66,19 @@ func decodeDefinition(written tree) *decoded {
 	return &decoded{tree: kept, scope: d.scope, texts: d.texts, faults: d.faults, unresolved: d.unresolved}
 }
 
+// filling is a definition with values, as a tree and as Go types.
+type filling struct {
+	tree  tree
+	typed *definition
+}
+
 // validate returns the definition with the defaults of its parameters, and its faults that do not
 // follow from the known ones. Where a parameter has no default, only faults that every value causes
 // count: the others are found when a pod has a value. The same holds if the validation of more values
 // is not affordable.
-func (d *decoded) validate(known field.ErrorList, affordable func() bool) (*definition, field.ErrorList) {
+func (d *decoded) validate(known field.ErrorList, affordable func() bool) (filling, field.ErrorList) {
 	faults := unlessBelow(known, validateParameters(d.scope.Declared()))
-	_, filled, found := d.fill(d.scope.Samples(0))
+	filled, found := d.fill(d.scope.Samples(0))
 	found = unlessBelow(slices.Concat(known, faults), found)
 	certain, doubtful := d.doubt(found)
 	for round := 1; len(doubtful) > 0 && round < d.scope.Rounds(); round++ {
@@ -80,7 +86,7 @@ func (d *decoded) validate(known field.ErrorList, affordable func() bool) (*defi
 			doubtful = nil
 			break
 		}
-		_, _, others := d.fill(d.scope.Samples(round))
+		_, others := d.fill(d.scope.Samples(round))
 		fields := make(map[string]bool, len(others))
 		for _, fault := range others {
 			fields[fault.Field] = true
@@ -104,31 +110,34 @@ func validateParameters(declared []params.Parameter) field.ErrorList {
 	return faults
 }
 
-// fill returns the definition with the values, as a tree and as Go types, and its faults.
-func (d *decoded) fill(values []string) (tree, *definition, field.ErrorList) {
+// fill returns the definition with the values, and its faults.
+func (d *decoded) fill(values []string) (filling, field.ErrorList) {
 	if params.Size(d.texts, values) > params.MaxSize {
 		detail := fmt.Sprintf("the defaults of parameters take more than %d KiB in all places", params.MaxSize>>10)
-		return nil, new(definition), field.ErrorList{field.Forbidden(field.NewPath("parameters"), detail)}
+		return filling{typed: new(definition)}, field.ErrorList{field.Forbidden(field.NewPath("parameters"), detail)}
 	}
-	filled, result, faults, err := d.substitute(values)
+	filled, faults, err := d.substitute(values)
 	if err != nil {
-		return nil, new(definition), field.ErrorList{field.InternalError(field.NewPath("definition"), err)}
+		return filling{typed: new(definition)}, field.ErrorList{field.InternalError(field.NewPath("definition"), err)}
 	}
-	return filled, result, append(faults, unlessBelow(faults, validate(result))...)
+	return filled, append(faults, unlessBelow(faults, validate(filled.typed))...)
 }
 
-// substitute returns the definition with the values, as a tree and as Go types, without those that do
-// not have the type of their field. They are faults.
-func (d *decoded) substitute(values []string) (tree, *definition, field.ErrorList, error) {
-	filled, _ := params.Substitute(d.tree, values).(tree)
+// substitute returns the definition with the values, without those that do not have the type of their field. They are
+// faults.
+func (d *decoded) substitute(values []string) (filling, field.ErrorList, error) {
+	filled := d.tree
+	if len(d.texts) > 0 {
+		filled, _ = params.Substitute(d.tree, values).(tree)
+	}
 	result, err := typed(filled)
 	if err == nil {
-		return filled, result, nil, nil
+		return filling{filled, result}, nil, nil
 	}
 	var check decoder // unlike encoding/json, it reports the field
 	filled, _ = check.decode(nil, reflect.TypeFor[definition](), filled).(tree)
 	result, err = typed(filled)
-	return filled, result, check.faults, err
+	return filling{filled, result}, check.faults, err
 }
 
 // doubt separates the faults that other values of parameters without a default may avoid. It drops

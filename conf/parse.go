@@ -23,30 +23,31 @@ type parsed struct {
 	names []Ref
 	// inherits is the field without surrounding white space.
 	inherits string
-	tree     tree // nil if there are faults
-	size     int  // of tree, in bytes of JSON
+	text     []byte // the definition as canonical JSON; nil if there are faults
+	size     int    // of text, and the cost of the parameters
 	faults   []*Error
 	// security is that of the document without its base. It is zero if there are faults.
 	security podSecurity
-	// warnings are about the document without its base. They are nil if it inherits, or if there are faults.
-	warnings []*Error
+	// own is the result if the document inherits nothing and has no faults.
+	own *compiled
 	// nameLine and inheritsLine are the positions of faults that Load finds.
 	nameLine, inheritsLine int
 	used                   usage
+	rules                  *Rules
 	// again is true if the result depends on more than the document, so that the next load cannot reuse it.
 	again bool
 }
 
 // parse decodes and validates one document on its own.
-func parse(document Document, l *loader) *parsed {
-	p := &parsed{document: document}
+func (h *holder) parse(document Document) *parsed {
+	p := &parsed{document: document, rules: h.rules}
 	switch {
 	case document.Err != nil:
 		p.reject(0, document.Err)
 	case len(document.Content) > maxDocument:
 		p.reject(0, errLargeDocument)
 	default:
-		p.decode(l)
+		p.decode(h)
 	}
 	if p.ref == (Ref{}) {
 		p.names = document.names
@@ -54,12 +55,13 @@ func parse(document Document, l *loader) *parsed {
 			p.names = []Ref{ref}
 		}
 	}
+	p.document.Content = nil
 	return p
 }
 
-func (p *parsed) decode(l *loader) {
-	text, lines, ok := p.read(func(lines outline) error { return l.afford(p, lines) }, true)
-	if !ok || l.late() != nil {
+func (p *parsed) decode(h *holder) {
+	text, lines, ok := p.read(func(lines outline) error { return h.afford(p, lines) }, true)
+	if !ok || h.late() != nil {
 		return
 	}
 	value, err := definitionOf(lines, text)
@@ -67,19 +69,15 @@ func (p *parsed) decode(l *loader) {
 		p.reject(p.document.Line, errors.New("cannot be decoded"))
 		return
 	}
-	if text == nil {
-		text, _ = compactJSON(value)
-	}
-	p.size = len(text)
 	p.nameLine, p.inheritsLine = lines.line("name"), lines.line("inherits")
-	p.inspect(value, lines, l)
+	p.inspect(value, lines, h)
 	slices.SortStableFunc(p.faults, func(a, b *Error) int { // those without a line come last
 		return cmp.Compare(cmp.Or(a.Line, math.MaxInt), cmp.Or(b.Line, math.MaxInt))
 	})
 }
 
 // inspect validates the decoded value, and sets the fields that Load needs.
-func (p *parsed) inspect(value any, lines outline, l *loader) {
+func (p *parsed) inspect(value any, lines outline, h *holder) {
 	object, ok := value.(tree)
 	if !ok {
 		p.reject(p.document.Line, errors.New("a sidecar definition must be an object, not "+kindOf(value)))
@@ -92,27 +90,48 @@ func (p *parsed) inspect(value any, lines outline, l *loader) {
 	}
 	decoded := decodeDefinition(object)
 	p.readNames(object, decoded)
-	faults := append(lines.duplicates(false), decoded.faults...)
-	var d *definition
-	if err := l.affordParameters(p, decoded.scope.Declared()); err != nil {
+	text, err := canonical(p.ref, object)
+	if err == nil {
+		p.size = len(text)
+		err = h.affordParameters(p, decoded.scope.Declared())
+	}
+	if err != nil {
 		p.reject(p.document.Line, err)
-	} else {
+	}
+	faults := append(lines.duplicates(false), decoded.faults...)
+	var sample filling
+	if err == nil {
 		var found field.ErrorList
-		d, found = decoded.validate(faults, func() bool { return l.affordTry(p, p.size) })
+		sample, found = decoded.validate(faults, func() bool { return h.affordTry(p, p.size) })
 		faults = append(faults, found...)
-		faults = append(faults, l.ownKeys(d)...)
+		faults = append(faults, h.ownKeys(sample.typed)...)
 		if p.inherits == "" {
-			faults = append(faults, validateCopyTargets(d)...)
+			faults = append(faults, validateCopyTargets(sample.typed)...)
 		}
 	}
 	p.rejectAll(faults, lines)
-	if len(p.faults) == 0 && l.late() == nil {
-		p.tree = object
-		p.security = l.evaluate(d)
-		if p.inherits == "" {
-			p.warnings = p.warn(decoded, d, lines)
-		}
+	if len(decoded.texts) == 0 {
+		sample.tree = object // as written, such as null in a map of strings
 	}
+	if len(p.faults) == 0 && h.late() == nil {
+		p.accept(text, decoded, sample, lines, h)
+	}
+}
+
+// accept sets the results of a valid document.
+func (p *parsed) accept(text []byte, source *decoded, sample filling, lines outline, h *holder) {
+	security := h.evaluate(sample.typed)
+	p.text, p.security = text, security.kept()
+	if p.inherits != "" {
+		return
+	}
+	own := &compiled{text: text, size: p.size, security: p.security}
+	err := own.encode(p, source, sample, security, p.warn(source, sample.typed, lines))
+	if err != nil {
+		p.reject(0, err)
+		return
+	}
+	p.own = own
 }
 
 func (p *parsed) rejectAll(faults field.ErrorList, lines outline) {
@@ -148,7 +167,7 @@ func (p *parsed) readNames(written tree, d *decoded) {
 
 // typed decodes a definition that was checked by the strict decoder.
 func typed(kept tree) (*definition, error) {
-	text, err := json.Marshal(kept)
+	text, err := compactJSON(kept)
 	if err != nil {
 		return nil, err
 	}

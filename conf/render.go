@@ -26,13 +26,13 @@ func (s *Sidecar) Render(values []string) (*Sidecar, error) {
 	if text := s.source.emptied(values); text != nil {
 		return nil, s.source.renderError(field.Required(text.Path, "must not be empty"))
 	}
-	filled, d, faults := s.source.fill(values)
+	filled, faults := s.source.fill(values)
 	if len(faults) > 0 {
 		return nil, s.source.renderError(faults[0])
 	}
 	made := *s
 	made.rendered = values
-	return &made, made.encode(filled, d)
+	return &made, made.encode(filled)
 }
 
 // emptied returns the first text that the values make empty although it must not be, or nil.

@@ -21,17 +21,25 @@ type Set struct {
 
 	rules     Rules
 	standards *podrules.Standards // kept for the next load because they are slow to build
-	documents []Document          // all documents, by origin
-	parsed    map[Origin]*parsed  // reused by the next load for unchanged documents
-	owners    map[Ref]Origin      // the document that owns each ref, valid or not
+	documents []Document          // all documents, by origin, with the results that the next load can reuse
+	owners    map[Ref]*loaded     // the document that owns each ref, valid or not
 	good      map[entry]*Sidecar  // the last valid version of each sidecar; the next load falls back on them
+	loaded    bool
 	// retry is true if the next load must parse a document again even if it is unchanged.
 	retry bool
 }
 
 // isLoadOf reports whether a load of the documents, sorted by origin, would return an equal set.
 func (s *Set) isLoadOf(documents []Document) bool {
-	return s.parsed != nil && !s.retry && slices.EqualFunc(s.documents, documents, Document.unchanged)
+	if !s.loaded || s.retry || len(s.documents) != len(documents) {
+		return false
+	}
+	for i := range documents {
+		if !documents[i].unchanged(&s.documents[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // Rejection is a document that could not be served, with all its faults.
@@ -51,10 +59,12 @@ func (s *Set) Equal(other *Set) bool {
 	if s == nil || other == nil {
 		return s == other
 	}
-	return s.Digest == other.Digest && maps.Equal(s.owners, other.owners) &&
+	return s.Digest == other.Digest && maps.EqualFunc(s.owners, other.owners, sameOwner) &&
 		slices.EqualFunc(s.Sidecars, other.Sidecars, sameOrigin) &&
 		slices.EqualFunc(s.Rejections, other.Rejections, sameRejection)
 }
+
+func sameOwner(a, b *loaded) bool { return a.document.Origin == b.document.Origin }
 
 func sameOrigin(a, b *Sidecar) bool {
 	return a.Origin == b.Origin && a.Stale == b.Stale

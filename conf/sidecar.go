@@ -55,7 +55,7 @@ type Sidecar struct {
 	// PrependInitContainers and InitContainers of the sidecar for jobs, if InJobs is InJobsNative.
 	jobPrependInitContainers, jobInitContainers []Container
 
-	tree     tree     // the definition with all that it inherits
+	text     []byte   // the definition with all that it inherits, as canonical JSON
 	base     *Base    // nil if it inherits nothing
 	source   *decoded // nil if Parameters is empty
 	rendered []string // the values in the JSON; nil if some of them are samples

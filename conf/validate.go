@@ -253,8 +253,8 @@ func reservedAnnotation(key string) string {
 
 // ownKeys rejects labels and annotations of the injector itself: a pod with its status is not injected, and its
 // request selects other sidecars.
-func (l *loader) ownKeys(d *definition) field.ErrorList {
-	namespace := l.rules.AnnotationNamespace
+func (h *holder) ownKeys(d *definition) field.ErrorList {
+	namespace := h.rules.AnnotationNamespace
 	reason := func(key string) string {
 		if namespace != "" && strings.HasPrefix(key, namespace+"/") {
 			return namespace + " is the injector's own"

@@ -102,6 +102,13 @@ func decodeJSON(text []byte) (any, error) {
 	return value, decoder.Decode(&value)
 }
 
+// decodeText decodes a definition that canonical has encoded.
+func decodeText(text []byte) (tree, error) {
+	value, err := decodeJSON(text)
+	definition, _ := value.(tree)
+	return definition, err
+}
+
 var (
 	// parserError matches `yaml: line 3: …` and its variants.
 	parserError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:unmarshal errors:\s*)?(?:line (\d+): )?(.*)$`)

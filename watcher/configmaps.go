@@ -49,11 +49,13 @@ func (c *ConfigMaps) Selects(configMap *corev1.ConfigMap) bool {
 }
 
 // Documents returns the documents of all ConfigMaps. The error is that of Trouble.
-func (c *ConfigMaps) Documents(context.Context) ([]conf.Document, error) {
+func (c *ConfigMaps) Documents(context.Context, *conf.Set) ([]conf.Document, error) {
 	if err := c.Trouble(); err != nil {
 		return nil, err
 	}
-	return slices.Concat(c.informer.All()...), nil
+	all := slices.DeleteFunc(c.informer.All(), func(documents []conf.Document) bool { return len(documents) == 0 })
+	slices.SortFunc(all, func(a, b []conf.Document) int { return a[0].Origin.Compare(b[0].Origin) }) // as a load does
+	return slices.Concat(all...), nil
 }
 
 // Once lists the documents without Run, and caches nothing. It takes at most 30 seconds.

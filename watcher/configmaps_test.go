@@ -340,7 +340,7 @@ func TestConfigMapsSelects(t *testing.T) {
 			t.Errorf("Selects is %v for %+v", got, test)
 		}
 	}
-	if _, err := source.Documents(t.Context()); !errors.Is(err, watcher.ErrNotSynced) {
+	if _, err := source.Documents(t.Context(), nil); !errors.Is(err, watcher.ErrNotSynced) {
 		t.Errorf("before Run, Documents returns %v", err)
 	}
 }

@@ -38,14 +38,15 @@ func (d *Directory) String() string { return "directory " + d.path }
 
 // Documents reads the directory and all its subdirectories. It does not need Run. Origins have the path of the
 // directory as given, cleaned. A file that cannot be read is a document with an error. A file that is removed
-// meanwhile is ignored. It is an error if the directory itself cannot be read.
-func (d *Directory) Documents(ctx context.Context) ([]conf.Document, error) {
+// meanwhile is ignored. It is an error if the directory itself cannot be read. Each file is read, because neither
+// its size nor its times show every change, but the documents of files with the same content are those of loaded.
+func (d *Directory) Documents(ctx context.Context, loaded *conf.Set) ([]conf.Document, error) {
 	root, err := os.OpenRoot(d.path + "/") // the slash keeps it from blocking if the path is a FIFO
 	if err != nil {
 		return nil, fmt.Errorf("opening the config directory: %w", err)
 	}
 	defer root.Close()
-	r := treeReader{root: root, path: d.path, directories: sets.New[string]()}
+	r := treeReader{root: root, path: d.path, loaded: loaded, directories: sets.New[string]()}
 	if err := r.readAll(ctx); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,7 +22,7 @@ import (
 // documents lists the documents of a directory: `a.yaml`, `a.yaml document 2`, `base a.yaml` or `a.yaml: <error>`.
 func documents(t *testing.T, path string) []string {
 	t.Helper()
-	list, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(t.Context())
+	list, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func TestAnOriginHasThePathAsGiven(t *testing.T) {
 	if got := d.String(); got != "directory "+path {
 		t.Errorf("String returned %q", got)
 	}
-	list, err := d.Documents(t.Context())
+	list, err := d.Documents(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func TestADirectoryThatCannotBeRead(t *testing.T) {
 	for name, want := range map[string]error{
 		"missing": fs.ErrNotExist, "file": syscall.ENOTDIR, "fifo": syscall.ENOTDIR,
 	} {
-		_, err := watcher.NewDirectory(filepath.Join(path, name), zerolog.Nop()).Documents(t.Context())
+		_, err := watcher.NewDirectory(filepath.Join(path, name), zerolog.Nop()).Documents(t.Context(), nil)
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), filepath.Join(path, name)) {
 			t.Errorf("%s: error %v, want %v with the path", name, err, want)
 		}
@@ -232,7 +233,7 @@ func TestReadingEndsWithItsContext(t *testing.T) {
 	write(t, sidecar("x", "x"), path, "a.yaml")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want %v", err, context.Canceled)
 	}
 }
@@ -279,7 +280,7 @@ func TestLimitsOfSubdirectories(t *testing.T) {
 			log := new(logBuffer)
 			d := watcher.NewDirectory(path, log.logger())
 			for range 2 {
-				list, err := d.Documents(t.Context())
+				list, err := d.Documents(t.Context(), nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -302,7 +303,7 @@ func TestCyclesOfLinksEnd(t *testing.T) {
 			symlink(t, "../"+strconv.Itoa(j), path, strconv.Itoa(i), strconv.Itoa(j))
 		}
 	}
-	list, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(t.Context())
+	list, err := watcher.NewDirectory(path, zerolog.Nop()).Documents(t.Context(), nil)
 	if err != nil || len(list) < 30 || len(list) > 1000 {
 		t.Errorf("%d documents, error %v", len(list), err)
 	}
@@ -323,5 +324,47 @@ func TestAnUnreadableSubdirectory(t *testing.T) {
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(path, "sub"), 0o700) })
 	if diff := cmp.Diff([]string{"a.yaml", "base sub: permission denied"}, documents(t, path)); diff != "" {
 		t.Errorf("documents (-want +got):\n%s", diff)
+	}
+}
+
+// A file is read even if neither its size nor its times have changed. The documents of files with the same content are
+// those of the loaded set, without content.
+func TestUnchangedFiles(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	edited, same := filepath.Join(path, "edited.yaml"), filepath.Join(path, "same.yaml")
+	write(t, "name: a\n---\nname: b\n", edited)
+	write(t, "name: c\n---\nname: d\n", same)
+	d := watcher.NewDirectory(path, zerolog.Nop())
+	before, err := d.Documents(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := conf.Load(before, nil)
+	info, err := os.Stat(edited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, "name: a\n---\nname: x\n", edited)
+	if err := os.Chtimes(edited, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := d.Documents(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var contents []string
+	for _, document := range after {
+		contents = append(contents, string(document.Content))
+	}
+	if want := []string{"name: a\n", "\nname: x\n", "", ""}; !slices.Equal(contents, want) {
+		t.Errorf("got %q, want %q", contents, want)
+	}
+	var refs []string
+	for _, sidecar := range conf.Load(after, set).Sidecars {
+		refs = append(refs, sidecar.Ref.Name)
+	}
+	if want := []string{"a", "c", "d", "x"}; !slices.Equal(refs, want) {
+		t.Errorf("got %q, want %q", refs, want)
 	}
 }

@@ -48,9 +48,9 @@ func (s observedDirectory) Run(ctx context.Context, changed func()) error {
 	})
 }
 
-func (s observedDirectory) Documents(ctx context.Context) ([]conf.Document, error) {
+func (s observedDirectory) Documents(ctx context.Context, loaded *conf.Set) ([]conf.Document, error) {
 	defer s.read()
-	return s.Directory.Documents(ctx)
+	return s.Directory.Documents(ctx, loaded)
 }
 
 // startDirectory runs a reloader and waits until only an event or the poll causes another read.

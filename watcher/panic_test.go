@@ -16,11 +16,11 @@ type panickingSource struct {
 	broken atomic.Bool
 }
 
-func (f *panickingSource) Documents(ctx context.Context) ([]conf.Document, error) {
+func (f *panickingSource) Documents(ctx context.Context, loaded *conf.Set) ([]conf.Document, error) {
 	if f.broken.Load() {
 		panic("s3cr3t")
 	}
-	return f.fakeSource.Documents(ctx)
+	return f.fakeSource.Documents(ctx, loaded)
 }
 
 // A reload that panics is logged and counted. What was published stays, and the next reload works.

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,23 +18,30 @@ const openFlags = os.O_RDONLY | syscall.O_NONBLOCK
 // readRegular reads and closes a regular file of at most maxFileSize bytes. Its arguments are the results of opening
 // the file with openFlags.
 func readRegular(file *os.File, err error) ([]byte, error) {
+	var buffer bytes.Buffer
+	err = readInto(&buffer, file, err)
+	return buffer.Bytes(), err
+}
+
+// readInto is readRegular into a buffer, which it resets.
+func readInto(buffer *bytes.Buffer, file *os.File, err error) error {
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	switch {
 	case err != nil:
-		return nil, err
+		return err
 	case info.IsDir():
-		return nil, errors.New("is a directory")
+		return errors.New("is a directory")
 	case !info.Mode().IsRegular():
-		return nil, errors.New("is not a regular file")
+		return errors.New("is not a regular file")
 	}
+	buffer.Reset()
 	// The file may grow, so its size from Stat is no limit.
-	content, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
-	if len(content) > maxFileSize {
+	if _, err = buffer.ReadFrom(io.LimitReader(file, maxFileSize+1)); buffer.Len() > maxFileSize {
 		err = fmt.Errorf("is larger than %d bytes", maxFileSize)
 	}
-	return content, err
+	return err
 }

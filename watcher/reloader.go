@@ -125,6 +125,9 @@ func (r *Reloader) reconcile(ctx context.Context, explicit bool) (err error) {
 	}
 	generation, published := r.options.Publisher.Publish(set)
 	r.set = set
+	for _, s := range r.sources {
+		s.documents = set.Release(s.documents)
+	}
 	r.updatePending()
 	r.reloadLog.rejections(set.Rejections, explicit)
 	switch {
@@ -144,7 +147,7 @@ func (r *Reloader) reconcile(ctx context.Context, explicit bool) (err error) {
 // that source, and an error.
 func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Document, failures *multierror.Error) {
 	for _, s := range r.sources {
-		documents, err := s.Documents(ctx)
+		documents, err := s.Documents(ctx, r.set)
 		if ctx.Err() != nil {
 			return nil, multierror.Append(nil, ctx.Err())
 		}

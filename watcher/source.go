@@ -17,8 +17,9 @@ type Source interface {
 	String() string
 	// Documents returns all documents. An error means that the source cannot be read; its last
 	// documents stay in service. The error of a single document is in that document. Documents is called
-	// from one goroutine at a time, concurrently with Run.
-	Documents(ctx context.Context) ([]conf.Document, error)
+	// from one goroutine at a time, concurrently with Run. loaded is the latest set, nil at first, whose documents
+	// may be returned in place of those that are the same.
+	Documents(ctx context.Context, loaded *conf.Set) ([]conf.Document, error)
 	// Run blocks until ctx ends, and calls changed when Documents may return something new. changed does
 	// not block and is safe for concurrent use. An error before ctx ends means that the source can no
 	// longer be watched, and stops the daemon.

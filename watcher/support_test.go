@@ -274,7 +274,7 @@ func (f *fakeSource) readTimes() []time.Time {
 
 func (f *fakeSource) String() string { return "fake " + f.name }
 
-func (f *fakeSource) Documents(ctx context.Context) ([]conf.Document, error) {
+func (f *fakeSource) Documents(ctx context.Context, _ *conf.Set) ([]conf.Document, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reads = append(f.reads, time.Now())

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ const (
 type treeReader struct {
 	root *os.Root
 	path string // of the root, as configured
+	// loaded has the documents of files that have not changed. It may be nil.
+	loaded *conf.Set
+	buffer bytes.Buffer // the current file
 
 	documents   []conf.Document
 	directories sets.Set[string] // to watch
@@ -117,16 +121,17 @@ func (r *treeReader) readFile(name string) {
 		r.truncated = true
 		return
 	}
-	content, err := readRegular(r.root.OpenFile(name, openFlags, 0))
-	if err != nil {
+	file, err := r.root.OpenFile(name, openFlags, 0)
+	if err = readInto(&r.buffer, file, err); err != nil {
 		r.reject(name, err)
 		return
 	}
+	content := r.buffer.Bytes()
 	if base {
 		r.bases++
 		r.baseBytes += len(content)
 	}
-	r.add(conf.Split(r.origin(name), content)...)
+	r.add(r.loaded.Split(r.origin(name), content)...)
 }
 
 // reject adds a document with the error, unless the file was removed after it was listed.

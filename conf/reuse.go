@@ -1,0 +1,76 @@
+package conf
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"slices"
+)
+
+// Split is Split for a source that reads a file repeatedly. If the set has loaded the same content of the file, the
+// result is the documents of the set. Otherwise, they share no memory with content. The set may be nil.
+func (s *Set) Split(origin Origin, content []byte) []Document {
+	sum := sha256.Sum256(content)
+	if known := s.file(origin); known != nil && known[0].file != nil && *known[0].file == sum {
+		return known
+	}
+	documents := Split(origin, bytes.Clone(content))
+	for i := range documents {
+		documents[i].file = &sum
+	}
+	return documents
+}
+
+// file returns the documents of a file, or nil. They must not be changed.
+func (s *Set) file(origin Origin) []Document {
+	if s == nil {
+		return nil
+	}
+	start, found := slices.BinarySearchFunc(s.documents, origin, compareOrigin)
+	if !found {
+		return nil
+	}
+	end := start + 1
+	for end < len(s.documents) && s.documents[end].Origin.whole() == origin {
+		end++
+	}
+	return s.documents[start:end:end]
+}
+
+// Release returns the documents with the results of the load in place of their content, as far as the set has them. A
+// load of the result, with the same Rules, equals a load of the documents.
+func (s *Set) Release(documents []Document) []Document {
+	released := slices.Clone(documents)
+	for i := range released {
+		d := &released[i]
+		if d.Content == nil {
+			continue
+		}
+		d.identify()
+		if known := s.find(d.Origin); known != nil && known.known != nil && d.unchanged(known) {
+			*d = *known
+		}
+	}
+	return released
+}
+
+// find returns the document of an origin, or nil.
+func (s *Set) find(origin Origin) *Document {
+	i, found := slices.BinarySearchFunc(s.documents, origin, compareOrigin)
+	if !found {
+		return nil
+	}
+	return &s.documents[i]
+}
+
+func compareOrigin(d Document, origin Origin) int { return d.Origin.Compare(origin) }
+
+// resultOf returns the result of an earlier load of the document, or nil.
+func (s *Set) resultOf(document *Document) *result {
+	if document.known != nil {
+		return document.known
+	}
+	if earlier := s.find(document.Origin); earlier != nil && document.unchanged(earlier) {
+		return earlier.known
+	}
+	return nil
+}
