@@ -85,6 +85,25 @@ func FuzzIncremental(f *testing.F) {
 	})
 }
 
+// A load of many documents, which are parsed in parallel, equals loads of a few more documents each.
+func TestParallelLoad(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // repeatable
+	var list []conf.Document
+	var few *conf.Set
+	for i := range 300 {
+		content := strings.ReplaceAll(contents()[random.IntN(len(contents()))], "%d", fmt.Sprint(i))
+		list = append(list, documents(fmt.Sprintf("f%d.yaml", i), strings.ReplaceAll(content, "%[1]d", fmt.Sprint(i)))...)
+		if i%50 == 49 {
+			few = conf.Load(list, few)
+		}
+	}
+	many := conf.Load(list, nil)
+	if diff := cmp.Diff(showCurrent(few), showCurrent(many)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // withResults replaces documents that were not edited by those of the set, which have the results, at random.
 func withResults(random *rand.Rand, list, edited []conf.Document, set *conf.Set) []conf.Document {
 	if set == nil || random.IntN(2) == 0 {

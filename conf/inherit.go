@@ -234,8 +234,8 @@ func (l *loader) file(origin Origin) *loaded {
 		if l.inUse[at] == nil {
 			h := l.newHolder()
 			for _, document := range documents {
-				p := new(loaded)
-				l.add(h, p, document)
+				p := &loaded{document: document, earlier: l.previous.resultOf(document)}
+				p.add(h)
 				l.order, l.inUse[document.Origin] = append(l.order, p), p
 				l.unnamed = l.unnamed || p.ref == Ref{}
 			}

@@ -164,58 +164,6 @@ func (l *loader) load(documents []Document) (*Set, error) {
 	return l.set(documents, l.fallBack()), nil
 }
 
-// parseAll parses the documents that the previous load has not parsed.
-func (l *loader) parseAll(list []*loaded) error {
-	for start := 0; start < len(list); {
-		h, end := l.newHolder(), start
-		origin := list[start].document.Origin.holder()
-		for ; end < len(list) && list[end].document.Origin.holder() == origin; end++ {
-			l.add(h, list[end], list[end].document)
-			if err := l.ctxErr(); err != nil {
-				return err
-			}
-		}
-		start = end
-	}
-	for _, p := range list {
-		l.unnamed = l.unnamed || p.ref == Ref{}
-	}
-	return nil
-}
-
-// add parses a document unless the previous load did.
-func (l *loader) add(h *holder, p *loaded, document *Document) {
-	p.holder, p.document = h, document
-	err := h.bounded(func() error {
-		p.earlier = l.previous.resultOf(document)
-		p.parsed = h.reuseOrParse(p.earlier, *document)
-		return nil
-	})
-	if err != nil {
-		p.parsed = &parsed{document: *document, again: true}
-		p.reject(0, err)
-	}
-	p.all = slices.Clip(p.faults)
-}
-
-// reuseOrParse returns the earlier result, which may be nil, if the rules have not changed and its cost is within the
-// limits of this load.
-func (h *holder) reuseOrParse(earlier *result, document Document) *parsed {
-	if earlier == nil || *earlier.rules != *h.rules {
-		return h.parse(document)
-	}
-	err := h.charge(new(parsed), earlier.used)
-	if err == nil {
-		return earlier.parsed
-	}
-	if document.known == nil {
-		return h.parse(document)
-	}
-	refused := &parsed{document: document, names: []Ref{earlier.ref}}
-	refused.reject(0, err)
-	return refused
-}
-
 // isServed reports whether the document is valid and to be served.
 func (p *loaded) isServed() bool {
 	return len(p.all) == 0 && p.compiled != nil && p.compiled.sidecar != nil
