@@ -61,10 +61,9 @@ func (s *Sidecar) encode(sample filling) error {
 	s.AppliesTo, s.AllowedNamespaces, s.SkipHostNetworkPods = d.AppliesTo, d.AllowedNamespaces, d.SkipHostNetworkPods
 	s.CopyFrom = d.CopyFrom
 	s.OS, s.InJobs = cmp.Or(d.OS, string(corev1.Linux)), cmp.Or(d.InJobs, InJobsKeep)
+	s.natives = nil
 	if s.InJobs == InJobsNative {
-		prepended, others := native(elements(from, "prependContainers")), native(elements(from, "containers"))
-		s.jobPrependInitContainers = slices.Concat(s.PrependInitContainers, e.containers(prepended, d.PrependContainers))
-		s.jobInitContainers = slices.Concat(s.InitContainers, e.containers(others, d.Containers))
+		s.natives = new(natives)
 	}
 	s.Elements = make(map[string][]Element, len(from))
 	for field, value := range from {
@@ -143,10 +142,12 @@ func (e *encoder) elements(field string, value any) []Element {
 	list, isList := value.([]any)
 	switch {
 	case isList:
+		encoded = slices.Grow(encoded, len(list))
 		for _, element := range list {
 			encoded = append(encoded, e.element(field, element))
 		}
 	case slices.Contains(overlaidMaps(), field):
+		encoded = slices.Grow(encoded, len(members))
 		for _, key := range slices.Sorted(maps.Keys(members)) {
 			encoded = append(encoded, Element{Name: key, Value: textOf(members, key), JSON: e.text(members[key])})
 		}
@@ -201,18 +202,6 @@ func (e *encoder) initContainers(list []any, decoded []corev1.Container) []Conta
 	return encoded
 }
 
-// native returns a list of containers as native sidecars.
-func native(list []any) []any {
-	natives := make([]any, len(list))
-	for i, element := range list {
-		written, _ := element.(tree)
-		container := maps.Clone(written)
-		container["restartPolicy"] = string(corev1.ContainerRestartPolicyAlways)
-		natives[i] = container
-	}
-	return natives
-}
-
 // containers takes a list and the same list as Go types.
 func (e *encoder) containers(list []any, decoded []corev1.Container) []Container {
 	encoded := make([]Container, len(list))
@@ -220,7 +209,9 @@ func (e *encoder) containers(list []any, decoded []corev1.Container) []Container
 		written, _ := element.(tree)
 		rest, added := maps.Clone(written), make(map[string][]Element)
 		for _, field := range []string{"env", "envFrom", "volumeMounts"} { // merging adds to these
-			added[field] = e.elements(field, written[field])
+			if found := e.elements(field, written[field]); found != nil {
+				added[field] = found
+			}
 			delete(rest, field)
 		}
 		encoded[i] = Container{

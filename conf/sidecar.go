@@ -1,7 +1,9 @@
 package conf
 
 import (
+	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -52,8 +54,7 @@ type Sidecar struct {
 	// Parameters have the values that Render needs, in this order. The implicit ones come last.
 	Parameters []params.Parameter
 
-	// PrependInitContainers and InitContainers of the sidecar for jobs, if InJobs is InJobsNative.
-	jobPrependInitContainers, jobInitContainers []Container
+	natives *natives // nil unless InJobs is InJobsNative
 
 	text     []byte   // the definition with all that it inherits, as canonical JSON
 	base     *Base    // nil if it inherits nothing
@@ -77,13 +78,42 @@ const (
 // ForJobs returns the sidecar as it is in pods that run to completion. With InJobsNative, its containers
 // are native sidecars, which come after its other init containers.
 func (s *Sidecar) ForJobs() *Sidecar {
-	if s.InJobs != InJobsNative {
+	if s.natives == nil {
 		return s
 	}
+	s.natives.once.Do(func() { s.natives.encode(s) })
 	native := *s
-	native.PrependInitContainers, native.PrependContainers = s.jobPrependInitContainers, nil
-	native.InitContainers, native.Containers = s.jobInitContainers, nil
+	native.PrependInitContainers, native.PrependContainers = s.natives.prependInitContainers, nil
+	native.InitContainers, native.Containers = s.natives.initContainers, nil
 	return &native
+}
+
+// natives are the init containers of a sidecar whose containers are native sidecars. They are encoded when a pod needs
+// them.
+type natives struct {
+	once                                  sync.Once
+	prependInitContainers, initContainers []Container
+}
+
+func (n *natives) encode(s *Sidecar) {
+	n.prependInitContainers = slices.Concat(s.PrependInitContainers, nativesOf(s.PrependContainers))
+	n.initContainers = slices.Concat(s.InitContainers, nativesOf(s.Containers))
+}
+
+// nativesOf returns containers as native sidecars (KEP-753). Only their JSON differs.
+func nativesOf(containers []Container) []Container {
+	list := slices.Clone(containers)
+	for i := range list {
+		container, err := decodeText(list[i].JSON)
+		if err == nil {
+			container["restartPolicy"] = string(corev1.ContainerRestartPolicyAlways)
+			list[i].JSON, err = compactJSON(container)
+		}
+		if err != nil {
+			panic(err) // a load has encoded it
+		}
+	}
+	return list
 }
 
 // Element is an encoded element of a list, member of a map or value of another field.
