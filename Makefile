@@ -105,6 +105,16 @@ SETTLE ?= 3s
 bench-scale: bench-bin ## measure starts, edits, memory and reviews with 10 to 10,000 sidecars
 	@cd e2e && .bin/bench scale $(BENCHFLAGS) -sidecars $(SIDECARS) -settle $(SETTLE) -records '$(RECORDS)'
 
+# Directory of the profiles.
+PROFILES ?= bin/profiles
+
+.PHONY: profile
+profile: bench-bin ## write profiles of CPU, heap, blocking and mutexes under the load of bench-http to PROFILES (bin/profiles)
+	@mkdir -p $(PROFILES) e2e/.bin/profile
+	@CGO_ENABLED=0 go build -o e2e/.bin/profile/k8s-sidecar-injector ./cli/profile
+	@cd e2e && PROFILE_DIRECTORY='$(abspath $(PROFILES))' .bin/bench http $(BENCHFLAGS) -bin .bin/profile
+	@echo 'go tool pprof -http=localhost:8080 $(PROFILES)/cpu.pprof    # or heap.pprof, block.pprof, mutex.pprof'
+
 # The control plane for e2e, built from its published modules.
 KUBERNETES := v1.37.2
 CLUSTER_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
