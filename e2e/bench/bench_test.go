@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -166,6 +167,51 @@ func TestWriteRecords(t *testing.T) {
 	content, err := os.ReadFile(file)
 	if want := "plot\tseries\tx\ty\ntime\tstart\t10\t0.25\n"; err != nil || string(content) != want {
 		t.Errorf("got %q, %v, want %q", content, err, want)
+	}
+}
+
+// TestPlot draws points, and checks that the drawings are XML with all series.
+func TestPlot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "records.tsv")
+	var records []bench.Record
+	for _, plot := range []string{"time", "memory", "containers", "bytes"} {
+		for x := 10.0; x <= 10_000; x *= 10 {
+			records = append(records, bench.NewRecord(plot, "a < b", x, x/1000), bench.NewRecord(plot, "c", x, x))
+		}
+	}
+	if err := bench.WriteRecords(file, records); err != nil {
+		t.Fatal(err)
+	}
+	if err := bench.Plot(file, dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, plot := range []string{"time", "memory", "containers", "bytes"} {
+		content, err := os.ReadFile(filepath.Join(dir, "performance-"+plot+".svg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := xml.Unmarshal(content, new(struct{ XMLName xml.Name })); err != nil {
+			t.Error(err)
+		}
+		for _, want := range []string{">a &lt; b<", ">c<", ">10,000<", ">0.01<"} {
+			if !strings.Contains(string(content), want) {
+				t.Errorf("plot %s does not have %s", plot, want)
+			}
+		}
+	}
+}
+
+func TestPlotOfInvalidRecords(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "records.tsv")
+	if err := bench.WriteRecords(file, []bench.Record{bench.NewRecord("time", "start", 0, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := bench.Plot(file, dir); err == nil || !strings.Contains(err.Error(), "must be positive") {
+		t.Errorf("got error %v", err)
 	}
 }
 

@@ -27,7 +27,7 @@ func main() {
 // run runs the measurement that the first argument names.
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: bench http|scale|constant [FLAGS]")
+		return errors.New("usage: bench http|scale|plot|constant [FLAGS]")
 	}
 	o := bench.Options{Out: os.Stdout}
 	flags := flag.NewFlagSet(args[0], flag.ExitOnError)
@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string) error {
 	most := flags.Int("sidecars", 10_000, "largest number of sidecars")
 	settle := flags.Duration("settle", 3*time.Second, "time before memory is read")
 	records := flags.String("records", "", "file for the points of the plots")
+	plots := flags.String("plots", "../docs", "directory of the plots")
 	_ = flags.Parse(args[1:])
 	switch args[0] {
 	case "http":
@@ -54,6 +55,8 @@ func run(ctx context.Context, args []string) error {
 		return bench.Scale(ctx, bench.ScaleOptions{
 			Options: o, Sizes: sizes(*most), Edits: 6, Settle: *settle, Records: *records,
 		})
+	case "plot":
+		return bench.Plot(*records, *plots)
 	default:
 		return fmt.Errorf("unknown measurement %s", args[0])
 	}
