@@ -15,7 +15,7 @@ SHORT ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## serve on this machine with a self-signed certificate; prints a command to try
@@ -83,7 +83,7 @@ bench: ## compare a review with a constant response and with the usual implement
 # Settings of the measurements: duration of a contender's round, number of rounds.
 BENCHTIME ?= 5s
 ROUNDS ?= 7
-# File for the points of the plots, relative to e2e; empty: none.
+# File for the points of the plots; empty: none.
 RECORDS ?=
 BENCHFLAGS = -benchtime $(BENCHTIME) -rounds $(ROUNDS)
 
@@ -94,7 +94,7 @@ bench-bin:
 	@cd e2e && CGO_ENABLED=0 go build -o .bin/ ./cmd/bench
 
 .PHONY: bench-http
-bench-http: bench-bin ## compare the CPU time of a review with that of a server that writes a constant, over HTTPS
+bench-http: bench-bin ## compare the CPU time of a review over HTTPS with a constant response
 	@cd e2e && .bin/bench http $(BENCHFLAGS)
 
 # The largest number of sidecars, and the time before memory is read.
@@ -103,13 +103,21 @@ SETTLE ?= 3s
 
 .PHONY: bench-scale
 bench-scale: bench-bin ## measure starts, edits, memory and reviews with 10 to 10,000 sidecars
-	@cd e2e && .bin/bench scale $(BENCHFLAGS) -sidecars $(SIDECARS) -settle $(SETTLE) -records '$(RECORDS)'
+	@cd e2e && .bin/bench scale $(BENCHFLAGS) -sidecars $(SIDECARS) -settle $(SETTLE) -records '$(abspath $(RECORDS))'
+
+.PHONY: bench-cluster
+bench-cluster: cluster-bin ## create pods through an API server, with webhooks and without; edit ConfigMaps
+	@cd e2e && CGO_ENABLED=0 go build -o .bin/ ./cmd/bench && .bin/bench cluster $(BENCHFLAGS) -clients 4 -sidecars $(SIDECARS)
+
+.PHONY: plots
+plots: bench-bin ## draw docs/performance-*.svg from docs/performance.tsv, which bench-scale writes
+	@cd e2e && .bin/bench plot -records ../docs/performance.tsv -plots ../docs
 
 # Directory of the profiles.
 PROFILES ?= bin/profiles
 
 .PHONY: profile
-profile: bench-bin ## write profiles of CPU, heap, blocking and mutexes under the load of bench-http to PROFILES (bin/profiles)
+profile: bench-bin ## write profiles of CPU, heap, blocking and mutexes under load to PROFILES (bin/profiles)
 	@mkdir -p $(PROFILES) e2e/.bin/profile
 	@CGO_ENABLED=0 go build -o e2e/.bin/profile/k8s-sidecar-injector ./cli/profile
 	@cd e2e && PROFILE_DIRECTORY='$(abspath $(PROFILES))' .bin/bench http $(BENCHFLAGS) -bin .bin/profile

@@ -215,6 +215,20 @@ func TestPlotOfInvalidRecords(t *testing.T) {
 	}
 }
 
+func TestCELPatch(t *testing.T) {
+	t.Parallel()
+	got, err := bench.CELPatch([]byte(`[{"op":"add","path":"/spec/containers/-","value":` +
+		`{"name":"a\"b","ports":[{"containerPort":80}],"tty":true}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `[JSONPatch{op: "add", path: "/spec/containers/-", value: {"name": dyn("a\"b"), ` +
+		`"ports": dyn([dyn({"containerPort": dyn(80)})]), "tty": dyn(true)}}]`
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // TestConstant checks that the response has the uid of the request.
 func TestConstant(t *testing.T) {
 	t.Parallel()

@@ -16,10 +16,15 @@ import (
 // clientTimeout bounds a request.
 const clientTimeout = 30 * time.Second
 
-// target is a server, with a review that clients send to it and the response that they expect.
+// target is a server that is measured.
 type target struct {
-	name    string
-	pid     int
+	name string
+	pid  int
+	// workers is the number of concurrent calls of send, which sends a request and checks the response.
+	workers int
+	send    func(ctx context.Context, worker int) error
+
+	// These are set for a server of reviews, after connect.
 	url     string
 	review  []byte
 	want    []byte
@@ -44,7 +49,17 @@ func (t *target) connect(ctx context.Context, ca []byte, clients int) error {
 		}
 		t.want = response
 	}
+	t.workers, t.send = clients, t.exchange
 	return nil
+}
+
+// exchange sends the review with a client, and compares the response.
+func (t *target) exchange(ctx context.Context, client int) error {
+	response, err := post(ctx, t.clients[client], t.url, t.review)
+	if err == nil && !bytes.Equal(response, t.want) {
+		err = fmt.Errorf("the response differs from the first one: %s", response)
+	}
+	return err
 }
 
 // close closes the connections.
@@ -80,27 +95,27 @@ type load struct {
 	elapsed   time.Duration
 }
 
-// perReview returns the CPU time of a review, in nanoseconds.
+// perReview returns the CPU time of a request, in nanoseconds.
 func (l load) perReview() float64 { return float64(l.cpu) / float64(len(l.latencies)) }
 
-// perSecond returns the number of reviews per second.
+// perSecond returns the number of requests per second.
 func (l load) perSecond() float64 { return float64(len(l.latencies)) / l.elapsed.Seconds() }
 
-// drive sends reviews with all clients for a duration. Each client sends the next review after a response, but not more
-// than one in an interval, which may be 0.
+// drive sends requests with all workers for a duration. Each worker sends the next request after a response, but not
+// more than one in an interval, which may be 0.
 func (t *target) drive(ctx context.Context, duration, interval time.Duration) (load, error) {
 	before, err := cpuTime(t.pid)
 	if err != nil {
 		return load{}, err
 	}
 	begin := time.Now()
-	latencies := make([][]time.Duration, len(t.clients))
+	latencies := make([][]time.Duration, t.workers)
 	group, ctx := errgroup.WithContext(ctx)
-	for n, client := range t.clients {
+	for n := range t.workers {
 		group.Go(func() (err error) {
-			// Clients that wait start at different times.
-			start := begin.Add(interval * time.Duration(n) / time.Duration(len(t.clients)))
-			latencies[n], err = t.repeat(ctx, client, start, begin.Add(duration), interval)
+			// Workers that wait start at different times.
+			start := begin.Add(interval * time.Duration(n) / time.Duration(t.workers))
+			latencies[n], err = t.repeat(ctx, n, start, begin.Add(duration), interval)
 			return err
 		})
 	}
@@ -115,21 +130,17 @@ func (t *target) drive(ctx context.Context, duration, interval time.Duration) (l
 	return result, err
 }
 
-// repeat sends reviews until end, and returns their latencies. A review that is late because of the previous one counts
-// from the time at which it was due.
+// repeat sends requests until end, and returns their latencies. A request that is late because of the previous one
+// counts from the time at which it was due.
 func (t *target) repeat(
-	ctx context.Context, client *http.Client, due, end time.Time, interval time.Duration,
+	ctx context.Context, worker int, due, end time.Time, interval time.Duration,
 ) (latencies []time.Duration, err error) {
 	for due.Before(end) {
 		if err := sleepUntil(ctx, due); err != nil {
 			return nil, err
 		}
-		response, err := post(ctx, client, t.url, t.review)
-		if err != nil {
+		if err := t.send(ctx, worker); err != nil {
 			return nil, err
-		}
-		if !bytes.Equal(response, t.want) {
-			return nil, fmt.Errorf("the response differs from the first one: %s", response)
 		}
 		latencies = append(latencies, time.Since(due))
 		if due = due.Add(interval); interval == 0 {

@@ -3,6 +3,7 @@ package bench
 // Exported for tests.
 var (
 	AroundUID     = aroundUID
+	CELPatch      = celPatch
 	CPUTime       = cpuTime
 	Median        = median[float64]
 	NewConstant   = newConstant

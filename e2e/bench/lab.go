@@ -87,25 +87,33 @@ func (l *lab) aim(ctx context.Context, name string, i *cluster.Injector, review 
 
 // constant starts a server that answers each review as this target does.
 func (l *lab) constant(ctx context.Context, like *target) (*target, error) {
-	program, err := os.Executable()
+	server, err := l.startConstant(ctx, like.want)
 	if err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("constant-%d", len(l.targets))
-	file := filepath.Join(l.dir, name+".json")
-	if err := os.WriteFile(file, like.want, 0o600); err != nil {
-		return nil, err
-	}
-	server, err := l.cluster.StartServer(ctx, name, program, "constant", "-response="+file)
-	if err != nil {
-		return nil, err
-	}
-	l.processes = append(l.processes, server.Process)
 	t := &target{
 		name: "constant", pid: server.PID(), url: fmt.Sprintf("https://127.0.0.1:%d/", server.Port), review: like.review,
 	}
 	l.targets = append(l.targets, t)
 	return t, t.connect(ctx, server.CA, l.Clients)
+}
+
+// startConstant starts a server with a constant response.
+func (l *lab) startConstant(ctx context.Context, response []byte) (*cluster.Server, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("constant-%d", len(l.processes))
+	file := filepath.Join(l.dir, name+".json")
+	if err := os.WriteFile(file, response, 0o600); err != nil {
+		return nil, err
+	}
+	server, err := l.cluster.StartServer(ctx, name, program, "constant", "-response="+file)
+	if err == nil {
+		l.processes = append(l.processes, server.Process)
+	}
+	return server, err
 }
 
 // compare measures the targets alternately, and returns the loads of each. The first round is not counted.

@@ -27,7 +27,7 @@ func main() {
 // run runs the measurement that the first argument names.
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: bench http|scale|plot|constant [FLAGS]")
+		return errors.New("usage: bench http|scale|cluster|plot|constant [FLAGS]")
 	}
 	o := bench.Options{Out: os.Stdout}
 	flags := flag.NewFlagSet(args[0], flag.ExitOnError)
@@ -55,6 +55,8 @@ func run(ctx context.Context, args []string) error {
 		return bench.Scale(ctx, bench.ScaleOptions{
 			Options: o, Sizes: sizes(*most), Edits: 6, Settle: *settle, Records: *records,
 		})
+	case "cluster":
+		return bench.Cluster(ctx, bench.ClusterOptions{Options: o, Sidecars: *most, Edits: 20})
 	case "plot":
 		return bench.Plot(*records, *plots)
 	default:
