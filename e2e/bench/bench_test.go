@@ -229,6 +229,20 @@ func TestCELPatch(t *testing.T) {
 	}
 }
 
+// TestWithoutGeneration compares responses of two generations, and of two patches.
+func TestWithoutGeneration(t *testing.T) {
+	t.Parallel()
+	response := func(patch, generation string) string {
+		return string(bench.WithoutGeneration([]byte(`{"patch":"` + patch + `","generation":"` + generation + `"}`)))
+	}
+	if response("a", "1") != response("a", "2") {
+		t.Error("the generation is compared")
+	}
+	if response("a", "1") == response("b", "1") {
+		t.Error("the patch is not compared")
+	}
+}
+
 // TestConstant checks that the response has the uid of the request.
 func TestConstant(t *testing.T) {
 	t.Parallel()

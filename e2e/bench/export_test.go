@@ -2,19 +2,20 @@ package bench
 
 // Exported for tests.
 var (
-	AroundUID     = aroundUID
-	CELPatch      = celPatch
-	CPUTime       = cpuTime
-	Median        = median[float64]
-	NewConstant   = newConstant
-	NewReview     = newReview
-	PrintTable    = printTable
-	Quantile      = quantile[int]
-	Ratios        = ratios
-	StatusSize    = statusSize
-	Times         = times
-	WriteRecords  = writeRecords
-	WriteSidecars = writeSidecars
+	AroundUID         = aroundUID
+	CELPatch          = celPatch
+	CPUTime           = cpuTime
+	Median            = median[float64]
+	NewConstant       = newConstant
+	NewReview         = newReview
+	PrintTable        = printTable
+	Quantile          = quantile[int]
+	Ratios            = ratios
+	StatusSize        = statusSize
+	Times             = times
+	WithoutGeneration = withoutGeneration
+	WriteRecords      = writeRecords
+	WriteSidecars     = writeSidecars
 )
 
 // Record is a point of a plot.
