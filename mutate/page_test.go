@@ -7,7 +7,6 @@ type page struct {
 	pieces     []string // alternately the text between blocks and the content of a block
 	blocks     []*block // not read yet
 	definition *block   // the last one read
-	examples   int
 	changed    bool
 }
 
