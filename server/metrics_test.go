@@ -267,3 +267,35 @@ func TestReasonsAreDocumented(t *testing.T) {
 		t.Errorf("docs/reasons.md (-want +got):\n%s", diff)
 	}
 }
+
+// The table in docs/reasons.md has all causes of refusals.
+func TestCausesAreDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/reasons.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	if _, err := server.NewMetrics(registry, new(store.Store)); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, documented []string
+	for _, family := range families {
+		if family.GetName() == "sidecar_injector_requests_refused_total" {
+			for _, metric := range family.GetMetric() {
+				want = append(want, metric.GetLabel()[0].GetValue())
+			}
+		}
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| [0-9, ]+ \\| `([a-z_]+)` ").FindAllStringSubmatch(string(text), -1) {
+		documented = append(documented, row[1])
+	}
+	slices.Sort(documented)
+	if diff := cmp.Diff(want, documented); diff != "" {
+		t.Errorf("docs/reasons.md (-want +got):\n%s", diff)
+	}
+}
