@@ -42,7 +42,7 @@ lint: ## check style, imports, go.mod and spelling; the first run builds golangc
 	$(TEMPL) generate -path server -check
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 	CGO_ENABLED=0 go tool -modfile=tools/go.mod misspell -error $$(git ls-files '*.md' '*.templ' deploy/chart)
-	cd tools && go mod tidy -diff
+	cd tools && go mod tidy -diff && CGO_ENABLED=0 go test -count=1 .
 	cd tools && CGO_ENABLED=0 go tool -modfile=go.mod golangci-lint run ./...
 	CGO_ENABLED=0 go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 .github/workflows/*.yaml
 	cd e2e && go mod tidy -diff
