@@ -80,6 +80,7 @@ func (h *reviewHandler) end(f *inflight) {
 
 func (h *reviewHandler) dropBuffer(f *inflight) {
 	if f.buffer != nil && f.buffer.Cap() <= maxPooled {
+		poison(f.buffer)
 		h.buffers.Put(f.buffer)
 	}
 	f.buffer = nil
