@@ -106,7 +106,7 @@ func (o *diffOptions) load(
 	if err != nil {
 		return nil, nil, err
 	}
-	before, after := inputs.replace(in.snapshot.Documents())
+	before, after := inputs.replace(in.documents)
 	old, err := in.settings.Rules.Load(ctx, before, nil)
 	if err != nil {
 		return nil, nil, err

@@ -149,9 +149,10 @@ func (o *inspectionOptions) scope() string {
 
 // inspection is a cluster with an installation and the definitions that it serves.
 type inspection struct {
-	client   *inspect.Client // nil if no cluster is read
-	settings *inspect.Settings
-	snapshot *store.Snapshot
+	client    *inspect.Client // nil if no cluster is read
+	settings  *inspect.Settings
+	documents []conf.Document
+	snapshot  *store.Snapshot // of the documents
 }
 
 // newInspection finds the installation and loads its definitions. It reports what does not keep it from that.
@@ -178,7 +179,10 @@ func (o *inspectionOptions) newInspection(
 		}
 		in.settings.Directory, in.settings.Documents = o.directory, append([]conf.Document{}, documents...)
 	}
-	if in.snapshot, err = in.client.Snapshot(ctx, installation, in.settings); err != nil {
+	if in.documents, err = in.client.Documents(ctx, installation, in.settings); err != nil {
+		return nil, err
+	}
+	if in.snapshot, err = in.settings.Load(ctx, in.documents); err != nil {
 		return nil, err
 	}
 	reportDefinitions(in, report)

@@ -37,6 +37,15 @@ type Settings struct {
 // Snapshot loads the definitions that an installation with these settings serves. The installation may be nil if
 // the settings have no Directory, or have Documents.
 func (c *Client) Snapshot(ctx context.Context, i *Installation, s *Settings) (*store.Snapshot, error) {
+	documents, err := c.Documents(ctx, i, s)
+	if err != nil {
+		return nil, err
+	}
+	return s.Load(ctx, documents)
+}
+
+// Documents returns the documents that Snapshot loads.
+func (c *Client) Documents(ctx context.Context, i *Installation, s *Settings) ([]conf.Document, error) {
 	documents := slices.Clone(s.Documents)
 	if s.Directory != "" && documents == nil {
 		files, err := i.readDirectory(ctx, s.Directory)
@@ -59,6 +68,11 @@ func (c *Client) Snapshot(ctx context.Context, i *Installation, s *Settings) (*s
 			return nil, err
 		}
 	}
+	return documents, nil
+}
+
+// Load loads documents with the rules of the settings.
+func (s *Settings) Load(ctx context.Context, documents []conf.Document) (*store.Snapshot, error) {
 	set, err := s.Rules.Load(ctx, documents, nil)
 	if err != nil {
 		return nil, err
