@@ -109,18 +109,10 @@ func withResults(random *rand.Rand, list, edited []conf.Document, set *conf.Set)
 	if set == nil || random.IntN(2) == 0 {
 		return list
 	}
-	known := make(map[conf.Origin]conf.Document)
-	for _, document := range set.Documents() {
-		known[document.Origin] = document
-	}
-	mixed := slices.Clone(list)
-	for i, document := range mixed {
-		isEdited := slices.ContainsFunc(edited, func(e conf.Document) bool { return e.Origin == document.Origin })
-		if old, found := known[document.Origin]; found && !isEdited {
-			mixed[i] = old
-		}
-	}
-	return mixed
+	unedited := slices.DeleteFunc(slices.Clone(list), func(d conf.Document) bool {
+		return slices.ContainsFunc(edited, func(e conf.Document) bool { return e.Origin == d.Origin })
+	})
+	return slices.Concat(set.Release(unedited), edited)
 }
 
 // showCurrent formats what does not depend on earlier loads.

@@ -85,10 +85,6 @@ func (s *Set) Listing() Listing {
 	return listing
 }
 
-// Documents returns the documents of the set, by origin. They have results of the load instead of their content, and
-// are loaded again with the same Rules.
-func (s *Set) Documents() []Document { return slices.Clone(s.documents) }
-
 // Listed returns a description of the sidecar.
 func (s *Sidecar) Listed() ListedSidecar {
 	listed := ListedSidecar{

@@ -43,9 +43,6 @@ func (s *Snapshot) Rejections() iter.Seq[conf.Rejection] { return slices.Values(
 // Listing returns a description of the sidecars and rejections. See conf.Set.Listing.
 func (s *Snapshot) Listing() conf.Listing { return s.set.Listing() }
 
-// Documents returns the documents of the snapshot, valid or not, by origin.
-func (s *Snapshot) Documents() []conf.Document { return s.set.Documents() }
-
 // Try loads the documents of the snapshot with those of one ConfigMap replaced. See conf.Set.Try.
 func (s *Snapshot) Try(ctx context.Context, namespace, name string, documents []conf.Document) (conf.Trial, error) {
 	return s.set.Try(ctx, namespace, name, documents)
