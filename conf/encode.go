@@ -65,7 +65,7 @@ func (s *Sidecar) encode(sample filling) error {
 	if s.InJobs == InJobsNative {
 		s.natives = new(natives)
 	}
-	s.Elements = make(map[string][]Element, len(from))
+	s.Elements = make(map[string][]Element) // without a size, because few fields are elements
 	for field, value := range from {
 		if !slices.Contains(encodedApart(), field) {
 			s.encodeField(e, field, value)
@@ -202,16 +202,18 @@ func (e *encoder) initContainers(list []any, decoded []corev1.Container) []Conta
 	return encoded
 }
 
+// containerLists returns the fields of ContainerElements.
+func containerLists() []string { return []string{"env", "envFrom", "volumeMounts"} }
+
 // containers takes a list and the same list as Go types.
 func (e *encoder) containers(list []any, decoded []corev1.Container) []Container {
 	encoded := make([]Container, len(list))
 	for i, element := range list {
 		written, _ := element.(tree)
-		rest, added := maps.Clone(written), make(map[string][]Element)
-		for _, field := range []string{"env", "envFrom", "volumeMounts"} { // merging adds to these
-			if found := e.elements(field, written[field]); found != nil {
-				added[field] = found
-			}
+		rest := maps.Clone(written)
+		var added ContainerElements
+		for _, field := range containerLists() {
+			*added.list(field) = e.elements(field, written[field])
 			delete(rest, field)
 		}
 		encoded[i] = Container{

@@ -96,7 +96,8 @@ func checkJSON(t *testing.T, set *conf.Set) {
 		}
 		for _, c := range slices.Concat(s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers) {
 			check("containers", c.Element)
-			for field, elements := range c.Elements {
+			for _, field := range []string{"env", "envFrom", "volumeMounts"} {
+				elements := c.Elements.Of(field)
 				check(field, elements...)
 			}
 		}

@@ -159,8 +159,8 @@ func showParameters(text *strings.Builder, s *conf.Sidecar) {
 func showContainers(text *strings.Builder, what string, list []conf.Container) {
 	for _, c := range list {
 		fmt.Fprintf(text, "  %s %q %s\n", what, c.Name, c.JSON)
-		for _, field := range slices.Sorted(maps.Keys(c.Elements)) {
-			showElements(text, "    "+field, c.Elements[field])
+		for _, field := range []string{"env", "envFrom", "volumeMounts"} {
+			showElements(text, "    "+field, c.Elements.Of(field))
 		}
 		for _, d := range c.Devices {
 			fmt.Fprintf(text, "    device %q at %q\n", d.Name, d.DevicePath)

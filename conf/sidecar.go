@@ -166,11 +166,31 @@ func SpreadConstraintName(topologyKey, whenUnsatisfiable string) string {
 // adds to. The object is never empty.
 type Container struct {
 	Element
-	// Elements has the elements of env, envFrom and volumeMounts by field.
-	Elements map[string][]Element
+	Elements ContainerElements
 	// Devices are its block devices. A mount of the same container may have neither their volumes nor
 	// their paths.
 	Devices []corev1.VolumeDevice
 	// Ports are those that may conflict on the node.
 	Ports []corev1.ContainerPort
+}
+
+// ContainerElements are the elements of a container that merging adds to.
+type ContainerElements struct {
+	Env, EnvFrom, VolumeMounts []Element
+}
+
+// Of returns the elements of env, envFrom or volumeMounts.
+func (e *ContainerElements) Of(field string) []Element {
+	return *e.list(field)
+}
+
+func (e *ContainerElements) list(field string) *[]Element {
+	switch field {
+	case "env":
+		return &e.Env
+	case "envFrom":
+		return &e.EnvFrom
+	default:
+		return &e.VolumeMounts
+	}
 }

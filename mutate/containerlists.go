@@ -43,7 +43,7 @@ func (c *Container) lists() [containerListCount]list {
 // own returns the lists of a container to inject.
 func (p *plan) own(c *conf.Container) (own [containerListCount]list) {
 	for i, l := range containerLists() {
-		elements := c.Elements[l.field]
+		elements := c.Elements.Of(l.field)
 		own[i].added = p.room(len(elements))
 		for j := range elements {
 			own[i].added = append(own[i].added, addition{Element: &elements[j]})

@@ -371,16 +371,16 @@ func (d *podDiff) injected(at string, c object) {
 		return
 	}
 	var env []any
-	for _, e := range own.Elements["env"] {
+	for _, e := range own.Elements.Of("env") {
 		env = append(env, objectOf(d.t, e.JSON))
 	}
 	d.variables(at, env, c["env"])
 	mounts, _ := c["volumeMounts"].([]any)
-	for _, e := range objects(mounts[len(own.Elements["volumeMounts"]):]) {
+	for _, e := range objects(mounts[len(own.Elements.Of("volumeMounts")):]) {
 		d.add(at, "volumeMounts", nameOf(e))
 	}
 	sources, _ := c["envFrom"].([]any)
-	for _, e := range objects(sources[:len(sources)-len(own.Elements["envFrom"])]) {
+	for _, e := range objects(sources[:len(sources)-len(own.Elements.Of("envFrom"))]) {
 		d.add(at, "envFrom", sourceOf(e))
 	}
 }
