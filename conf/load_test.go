@@ -304,3 +304,19 @@ func TestErrors(t *testing.T) {
 		t.Errorf("the first fault is %#v", fault)
 	}
 }
+
+// Refs are ordered as their strings.
+func TestCompareRefs(t *testing.T) {
+	t.Parallel()
+	var refs []conf.Ref
+	for _, name := range []string{"", "a", "a-b", "a.b", "a0", "ab", "b"} {
+		refs = append(refs, conf.Ref{Name: name, Version: "1"}, conf.Ref{Name: name, Version: "latest"})
+	}
+	for _, a := range refs {
+		for _, b := range refs {
+			if got, want := a.Compare(b), strings.Compare(a.String(), b.String()); got != want {
+				t.Errorf("%s and %s: got %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}

@@ -40,9 +40,19 @@ func (r Ref) String() string {
 	return r.Name + ":" + r.Version
 }
 
-// Compare orders refs by name, then by version.
+// Compare orders refs as their strings. A load sorts thousands, so it does not make the strings.
 func (r Ref) Compare(other Ref) int {
-	return strings.Compare(r.String(), other.String())
+	if r.Name == other.Name {
+		return strings.Compare(r.Version, other.Version)
+	}
+	common := min(len(r.Name), len(other.Name))
+	if order := strings.Compare(r.Name[:common], other.Name[:common]); order != 0 {
+		return order
+	}
+	if len(r.Name) == common { // a name has no colon
+		return cmp.Compare(':', other.Name[common])
+	}
+	return cmp.Compare(r.Name[common], ':')
 }
 
 func checkRefPart(part, value string) error {
