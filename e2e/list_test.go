@@ -11,7 +11,7 @@ import (
 func TestPlugin(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, shared)
-	s.createInstallation(s.configMapFlags(s.identity())[:2])
+	must(t, s.AddInstallation(t.Context(), s.namespace, "injector", s.configMapFlags(s.identity())[:2]))
 	must(t, s.apply("a", sidecar("x", "one")))
 	reader := s.reader()
 	run := func(args ...string) string {

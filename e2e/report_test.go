@@ -24,7 +24,7 @@ func TestReport(t *testing.T) {
 	s := newScene(t, shared)
 	id := s.identity()
 	flags := s.configMapFlags(id)
-	s.createInstallation(flags[:2])
+	must(t, s.AddInstallation(t.Context(), s.namespace, "injector", flags[:2]))
 	must(t, s.apply("a", sidecar("x", "one")))
 	i := s.start(flags...)
 	must(t, i.AwaitReady(t.Context()))
@@ -55,21 +55,6 @@ func TestReport(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// createInstallation creates a Deployment without pods that has the flags of the injector.
-func (s *scene) createInstallation(flags []string) {
-	s.Helper()
-	labels := map[string]string{"app": "injector"}
-	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: podSpec()}
-	template.Spec.Containers[0].Args = flags
-	_, err := s.client().AppsV1().Deployments(s.namespace).Create(s.Context(), &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: "injector"},
-		Spec: appsv1.DeploymentSpec{
-			Replicas: new(int32), Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template,
-		},
-	}, metav1.CreateOptions{})
-	must(s.T, err)
 }
 
 // createDeployment creates a Deployment whose pod requests the sidecar x, and waits for a pod with these containers.

@@ -104,8 +104,11 @@ func attach(ctx context.Context, c *cluster.Cluster) (*cluster.Injector, error) 
 	if err := addSample(ctx, c); err != nil {
 		return nil, err
 	}
-	injector, err := c.StartInjector(ctx, "--config-directory=../conf", "--configmap-labels=app=k8s-sidecar-injector",
-		"--configmap-namespace="+definitions, "--kubeconfig="+identity.Kubeconfig)
+	flags := []string{"--configmap-labels=app=k8s-sidecar-injector", "--configmap-namespace=" + definitions}
+	if err := c.AddInstallation(ctx, home, home, flags); err != nil {
+		return nil, err
+	}
+	injector, err := c.StartInjector(ctx, append(flags, "--kubeconfig="+identity.Kubeconfig)...)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +156,7 @@ func hint(c *cluster.Cluster, injector *cluster.Injector) {
   The cluster is up. In another window, in the root of the repository:
 
     export KUBECONFIG=%[1]s
-    export PATH=$PATH:%[2]s        # for kubectl
+    export PATH=$PATH:%[2]s        # for kubectl and k8s-sidecar-injector
 
   Create a Deployment that requests a sidecar, and list its pods. They do not run, because there is no kubelet:
 
