@@ -158,6 +158,8 @@ func hint(c *cluster.Cluster, injector *cluster.Injector) {
     export KUBECONFIG=%[1]s
     export PATH=$PATH:%[2]s        # for kubectl and k8s-sidecar-injector
 
+  docs/tutorial.md continues from here, or try these commands.
+
   Create a Deployment that requests a sidecar, and list its pods. They do not run, because there is no kubelet:
 
     kubectl apply -f e2e/sample/web.yaml
