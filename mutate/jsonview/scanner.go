@@ -174,9 +174,9 @@ func (s *scanner) quoted() (t token, ok bool) {
 	return token{}, false
 }
 
-// plain returns a number of bytes at the beginning of the text that end no string and need no check: neither quotes, nor
-// backslashes, nor control characters, nor bytes of multi-byte characters. It looks at eight bytes at a time. Less than
-// eight bytes, at the end of the text, are not counted.
+// plain returns a number of bytes at the beginning of the text that end no string and need no check: neither quotes,
+// nor backslashes, nor control characters, nor bytes of multi-byte characters. It looks at eight bytes at a time. Less
+// than eight bytes, at the end of the text, are not counted.
 func plain(text []byte) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	count := 0
@@ -242,8 +242,8 @@ func (s *scanner) unquote(t token) (text string, ok bool) {
 	return s.texts.keep(s.buffer), err == nil
 }
 
-// distinct notes a name without a field. It reports whether the object, whose first such name is others[first], does not
-// have the name already.
+// distinct notes a name without a field. It reports whether the object, whose first such name is others[first], does
+// not have the name already.
 func (s *scanner) distinct(name token, first int) bool {
 	if s.count == maxOthers || name.escaped {
 		return false
