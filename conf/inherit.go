@@ -248,7 +248,8 @@ func (l *loader) file(origin Origin) *loaded {
 // find returns a document that is served, or a base-only document in use. It returns nil if there is none.
 func (l *loader) find(origin Origin) *loaded {
 	served := l.order[:l.served]
-	i, found := slices.BinarySearchFunc(served, origin, func(p *loaded, o Origin) int { return p.document.Origin.Compare(o) })
+	byOrigin := func(p *loaded, o Origin) int { return p.document.Origin.Compare(o) }
+	i, found := slices.BinarySearchFunc(served, origin, byOrigin)
 	if found {
 		return served[i]
 	}
