@@ -397,6 +397,16 @@ func definitionCases() map[string]checkCase {
 				"sidecar-injector/two, port 9000\nskipped: replicas-agree: the metrics of the replicas cannot be read through " +
 				"the API server: pod sidecar-injector/two, port 9000\n",
 		},
+		"one of three replicas unreachable": {
+			change: func(s *checkServer) {
+				s.add("apiVersion: v1\nkind: Pod\nmetadata: {name: three, namespace: sidecar-injector, " +
+					"labels: {app.kubernetes.io/name: sidecar-injector, app.kubernetes.io/instance: sidecar-injector}}\n")
+				delete(s.metrics, "one:9000")
+				s.metrics["three:9000"] = strings.NewReplacer("aaa", "bbb", "documents 0", "documents 3").Replace(goodMetrics)
+			},
+			want: "warning: definitions-stale: pod three serves older versions of rejected definitions: 3\n" +
+				"failed: replicas-agree: replicas serve different definitions, by digest: aaa: two; bbb: three\n",
+		},
 		"metrics forbidden": {
 			change: func(s *checkServer) { s.forbidden = []string{"pods/proxy"} },
 			want: "skipped: definitions-stale: cannot get pods/proxy in namespace sidecar-injector: pods/proxy is forbidden: " +

@@ -9,12 +9,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // replicaMetrics are metrics of the pods of the installation, by pod.
 type replicaMetrics struct {
 	digests map[string]string
 	stale   map[string]int
+	// unreachable is the error of the first pod that does not respond, or nil. The others are compared nevertheless.
+	unreachable error
 }
 
 var (
@@ -35,13 +38,25 @@ func (c *checkup) readReplicas(ctx context.Context) (*replicaMetrics, error) {
 	if len(list) == 0 {
 		return nil, errNoReplicas
 	}
-	m := &replicaMetrics{make(map[string]string), make(map[string]int)}
-	for _, pod := range list {
-		text, err := c.client.readMetrics(ctx, pod.Namespace, pod.Name, f.LifecyclePort)
-		if err != nil {
-			return nil, err
+	texts, errs := make([]string, len(list)), make([]error, len(list))
+	var group sync.WaitGroup
+	for n, pod := range list {
+		group.Go(func() {
+			texts[n], errs[n] = c.client.readMetrics(ctx, pod.Namespace, pod.Name, f.LifecyclePort)
+		})
+	}
+	group.Wait()
+	m := &replicaMetrics{digests: make(map[string]string), stale: make(map[string]int)}
+	for n, pod := range list {
+		switch {
+		case errors.Is(errs[n], errUnreachable) && m.unreachable == nil:
+			m.unreachable = errs[n]
+		case errors.Is(errs[n], errUnreachable):
+		case errs[n] != nil:
+			return nil, errs[n]
+		default:
+			m.add(pod.Name, texts[n])
 		}
-		m.add(pod.Name, text)
 	}
 	return m, nil
 }
@@ -81,7 +96,7 @@ func (m *replicaMetrics) add(pod, text string) {
 func (c *checkup) findReplicas() (*replicaMetrics, outcome) {
 	m, err := c.replicas()
 	switch {
-	case errors.Is(err, errUnreachable), errors.Is(err, errNoReplicas):
+	case errors.Is(err, errNoReplicas):
 		return nil, skipped("%v", err)
 	case err != nil:
 		return nil, c.unreadable(err)
@@ -99,6 +114,9 @@ func (c *checkup) checkStale(context.Context) outcome {
 			return warned("pod %s serves older versions of rejected definitions: %d", pod, m.stale[pod])
 		}
 	}
+	if m.unreachable != nil {
+		return skipped("%v", m.unreachable)
+	}
 	return passed("no replica serves an older version of a rejected definition")
 }
 
@@ -110,6 +128,9 @@ func (c *checkup) checkDigests(context.Context) outcome {
 	pods := make(map[string][]string)
 	for pod, digest := range m.digests {
 		pods[digest] = append(pods[digest], pod)
+	}
+	if len(pods) < 2 && m.unreachable != nil {
+		return skipped("%v", m.unreachable)
 	}
 	if len(pods) < 2 {
 		return passed("replicas that serve the same definitions: %d", len(m.digests))
