@@ -51,6 +51,13 @@ func installationCases() map[string]checkCase {
 			change: func(s *checkServer) { s.set("Deployment", "status", map[string]any{}) },
 			want:   "failed: replicas-ready: ready replicas: 0 of 2\n",
 		},
+		"scaled to zero": {
+			change: func(s *checkServer) {
+				s.set("Deployment", "spec.replicas", int64(0))
+				s.set("Deployment", "status", map[string]any{})
+			},
+			want: "failed: replicas-ready: the Deployment is scaled to 0 replicas: scale it up\n",
+		},
 		"one replica": {
 			change: func(s *checkServer) { s.set("Deployment", "status.readyReplicas", int64(1)) },
 			want:   "warning: replicas-ready: ready replicas: 1 of 2\n",

@@ -45,6 +45,8 @@ func (c *checkup) checkReplicas(context.Context) outcome {
 	}
 	message := fmt.Sprintf("ready replicas: %d of %d", i.object.Status.ReadyReplicas, i.wanted())
 	switch {
+	case i.wanted() == 0:
+		return failed("the Deployment is scaled to 0 replicas: scale it up")
 	case i.object.Status.ReadyReplicas == 0:
 		return failed("%s", message)
 	case i.object.Status.ReadyReplicas < i.wanted():
