@@ -64,8 +64,8 @@ func (c *Client) CheckTrial(ctx context.Context, trial *Trial, visit func(Result
 	checkTrial := func(_ *checkup, ctx context.Context) outcome { return c.checkTrial(ctx, trial) }
 	newCheckup(ctx, c, CheckOptions{}).run(ctx, []check{{
 		categoryWebhooks, "trial-pod", false,
-		"wait until the injector is ready, and select a namespace that its webhook includes with --namespace; " +
-			"`check` without --trial finds out more",
+		"select a sidecar that `list` prints, and a namespace that the webhook includes with --namespace, and wait until " +
+			"the injector is ready; `check` without --trial finds out more",
 		checkTrial,
 	}}, visit)
 }
