@@ -55,6 +55,8 @@ func newCheck(streams IOStreams) *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}
 	o.AddFlags(command)
+	o.inspection.completeNamespaces(command, streams, o.inspection.Complete)
+	_ = command.RegisterFlagCompletionFunc("sidecar", o.inspection.completeRef(streams)) // the flag exists
 	return command
 }
 
