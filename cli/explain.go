@@ -74,6 +74,7 @@ func (o *explainOptions) Complete(e *flagErrors, path string, args []string) {
 			e.addf("--%s has no effect without TYPE/NAME", name)
 		}
 	}
+	o.manifests.instead = "; or TYPE/NAME, such as deployment/web"
 	o.manifests.Complete(e)
 	cluster := &o.manifests.cluster
 	cluster.Complete(e)

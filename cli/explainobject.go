@@ -105,8 +105,7 @@ func (o *explainOptions) explainObjects(ctx context.Context, e *flagErrors, stre
 			return nil, err
 		}
 		if controller != "" && object.kind.String() == "pod" {
-			fmt.Fprintf(streams.ErrOut, "pod/%s: it exists; explain %s for the next one\n", printable(object.name),
-				printable(strings.ToLower(controller)))
+			fmt.Fprintf(streams.ErrOut, "pod/%s: it exists; %s\n", printable(object.name), adviseNext(controller))
 		}
 		err = visitPods(text, func(t podTemplate) error {
 			result, err := injector.decide(ctx, t)
@@ -118,4 +117,14 @@ func (o *explainOptions) explainObjects(ctx context.Context, e *flagErrors, stre
 		}
 	}
 	return results, nil
+}
+
+// adviseNext returns what to do for the next pod of a controller, which is Kind/name.
+func adviseNext(controller string) string {
+	kind, _, _ := strings.Cut(controller, "/")
+	controller = printable(strings.ToLower(controller))
+	if _, err := inspect.ParseKind(kind); err != nil {
+		return "the pod template of " + controller + ", its controller, cannot be read"
+	}
+	return "explain " + controller + " for the next one"
 }

@@ -23,6 +23,8 @@ type manifestOptions struct {
 	injection injectionOptions
 	cluster   clusterOptions // empty unless the command adds its flags
 	files     []string
+	// instead is what a command reads without files, for the error if there are none. It may be empty.
+	instead   string
 	namespace string
 }
 
@@ -37,7 +39,7 @@ func (o *manifestOptions) AddFlags(flags *pflag.FlagSet) {
 func (o *manifestOptions) Complete(e *flagErrors) {
 	o.injection.Complete(e)
 	if len(o.files) == 0 || slices.Contains(o.files, "") {
-		e.addf("--filename (-f) is needed: a file of manifests, or - for standard input")
+		e.addf("--filename (-f) is needed: a file of manifests, or - for standard input%s", o.instead)
 	}
 	if first := slices.Index(o.files, "-"); first >= 0 && slices.Contains(o.files[first+1:], "-") {
 		e.addf("--filename: standard input can be read only once")

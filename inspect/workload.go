@@ -44,8 +44,11 @@ func ParseKind(text string) (Kind, error) {
 		}
 		all = append(all, kind.names...)
 	}
-	return Kind{}, fmt.Errorf("%q is not a kind of pods or their controllers%s", shortened(text),
-		conf.DidYouMean(name, slices.Values(all)))
+	advice := conf.DidYouMean(name, slices.Values(all))
+	if advice == "" {
+		advice = ": want one of " + names(Kinds(), Kind.String)
+	}
+	return Kind{}, fmt.Errorf("%q is none of the kinds that can be read%s", shortened(text), advice)
 }
 
 // String returns the singular name.
