@@ -9,7 +9,7 @@ import (
 )
 
 // AddInstallation creates a Deployment without pods that has the flags of an injector, so that commands such as report
-// find its definitions. With the name sidecar-injector, they need no flag.
+// find its definitions. With the name sidecar-injector, they need no flag. Its service account has the same name.
 func (c *Cluster) AddInstallation(ctx context.Context, namespace, name string, flags []string) error {
 	labels := map[string]string{"app.kubernetes.io/name": name}
 	_, err := c.Client.AppsV1().Deployments(namespace).Create(ctx, &appsv1.Deployment{
@@ -19,7 +19,7 @@ func (c *Cluster) AddInstallation(ctx context.Context, namespace, name string, f
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec: corev1.PodSpec{Containers: []corev1.Container{{
+				Spec: corev1.PodSpec{ServiceAccountName: name, Containers: []corev1.Container{{
 					Name: "injector", Image: "k8s-sidecar-injector", Args: flags,
 				}}},
 			},
