@@ -30,6 +30,8 @@ type configMapReader struct {
 	places    map[conf.Origin]place // of ConfigMaps and of their keys
 	faults    []*conf.Error         // of manifests, with the position in the file
 	skipped   []skippedObject
+	// unselected are the namespaces and names of ConfigMaps that the selector does not match.
+	unselected []string
 }
 
 // place is where the value of a key of a ConfigMap is in a manifest.
@@ -175,17 +177,16 @@ func (m *manifestReader) readConfigMap(text []byte, node *yaml.Node, object *man
 		m.fault(node, fmt.Errorf("%s: %w", object.title(), mutate.DecodeError(err, "")))
 		return
 	}
-	if m.selector != nil && !m.selector.Matches(labels.Set(c.Metadata.Labels)) {
-		m.skip(node, object, "not selected by --configmap-labels")
-		return
-	}
 	whole := &corev1.ConfigMap{BinaryData: c.BinaryData}
-	whole.Name, whole.Namespace = object.Metadata.Name, object.Metadata.Namespace
-	if whole.Namespace == "" {
-		whole.Namespace = cmp.Or(m.namespace, metav1.NamespaceDefault)
-	}
+	whole.Name = object.Metadata.Name
+	whole.Namespace = cmp.Or(object.Metadata.Namespace, m.namespace, metav1.NamespaceDefault)
 	whole.CreationTimestamp = c.Metadata.CreationTimestamp
 	origin := conf.Origin{Kind: conf.ConfigMap, Root: whole.Namespace + "/" + whole.Name}
+	if m.selector != nil && !m.selector.Matches(labels.Set(c.Metadata.Labels)) {
+		m.skip(node, object, "not selected by --configmap-labels")
+		m.unselected = append(m.unselected, origin.Root)
+		return
+	}
 	if err := m.checkName(whole, origin); err != nil {
 		m.fault(node, err)
 		return

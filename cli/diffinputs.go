@@ -85,6 +85,12 @@ func (o *diffOptions) newInputs(
 			in.configMaps[origin.Root] = true
 		}
 	}
+	for _, root := range inputs.configMaps.unselected {
+		// The injector would not read a ConfigMap any more that loses the label.
+		if namespace, _, _ := strings.Cut(root, "/"); namespace == settings.ConfigMapNamespace {
+			in.configMaps[root] = true
+		}
+	}
 	in.documents = slices.DeleteFunc(inputs.configMaps.documents, func(d conf.Document) bool {
 		return !in.configMaps[d.Origin.Root]
 	})
