@@ -1,41 +1,35 @@
 package cli
 
-import "slices"
+import "k8s-sidecar-injector/conf"
 
-// hiddenValue is the value of a variable, which is compared and not shown.
+// hiddenValue is a value that may be secret, which is compared and not shown.
 type hiddenValue struct{ value any }
 
 // MarshalJSON implements json.Marshaler.
 func (hiddenValue) MarshalJSON() ([]byte, error) { return []byte(`"(hidden)"`), nil }
 
-// hideValues returns a copy of a decoded definition with a hiddenValue for each value of a variable.
-func hideValues(value any) any {
+// hideValues returns a copy of a decoded definition with a hiddenValue for each value that may be secret.
+func hideValues(definition any) any { return hideIn("", definition) }
+
+// hideIn copies the value of a field. The elements of a list belong to the field of the list.
+func hideIn(field string, value any) any {
 	switch value := value.(type) {
 	case map[string]any:
 		members := make(map[string]any, len(value))
 		for key, member := range value {
-			members[key] = hideValues(member)
-			list, isList := members[key].([]any)
-			if isList && slices.Contains([]string{"prependEnv", "env", "extendEnv"}, key) {
-				hideVariables(list)
+			if conf.IsSecret(field, key) {
+				members[key] = hiddenValue{member}
+			} else {
+				members[key] = hideIn(key, member)
 			}
 		}
 		return members
 	case []any:
 		elements := make([]any, len(value))
-		for i := range value {
-			elements[i] = hideValues(value[i])
+		for i, element := range value {
+			elements[i] = hideIn(field, element)
 		}
 		return elements
 	}
 	return value
-}
-
-func hideVariables(variables []any) {
-	for _, variable := range variables {
-		members, _ := variable.(map[string]any)
-		if value, found := members["value"]; found {
-			members["value"] = hiddenValue{value}
-		}
-	}
 }

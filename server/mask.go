@@ -3,7 +3,6 @@ package server
 import (
 	"maps"
 	"regexp"
-	"strings"
 
 	"k8s-sidecar-injector/conf"
 )
@@ -13,12 +12,6 @@ const masked = "***"
 
 // placeholder matches `${name}` and captures the name.
 var placeholder = regexp.MustCompile(`\$\{([^{}]*)\}`)
-
-// isValue reports whether an element of this field has a value that may be secret: variables, and the headers of probes
-// and hooks.
-func isValue(field, key string) bool {
-	return key == "value" && (strings.HasSuffix(strings.ToLower(field), "env") || field == "httpHeaders")
-}
 
 // maskEnv returns a copy of a decoded definition in which the values of variables and headers are masked.
 func maskEnv(definition map[string]any) any { return maskTree("", definition) }
@@ -35,7 +28,7 @@ func maskTree(field string, value any) any {
 	case map[string]any:
 		object := maps.Clone(value)
 		for key, member := range object {
-			if isValue(field, key) {
+			if conf.IsSecret(field, key) {
 				object[key] = masked
 			} else {
 				object[key] = maskTree(key, member)
@@ -56,7 +49,7 @@ func addPlaceholders(names map[string]bool, field string, value any) {
 	case map[string]any:
 		for key, member := range value {
 			text, _ := member.(string)
-			if !isValue(field, key) {
+			if !conf.IsSecret(field, key) {
 				addPlaceholders(names, key, member)
 				continue
 			}
