@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -136,11 +135,11 @@ func (o *diffOptions) compareWorkloads(
 		after, err = in.client.Report(ctx, next, in.settings, query)
 	}
 	if err != nil {
-		fmt.Fprintf(report, "not read: %v\n", err)
+		reportf(report, "not read: %v\n", err)
 		return []inspect.Row{}
 	}
 	for _, err := range after.Unread {
-		fmt.Fprintf(report, "not read: %v\n", err)
+		reportf(report, "not read: %v\n", err)
 	}
 	known := make(map[inspect.Row]bool, len(before.Rows))
 	for _, row := range before.Rows {

@@ -207,7 +207,7 @@ func reportDefinitions(in *inspection, report io.Writer) {
 		sources = append(sources, fmt.Sprintf("configmaps %s (%s)",
 			in.settings.ConfigMapNamespace, in.settings.ConfigMapLabels))
 	}
-	fmt.Fprintf(report, "warning: no valid definition in %s\n", cmp.Or(strings.Join(sources, ", "), "the installation"))
+	reportf(report, "warning: no valid definition in %s\n", cmp.Or(strings.Join(sources, ", "), "the installation"))
 }
 
 // findInstallation returns the installation. It is nil if none is found and flags select definitions.
@@ -218,7 +218,7 @@ func (o *inspectionOptions) findInstallation(
 	missing := errors.Is(err, inspect.ErrNoInstallation) || o.injector == "" && apierrors.IsForbidden(err)
 	switch {
 	case missing && (o.directory != "" || o.configMapLabels != "" && o.configMapNamespace != ""):
-		fmt.Fprintf(report, "warning: the flags of the injector are unknown, so their defaults are used: %v\n", err)
+		reportf(report, "warning: the flags of the injector are unknown, so their defaults are used: %v\n", err)
 		return nil, nil
 	case missing:
 		return nil, fmt.Errorf("%w; name the Deployment with --injector=NAMESPACE/NAME, or select definitions with "+
@@ -307,7 +307,7 @@ func reportUnknown(flags *pflag.FlagSet, installation *inspect.Installation, rep
 		group := strings.Join(flag.Annotations[flagGroup], "")
 		matters := group == groupDefinitions || group == groupInjection
 		if matters && !flag.Changed && slices.Contains(installation.Unknown, variableOf(flag)) {
-			fmt.Fprintf(report, "warning: %s: the value of variable %s is not in the Deployment, so the default of --%s "+
+			reportf(report, "warning: %s: the value of variable %s is not in the Deployment, so the default of --%s "+
 				"is used\n", installation, variableOf(flag), flag.Name)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 )
@@ -33,4 +34,15 @@ func printYAML(w io.Writer, value any) error {
 	}
 	_, err = w.Write(text)
 	return err
+}
+
+// reportf prints lines. A terminal does not interpret the texts in them, which may be from a cluster.
+func reportf(w io.Writer, format string, args ...any) {
+	text := strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, fmt.Sprintf(format, args...))
+	_, _ = io.WriteString(w, text) // as of fmt.Fprintf to standard error
 }

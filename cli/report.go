@@ -93,7 +93,7 @@ func (o *reportOptions) run(command *cobra.Command, streams IOStreams) error {
 		return err
 	}
 	for _, err := range report.Unread {
-		fmt.Fprintf(streams.ErrOut, "not read: %v\n", err)
+		reportf(streams.ErrOut, "not read: %v\n", err)
 	}
 	if len(report.Rows) == 0 {
 		fmt.Fprintf(streams.ErrOut, "no pod in %s requests a sidecar or has one\n", o.inspection.scope())

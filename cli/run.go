@@ -40,7 +40,7 @@ func Run(args []string, streams IOStreams) int {
 	case errors.Is(err, errDifferent):
 		return 1
 	case !errors.Is(err, errLogged):
-		fmt.Fprintf(streams.ErrOut, "%s: %v\n", root.DisplayName(), err)
+		reportf(streams.ErrOut, "%s: %v\n", root.DisplayName(), err)
 	}
 	if lacksCluster(err) {
 		printLocalCommands(streams.ErrOut, root.DisplayName())
