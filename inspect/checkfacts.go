@@ -127,7 +127,7 @@ func (c *Client) readWebhooks(ctx context.Context) ([]webhook, error) {
 }
 
 var (
-	errNoWebhook  = errors.New("no webhook configuration refers to the Service of the injector")
+	errNoWebhook  = errors.New("no webhook configuration refers to a Service that selects the pods of the injector")
 	errNotForPods = errors.New("no mutating webhook of the injector matches the creation of pods")
 )
 

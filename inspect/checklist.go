@@ -54,7 +54,8 @@ func webhookChecks() []check {
 	return []check{
 		{
 			categoryWebhooks, "webhook-configurations", false,
-			"install the webhook configurations of the chart", (*checkup).checkConfigurations,
+			"install the webhook configurations of the chart, or correct the selector of the Service",
+			(*checkup).checkConfigurations,
 		},
 		{
 			categoryWebhooks, "webhook-targets", false,
