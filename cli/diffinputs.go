@@ -66,7 +66,7 @@ func (o *diffOptions) newInputs(
 ) (*diffInputs, error) {
 	in := &diffInputs{configMaps: make(map[string]bool)}
 	if inputs.definitions != nil {
-		return nil, errLooseDefinitions
+		return nil, looseDefinitions(inputs.definitions)
 	}
 	for _, d := range inputs.directories {
 		if err := in.selectDirectory(d); err != nil {
@@ -97,6 +97,17 @@ func (o *diffOptions) newInputs(
 	return in, nil
 }
 
+// looseDefinitions returns the error of definitions without a directory. It is that of the first document that cannot be
+// parsed, which may be a manifest.
+func looseDefinitions(definitions []conf.Document) error {
+	for _, d := range definitions {
+		if _, err := d.JSON(); err != nil {
+			return err
+		}
+	}
+	return errLooseDefinitions
+}
+
 // selectDirectory selects a directory if it has definitions, and not only manifests.
 func (in *diffInputs) selectDirectory(d *configDirectory) error {
 	served := slices.DeleteFunc(slices.Clone(d.documents), func(d conf.Document) bool { return d.BaseOnly })
@@ -104,7 +115,8 @@ func (in *diffInputs) selectDirectory(d *configDirectory) error {
 	case len(d.reported) == 0:
 		return nil
 	case len(d.reported) < len(served):
-		return fmt.Errorf("%s: %w", d.path, errLooseDefinitions)
+		loose := slices.DeleteFunc(served, func(s conf.Document) bool { return !d.reported[s.Origin] })
+		return fmt.Errorf("%s: %w", d.path, looseDefinitions(loose))
 	case in.directory != nil:
 		return fmt.Errorf("%s and %s both have definitions; pass one config directory", in.directory.path, d.path)
 	}
