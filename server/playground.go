@@ -80,8 +80,8 @@ func (r *statusReader) playgroundHandlers() map[string]http.Handler {
 		return nil
 	}
 	return map[string]http.Handler{
-		"GET " + PlaygroundPath:  http.HandlerFunc(r.servePlayground),
-		"POST " + PlaygroundPath: http.NewCrossOriginProtection().Handler(http.HandlerFunc(r.serveInjection)),
+		"GET " + PlaygroundPath:  localName(http.HandlerFunc(r.servePlayground)),
+		"POST " + PlaygroundPath: localName(http.NewCrossOriginProtection().Handler(http.HandlerFunc(r.serveInjection))),
 	}
 }
 

@@ -59,7 +59,7 @@ func newPlaygroundHandler(p server.Playground) http.Handler {
 
 // post sends a form, with headers in pairs.
 func post(handler http.Handler, body string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, server.PlaygroundPath, strings.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, "http://localhost"+server.PlaygroundPath, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for pair := range slices.Chunk(headers, 2) {
 		r.Header.Set(pair[0], pair[1])
@@ -78,7 +78,7 @@ func TestPlaygroundPage(t *testing.T) {
 	p, handler := newPlayground()
 	const sent = "\r\nkind: Pod</textarea>" + markup + "\r\n"
 	first := httptest.NewRecorder()
-	handler.ServeHTTP(first, httptest.NewRequest(http.MethodGet, server.PlaygroundPath, nil))
+	handler.ServeHTTP(first, httptest.NewRequest(http.MethodGet, "http://localhost"+server.PlaygroundPath, nil))
 	injected := post(handler, form(sent))
 	p.result.Errors, p.result.Injected, p.result.Diff = []string{"manifests.yaml:1: " + markup}, "", ""
 	denied := post(handler, form(sent))
@@ -147,7 +147,7 @@ func TestPlaygroundRefuses(t *testing.T) {
 	}{
 		"curl":        {form("a"), nil, http.StatusOK, "Result"},
 		"same origin": {form("a"), []string{"Sec-Fetch-Site", "same-origin", "Origin", "null"}, http.StatusOK, "Result"},
-		"old browser": {form("a"), []string{"Origin", "http://example.com"}, http.StatusOK, "Result"},
+		"old browser": {form("a"), []string{"Origin", "http://localhost"}, http.StatusOK, "Result"},
 		"cross site":  {form("a"), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden, "cross-origin request"},
 		"other port":  {form("a"), []string{"Sec-Fetch-Site", "same-site"}, http.StatusForbidden, "cross-origin request"},
 		"old cross":   {form("a"), []string{"Origin", "http://evil.example"}, http.StatusForbidden, "cross-origin request"},
@@ -161,6 +161,25 @@ func TestPlaygroundRefuses(t *testing.T) {
 		}
 		if (p.manifests != "") != (test.code == http.StatusOK) {
 			t.Errorf("%s: the playground got %q", name, p.manifests)
+		}
+	}
+}
+
+// TestPlaygroundName verifies that a site whose name leads to this machine has no playground.
+func TestPlaygroundName(t *testing.T) {
+	t.Parallel()
+	_, handler := newPlayground()
+	for host, code := range map[string]int{
+		"localhost": 200, "LocalHost:80": 200, "127.0.0.1:80": 200, "[::1]:80": 200, "[::1]": 200,
+		"evil.example": 403, "evil.example:80": 403, "localhost.evil.example": 403, "10.0.0.1": 403, "": 403,
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			w, r := httptest.NewRecorder(), httptest.NewRequest(method, server.PlaygroundPath, nil)
+			r.Host = host
+			r.Header.Set("Origin", "http://"+host)
+			if handler.ServeHTTP(w, r); w.Code != code {
+				t.Errorf("%s at %q: got %d, want %d", method, host, w.Code, code)
+			}
 		}
 	}
 }
