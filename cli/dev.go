@@ -13,7 +13,8 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	admissionv1 "k8s.io/api/admission/v1"
-	"sigs.k8s.io/yaml"
+
+	"k8s-sidecar-injector/conf"
 )
 
 // sampleReview is a recorded review of a pod of a Deployment.
@@ -97,7 +98,7 @@ func injectedPod(request, response []byte) ([]byte, error) {
 	for _, warning := range result.Warnings {
 		fmt.Fprintf(&text, "# warning: %s\n", warning)
 	}
-	body, err := yaml.JSONToYAML(pod)
+	body, err := conf.JSONToYAML(pod)
 	text.Write(body)
 	return text.Bytes(), err
 }

@@ -8,7 +8,6 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
@@ -142,5 +141,5 @@ func editManifest(document conf.Document, object, injected []byte) ([]byte, erro
 	if isJSONObject(document.Content) {
 		return append(encodeJSON(after, "", "  "), '\n'), nil
 	}
-	return yaml.JSONToYAML(injected)
+	return conf.JSONToYAML(injected)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"sigs.k8s.io/yaml"
+	"k8s-sidecar-injector/conf"
 )
 
 const outputYAML = "yaml"
@@ -28,7 +28,7 @@ func printValue(w io.Writer, output string, value any) error {
 }
 
 func printYAML(w io.Writer, value any) error {
-	text, err := yaml.Marshal(value)
+	text, err := conf.EncodeYAML(value)
 	if err != nil {
 		return err
 	}

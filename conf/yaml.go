@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 )
@@ -93,6 +94,26 @@ func plainJSON(content []byte) []byte {
 		}
 		return []byte(text)
 	})
+}
+
+// yamlControl matches characters that JSON texts may have, and that the YAML parser rejects or takes for line ends.
+var yamlControl = regexp.MustCompile(`[\x7f-\x{9f}\x{2028}\x{2029}\x{feff}\x{fffe}\x{ffff}]`)
+
+// JSONToYAML converts a JSON object to YAML. Unlike yaml.JSONToYAML, it accepts every character and escape of JSON.
+func JSONToYAML(object []byte) ([]byte, error) {
+	return yaml.JSONToYAML(yamlControl.ReplaceAllFunc(plainJSON(object), func(found []byte) []byte {
+		character, _ := utf8.DecodeRune(found)
+		return fmt.Appendf(nil, `\u%04x`, character)
+	}))
+}
+
+// EncodeYAML encodes a value whose JSON is an object as YAML.
+func EncodeYAML(value any) ([]byte, error) {
+	object, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	return JSONToYAML(object)
 }
 
 func decodeJSON(text []byte) (any, error) {

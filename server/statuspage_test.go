@@ -210,6 +210,16 @@ func TestStatusOfManySidecars(t *testing.T) {
 	}
 }
 
+// TestPageOfControlCharacters verifies that the page shows texts with characters that YAML has only escaped.
+func TestPageOfControlCharacters(t *testing.T) {
+	t.Parallel()
+	f := newStatusFixture(t)
+	f.publish(`{"name": "odd", "containers": [{"name": "c", "image": "i", "args": ["\u009b31m\u007f"]}]}`, nil)
+	if w := f.get("/sidecars/odd"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `\x9B31m\x7F`) {
+		t.Errorf("got %d: %s", w.Code, w.Body)
+	}
+}
+
 func TestPageOfLargeSidecar(t *testing.T) {
 	t.Parallel()
 	f := newStatusFixture(t)

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/store"
@@ -51,7 +49,7 @@ type sidecarView struct {
 // newSidecarView returns the content of the page. It changes the definition.
 func newSidecarView(listed listedSidecar, definition map[string]any) (*sidecarView, error) {
 	delete(definition, "parameters")
-	text, err := yaml.Marshal(maskEnv(definition))
+	text, err := conf.EncodeYAML(maskEnv(definition))
 	if err != nil {
 		return nil, err
 	}
