@@ -189,12 +189,22 @@ func (o *inspectionOptions) newInspection(
 	return in, nil
 }
 
-// reportDefinitions reports rejected documents, and that there are no definitions.
+// reportDefinitions reports rejected documents, the refs that replicas may serve nevertheless, and that there are no
+// definitions.
 func reportDefinitions(in *inspection, report io.Writer) {
+	var refs []string
 	for rejection := range in.snapshot.Rejections() {
 		for _, err := range rejection.Errors.Errors {
 			fmt.Fprintf(report, "rejected: %v\n", err)
 		}
+		if ref := rejection.Ref; ref != (conf.Ref{}) && in.snapshot.Sidecar(ref) == nil {
+			refs = append(refs, ref.String())
+		}
+	}
+	if in.client != nil && len(refs) > 0 {
+		slices.Sort(refs)
+		fmt.Fprintf(report, "warning: until they restart, replicas may serve the last valid version of %s, which is "+
+			"not known here\n", strings.Join(slices.Compact(refs), ", "))
 	}
 	if in.snapshot.Len() > 0 {
 		return
