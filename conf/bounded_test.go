@@ -62,6 +62,39 @@ func TestPanicOfOneDocument(t *testing.T) {
 	}
 }
 
+// A document whose load panics, at any step, is loaded by the next load, although nothing has changed.
+func TestPanicIsNotKept(t *testing.T) {
+	t.Parallel()
+	// With what it inherits, the heir is validated with both values of a parameter.
+	list := slices.Concat(documents("a.yaml", "name: a\ninherits: b\nvolumeMounts: [{name: w, mountPath: /w}]\n"),
+		documents("b.yaml", "name: b\nparameters: {p: {enum: [w, x]}}\n"+
+			"volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}]\n"+
+			"volumeMounts: [{name: v, mountPath: '/${p}'}]\n"))
+	rejected := 0
+	for step := 1; ; step++ {
+		checks := 0
+		hooked := hookedContext{t.Context(), func() {
+			if checks++; checks == step {
+				panic("s3cr3t")
+			}
+		}}
+		set, err := conf.Rules{}.Load(hooked, list, nil)
+		if checks < step {
+			break
+		}
+		if err != nil {
+			continue // the panic was outside of the work on a document
+		}
+		rejected += len(set.Rejections)
+		if next := conf.Load(list, set); len(next.Rejections) > 0 {
+			t.Errorf("after a panic at step %d: %s", step, show(next))
+		}
+	}
+	if rejected == 0 {
+		t.Error("no panic was that of a document")
+	}
+}
+
 // A panic outside of the work on a document is an error of the load.
 func TestPanicOfALoad(t *testing.T) {
 	t.Parallel()

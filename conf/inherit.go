@@ -38,7 +38,7 @@ func (l *loader) flatten(p *loaded) {
 			return err
 		})
 		if err != nil {
-			heir.compiled = nil
+			heir.compiled, l.retry = nil, true
 			heir.fail(0, err)
 		}
 		if heir.compiled != nil {
@@ -151,6 +151,7 @@ func (l *loader) resolve(p *loaded) {
 		return nil
 	})
 	if err != nil {
+		l.retry = true
 		p.fail(0, err)
 	}
 }

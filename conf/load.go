@@ -61,6 +61,7 @@ type loader struct {
 	inUse   map[Origin]*loaded
 	byRef   map[Ref]*loaded // the owner of each ref, valid or not
 	unnamed bool            // there is a document without a readable name
+	retry   bool            // the next load must not return this set
 	trees   map[*compiled]tree
 
 	past past // computed if a document is rejected
@@ -172,7 +173,7 @@ func (p *loaded) isServed() bool {
 func (l *loader) set(documents []Document, rejections []Rejection) *Set {
 	s := &Set{
 		Rejections: rejections, rules: *l.rules, standards: l.standards, documents: documents, good: l.good,
-		owners: l.byRef, loaded: true,
+		owners: l.byRef, loaded: true, retry: l.retry,
 	}
 	for _, p := range l.order {
 		p.release()

@@ -25,7 +25,7 @@ type Set struct {
 	owners    map[Ref]*loaded     // the document that owns each ref, valid or not
 	good      map[entry]*Sidecar  // the last valid version of each sidecar; the next load falls back on them
 	loaded    bool
-	// retry is true if the next load must parse a document again even if it is unchanged.
+	// retry is true if the next load must parse or merge a document again even if it is unchanged.
 	retry bool
 }
 
