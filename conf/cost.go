@@ -47,6 +47,7 @@ func (h *holder) charge(p *parsed, more usage) error {
 		p.again = more.cost <= maxCost // the error depends on other documents
 		return errCostly
 	case used.tried+more.tried > maxTried:
+		p.again = p.used.tried+more.tried <= maxTried // so does the result of fewer tries
 		return errTried
 	}
 	for _, u := range []*usage{used, &p.used} {

@@ -137,3 +137,64 @@ func TestCostIsShared(t *testing.T) {
 		t.Errorf("fixed: %.300s", show(fixed))
 	}
 }
+
+// The documents of a ConfigMap share the values of parameters that are tried. So the result of a document may depend on
+// another one, but not on earlier loads.
+func TestTriesAreShared(t *testing.T) {
+	t.Parallel()
+	const (
+		invalid = "tolerations: [{key: '_ ${p}', operator: Exists}]\n"
+		valid   = "tolerations: [{key: '${p}', operator: Exists}]\n"
+	)
+	document := func(parameter, annotation, rest string, size int) string {
+		return fmt.Sprintf("parameters: {p: %s}\nannotations: {%s: %s}\n%s",
+			parameter, annotation, strings.Repeat("v", size), rest)
+	}
+	hungry := "name: a\n" + document("{}", "a", invalid, 62<<10)
+	for what, second := range map[string]string{
+		"invalid": "name: b\n" + document("{}", "b", invalid, 10<<10),
+		"valid":   "name: b\n" + document("{enum: [_, b]}", "b", valid, 60<<10),
+		"heir": "name: base\n" + document("{}", "b", "volumes: [{name: u, emptyDir: {}}, {name: v, emptyDir: {}}]\n"+
+			"volumeMounts: [{name: u, mountPath: '/${p}'}, {name: v, mountPath: /v}]\n", 10<<10) +
+			"---\nname: b\ninherits: base\nvolumes: [{name: w, emptyDir: {}}]\n" +
+			"volumeMounts: [{name: w, mountPath: /v}]\n",
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			var set *conf.Set
+			for _, first := range []string{hungry, "name: a\n", hungry, "name: a\n"} {
+				list := keyed(map[string]string{"a": first, "b": second})
+				fresh, next := conf.Load(list, nil), conf.Load(list, set)
+				if want, got := showCurrent(fresh), showCurrent(next); got != want {
+					t.Errorf("got %d sidecars and %v,\nwant %d and %v",
+						len(next.Sidecars), next.Rejections, len(fresh.Sidecars), fresh.Rejections)
+				}
+				if set != nil { // with the result of b in place of its content
+					released := conf.Load(append(list[:1:1], set.Release(list[1:])...), set)
+					if showCurrent(released) != showCurrent(fresh) {
+						t.Errorf("with results, got %d sidecars and %v", len(released.Sidecars), released.Rejections)
+					}
+				}
+				set = next
+			}
+		})
+	}
+}
+
+// A document that exceeds the limit, and that an earlier load could not decode, keeps the ref that it may define.
+func TestCostlyDocumentKeepsItsName(t *testing.T) {
+	t.Parallel()
+	broken := "name: b\nx: [\n# " + strings.Repeat("v", 20_000)
+	large := "name: a\nx: &v " + strings.Repeat("v", 50_000) + "\ny: [" + strings.Repeat("*v,", 162) + "]\n"
+	set := conf.Load(keyed(map[string]string{"a": "name: a\n", "b": broken}), nil)
+	list := keyed(map[string]string{"a": large, "b": broken})
+	released := append(list[:1:1], set.Release(list[1:])...)
+	other := inMap("other", "name: b\n")
+	want := showCurrent(conf.Load(append(list, other...), nil))
+	if !strings.Contains(want, "may cost 8 MiB") || !strings.Contains(want, "Duplicate") {
+		t.Fatal(want)
+	}
+	if got := showCurrent(conf.Load(append(released, other...), set)); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}

@@ -16,7 +16,7 @@ type Document struct {
 	// exist yet, which counts as the youngest.
 	Created time.Time
 	// Content is the YAML. It must not be changed after a load. It is nil in the documents of a Set, which have
-	// the result of parsing it.
+	// the result of parsing it, unless that may have to be repeated.
 	Content []byte
 	// Line is the line of the file or key at which Content begins, from 1.
 	Line int
@@ -28,7 +28,7 @@ type Document struct {
 
 	// names are the refs found in a file or key that was rejected as a whole.
 	names []Ref
-	// known is the result of an earlier load. It is nil if Content is set.
+	// known is the result of an earlier load. A load ignores it if Content is set.
 	known *result
 	// sum is the SHA-256 of the content. It is set by a load.
 	sum [sha256.Size]byte

@@ -22,6 +22,7 @@ type compiled struct {
 	depth    int       // number of bases in the chain
 	security podSecurity
 	tried    int      // part of the usage of its file or ConfigMap
+	again    bool     // as in parsed
 	sidecar  *Sidecar // nil if the document is base-only
 }
 

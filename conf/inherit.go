@@ -66,7 +66,7 @@ func (l *loader) compile(p *loaded) (*compiled, error) {
 		return nil, nil //nolint:nilnil // documented
 	}
 	if e := p.earlier; e != nil && e.parsed == p.parsed && e.compiled != nil && e.compiled.base == base &&
-		p.holder.charge(new(parsed), usage{tried: e.compiled.tried}) == nil {
+		!e.compiled.again && p.holder.charge(new(parsed), usage{tried: e.compiled.tried}) == nil {
 		return e.compiled, nil
 	}
 	return l.compileOver(p, base)
@@ -130,7 +130,7 @@ func (p *loaded) failInherits(detail string) {
 func (c *compiled) validate(p *loaded, decoded *decoded) (filling, error) {
 	heir := new(parsed)
 	sample, found := decoded.validate(decoded.faults, func() bool { return p.holder.affordTry(heir, c.size) })
-	c.tried = heir.used.tried
+	c.tried, c.again = heir.used.tried, heir.again
 	faults := slices.Concat(decoded.faults, found, validateCopyTargets(sample.typed))
 	for i := range faults {
 		faults[i] = withoutValue(faults[i])

@@ -200,8 +200,8 @@ func (p *loaded) release() {
 	default:
 		document.known = &result{p.parsed, p.compiled}
 	}
-	if document.known != nil {
-		document.Content = nil
+	if document.known != nil && document.known.used.tried == 0 {
+		document.Content = nil // not needed to parse it with fewer tries
 	}
 	p.earlier = nil
 }

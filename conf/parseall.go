@@ -101,7 +101,10 @@ func (h *holder) reuseOrParse(earlier *result, document Document) *parsed {
 	if document.known == nil {
 		return h.parse(document)
 	}
-	refused := &parsed{document: document, names: []Ref{earlier.ref}}
+	refused := &parsed{document: document, names: earlier.names}
+	if earlier.ref != (Ref{}) {
+		refused.names = []Ref{earlier.ref}
+	}
 	refused.reject(0, err)
 	return refused
 }
