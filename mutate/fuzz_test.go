@@ -246,11 +246,11 @@ func FuzzRequest(f *testing.F) {
 		f.Add(creating(g.pod()))
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
+		checkView(t, input)
 		var received struct {
 			Object jsontext.Value `json:"object"`
 		}
 		if jsonv2.Unmarshal(input, new(mutate.Request)) != nil || jsonv2.Unmarshal(input, &received) != nil {
-			checkDeclined(t, input)
 			return // not a request
 		}
 		decision := decide(t, snapshot, defaultPolicy(), input)
@@ -260,13 +260,18 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// checkDeclined checks that the view of the webhook declines what is not a request. Only names that it skips may occur
-// twice.
-func checkDeclined(t *testing.T, input []byte) {
+// checkView checks that the view of the webhook decodes a request as the library does, or not at all. Only names that
+// it skips may occur twice.
+func checkView(t *testing.T, input []byte) {
 	t.Helper()
-	err := jsonv2.Unmarshal(input, new(mutate.Request), jsontext.AllowDuplicateNames(true))
-	if jsonview.Of[mutate.Request]().Unmarshal(input, new(mutate.Request)) && err != nil {
+	got, want := new(mutate.Request), new(mutate.Request)
+	if !jsonview.Of[mutate.Request]().Unmarshal(input, got) {
+		return
+	}
+	if err := jsonv2.Unmarshal(input, want, jsontext.AllowDuplicateNames(true)); err != nil {
 		t.Errorf("the view accepts %s: %v", input, err)
+	} else if !reflect.DeepEqual(got, want) {
+		t.Errorf("the view decodes %s as %+v, want %+v", input, got, want)
 	}
 }
 
