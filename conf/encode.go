@@ -102,13 +102,14 @@ func encodedApart() []string {
 
 // encoder keeps its first error.
 type encoder struct {
-	whole   []byte // the definition
-	scratch []byte
-	err     error
+	whole    []byte // the definition
+	searched int    // bytes of it that were searched for elements
+	scratch  []byte
+	err      error
 }
 
-// maxShared is the size of a definition above which its elements are copied, because finding them takes long.
-const maxShared = 64 << 10
+// maxSearched bounds the time to find the elements of a definition in it. Further elements are copied.
+const maxSearched = 4 << 20
 
 // text returns JSON. It shares the memory of the definition, which has most values.
 func (e *encoder) text(value any) []byte {
@@ -117,11 +118,13 @@ func (e *encoder) text(value any) []byte {
 		e.err = err
 	}
 	e.scratch = text
-	if len(e.whole) <= maxShared {
+	if e.searched < maxSearched {
 		if at := bytes.Index(e.whole, text); at >= 0 {
 			end := at + len(text)
+			e.searched += end
 			return e.whole[at:end:end]
 		}
+		e.searched += len(e.whole)
 	}
 	return bytes.Clone(text)
 }
