@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -34,6 +35,9 @@ type List[E comparable] []E
 // Limits returns the limits of the list.
 func (List[E]) Limits() jsonview.Limits { return jsonview.Limits{Max: maxElements, DropEmpty: true} }
 
+// Cut removes the elements before start.
+func (l *List[E]) Cut(start int) { *l = slices.Clip((*l)[start:]) }
+
 // UnmarshalJSONFrom decodes the list.
 func (l *List[E]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	return decodeList(decoder, (*[]E)(l), maxElements, "elements", func(_ int, e *E) bool { return *e != *new(E) })
@@ -47,6 +51,9 @@ func (Mounts) Limits() jsonview.Limits { return jsonview.Limits{Max: maxElements
 
 // SetIndex sets the index in the list as received.
 func (m *Mount) SetIndex(index int) { m.index = index }
+
+// Cut removes the elements before start.
+func (m *Mounts) Cut(start int) { *m = slices.Clip((*m)[start:]) }
 
 // UnmarshalJSONFrom decodes the list.
 func (m *Mounts) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
@@ -74,6 +81,9 @@ type Containers []*Container
 // Limits returns the limits of the list.
 func (Containers) Limits() jsonview.Limits { return jsonview.Limits{Max: maxContainers} }
 
+// Cut removes the elements before start.
+func (c *Containers) Cut(start int) { *c = slices.Clip((*c)[start:]) }
+
 // UnmarshalJSONFrom decodes the list.
 func (c *Containers) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	keep := func(int, **Container) bool { return true }
@@ -85,6 +95,9 @@ type Volumes []Named
 
 // Limits returns the limits of the list.
 func (Volumes) Limits() jsonview.Limits { return jsonview.Limits{Max: maxVolumes} }
+
+// Cut removes the elements before start.
+func (v *Volumes) Cut(start int) { *v = slices.Clip((*v)[start:]) }
 
 // UnmarshalJSONFrom decodes the list.
 func (v *Volumes) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {

@@ -25,6 +25,7 @@ type scanner struct {
 	count  int              // of others
 	buffer []byte           // holds one string without its escapes
 	texts  texts
+	memory memory
 }
 
 // token is a string in the text, with its quotes.

@@ -12,6 +12,7 @@ import (
 // View decodes values of one type. It is immutable and safe for concurrent use.
 type View[T any] struct {
 	decode decode
+	memory reflect.Type
 }
 
 // Limits are the limits of a list or map.
@@ -25,6 +26,12 @@ type Limited interface {
 	Limits() Limits
 }
 
+// List is implemented by pointers to lists in a view.
+type List interface {
+	// Cut removes the elements before start, and the capacity. Lists share memory.
+	Cut(start int)
+}
+
 // Indexed is implemented by pointers to elements that keep their index in the list as received.
 type Indexed interface {
 	SetIndex(index int)
@@ -33,7 +40,12 @@ type Indexed interface {
 // Of returns the view of a type: a struct with json tags that consists of strings, booleans, integers, structs,
 // pointers, and Limited lists and maps of strings. The view decodes no document with a value of another type.
 func Of[T any]() View[T] {
-	return View[T]{compile(reflect.TypeFor[T]())}
+	c := &compiler{decoders: make(map[reflect.Type]decode)}
+	decode := c.compile(reflect.TypeFor[T]())
+	if len(c.reserved) > maxReserved {
+		decode = decodeNothing
+	}
+	return View[T]{decode, reflect.StructOf(c.reserved)}
 }
 
 // Unmarshal decodes a document into a zero value. If it returns false, the value is undefined, and the document may be
@@ -42,7 +54,7 @@ func (v View[T]) Unmarshal(document []byte, value *T) bool {
 	if len(document) > math.MaxInt32 {
 		return false
 	}
-	s := &scanner{data: document}
+	s := &scanner{data: document, memory: memory{reserved: reflect.New(v.memory).Elem()}}
 	return v.decode(s, reflect.ValueOf(value).Elem()) && s.next() == 0 && s.at == len(document)
 }
 
@@ -50,7 +62,16 @@ func (v View[T]) Unmarshal(document []byte, value *T) bool {
 type decode func(s *scanner, v reflect.Value) bool
 
 // compile returns the decoder of a type.
-func compile(t reflect.Type) decode {
+func (c *compiler) compile(t reflect.Type) decode {
+	decoder, found := c.decoders[t]
+	if !found {
+		decoder = c.compileNew(t)
+		c.decoders[t] = decoder
+	}
+	return decoder
+}
+
+func (c *compiler) compileNew(t reflect.Type) decode {
 	limited := t.Implements(reflect.TypeFor[Limited]())
 	if !limited && reflect.PointerTo(t).Implements(reflect.TypeFor[json.UnmarshalerFrom]()) {
 		return decodeNothing
@@ -63,11 +84,11 @@ func compile(t reflect.Type) decode {
 	case kind == reflect.Int32:
 		return decodeInt32
 	case kind == reflect.Pointer:
-		return compilePointer(t)
+		return c.compilePointer(t)
 	case kind == reflect.Struct:
-		return compileStruct(t)
-	case kind == reflect.Slice && limited:
-		return compileSlice(t)
+		return c.compileStruct(t)
+	case kind == reflect.Slice && limited && reflect.PointerTo(t).Implements(reflect.TypeFor[List]()):
+		return c.compileSlice(t)
 	case kind == reflect.Map && limited:
 		return compileMap(t)
 	}
@@ -103,19 +124,23 @@ func decodeInt32(s *scanner, v reflect.Value) bool {
 	return err == nil
 }
 
-func compilePointer(t reflect.Type) decode {
-	element := compile(t.Elem())
+func (c *compiler) compilePointer(t reflect.Type) decode {
+	index, element := c.reserveTargets(t.Elem()), c.compile(t.Elem())
 	return func(s *scanner, v reflect.Value) bool {
 		if s.null() {
 			return true
 		}
-		v.Set(reflect.New(t.Elem()))
-		return element(s, v.Elem())
+		target := s.memory.target(t.Elem(), index)
+		v.Set(target.Addr())
+		return element(s, target)
 	}
 }
 
-func compileSlice(t reflect.Type) decode {
-	element := compile(t.Elem())
+func (c *compiler) compileSlice(t reflect.Type) decode {
+	shared, outer := c.reserve(t), c.inList
+	c.inList = true
+	element := c.compile(t.Elem())
+	c.inList = outer
 	empty := reflect.MakeSlice(t, 0, 0)
 	limits := reflect.Zero(t).Interface().(Limited).Limits()
 	indexed := reflect.PointerTo(t.Elem()).Implements(reflect.TypeFor[Indexed]())
@@ -123,28 +148,32 @@ func compileSlice(t reflect.Type) decode {
 		if s.null() {
 			return true
 		}
-		v.Set(empty)
-		return s.list('[', ']', func(index int) bool {
-			kept := v.Len()
-			v.Grow(max(1, firstCapacity-kept))
-			v.SetLen(kept + 1)
-			last := v.Index(kept)
+		elements := s.memory.list(shared)
+		start := elements.Len()
+		ok := s.list('[', ']', func(index int) bool {
+			start = extend(elements, v, start)
+			kept := elements.Len() - 1
+			last := elements.Index(kept)
 			if index == limits.Max || !element(s, last) {
 				return false
 			}
 			switch {
 			case limits.DropEmpty && last.IsZero():
-				v.SetLen(kept)
+				elements.SetLen(kept)
 			case indexed:
 				last.Addr().Interface().(Indexed).SetIndex(index)
 			}
 			return true
 		})
+		if elements.Len() == start {
+			v.Set(empty)
+			return ok
+		}
+		v.Set(elements)
+		v.Addr().Interface().(List).Cut(start)
+		return ok
 	}
 }
-
-// firstCapacity is the capacity of a list with an element.
-const firstCapacity = 4
 
 func compileMap(t reflect.Type) decode {
 	type texts = map[string]string
@@ -178,7 +207,7 @@ type field struct {
 // maxFields is how many fields a struct may have, because a bit of an integer represents each of them.
 const maxFields = 64
 
-func compileStruct(t reflect.Type) decode {
+func (c *compiler) compileStruct(t reflect.Type) decode {
 	fields := make(map[string]field) // by the name in quotes
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -188,7 +217,7 @@ func compileStruct(t reflect.Type) decode {
 		case f.Anonymous || name == "" || i >= maxFields:
 			return decodeNothing
 		default:
-			fields[`"`+name+`"`] = field{i, compile(f.Type)}
+			fields[`"`+name+`"`] = field{i, c.compile(f.Type)}
 		}
 	}
 	return func(s *scanner, v reflect.Value) bool {

@@ -2,6 +2,7 @@ package jsonview_test
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,8 @@ type element struct {
 type list[E any] []E
 
 func (list[E]) Limits() jsonview.Limits { return jsonview.Limits{Max: 1 << 20} }
+
+func (l *list[E]) Cut(start int) { *l = slices.Clip((*l)[start:]) }
 
 type texts map[string]string
 
@@ -123,6 +126,8 @@ type short[E any] []E
 
 func (short[E]) Limits() jsonview.Limits { return jsonview.Limits{Max: 2, DropEmpty: true} }
 
+func (l *short[E]) Cut(start int) { *l = slices.Clip((*l)[start:]) }
+
 type few map[string]string
 
 func (few) Limits() jsonview.Limits { return jsonview.Limits{Max: 2} }
@@ -152,6 +157,26 @@ func TestLimits(t *testing.T) {
 		got := new(limited)
 		if ok := view.Unmarshal([]byte(text), got); ok != (want != nil) || ok && !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %t %v, want %v", text, ok, got, want)
+		}
+	}
+}
+
+// Lists of a type share memory, and an element that is appended to one does not change the next one.
+func TestSharedMemory(t *testing.T) {
+	t.Parallel()
+	view := jsonview.Of[document]()
+	for length := range 20 {
+		text := `{"lists":[[false` + strings.Repeat(",true", length) + "]" +
+			strings.Repeat(`,[true],[],null,[true,false]`, 10) + "]}"
+		got, want := new(document), new(document)
+		if !view.Unmarshal([]byte(text), got) || json.Unmarshal([]byte(text), want) != nil {
+			t.Fatalf("%s is declined", text)
+		}
+		for _, l := range got.Lists {
+			_ = append(l, false, false)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
 	}
 }
