@@ -1,6 +1,10 @@
 package mutate
 
-import "k8s-sidecar-injector/conf"
+import (
+	"slices"
+
+	"k8s-sidecar-injector/conf"
+)
 
 // addContainers adds containers and init containers before and after those of the pod. A name
 // that is in use in either list of the pod is a conflict. A name that another sidecar uses is a
@@ -15,6 +19,7 @@ func (p *plan) addContainers() {
 }
 
 func (p *plan) inject(s *conf.Sidecar, field, listName string, defined []conf.Container, injected *[]*container) {
+	*injected = slices.Grow(*injected, len(defined))
 	for i := range defined {
 		c := &defined[i]
 		next := container{

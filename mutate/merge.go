@@ -24,9 +24,10 @@ type plan struct {
 	removesToken bool  // received mounts at tokenPath are removed
 	removed      []int // indexes of the received volumes that are removed, ascending
 
-	shared    []addition // memory of short lists
-	size      int        // bytes of the added elements
-	conflicts conflicts
+	shared         []addition // memory of short lists
+	ownAnnotations [3]conf.Element
+	size           int // bytes of the added elements
+	conflicts      conflicts
 
 	mismatches     []mismatch
 	missingSources []string // warnings
@@ -65,7 +66,7 @@ const (
 	// operationSize is about the size of an operation without its value.
 	operationSize = 64
 	// sharedRoom is how many elements of short lists are allocated at once.
-	sharedRoom = 24
+	sharedRoom = 48
 )
 
 const (

@@ -8,7 +8,7 @@ const defaultContainer = "kubectl.kubernetes.io/default-container"
 
 // addOwnAnnotations marks the pod as injected. With these annotations, a second review only completes containers.
 func (p *plan) addOwnAnnotations() {
-	own := make([]conf.Element, 0, 3)
+	own := p.ownAnnotations[:0]
 	if name := p.defaultContainer(); name != "" {
 		own = append(own, conf.Element{Name: defaultContainer, Value: name})
 	}

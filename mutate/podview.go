@@ -219,12 +219,19 @@ func (r *Request) Owner() string {
 // WithoutPod returns the request without its object, except for the names of the pod and its
 // controller.
 func (r *Request) WithoutPod() *Request {
-	bare := *r
+	kept := struct { // one allocation
+		request  Request
+		metadata Metadata
+		owners   [1]Owner
+	}{request: *r}
+	bare := &kept.request
 	bare.NamespaceDefault, bare.DecodeObject = nil, nil // may refer to the pod
 	metadata := r.Object.metadata()
-	bare.Object = Object{Metadata: &Metadata{Name: metadata.Name, GenerateName: metadata.GenerateName}}
+	kept.metadata = Metadata{Name: metadata.Name, GenerateName: metadata.GenerateName}
 	if owner := r.Controller(); owner != nil {
-		bare.Object.Metadata.Owners = List[Owner]{*owner}
+		kept.owners[0] = *owner
+		kept.metadata.Owners = kept.owners[:]
 	}
-	return &bare
+	bare.Object = Object{Metadata: &kept.metadata}
+	return bare
 }
