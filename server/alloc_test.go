@@ -15,8 +15,8 @@ import (
 //nolint:paralleltest // AllocsPerRun counts those of the whole process
 func TestAllocations(t *testing.T) {
 	c := newContender(t, "ours", benchWebhook(t))
-	if got := testing.AllocsPerRun(200, c.serve); got > 48 {
-		t.Errorf("want at most 48 allocations, got %v", got)
+	if got := testing.AllocsPerRun(200, c.serve); got > 42 {
+		t.Errorf("want at most 42 allocations, got %v", got)
 	}
 }
 

@@ -113,7 +113,7 @@ func (l *Lanes) inSlot(ctx context.Context, in *lane, client *Client, size int64
 func (l *Lanes) newRequest(client *Client) *inflight {
 	now := time.Now()
 	return &inflight{
-		lanes: l, control: http.NewResponseController(nil), client: client, start: now, deadline: now.Add(time.Hour),
+		lanes: l, control: *http.NewResponseController(nil), client: client, start: now, deadline: now.Add(time.Hour),
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 // bytes.
 type inflight struct {
 	lanes    *Lanes
-	control  *http.ResponseController
+	control  http.ResponseController
 	client   *connection
 	start    time.Time
 	deadline time.Time     // when the client stops waiting
@@ -47,7 +47,7 @@ func (l *Lanes) begin(w http.ResponseWriter, r *http.Request) *inflight {
 	}
 	now := time.Now()
 	return &inflight{
-		lanes: l, control: http.NewResponseController(w), client: client,
+		lanes: l, control: *http.NewResponseController(w), client: client,
 		start: now, deadline: now.Add(maxTimeout), base: baseCost(r),
 	}
 }

@@ -42,18 +42,18 @@ func decodeReviewOf[R any](body []byte) (r reviewOf[R], err error) {
 // decodeReview decodes a valid review in one pass. The view decodes usual reviews, and the library all others. If
 // decodeReview returns an error, the review has its version, its uid and its names as far as they could be decoded, so
 // that it can be answered and logged.
-func decodeReview(body []byte, view jsonview.View[review]) (review, error) {
-	var r review
-	if view.Unmarshal(body, &r) {
+func decodeReview(body []byte, view jsonview.View[review]) (*review, error) {
+	r := new(review)
+	if view.Unmarshal(body, r) {
 		return r, checkReview(r.Kind, r.APIVersion, r.Request.UID)
 	}
-	r = review{}
-	if err := json.Unmarshal(body, &r); err != nil {
+	*r = review{}
+	if err := json.Unmarshal(body, r); err != nil {
 		described := describe(err)
 		// Decode it again without the fields of a pod. Only the creation of a pod needs them.
 		skipped := json.JoinUnmarshalers(skip[mutate.Spec](), skip[mutate.Map]())
-		r = review{}
-		if json.Unmarshal(body, &r, json.WithUnmarshalers(skipped)) != nil || r.Request.PodCreate() {
+		*r = review{}
+		if json.Unmarshal(body, r, json.WithUnmarshalers(skipped)) != nil || r.Request.PodCreate() {
 			return r, described
 		}
 	}

@@ -25,6 +25,7 @@ type reviewHandler struct {
 	refusalLogs map[refusalCause]zerolog.Logger
 	unsentLog   zerolog.Logger
 	reviewLog   zerolog.Logger // logs reviews that were answered
+	contentType []string       // shared by all responses
 	buffers     *sync.Pool
 }
 
@@ -38,8 +39,8 @@ func newReviewHandler(
 	return reviewHandler{
 		lanes: lanes, metrics: metrics, refused: refused, log: log, refusalLogs: refusalLogs,
 		unsentLog: throttled(log, "responses that cannot be sent"),
-		reviewLog: throttledReviews(log),
-		buffers:   &sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		reviewLog: throttledReviews(log), contentType: []string{mediaType},
+		buffers: &sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
 }
 
@@ -106,7 +107,7 @@ func (h *reviewHandler) encode(f *inflight, response responseReview) error {
 // send writes the encoded response to the client.
 func (h *reviewHandler) send(w http.ResponseWriter, r *http.Request, f *inflight, uid string) {
 	err := f.write(func() error {
-		w.Header().Set("Content-Type", mediaType)
+		w.Header()["Content-Type"] = h.contentType
 		w.Header().Set("Content-Length", strconv.Itoa(f.buffer.Len()))
 		_, err := f.buffer.WriteTo(w)
 		return err
