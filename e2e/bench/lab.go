@@ -80,7 +80,7 @@ func (l *lab) start(ctx context.Context, flags ...string) (*cluster.Injector, er
 
 // aim connects clients to an injector, for a review.
 func (l *lab) aim(ctx context.Context, name string, i *cluster.Injector, review []byte) (*target, error) {
-	t := &target{name: name, pid: i.PID(), url: i.URL("/mutate?timeout=10s"), review: review}
+	t := &target{name: name, pid: i.PID(), url: i.URL("/mutate?timeout=5s"), review: review}
 	l.targets = append(l.targets, t)
 	return t, t.connect(ctx, i.CA, l.Clients)
 }
