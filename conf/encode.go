@@ -28,12 +28,12 @@ type compiled struct {
 
 // encode sets the sidecar, with the defaults of its parameters, and with sample values where there is no default.
 func (c *compiled) encode(p *parsed, source *decoded, sample filling, security podSecurity, warnings []*Error) error {
-	if p.document.BaseOnly {
+	if p.baseOnly {
 		return nil
 	}
 	sum := sha256.Sum256(c.text)
 	s := &Sidecar{
-		Ref: p.ref, Origin: p.document.Origin, Digest: hex.EncodeToString(sum[:]), Level: security.level,
+		Ref: p.ref, Origin: p.origin, Digest: hex.EncodeToString(sum[:]), Level: security.level,
 		Violations: security.short(), Warnings: warnings, Parameters: source.scope.Parameters, text: c.text, base: c.bases,
 	}
 	if len(s.Parameters) > 0 {

@@ -15,7 +15,9 @@ import (
 // parsed is the result of parsing one document. It is not changed afterwards, so that the next load can reuse
 // it while the document is unchanged.
 type parsed struct {
-	document Document
+	origin   Origin
+	line     int // at which the document begins
+	baseOnly bool
 	// ref is the ref that the document defines, even if the document has faults. It is zero if the name cannot
 	// be read.
 	ref Ref
@@ -38,16 +40,21 @@ type parsed struct {
 	again bool
 }
 
+func newParsed(document Document) *parsed {
+	return &parsed{origin: document.Origin, line: document.Line, baseOnly: document.BaseOnly}
+}
+
 // parse decodes and validates one document on its own.
 func (h *holder) parse(document Document) *parsed {
-	p := &parsed{document: document, rules: h.rules}
+	p := newParsed(document)
+	p.rules = h.rules
 	switch {
 	case document.Err != nil:
 		p.reject(0, document.Err)
 	case len(document.Content) > maxDocument:
 		p.reject(0, errLargeDocument)
 	default:
-		p.decode(h)
+		p.decode(document, h)
 	}
 	if p.ref == (Ref{}) {
 		p.names = document.names
@@ -55,18 +62,17 @@ func (h *holder) parse(document Document) *parsed {
 			p.names = []Ref{ref}
 		}
 	}
-	p.document.Content = nil
 	return p
 }
 
-func (p *parsed) decode(h *holder) {
-	text, lines, ok := p.read(func(lines outline) error { return h.afford(p, lines) }, true)
+func (p *parsed) decode(document Document, h *holder) {
+	text, lines, ok := p.read(document, func(lines outline) error { return h.afford(p, lines) }, true)
 	if !ok || h.late() != nil {
 		return
 	}
 	value, err := definitionOf(lines, text)
 	if err != nil {
-		p.reject(p.document.Line, errors.New("cannot be decoded"))
+		p.reject(p.line, errors.New("cannot be decoded"))
 		return
 	}
 	p.nameLine, p.inheritsLine = lines.line("name"), lines.line("inherits")
@@ -80,7 +86,7 @@ func (p *parsed) decode(h *holder) {
 func (p *parsed) inspect(value any, lines outline, h *holder) {
 	object, ok := value.(tree)
 	if !ok {
-		p.reject(p.document.Line, errors.New("a sidecar definition must be an object, not "+kindOf(value)))
+		p.reject(p.line, errors.New("a sidecar definition must be an object, not "+kindOf(value)))
 		return
 	}
 	if object["kind"] != nil && object["apiVersion"] != nil {
@@ -96,7 +102,7 @@ func (p *parsed) inspect(value any, lines outline, h *holder) {
 		err = h.affordParameters(p, decoded.scope.Declared())
 	}
 	if err != nil {
-		p.reject(p.document.Line, err)
+		p.reject(p.line, err)
 	}
 	faults := append(lines.duplicates(false), decoded.faults...)
 	var sample filling
@@ -183,5 +189,5 @@ func (p *parsed) reject(line int, err error) {
 }
 
 func (p *parsed) fault(line int, err error) *Error {
-	return &Error{Origin: p.document.Origin, Line: line, Err: err}
+	return &Error{Origin: p.origin, Line: line, Err: err}
 }

@@ -82,7 +82,8 @@ func (p *loaded) add(h *holder) {
 		return nil
 	})
 	if err != nil {
-		p.parsed = &parsed{document: *p.document, again: true}
+		p.parsed = newParsed(*p.document)
+		p.again = true
 		p.reject(0, err)
 	}
 	p.all = slices.Clip(p.faults)
@@ -101,7 +102,8 @@ func (h *holder) reuseOrParse(earlier *result, document Document) *parsed {
 	if document.known == nil {
 		return h.parse(document)
 	}
-	refused := &parsed{document: document, names: earlier.names}
+	refused := newParsed(document)
+	refused.names = earlier.names
 	if earlier.ref != (Ref{}) {
 		refused.names = []Ref{earlier.ref}
 	}

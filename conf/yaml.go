@@ -20,8 +20,8 @@ func (d Document) JSON() ([]byte, error) {
 	if d.Err != nil {
 		return nil, d.Err
 	}
-	p := &parsed{document: d}
-	text, lines, ok := p.read(fewAliases, false)
+	p := newParsed(d)
+	text, lines, ok := p.read(d, fewAliases, false)
 	if ok {
 		p.rejectAll(lines.duplicates(true), lines)
 	}
@@ -31,8 +31,9 @@ func (d Document) JSON() ([]byte, error) {
 // read parses the document and converts it to JSON. It is not ok if there is a syntax error, or if affordable rejects
 // the document before its aliases are expanded. If definition is set, the text is nil if lines has the document, and
 // the conversion would find no more errors, or finds only that JSON lacks a number, such as .inf.
-func (p *parsed) read(affordable func(outline) error, definition bool) (text []byte, lines outline, ok bool) {
-	document := p.document
+func (p *parsed) read(
+	document Document, affordable func(outline) error, definition bool,
+) (text []byte, lines outline, ok bool) {
 	document.Content = plainJSON(document.Content)
 	convert := yaml.YAMLToJSON
 	lines, err := newOutline(document)
