@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -69,9 +70,7 @@ func answerTrial(w http.ResponseWriter, r *http.Request, annotations map[string]
 		w.WriteHeader(http.StatusTeapot)
 		return
 	}
-	for key, value := range annotations {
-		pod.Annotations[key] = value
-	}
+	maps.Copy(pod.Annotations, annotations)
 	pod.Spec.Containers = append(pod.Spec.Containers, added...)
 	_ = json.NewEncoder(w).Encode(pod)
 }

@@ -97,8 +97,8 @@ func (o *diffOptions) newInputs(
 	return in, nil
 }
 
-// looseDefinitions returns the error of definitions without a directory. It is that of the first document that cannot be
-// parsed, which may be a manifest.
+// looseDefinitions returns the error of definitions without a directory. It is that of the first document that cannot
+// be parsed, which may be a manifest.
 func looseDefinitions(definitions []conf.Document) error {
 	for _, d := range definitions {
 		if _, err := d.JSON(); err != nil {

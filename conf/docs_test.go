@@ -23,7 +23,8 @@ const (
 
 // A table of fields is written below its marker, which names fields of a definition, or the field whose own fields
 // the table has. In the index, it names none: the table has all.
-var fieldTable = regexp.MustCompile(`(?s)(<!-- fields(?: of (\w+))?(?:: ([\w, \n]+?))? -->\n).*?(<!-- end of fields -->)`)
+var fieldTable = regexp.MustCompile(
+	`(?s)(<!-- fields(?: of (\w+))?(?:: ([\w, \n]+?))? -->\n).*?(<!-- end of fields -->)`)
 
 // formatDocs writes the tables of fields.
 type formatDocs struct {
@@ -62,7 +63,8 @@ func pagesOfFormat(t *testing.T) []string {
 	}
 	index := string(readFile(t, formatIndex))
 	slices.SortFunc(paths, func(a, b string) int {
-		return cmp.Compare(strings.Index(index, "](format/"+filepath.Base(a)), strings.Index(index, "](format/"+filepath.Base(b)))
+		link := func(page string) int { return strings.Index(index, "](format/"+filepath.Base(page)) }
+		return cmp.Compare(link(a), link(b))
 	})
 	if !strings.Contains(index, "](format/"+filepath.Base(paths[0])+")") {
 		t.Errorf("%s has no link to %s", formatIndex, paths[0])

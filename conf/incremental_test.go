@@ -41,10 +41,10 @@ func edited(random *rand.Rand, number int) []conf.Document {
 	text = strings.ReplaceAll(text, "f0", fmt.Sprintf("f%d", random.IntN(6)))
 	text = strings.ReplaceAll(text, "%d", fmt.Sprint(number))
 	text = strings.ReplaceAll(text, "%[1]d", fmt.Sprint(number))
-	switch {
-	case number == 5:
+	switch number {
+	case 5:
 		return inMap("m", text)
-	case number == 4:
+	case 4:
 		return baseOnly("bases/b0.yaml", text)
 	default:
 		return documents(fmt.Sprintf("f%d.yaml", number), text)
@@ -58,7 +58,7 @@ func FuzzIncremental(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
-		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // repeatable
+		random := rand.New(rand.NewPCG(seed, 0))
 		rules := conf.Rules{UnprivilegedFiles: seed%2 == 0}
 		files := make(map[int][]conf.Document)
 		var set *conf.Set
@@ -88,7 +88,7 @@ func FuzzIncremental(f *testing.F) {
 // A load of many documents, which are parsed in parallel, equals loads of a few more documents each.
 func TestParallelLoad(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // repeatable
+	random := rand.New(rand.NewPCG(1, 1))
 	var list []conf.Document
 	var few *conf.Set
 	for i := range 300 {

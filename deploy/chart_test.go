@@ -125,8 +125,8 @@ func commentOf(key *yaml.Node) string {
 	var words []string
 	for line := range strings.Lines(paragraphs[len(paragraphs)-1]) {
 		line = strings.TrimSpace(strings.TrimPrefix(line, "#"))
-		if strings.HasSuffix(line, ":") {
-			words = append(words, strings.TrimSuffix(line, ":")+".")
+		if sentence, found := strings.CutSuffix(line, ":"); found {
+			words = append(words, sentence+".")
 			break
 		}
 		words = append(words, line)

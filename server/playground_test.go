@@ -38,11 +38,13 @@ func newPlayground() (*playground, http.Handler) {
 		Diff: "diff a b\n--- a\n+++ b\n@@ -1,3 +1,3 @@\n kind: Pod\n--- removed " + markup + "\n" +
 			"+++ added " + markup + "\n",
 		Explanations: []server.Explanation{
-			{Pod: "Pod default/" + markup, Outcome: mutate.Injected, Decision: markup, Notes: []string{"warning: " + markup},
+			{
+				Pod: "Pod default/" + markup, Outcome: mutate.Injected, Decision: markup, Notes: []string{"warning: " + markup},
 				Tables: []server.Table{
 					{Caption: "Parameters", Columns: []string{"Sidecar", "Value"}, Rows: [][]string{{"a", markup}}},
 					{Caption: markup, Columns: []string{"Field", "Name"}, Rows: [][]string{{"env", markup}, {"volumes", ""}}},
-				}},
+				},
+			},
 			{Pod: "Pod default/b", Outcome: mutate.Skipped, Decision: "no_annotation"},
 			{Pod: "Pod default/c", Outcome: mutate.Denied, Decision: "conflict: " + markup},
 		},

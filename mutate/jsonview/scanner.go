@@ -150,14 +150,14 @@ func (s *scanner) quoted() (t token, ok bool) {
 	if s.next() != '"' {
 		return token{}, false
 	}
-	t.start = int32(s.at)
+	t.start = int32(s.at) //nolint:gosec // Unmarshal limits the length
 	s.at++
 	for s.at += plain(s.data[s.at:]); s.at < len(s.data); s.at += plain(s.data[s.at:]) {
 		size := 1
 		switch c := s.data[s.at]; {
 		case c == '"':
 			s.at++
-			t.end = int32(s.at)
+			t.end = int32(s.at) //nolint:gosec // Unmarshal limits the length
 			return t, true
 		case c == '\\':
 			t.escaped = true
