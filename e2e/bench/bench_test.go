@@ -106,7 +106,7 @@ func TestReview(t *testing.T) {
 		if got := pod.Annotations["injector.tumblr.com/request"]; got != "sidecar-1:v1" {
 			t.Errorf("the request is %q", got)
 		}
-		fields := string(pod.ManagedFields[0].FieldsV1.Raw)
+		fields := pod.ManagedFields[0].FieldsV1.GetRawString()
 		for _, variable := range pod.Spec.Containers[0].Env {
 			if !strings.Contains(fields, `"k:{\"name\":\"`+variable.Name+`\"}"`) {
 				t.Errorf("managedFields do not have %s", variable.Name)

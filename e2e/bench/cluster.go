@@ -95,7 +95,7 @@ func (l *clusterLab) compareCreations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	loads, err := l.compare(ctx, 0, targets...)
+	loads, err := l.compare(ctx, targets...)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // uidKey precedes the uid of a review and of a response, which both begin with it.
-var uidKey = []byte(`"uid":"`)
+const uidKey = `"uid":"`
 
 // ServeConstant runs the server of the comparison until ctx ends: it reads the request and writes the response of the
 // file, with the uid of the request.
@@ -62,7 +62,7 @@ func newConstant(responseFile string) (http.Handler, error) {
 
 // aroundUID returns what precedes and what follows the first uid.
 func aroundUID(content []byte) (before, after []byte, err error) {
-	start := bytes.Index(content, uidKey)
+	start := bytes.Index(content, []byte(uidKey))
 	if start < 0 {
 		return nil, nil, errors.New("no uid")
 	}

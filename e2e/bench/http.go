@@ -21,7 +21,7 @@ func HTTP(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	loads, err := l.compare(ctx, 0, targets...)
+	loads, err := l.compare(ctx, targets...)
 	if err != nil {
 		return err
 	}

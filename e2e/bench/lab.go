@@ -117,7 +117,7 @@ func (l *lab) startConstant(ctx context.Context, response []byte) (*cluster.Serv
 }
 
 // compare measures the targets alternately, and returns the loads of each. The first round is not counted.
-func (l *lab) compare(ctx context.Context, interval time.Duration, targets ...*target) ([][]load, error) {
+func (l *lab) compare(ctx context.Context, targets ...*target) ([][]load, error) {
 	loads := make([][]load, len(targets))
 	for round := range l.Rounds + 1 {
 		for n, t := range targets {
@@ -125,7 +125,7 @@ func (l *lab) compare(ctx context.Context, interval time.Duration, targets ...*t
 			if round == 0 {
 				duration = min(duration, time.Second)
 			}
-			result, err := t.drive(ctx, duration, interval)
+			result, err := t.drive(ctx, duration, 0)
 			if err != nil {
 				return nil, err
 			}

@@ -58,7 +58,7 @@ func reviewsAtScale(ctx context.Context, o ScaleOptions) ([]record, error) {
 	if err != nil {
 		return nil, err
 	}
-	loads, err := l.compare(ctx, 0, targets...)
+	loads, err := l.compare(ctx, targets...)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func byteGrowth(ctx context.Context, o ScaleOptions) ([]record, error) {
 func (l *lab) growth(
 	ctx context.Context, what, plot string, xs []int, targets, constants []*target,
 ) (records []record, err error) {
-	loads, err := l.compare(ctx, 0, append(targets, constants...)...)
+	loads, err := l.compare(ctx, append(targets, constants...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -66,5 +67,5 @@ func write(r release, output string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(pack(file, os.DirFS(root), r.time), file.Close())
+	return cmp.Or(pack(file, os.DirFS(root), r.time), file.Close())
 }

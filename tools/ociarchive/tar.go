@@ -2,7 +2,7 @@ package main
 
 import (
 	"archive/tar"
-	"errors"
+	"cmp"
 	"io"
 	"io/fs"
 	"time"
@@ -11,7 +11,7 @@ import (
 // writeRootFS writes the files of the image.
 func writeRootFS(w io.Writer, program []byte, modified time.Time) error {
 	archive := tar.NewWriter(w)
-	return errors.Join(
+	return cmp.Or(
 		archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "bin/", Mode: 0o755, ModTime: modified}),
 		archive.WriteHeader(&tar.Header{
 			Typeflag: tar.TypeSymlink, Name: "bin/entrypoint.sh", Linkname: name, Mode: 0o777, ModTime: modified,
@@ -37,7 +37,7 @@ func pack(w io.Writer, files fs.FS, modified time.Time) error {
 		}
 		return writeFile(archive, tar.Header{Name: path, Mode: 0o644, ModTime: modified}, content)
 	})
-	return errors.Join(err, archive.Close())
+	return cmp.Or(err, archive.Close())
 }
 
 func writeFile(archive *tar.Writer, header tar.Header, content []byte) error {
