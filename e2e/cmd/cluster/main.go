@@ -156,7 +156,7 @@ func hint(c *cluster.Cluster, injector *cluster.Injector) {
   The cluster is up. In another window, in the root of the repository:
 
     export KUBECONFIG=%[1]s
-    export PATH=$PATH:%[2]s        # for kubectl and k8s-sidecar-injector
+    export PATH=%[2]s:$PATH        # for kubectl and k8s-sidecar-injector
 
   docs/tutorial.md continues from here, or try these commands.
 
