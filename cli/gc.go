@@ -4,7 +4,7 @@ import "runtime/debug"
 
 const (
 	// gcPercent makes the garbage collector run before the heap has grown by half. Under attack, most of the
-	// heap is garbage. Unlike a limit of memory, it costs the same per review however many definitions there are.
+	// heap is garbage. Unlike with a limit of memory, the collector does not run more often with more definitions.
 	gcPercent = 50
 	// ballastSize lets a small heap grow by 8 MiB, half of the ballast, before the collector runs. Without a ballast,
 	// it would run every 100 reviews, and take a quarter of the CPU time.
