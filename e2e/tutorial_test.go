@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,6 +70,8 @@ func (s *tutorialSession) startCluster() {
 	}
 	command := exec.Command(program)
 	command.Stderr = os.Stderr
+	// The kernel sends Pdeathsig when the thread that started the process ends, so keep this thread until the test ends.
+	runtime.LockOSThread()
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	stdout, err := command.StdoutPipe()
 	must(s.T, err)
