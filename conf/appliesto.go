@@ -36,7 +36,7 @@ func (a *AppliesTo) Covers(init bool, name string) bool {
 // CoversContainersOf reports whether the containers of a sidecar get the variables and volumeMounts of this one.
 // The other sidecar may be this one.
 func (s *Sidecar) CoversContainersOf(other Ref) bool {
-	switch a := s.AppliesTo; {
+	switch a := s.Content().AppliesTo; {
 	case a == nil:
 		return true
 	case other == s.Ref:

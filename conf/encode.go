@@ -26,18 +26,18 @@ type compiled struct {
 	sidecar  *Sidecar // nil if the document is base-only
 }
 
-// encode sets the sidecar, with the defaults of its parameters, and with sample values where there is no default.
-func (c *compiled) encode(p *parsed, source *decoded, sample filling, security podSecurity, warnings []*Error) error {
+// serve sets the sidecar of a valid document that is served.
+func (c *compiled) serve(p *parsed, source *decoded, d *definition, security podSecurity, warnings []*Error) error {
 	if p.baseOnly {
 		return nil
 	}
 	sum := sha256.Sum256(c.text)
 	s := &Sidecar{
 		Ref: p.ref, Origin: p.origin, Digest: hex.EncodeToString(sum[:]), Level: security.level,
-		Violations: security.short(), Warnings: warnings, Parameters: source.scope.Parameters, text: c.text, base: c.bases,
-	}
-	if len(s.Parameters) > 0 {
-		s.source, s.rendered = source, source.scope.Samples(0)
+		Violations: security.short(), Warnings: warnings, Parameters: source.scope.Parameters,
+		AllowedNamespaces: d.AllowedNamespaces, SkipHostNetworkPods: d.SkipHostNetworkPods,
+		OS: cmp.Or(d.OS, string(corev1.Linux)), InJobs: cmp.Or(d.InJobs, InJobsKeep),
+		text: c.text, base: c.bases, rendered: source.scope.Samples(0), forms: new(forms),
 	}
 	for i := range s.Parameters {
 		if s.Parameters[i].Default == nil {
@@ -48,51 +48,47 @@ func (c *compiled) encode(p *parsed, source *decoded, sample filling, security p
 		}
 	}
 	c.sidecar = s
-	return s.encode(sample)
+	return nil
 }
 
-// encode sets the fields that come from the definition. The JSON of elements comes from the tree, not
+// encode returns the content of a definition. The JSON of elements comes from the tree, not
 // from Go types, so that nothing is defaulted, reformatted or lost.
-func (s *Sidecar) encode(sample filling) error {
-	e, from, d := &encoder{whole: s.text}, sample.tree, sample.typed
-	s.PrependInitContainers = e.initContainers(elements(from, "prependInitContainers"), d.PrependInitContainers)
-	s.InitContainers = e.initContainers(elements(from, "initContainers"), d.InitContainers)
-	s.PrependContainers = e.containers(elements(from, "prependContainers"), d.PrependContainers)
-	s.Containers = e.containers(elements(from, "containers"), d.Containers)
-	s.AppliesTo, s.AllowedNamespaces, s.SkipHostNetworkPods = d.AppliesTo, d.AllowedNamespaces, d.SkipHostNetworkPods
-	s.CopyFrom = d.CopyFrom
-	s.OS, s.InJobs = cmp.Or(d.OS, string(corev1.Linux)), cmp.Or(d.InJobs, InJobsKeep)
-	s.natives = nil
-	if s.InJobs == InJobsNative {
-		s.natives = new(natives)
+func (s *Sidecar) encode(filled filling) *Content {
+	e, from, d := &encoder{whole: s.text}, filled.tree, filled.typed
+	c := &Content{
+		PrependInitContainers: e.initContainers(elements(from, "prependInitContainers"), d.PrependInitContainers),
+		InitContainers:        e.initContainers(elements(from, "initContainers"), d.InitContainers),
+		PrependContainers:     e.containers(elements(from, "prependContainers"), d.PrependContainers),
+		Containers:            e.containers(elements(from, "containers"), d.Containers),
+		Elements:              make(map[string][]Element), // without a size, because few fields are elements
+		AppliesTo:             d.AppliesTo, CopyFrom: d.CopyFrom,
 	}
-	s.Elements = make(map[string][]Element) // without a size, because few fields are elements
 	for field, value := range from {
 		if !slices.Contains(encodedApart(), field) {
-			s.encodeField(e, field, value)
+			c.encodeField(e, field, value)
 		}
 	}
-	return e.err
+	return c
 }
 
 // encodeField sets the elements of a field. A list in a combined object has elements of its own, by its path, such as
 // dnsConfig.options. The other fields of the object are its elements.
-func (s *Sidecar) encodeField(e *encoder, field string, value any) {
+func (c *Content) encodeField(e *encoder, field string, value any) {
 	if !slices.Contains(combinedObjects(), field) {
-		s.Elements[field] = e.elements(field, value)
+		c.Elements[field] = e.elements(field, value)
 		return
 	}
 	members, _ := value.(tree)
 	for _, key := range fieldsOf(members) {
 		if path := field + "." + key; elements(members, key) != nil {
-			s.Elements[path] = e.elements(path, members[key])
+			c.Elements[path] = e.elements(path, members[key])
 		} else {
-			s.Elements[field] = append(s.Elements[field], Element{Name: key, JSON: e.text(members[key])})
+			c.Elements[field] = append(c.Elements[field], Element{Name: key, JSON: e.text(members[key])})
 		}
 	}
 }
 
-// encodedApart returns the fields of a definition that are not in Sidecar.Elements.
+// encodedApart returns the fields of a definition that are not in Content.Elements.
 func encodedApart() []string {
 	return []string{
 		"name", "inherits", "parameters", "appliesTo", "copyFrom", "allowedNamespaces", "skipHostNetworkPods",
@@ -100,12 +96,11 @@ func encodedApart() []string {
 	}
 }
 
-// encoder keeps its first error.
+// encoder encodes the parts of a definition.
 type encoder struct {
 	whole    []byte // the definition
 	searched int    // bytes of it that were searched for elements
 	scratch  []byte
-	err      error
 }
 
 // maxSearched bounds the time to find the elements of a definition in it. Further elements are copied.
@@ -114,8 +109,8 @@ const maxSearched = 4 << 20
 // text returns JSON. It shares the memory of the definition, which has most values.
 func (e *encoder) text(value any) []byte {
 	text, err := appendJSON(e.scratch[:0], value)
-	if err != nil && e.err == nil {
-		e.err = err
+	if err != nil {
+		panic(err) // a load has encoded the definition
 	}
 	e.scratch = text
 	if e.searched < maxSearched {

@@ -91,10 +91,13 @@ func checkJSON(t *testing.T, set *conf.Set) {
 				}
 			}
 		}
-		for field, elements := range s.Elements {
+		content := s.Content()
+		for field, elements := range content.Elements {
 			check(field, elements...)
 		}
-		for _, c := range slices.Concat(s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers) {
+		for _, c := range slices.Concat(
+			content.PrependInitContainers, content.InitContainers, content.PrependContainers, content.Containers,
+		) {
 			check("containers", c.Element)
 			for _, field := range []string{"env", "envFrom", "volumeMounts"} {
 				elements := c.Elements.Of(field)

@@ -84,32 +84,32 @@ func show(set *conf.Set) string {
 	return text.String()
 }
 
+func showContents(text *strings.Builder, prefix string, c *conf.Content) {
+	showContainers(text, prefix+"prependInitContainer", c.PrependInitContainers)
+	showContainers(text, prefix+"initContainer", c.InitContainers)
+	showContainers(text, prefix+"prependContainer", c.PrependContainers)
+	showContainers(text, prefix+"container", c.Containers)
+}
+
 func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 	fmt.Fprintf(text, "%s from %s", s.Ref, s.Origin)
 	if s.Stale {
 		text.WriteString(", stale")
 	}
 	text.WriteString("\n")
-	showContainers(text, "prependInitContainer", s.PrependInitContainers)
-	showContainers(text, "initContainer", s.InitContainers)
-	showContainers(text, "prependContainer", s.PrependContainers)
-	showContainers(text, "container", s.Containers)
-	for _, field := range slices.Sorted(maps.Keys(s.Elements)) {
-		showElements(text, "  "+field, s.Elements[field])
+	c := s.Content()
+	showContents(text, "", c)
+	for _, field := range slices.Sorted(maps.Keys(c.Elements)) {
+		showElements(text, "  "+field, c.Elements[field])
 	}
-	if s.AppliesTo != nil {
-		fmt.Fprintf(
-			text,
-			"  appliesTo containers %q, initContainers %q\n",
-			s.AppliesTo.Containers,
-			s.AppliesTo.InitContainers,
-		)
+	if a := c.AppliesTo; a != nil {
+		fmt.Fprintf(text, "  appliesTo containers %q, initContainers %q\n", a.Containers, a.InitContainers)
 	}
-	if a := s.AppliesTo; a != nil && (a.Sidecars != nil || a.Own != nil) {
+	if a := c.AppliesTo; a != nil && (a.Sidecars != nil || a.Own != nil) {
 		fmt.Fprintf(text, "  appliesTo sidecars %q, own %t\n", a.Sidecars, s.CoversContainersOf(s.Ref))
 	}
-	for _, c := range s.CopyFrom {
-		fmt.Fprintf(text, "  copyFrom %q to %q: env %q, volumeMounts %q\n", c.From, c.Container, c.Env, c.VolumeMounts)
+	for _, from := range c.CopyFrom {
+		fmt.Fprintf(text, "  copyFrom %q to %q: env %q, volumeMounts %q\n", from.From, from.Container, from.Env, from.VolumeMounts)
 	}
 	if s.OS != "linux" {
 		fmt.Fprintf(text, "  os %s\n", s.OS)
@@ -118,10 +118,7 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 		fmt.Fprintf(text, "  inJobs %s\n", s.InJobs)
 	}
 	if native := s.ForJobs(); native != s {
-		showContainers(text, "native: prependInitContainer", native.PrependInitContainers)
-		showContainers(text, "native: initContainer", native.InitContainers)
-		showContainers(text, "native: prependContainer", native.PrependContainers)
-		showContainers(text, "native: container", native.Containers)
+		showContents(text, "native: ", native.Content())
 	}
 	if s.SkipHostNetworkPods {
 		text.WriteString("  skipHostNetworkPods\n")

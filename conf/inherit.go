@@ -91,7 +91,7 @@ func (l *loader) compileOver(p *loaded, base *compiled) (*compiled, error) {
 	if c.text, err = canonical(p.ref, flat); err != nil {
 		return nil, err
 	}
-	return c, c.encode(p.parsed, decoded, sample, security, p.warn(decoded, sample.typed, outline{}))
+	return c, c.serve(p.parsed, decoded, sample.typed, security, p.warn(decoded, sample.typed, outline{}))
 }
 
 // merge returns the document merged with its base.

@@ -118,7 +118,7 @@ func TestDeepInheritance(t *testing.T) {
 	}
 	deepest := set.Sidecars[slices.IndexFunc(set.Sidecars, func(s *conf.Sidecar) bool { return s.Ref.Version == "v0" })]
 	var names []string
-	for _, e := range deepest.Elements["env"] {
+	for _, e := range deepest.Elements("env") {
 		names = append(names, e.Name)
 	}
 	want := []string{"A49", "LAST"} // the deepest base's own come first
@@ -128,7 +128,7 @@ func TestDeepInheritance(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("env is %q, want %q", names, want)
 	}
-	if last := string(deepest.Elements["env"][1].JSON); last != `{"name":"LAST","value":"0"}` {
+	if last := string(deepest.Elements("env")[1].JSON); last != `{"name":"LAST","value":"0"}` {
 		t.Errorf("the child's own value must win: %s", last)
 	}
 }

@@ -44,7 +44,7 @@ func accounts(set *conf.Set) string {
 	var all []string
 	for _, s := range set.Sidecars {
 		text := s.Ref.Name + "="
-		for _, account := range s.Elements["serviceAccountName"] {
+		for _, account := range s.Elements("serviceAccountName") {
 			text += account.Name
 		}
 		if s.Stale {

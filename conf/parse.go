@@ -116,9 +116,6 @@ func (p *parsed) inspect(value any, lines outline, h *holder) {
 		}
 	}
 	p.rejectAll(faults, lines)
-	if len(decoded.texts) == 0 {
-		sample.tree = object // as written, such as null in a map of strings
-	}
 	if len(p.faults) == 0 && h.late() == nil {
 		p.accept(text, decoded, sample, lines, h)
 	}
@@ -132,7 +129,7 @@ func (p *parsed) accept(text []byte, source *decoded, sample filling, lines outl
 		return
 	}
 	own := &compiled{text: text, size: p.size, security: p.security}
-	err := own.encode(p, source, sample, security, p.warn(source, sample.typed, lines))
+	err := own.serve(p, source, sample.typed, security, p.warn(source, sample.typed, lines))
 	if err != nil {
 		p.reject(0, err)
 		return

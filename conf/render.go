@@ -12,7 +12,7 @@ import (
 // RenderedSize returns how many bytes of JSON the values take in the rendered sidecar, which has
 // parameters. Callers check it before Render if the values are not trusted.
 func (s *Sidecar) RenderedSize(values []string) int {
-	return params.Size(s.source.texts, values)
+	return params.Size(s.source().texts, values)
 }
 
 // Render returns the sidecar with values in the place of its placeholders. They are those of
@@ -23,16 +23,18 @@ func (s *Sidecar) Render(values []string) (*Sidecar, error) {
 	if slices.Equal(s.rendered, values) {
 		return s, nil
 	}
-	if text := s.source.emptied(values); text != nil {
-		return nil, s.source.renderError(field.Required(text.Path, "must not be empty"))
+	source := s.source()
+	if text := source.emptied(values); text != nil {
+		return nil, source.renderError(field.Required(text.Path, "must not be empty"))
 	}
-	filled, faults := s.source.fill(values)
+	filled, faults := source.fill(values)
 	if len(faults) > 0 {
-		return nil, s.source.renderError(faults[0])
+		return nil, source.renderError(faults[0])
 	}
 	made := *s
-	made.rendered = values
-	return &made, made.encode(filled)
+	made.rendered, made.forms = values, new(forms)
+	made.forms.content.made.Store(made.encode(filled))
+	return &made, nil
 }
 
 // emptied returns the first text that the values make empty although it must not be, or nil.

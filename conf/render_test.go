@@ -138,13 +138,13 @@ func TestRenderIsPure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, got := range map[string]*conf.Sidecar{"d": s, "b": b, "c": c} {
-		label, env := got.Elements["labels"][0].Value, string(got.Elements["env"][0].JSON)
+		label, env := got.Elements("labels")[0].Value, string(got.Elements("env")[0].JSON)
 		if label != want || env != `{"name":"A","value":"<`+want+`>"}` {
 			t.Errorf("got %s and %s, want %s", label, env, want)
 		}
 	}
-	if again.Elements["labels"][0].Value != "d" || render("d") != s {
-		t.Errorf("with the default: %+v", again.Elements["labels"][0])
+	if again.Elements("labels")[0].Value != "d" || render("d") != s {
+		t.Errorf("with the default: %+v", again.Elements("labels")[0])
 	}
 }
 
@@ -223,7 +223,7 @@ func TestEscapedPlaceholders(t *testing.T) {
 	t.Parallel()
 	s := only(t, "labels: null\nenv: [{name: A, value: '$${pod.name} ${HOME}', valueFrom: null}]")
 	want := `{"name":"A","value":"${pod.name} ${HOME}","valueFrom":null}`
-	if got := string(s.Elements["env"][0].JSON); got != want {
+	if got := string(s.Elements("env")[0].JSON); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if len(s.Parameters) > 0 {

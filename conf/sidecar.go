@@ -1,9 +1,7 @@
 package conf
 
 import (
-	"slices"
 	"strings"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -11,8 +9,7 @@ import (
 	"k8s-sidecar-injector/conf/podrules"
 )
 
-// Sidecar is a definition with all that it inherits, encoded once so that a review only copies bytes.
-// It is immutable and safe for concurrent use.
+// Sidecar is a definition with all that it inherits. It is immutable and safe for concurrent use.
 type Sidecar struct {
 	Ref    Ref
 	Origin Origin
@@ -28,19 +25,6 @@ type Sidecar struct {
 	// Warnings are about a definition that is valid, but has parts that may be mistakes. There are few.
 	Warnings []*Error
 
-	// PrependInitContainers and PrependContainers come before the containers of the pod, the other two
-	// after them.
-	PrependInitContainers, InitContainers []Container
-	PrependContainers, Containers         []Container
-
-	// Elements has the elements of the other lists and maps by field of the definition. Those of
-	// volumeMounts, envFrom and fields of variables are added to every container that AppliesTo selects, all
-	// others to the pod. A field that is neither a list nor a map has one element, or none if it is false
-	// or empty. Lists in dnsConfig and podSecurityContext have elements by path, such as dnsConfig.options.
-	Elements  map[string][]Element
-	AppliesTo *AppliesTo
-	CopyFrom  []CopyFrom // what the containers of the sidecar get from a container of the pod
-
 	// AllowedNamespaces are patterns of namespaces that may use the sidecar. Nil allows all.
 	AllowedNamespaces []string
 	// SkipHostNetworkPods is set if pods with hostNetwork do not get the sidecar.
@@ -54,12 +38,11 @@ type Sidecar struct {
 	// Parameters have the values that Render needs, in this order. The implicit ones come last.
 	Parameters []params.Parameter
 
-	natives *natives // nil unless InJobs is InJobsNative
-
 	text     []byte   // the definition with all that it inherits, as canonical JSON
 	base     *Base    // nil if it inherits nothing
-	source   *decoded // nil if Parameters is empty
-	rendered []string // the values in the JSON; nil if some of them are samples
+	rendered []string // the values in the content; nil if some of them are samples
+	inJob    bool     // the result of ForJobs
+	forms    *forms
 }
 
 // AnyOS is the value of Sidecar.OS for sidecars that run on any operating system.
@@ -74,47 +57,6 @@ const (
 	// InJobsSkip skips the pods.
 	InJobsSkip = "skip"
 )
-
-// ForJobs returns the sidecar as it is in pods that run to completion. With InJobsNative, its containers
-// are native sidecars, which come after its other init containers.
-func (s *Sidecar) ForJobs() *Sidecar {
-	if s.natives == nil {
-		return s
-	}
-	s.natives.once.Do(func() { s.natives.encode(s) })
-	native := *s
-	native.PrependInitContainers, native.PrependContainers = s.natives.prependInitContainers, nil
-	native.InitContainers, native.Containers = s.natives.initContainers, nil
-	return &native
-}
-
-// natives are the init containers of a sidecar whose containers are native sidecars. They are encoded when a pod needs
-// them.
-type natives struct {
-	once                                  sync.Once
-	prependInitContainers, initContainers []Container
-}
-
-func (n *natives) encode(s *Sidecar) {
-	n.prependInitContainers = slices.Concat(s.PrependInitContainers, nativesOf(s.PrependContainers))
-	n.initContainers = slices.Concat(s.InitContainers, nativesOf(s.Containers))
-}
-
-// nativesOf returns containers as native sidecars (KEP-753). Only their JSON differs.
-func nativesOf(containers []Container) []Container {
-	list := slices.Clone(containers)
-	for i := range list {
-		container, err := decodeText(list[i].JSON)
-		if err == nil {
-			container["restartPolicy"] = string(corev1.ContainerRestartPolicyAlways)
-			list[i].JSON, err = compactJSON(container)
-		}
-		if err != nil {
-			panic(err) // a load has encoded it
-		}
-	}
-	return list
-}
 
 // Element is an encoded element of a list, member of a map or value of another field.
 type Element struct {

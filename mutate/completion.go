@@ -57,7 +57,7 @@ func (r *review) findInjected() (Reason, error) {
 func (r *review) valuesMayDiffer() bool {
 	read := make(map[string]bool) // paths of fields of the pod
 	for _, s := range r.sidecars {
-		if len(s.Elements["envFrom"])+len(s.Elements[extendEnv]) == 0 {
+		if len(s.Elements("envFrom"))+len(s.Elements(extendEnv)) == 0 {
 			continue
 		}
 		for i := range s.Parameters {
@@ -81,8 +81,8 @@ func (r *review) addedPaths() []string {
 		for field, path := range map[string]string{
 			"labels": labels, "annotations": annotations, "extendAnnotations": annotations,
 		} {
-			for i := range s.Elements[field] {
-				paths = append(paths, path+s.Elements[field][i].Name)
+			for i := range s.Elements(field) {
+				paths = append(paths, path+s.Elements(field)[i].Name)
 			}
 		}
 	}
@@ -107,8 +107,9 @@ func (r *review) completeContainers() (Reason, error) {
 func (p *plan) removeInjected() {
 	injected := make(map[string]bool)
 	for _, s := range p.sidecars {
+		c := s.Content()
 		for _, list := range [][]conf.Container{
-			s.PrependInitContainers, s.InitContainers, s.PrependContainers, s.Containers,
+			c.PrependInitContainers, c.InitContainers, c.PrependContainers, c.Containers,
 		} {
 			for i := range list {
 				injected[list[i].Name] = true

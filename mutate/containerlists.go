@@ -74,7 +74,7 @@ func (p *plan) addToContainers() {
 
 // addToCovered adds the elements of a field of one sidecar to the lists with an index.
 func (p *plan) addToCovered(s *conf.Sidecar, index int, field string, check check) {
-	if len(s.Elements[field]) == 0 || p.size > maxAdded && !p.explain {
+	if len(s.Elements(field)) == 0 || p.size > maxAdded && !p.explain {
 		return
 	}
 	covered := p.coverage(s)

@@ -11,10 +11,11 @@ import (
 // conflict unless both add the same container in the same field.
 func (p *plan) addContainers() {
 	for _, s := range p.sidecars {
-		p.inject(s, "prependInitContainers", initContainersList, s.PrependInitContainers, &p.prependInitContainers)
-		p.inject(s, "initContainers", initContainersList, s.InitContainers, &p.initContainers)
-		p.inject(s, "prependContainers", containersList, s.PrependContainers, &p.prependContainers)
-		p.inject(s, "containers", containersList, s.Containers, &p.appendContainers)
+		c := s.Content()
+		p.inject(s, "prependInitContainers", initContainersList, c.PrependInitContainers, &p.prependInitContainers)
+		p.inject(s, "initContainers", initContainersList, c.InitContainers, &p.initContainers)
+		p.inject(s, "prependContainers", containersList, c.PrependContainers, &p.prependContainers)
+		p.inject(s, "containers", containersList, c.Containers, &p.appendContainers)
 	}
 }
 

@@ -25,7 +25,8 @@ type copies struct {
 // copyFromPod copies variables and mounts of the pod as received into the containers of sidecars.
 func (p *plan) copyFromPod() {
 	for i, s := range p.sidecars {
-		if len(s.CopyFrom) == 0 {
+		entries := s.Content().CopyFrom
+		if len(entries) == 0 {
 			continue
 		}
 		var own []*container
@@ -34,8 +35,8 @@ func (p *plan) copyFromPod() {
 				own = append(own, c)
 			}
 		}
-		for j := range s.CopyFrom {
-			p.copyEntry(s, &s.CopyFrom[j], own)
+		for j := range entries {
+			p.copyEntry(s, &entries[j], own)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func (p *plan) addOwner(c *container, s *conf.Sidecar) {
 // a container that several sidecars have if they apply to the containers of one of them.
 func (c *container) appliesTo(s *conf.Sidecar, covered *sidecarSet) bool {
 	if c.injected == nil {
-		return s.AppliesTo.Covers(c.list == initContainersList, c.name)
+		return s.Content().AppliesTo.Covers(c.list == initContainersList, c.name)
 	}
 	return c.owners.overlaps(covered)
 }

@@ -131,7 +131,7 @@ func (r *review) readDetails() (*details, error) {
 // needsDetails reports whether merging the sidecar depends on the details of the pod.
 func needsDetails(s *conf.Sidecar) bool {
 	if slices.ContainsFunc(s.Parameters, func(p params.Parameter) bool { return p.From.InSecurityContext() }) ||
-		len(s.CopyFrom) > 0 {
+		len(s.Content().CopyFrom) > 0 {
 		return true
 	}
 	fields := []string{
@@ -140,7 +140,7 @@ func needsDetails(s *conf.Sidecar) bool {
 		"dnsConfig.nameservers", "dnsConfig.searches", "dnsConfig.options",
 		"podSecurityContext", "podSecurityContext.supplementalGroups", "podSecurityContext.sysctls",
 	}
-	return slices.ContainsFunc(fields, func(field string) bool { return len(s.Elements[field]) > 0 })
+	return slices.ContainsFunc(fields, func(field string) bool { return len(s.Elements(field)) > 0 })
 }
 
 // checkDetails decodes the details of the pod if a sidecar needs them.

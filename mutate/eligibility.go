@@ -52,12 +52,13 @@ func hasContainersOf(spec *Spec, s *conf.Sidecar) bool {
 	if spec == nil {
 		return false
 	}
-	received, wanted := spec.Containers, slices.Concat(s.PrependContainers, s.Containers)
+	c := s.Content()
+	received, wanted := spec.Containers, slices.Concat(c.PrependContainers, c.Containers)
 	if len(wanted) == 0 {
-		received, wanted = spec.InitContainers, slices.Concat(s.PrependInitContainers, s.InitContainers)
+		received, wanted = spec.InitContainers, slices.Concat(c.PrependInitContainers, c.InitContainers)
 	}
 	for i := range wanted {
-		named := func(c *Container) bool { return c != nil && c.Name == wanted[i].Name }
+		named := func(r *Container) bool { return r != nil && r.Name == wanted[i].Name }
 		if !slices.ContainsFunc(received, named) {
 			return false
 		}

@@ -61,9 +61,11 @@ const defaultContainer = "kubectl.kubernetes.io/default-container"
 // withoutContent returns a decision that can be compared: each decision has its own copy of sidecars
 // with parameters.
 func withoutContent(d mutate.Decision) mutate.Decision {
-	d.Sidecars = slices.Clone(d.Sidecars)
-	for i, s := range d.Sidecars {
-		d.Sidecars[i] = &conf.Sidecar{Ref: s.Ref, Digest: s.Digest, Origin: s.Origin}
+	for _, list := range []*[]*conf.Sidecar{&d.Sidecars, &d.NotInjected} {
+		*list = slices.Clone(*list)
+		for i, s := range *list {
+			(*list)[i] = &conf.Sidecar{Ref: s.Ref, Digest: s.Digest, Origin: s.Origin}
+		}
 	}
 	return d
 }
@@ -118,11 +120,12 @@ func present(list mutate.Containers) int {
 
 // elementsOf counts the elements of each field.
 func elementsOf(s *conf.Sidecar) map[string]int {
+	c := s.Content()
 	counts := map[string]int{
-		"containers": len(s.Containers), "prependContainers": len(s.PrependContainers),
-		"initContainers": len(s.InitContainers), "prependInitContainers": len(s.PrependInitContainers),
+		"containers": len(c.Containers), "prependContainers": len(c.PrependContainers),
+		"initContainers": len(c.InitContainers), "prependInitContainers": len(c.PrependInitContainers),
 	}
-	for field, elements := range s.Elements {
+	for field, elements := range c.Elements {
 		counts[field] = len(elements)
 	}
 	return counts
@@ -190,8 +193,9 @@ func newPodDiff(t *testing.T, c *testCase, patch []byte, all []mutate.ElementRes
 }
 
 func ownOf(s *conf.Sidecar, name string) *conf.Container {
+	c := s.Content()
 	for _, list := range [][]conf.Container{
-		s.Containers, s.PrependContainers, s.InitContainers, s.PrependInitContainers,
+		c.Containers, c.PrependContainers, c.InitContainers, c.PrependInitContainers,
 	} {
 		for i := range list {
 			if list[i].Name == name {

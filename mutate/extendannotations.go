@@ -21,7 +21,7 @@ type wordList struct {
 func (p *plan) extendAnnotations() {
 	lists := make(map[string]*wordList)
 	for _, s := range p.sidecars {
-		elements := s.Elements[extendAnnotations]
+		elements := s.Elements(extendAnnotations)
 		for i := range elements {
 			next := &elements[i]
 			if lists[next.Name] == nil {

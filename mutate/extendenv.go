@@ -42,7 +42,7 @@ type variables struct {
 // previous sidecars add and append.
 func (p *plan) extendVariables() {
 	for _, s := range p.sidecars {
-		elements := s.Elements[extendEnv]
+		elements := s.Elements(extendEnv)
 		if len(elements) == 0 || p.size > maxAdded && !p.explain {
 			continue
 		}

@@ -33,7 +33,7 @@ func (p *plan) checkGracePeriod(target *scalar, next *conf.Element) omission {
 // longestGracePeriod returns the longest grace period of the sidecars in seconds, and the first sidecar that has it.
 func (p *plan) longestGracePeriod() (longest int64, by *conf.Sidecar) {
 	for _, s := range p.sidecars {
-		elements := s.Elements["terminationGracePeriodSeconds"]
+		elements := s.Elements("terminationGracePeriodSeconds")
 		for i := range elements {
 			if seconds := secondsOf(&elements[i]); by == nil || seconds > longest {
 				longest, by = seconds, s

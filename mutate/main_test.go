@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"k8s-sidecar-injector/conf"
+	"k8s-sidecar-injector/conf/params"
 	"k8s-sidecar-injector/mutate"
 	"k8s-sidecar-injector/mutate/jsonview"
 	"k8s-sidecar-injector/store"
@@ -35,16 +36,29 @@ func tryLoad(content []byte) (*store.Snapshot, []conf.Rejection) {
 	return s.Current(), set.Rejections
 }
 
+// checkUnchanged compares a snapshot that was used with one of the same definitions.
 func checkUnchanged(tb testing.TB, snapshot, again *store.Snapshot) {
 	tb.Helper()
-	want, got := slices.Collect(again.Sidecars()), slices.Collect(snapshot.Sidecars())
-	for _, sidecar := range slices.Concat(want, got) {
-		sidecar.ForJobs() // encodes once
-	}
+	want, got := describe(again), describe(snapshot)
 	if !reflect.DeepEqual(want, got) {
 		whole := cmp.Exporter(func(reflect.Type) bool { return true })
 		tb.Errorf("the snapshot was changed (-before +after):\n%s", cmp.Diff(want, got, whole))
 	}
+}
+
+type described struct {
+	conf.ListedSidecar
+
+	Content, InJobs *conf.Content
+	Parameters      []params.Parameter
+	Definition      any
+}
+
+func describe(snapshot *store.Snapshot) (all []described) {
+	for s := range snapshot.Sidecars() {
+		all = append(all, described{s.Listed(), s.Content(), s.ForJobs().Content(), s.Parameters, s.Definition()})
+	}
+	return all
 }
 
 // decide calls Pod twice with the same arguments. The arguments must not change, and the decisions

@@ -86,7 +86,8 @@ func newPlan(policy *Policy, object *Object, d *details, sidecars []*conf.Sideca
 	}
 	count := len(p.spec.InitContainers) + len(p.spec.Containers)
 	for _, s := range sidecars {
-		count += len(s.PrependInitContainers) + len(s.InitContainers) + len(s.PrependContainers) + len(s.Containers)
+		c := s.Content()
+		count += len(c.PrependInitContainers) + len(c.InitContainers) + len(c.PrependContainers) + len(c.Containers)
 	}
 	p.containers = make([]*container, 0, count)
 	p.allocated = make([]container, 0, count)
@@ -132,7 +133,7 @@ func (p *plan) merge() {
 // add appends the elements of a field of a sidecar to a list of the container, or of the pod if c is nil.
 // An element for which check returns an omission is left out.
 func (p *plan) add(s *conf.Sidecar, c *container, l *list, field string, check check) {
-	elements := s.Elements[field]
+	elements := s.Elements(field)
 	for i := range elements {
 		next := &elements[i]
 		if p.record(s, c, field, next.Name, check(p, s, c, l, next)) && p.fits(next) {

@@ -260,7 +260,7 @@ func (r *Request) account(sidecars []*conf.Sidecar) string {
 		account = r.Object.Spec.account()
 	}
 	for _, s := range sidecars {
-		for _, wanted := range s.Elements["serviceAccountName"] {
+		for _, wanted := range s.Elements("serviceAccountName") {
 			if account == "" && wanted.Name != defaultAccount {
 				account = wanted.Name
 			}

@@ -80,7 +80,7 @@ func decimal(number *int64) string { return strconv.FormatInt(*number, 10) }
 
 // comparedNames returns the names of the pod's elements of a field if sidecars have elements of it.
 func comparedNames[E any](p *plan, field string, received []E, nameOf func(E) string) []Named {
-	has := func(s *conf.Sidecar) bool { return len(s.Elements[field]) > 0 }
+	has := func(s *conf.Sidecar) bool { return len(s.Elements(field)) > 0 }
 	if !slices.ContainsFunc(p.sidecars, has) {
 		return nil
 	}

@@ -64,7 +64,7 @@ func (p *plan) setScalars() {
 }
 
 func (p *plan) setScalar(s *conf.Sidecar, target *scalar) {
-	elements := s.Elements[target.field]
+	elements := s.Elements(target.field)
 	for i := range elements {
 		next := &elements[i]
 		if p.record(s, nil, target.field, next.Name, p.checkScalar(s, target, next)) && p.fits(next) {

@@ -168,7 +168,7 @@ func follow(t *testing.T, s *store.Store) {
 		}
 		want := fmt.Sprintf(`{"name":"VERSION","value":"v%d"}`, last)
 		for sidecar := range snapshot.Sidecars() {
-			if got := string(sidecar.Elements["env"][0].JSON); got != want || snapshot.Sidecar(sidecar.Ref) != sidecar {
+			if got := string(sidecar.Elements("env")[0].JSON); got != want || snapshot.Sidecar(sidecar.Ref) != sidecar {
 				t.Errorf("generation %d is torn: %s has %s", last, sidecar.Ref, got)
 				return
 			}

@@ -140,7 +140,7 @@ func (s *fakePublisher) served() string {
 	var all []string
 	for _, sidecar := range s.set.Sidecars {
 		text := sidecar.Ref.String() + "="
-		for _, account := range sidecar.Elements["serviceAccountName"] {
+		for _, account := range sidecar.Elements("serviceAccountName") {
 			text += account.Name
 		}
 		if sidecar.Stale {
