@@ -109,7 +109,8 @@ func showSidecar(text *strings.Builder, s *conf.Sidecar) {
 		fmt.Fprintf(text, "  appliesTo sidecars %q, own %t\n", a.Sidecars, s.CoversContainersOf(s.Ref))
 	}
 	for _, from := range c.CopyFrom {
-		fmt.Fprintf(text, "  copyFrom %q to %q: env %q, volumeMounts %q\n", from.From, from.Container, from.Env, from.VolumeMounts)
+		fmt.Fprintf(text, "  copyFrom %q to %q: env %q, volumeMounts %q\n",
+			from.From, from.Container, from.Env, from.VolumeMounts)
 	}
 	if s.OS != "linux" {
 		fmt.Fprintf(text, "  os %s\n", s.OS)
