@@ -76,7 +76,7 @@ func (s *Sidecar) source() *decoded {
 func (s *Sidecar) decode() *decoded {
 	definition := s.Definition()
 	d := decodeFlat(definition)
-	if len(d.texts) == 0 {
+	if d.isText(s.text); d.text != nil {
 		d.tree = definition // as written, such as null in a map of strings
 	}
 	return d

@@ -147,7 +147,7 @@ func (e *encoder) elements(field string, value any) []Element {
 		}
 	case slices.Contains(overlaidMaps(), field):
 		encoded = slices.Grow(encoded, len(members))
-		for _, key := range slices.Sorted(maps.Keys(members)) {
+		for _, key := range sortedKeys(members) {
 			encoded = append(encoded, Element{Name: key, Value: textOf(members, key), JSON: e.text(members[key])})
 		}
 	case value != nil && value != false && value != "" && (members == nil || len(fieldsOf(members)) > 0):
@@ -159,7 +159,7 @@ func (e *encoder) elements(field string, value any) []Element {
 // fieldsOf returns the names of the fields of an object that have a value, sorted.
 func fieldsOf(object tree) []string {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(object)) {
+	for _, name := range sortedKeys(object) {
 		if object[name] != nil {
 			names = append(names, name)
 		}

@@ -80,7 +80,11 @@ func (l *loader) compileOver(p *loaded, base *compiled) (*compiled, error) {
 	}
 	c := &compiled{base: base, size: base.size + p.size, depth: base.depth + 1}
 	c.bases = &Base{Ref: p.base.ref, Origin: p.base.document.Origin, next: base.bases}
+	if c.text, err = canonical(p.ref, flat); err != nil {
+		return nil, err
+	}
 	decoded := decodeFlat(flat)
+	decoded.isText(c.text)
 	sample, faults := c.validate(p, decoded)
 	if faults != nil {
 		p.fail(p.inheritsLine, fmt.Errorf("with what it inherits from %q: %w", p.inherits, faults))
@@ -88,9 +92,6 @@ func (l *loader) compileOver(p *loaded, base *compiled) (*compiled, error) {
 	}
 	security := p.holder.evaluate(sample.typed)
 	c.security = security.kept()
-	if c.text, err = canonical(p.ref, flat); err != nil {
-		return nil, err
-	}
 	return c, c.serve(p.parsed, decoded, sample.typed, security, p.warn(decoded, sample.typed, outline{}))
 }
 

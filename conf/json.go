@@ -3,8 +3,8 @@ package conf
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"slices"
+	"strconv"
 )
 
 // compactJSON returns JSON with sorted keys and without HTML escapes.
@@ -18,6 +18,12 @@ func appendJSON(buffer []byte, value any) ([]byte, error) {
 		return appendObject(buffer, value)
 	case []any:
 		return appendList(buffer, value)
+	case json.Number:
+		return append(buffer, value...), nil
+	case bool:
+		return strconv.AppendBool(buffer, value), nil
+	case nil:
+		return append(buffer, "null"...), nil
 	case string:
 		if isPlainText(value) {
 			buffer = append(buffer, '"')
@@ -38,7 +44,7 @@ func appendObject(buffer []byte, object tree) ([]byte, error) {
 	}
 	var err error
 	buffer = append(buffer, '{')
-	for i, key := range slices.Sorted(maps.Keys(object)) {
+	for i, key := range sortedKeys(object) {
 		if i > 0 {
 			buffer = append(buffer, ',')
 		}
@@ -51,6 +57,16 @@ func appendObject(buffer []byte, object tree) ([]byte, error) {
 		}
 	}
 	return append(buffer, '}'), nil
+}
+
+// sortedKeys is slices.Sorted(maps.Keys(object)) with one allocation.
+func sortedKeys(object tree) []string {
+	keys := make([]string, 0, len(object))
+	for key := range object {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 func appendList(buffer []byte, list []any) ([]byte, error) {

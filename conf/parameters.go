@@ -20,6 +20,7 @@ const maxParameters = 100
 type decoded struct {
 	// tree has neither the parameters nor faulty parts. Strings with placeholders are *params.Text.
 	tree       tree
+	text       []byte // the tree as JSON; nil if it is not known, or has placeholders
 	scope      *params.Scope
 	texts      []*params.Text
 	faults     field.ErrorList
@@ -48,6 +49,13 @@ func mayHavePlaceholders(value any) bool {
 		return params.HasPlaceholders(value)
 	}
 	return false
+}
+
+// isText sets the JSON of the definition from which the tree was decoded.
+func (d *decoded) isText(text []byte) {
+	if len(d.texts)+len(d.faults) == 0 {
+		d.text = text
+	}
 }
 
 // decodeDefinition decodes a definition, which is not changed. Parameters with faults are in scope too.
@@ -126,6 +134,11 @@ func (d *decoded) fill(values []string) (filling, field.ErrorList) {
 // substitute returns the definition with the values, without those that do not have the type of their field. They are
 // faults.
 func (d *decoded) substitute(values []string) (filling, field.ErrorList, error) {
+	if d.text != nil {
+		if result, err := typedJSON(d.text); err == nil {
+			return filling{d.tree, result}, nil, nil
+		}
+	}
 	filled := d.tree
 	if len(d.texts) > 0 {
 		filled, _ = params.Substitute(d.tree, values).(tree)

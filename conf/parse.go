@@ -107,6 +107,7 @@ func (p *parsed) inspect(value any, lines outline, h *holder) {
 	faults := append(lines.duplicates(false), decoded.faults...)
 	var sample filling
 	if err == nil {
+		decoded.isText(text)
 		var found field.ErrorList
 		sample, found = decoded.validate(faults, func() bool { return h.affordTry(p, p.size) })
 		faults = append(faults, found...)
@@ -174,6 +175,10 @@ func typed(kept tree) (*definition, error) {
 	if err != nil {
 		return nil, err
 	}
+	return typedJSON(text)
+}
+
+func typedJSON(text []byte) (*definition, error) {
 	d := new(definition)
 	if json.Unmarshal(text, d) != nil {
 		return d, errors.New("cannot be decoded") // the decoder quotes values

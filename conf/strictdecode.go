@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -122,7 +120,7 @@ func (d *decoder) decodeIntOrString(path *field.Path, value any) any {
 func (d *decoder) decodeStruct(path *field.Path, want reflect.Type, object tree) any {
 	known := fieldsOfStruct(want)
 	kept := make(tree, len(object))
-	for _, key := range slices.Sorted(maps.Keys(object)) {
+	for _, key := range sortedKeys(object) {
 		member, ok := known[key]
 		if !ok {
 			at := keyPath(path, key, object[key] == nil || !fieldPattern.MatchString(key))
@@ -157,7 +155,7 @@ func (d *decoder) decodeList(path *field.Path, want reflect.Type, list []any) an
 
 func (d *decoder) decodeMap(path *field.Path, want reflect.Type, object tree) any {
 	kept := make(tree, len(object))
-	for _, key := range slices.Sorted(maps.Keys(object)) {
+	for _, key := range sortedKeys(object) {
 		if want.Key() == reflect.TypeFor[corev1.ResourceName]() && !validResourceName(key) {
 			d.fault(field.Invalid(member(path, key), field.OmitValueType{}, "must be the name of a resource"))
 			continue
