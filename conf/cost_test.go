@@ -2,6 +2,7 @@ package conf_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -170,7 +171,8 @@ func TestTriesAreShared(t *testing.T) {
 						len(next.Sidecars), next.Rejections, len(fresh.Sidecars), fresh.Rejections)
 				}
 				if set != nil { // with the result of b in place of its content
-					released := conf.Load(append(list[:1:1], set.Release(list[1:])...), set)
+					set.Release(list[1:])
+					released := conf.Load(list, set)
 					if showCurrent(released) != showCurrent(fresh) {
 						t.Errorf("with results, got %d sidecars and %v", len(released.Sidecars), released.Rejections)
 					}
@@ -188,7 +190,8 @@ func TestCostlyDocumentKeepsItsName(t *testing.T) {
 	large := "name: a\nx: &v " + strings.Repeat("v", 50_000) + "\ny: [" + strings.Repeat("*v,", 162) + "]\n"
 	set := conf.Load(keyed(map[string]string{"a": "name: a\n", "b": broken}), nil)
 	list := keyed(map[string]string{"a": large, "b": broken})
-	released := append(list[:1:1], set.Release(list[1:])...)
+	released := slices.Clone(list)
+	set.Release(released[1:])
 	other := inMap("other", "name: b\n")
 	want := showCurrent(conf.Load(append(list, other...), nil))
 	if !strings.Contains(want, "may cost 8 MiB") || !strings.Contains(want, "Duplicate") {

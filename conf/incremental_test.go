@@ -112,7 +112,8 @@ func withResults(random *rand.Rand, list, edited []conf.Document, set *conf.Set)
 	unedited := slices.DeleteFunc(slices.Clone(list), func(d conf.Document) bool {
 		return slices.ContainsFunc(edited, func(e conf.Document) bool { return e.Origin == d.Origin })
 	})
-	return slices.Concat(set.Release(unedited), edited)
+	set.Release(unedited)
+	return slices.Concat(unedited, edited)
 }
 
 // showCurrent formats what does not depend on earlier loads.

@@ -159,7 +159,7 @@ func BenchmarkReload(b *testing.B) {
 		list = append(list, documents(fmt.Sprintf("%04d.yaml", i), text.String())...)
 	}
 	set := conf.Load(list, nil)
-	list = set.Release(list)
+	set.Release(list)
 	for version := 0; b.Loop(); version++ {
 		list[0].Content = fmt.Appendf(nil, "name: s0-0\nlabels: {version: v%d}\n", version)
 		if set = conf.Load(list, set); len(set.Sidecars) != files*perFile {

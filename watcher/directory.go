@@ -23,8 +23,12 @@ type Directory struct {
 	log         zerolog.Logger
 	wake        chan struct{}
 	truncated   bool                             // whether the last read exceeded a limit
+	count       int                              // of the documents of the last read
 	directories atomic.Pointer[sets.Set[string]] // to watch: those of the last complete read
 }
+
+// maxAdded is for how many more documents than before a read has room.
+const maxAdded = 32
 
 // NewDirectory returns a source of the directory at a path, which need not exist yet.
 func NewDirectory(path string, log zerolog.Logger) *Directory {
@@ -46,7 +50,10 @@ func (d *Directory) Documents(ctx context.Context, loaded *conf.Set) ([]conf.Doc
 		return nil, fmt.Errorf("opening the config directory: %w", err)
 	}
 	defer root.Close()
-	r := treeReader{root: root, path: d.path, loaded: loaded, directories: sets.New[string]()}
+	r := treeReader{
+		root: root, path: d.path, loaded: loaded, directories: sets.New[string](),
+		documents: make([]conf.Document, 0, d.count+maxAdded),
+	}
 	if err := r.readAll(ctx); err != nil {
 		return nil, err
 	}
@@ -59,7 +66,7 @@ func (d *Directory) Documents(ctx context.Context, loaded *conf.Set) ([]conf.Doc
 			Int("max_files", maxBases).Int("max_bytes", maxBaseBytes).
 			Msg("config directory exceeds a limit; the remaining files in subdirectories are ignored")
 	}
-	d.truncated = r.truncated
+	d.truncated, d.count = r.truncated, len(r.documents)
 	return r.documents, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-multierror"
@@ -126,7 +127,7 @@ func (r *Reloader) reconcile(ctx context.Context, explicit bool) (err error) {
 	generation, published := r.options.Publisher.Publish(set)
 	r.set = set
 	for _, s := range r.sources {
-		s.documents = set.Release(s.documents)
+		set.Release(s.documents)
 	}
 	r.updatePending()
 	r.reloadLog.rejections(set.Rejections, explicit)
@@ -161,7 +162,11 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 		if err != nil && !errors.Is(err, ErrNotSynced) {
 			failures = multierror.Append(failures, fmt.Errorf("%s cannot be read: %w", s, err))
 		}
-		all = append(all, s.documents...)
+		if all == nil {
+			all = slices.Clip(s.documents) // usually there is one source
+		} else {
+			all = append(all, s.documents...)
+		}
 	}
 	return all, failures
 }
