@@ -129,8 +129,14 @@ func TestReviewWithoutRequest(t *testing.T) {
 // TestSidecars checks the number and the size of the generated sidecars.
 func TestSidecars(t *testing.T) {
 	t.Parallel()
+	checkSidecars(t, bench.WriteLong, 2600)
+	checkSidecars(t, bench.WriteShort, 280)
+}
+
+func checkSidecars(t *testing.T, write func(string, int) (int, error), size int) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "conf")
-	files, err := bench.WriteSidecars(dir, 25)
+	files, err := write(dir, 25)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +159,8 @@ func TestSidecars(t *testing.T) {
 	if names != 26 {
 		t.Errorf("the files have %d documents, want the base and 25 sidecars", names)
 	}
-	if average := total / 26; average < 2400 || average > 2800 {
-		t.Errorf("a sidecar has %d bytes, want about 2600", average)
+	if average := total / 26; average < size*9/10 || average > size*11/10 {
+		t.Errorf("a sidecar has %d bytes, want about %d", average, size)
 	}
 }
 

@@ -59,7 +59,7 @@ func (l *clusterLab) startOnConfigMaps(ctx context.Context, namespace string, si
 	for n := range size / perFile {
 		configMap := &corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Name: configMapName(n), Labels: map[string]string{labelKey: labelValue}},
-			Data:       map[string]string{"sidecars.yaml": fileContent(n, size, imageAtStart)},
+			Data:       map[string]string{"sidecars.yaml": fileContent(n, size, long, imageAtStart)},
 		}
 		_, err := l.client.CoreV1().ConfigMaps(namespace).Create(ctx, configMap, metav1.CreateOptions{})
 		if err != nil {
@@ -93,7 +93,7 @@ func (l *clusterLab) updateOnce(ctx context.Context, t *target, namespace string
 		if err != nil {
 			return err
 		}
-		configMap.Data["sidecars.yaml"] = fileContent(file, size, editedImage(n))
+		configMap.Data["sidecars.yaml"] = fileContent(file, size, long, editedImage(n))
 		_, err = configMaps.Update(ctx, configMap, metav1.UpdateOptions{})
 		return err
 	})

@@ -15,7 +15,8 @@ var (
 	Times             = times
 	WithoutGeneration = withoutGeneration
 	WriteRecords      = writeRecords
-	WriteSidecars     = writeSidecars
+	WriteLong         = func(dir string, count int) (int, error) { return writeSidecars(dir, count, long) }
+	WriteShort        = func(dir string, count int) (int, error) { return writeSidecars(dir, count, short) }
 )
 
 // Record is a point of a plot.

@@ -55,12 +55,22 @@ type lifecycle struct {
 
 // lifecycles starts an injector with each number of sidecars, edits, and reads its memory.
 func lifecycles(ctx context.Context, o ScaleOptions) (records []record, err error) {
-	results := make([][]lifecycle, len(o.Sizes))
+	type contender struct {
+		size    int
+		bytes   string // of each definition
+		sidecar define
+	}
+	var contenders []contender
+	for _, size := range o.Sizes {
+		contenders = append(contenders, contender{size, "2.6 KB", long})
+	}
+	contenders = append(contenders, contender{o.Sizes[len(o.Sizes)-1], "0.3 KB", short})
+	results := make([][]lifecycle, len(contenders))
 	for range o.Rounds {
-		for n, size := range o.Sizes {
-			result, err := runLifecycle(ctx, o, size)
+		for n, c := range contenders {
+			result, err := runLifecycle(ctx, o, c.size, c.sidecar)
 			if err != nil {
-				return nil, fmt.Errorf("%d sidecars: %w", size, err)
+				return nil, fmt.Errorf("%d sidecars of %s: %w", c.size, c.bytes, err)
 			}
 			results[n] = append(results[n], result)
 		}
@@ -70,13 +80,16 @@ func lifecycles(ctx context.Context, o ScaleOptions) (records []record, err erro
 		return nil, err
 	}
 	var rows [][]string
-	for n, size := range o.Sizes {
+	for n, c := range contenders {
 		s := summarize(results[n])
 		rows = append(rows, []string{
-			strconv.Itoa(size), seconds(s.ready), seconds(s.startCPU), seconds(s.edits[0]),
+			strconv.Itoa(c.size), c.bytes, seconds(s.ready), seconds(s.startCPU), seconds(s.edits[0]),
 			megabytes(s.started.now), megabytes(s.edited.now), megabytes(s.edited.peak),
 		})
-		x := float64(size)
+		if n == len(o.Sizes) {
+			break // the plots have one line for each unit
+		}
+		x := float64(c.size)
 		records = append(records,
 			record{"time", "start to ready", x, s.ready.Seconds()},
 			record{"time", "edit to served", x, s.edits[0].Seconds()},
@@ -88,7 +101,7 @@ func lifecycles(ctx context.Context, o ScaleOptions) (records []record, err erro
 	fmt.Fprintf(o.Out, "\nFiles of %d sidecars, %d starts with %d edits each. The binary has %s.\n",
 		perFile, o.Rounds, o.Edits, megabytes(program.Size()))
 	printTable(o.Out, []string{
-		"sidecars", "start to ready", "CPU time", "edit to served", "RSS after start",
+		"sidecars", "of", "start to ready", "CPU time", "edit to served", "RSS after start",
 		fmt.Sprintf("after %d edits", o.Edits), "peak",
 	}, rows)
 	return records, nil
@@ -116,13 +129,15 @@ func summarize(rounds []lifecycle) lifecycle {
 }
 
 // runLifecycle starts an injector with a number of sidecars, and edits one file after the other.
-func runLifecycle(ctx context.Context, o ScaleOptions, size int) (result lifecycle, err error) {
+func runLifecycle(
+	ctx context.Context, o ScaleOptions, size int, sidecar define,
+) (result lifecycle, err error) {
 	l, err := newLab(o.Options)
 	if err != nil {
 		return result, err
 	}
 	defer l.close()
-	d, err := l.directory(size)
+	d, err := l.directory(size, sidecar)
 	if err != nil {
 		return result, err
 	}
@@ -185,12 +200,13 @@ func settledMemory(ctx context.Context, i *cluster.Injector, settle time.Duratio
 type directory struct {
 	path        string
 	size, files int
+	sidecar     define
 }
 
-func (l *lab) directory(size int) (directory, error) {
-	d := directory{path: filepath.Join(l.dir, fmt.Sprintf("conf-%d", size)), size: size}
+func (l *lab) directory(size int, sidecar define) (directory, error) {
+	d := directory{path: filepath.Join(l.dir, fmt.Sprintf("conf-%d", size)), size: size, sidecar: sidecar}
 	var err error
-	d.files, err = writeSidecars(d.path, size)
+	d.files, err = writeSidecars(d.path, size, sidecar)
 	return d, err
 }
 
@@ -198,7 +214,7 @@ func (l *lab) directory(size int) (directory, error) {
 func (d directory) edit(n int) (ref string, err error) {
 	const stride = 397 // prime, so that all files are edited
 	file := n * stride % d.files
-	return sidecarRef(file * perFile), writeFile(d.path, fileName(file), fileContent(file, d.size, editedImage(n)))
+	return sidecarRef(file * perFile), writeFile(d.path, fileName(file), fileContent(file, d.size, d.sidecar, editedImage(n)))
 }
 
 // editOnce edits a file and returns the time until a review has the change.

@@ -21,7 +21,7 @@ const (
 // ends returns an injector with the smallest, and one with the largest number of sidecars, and a target of each.
 func (l *lab) ends(ctx context.Context, sizes []int) (dirs []directory, targets []*target, err error) {
 	for _, size := range []int{sizes[0], sizes[len(sizes)-1]} {
-		d, err := l.directory(size)
+		d, err := l.directory(size, long)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -162,7 +162,7 @@ func containerGrowth(ctx context.Context, o ScaleOptions) ([]record, error) {
 	}
 	defer l.close()
 	d := directory{path: l.dir + "/conf"}
-	if d.files, err = writeSidecars(d.path, 0); err != nil {
+	if d.files, err = writeSidecars(d.path, 0, long); err != nil {
 		return nil, err
 	}
 	for _, count := range counts {
@@ -195,7 +195,7 @@ func byteGrowth(ctx context.Context, o ScaleOptions) ([]record, error) {
 		return nil, err
 	}
 	defer l.close()
-	d, err := l.directory(perFile)
+	d, err := l.directory(perFile, long)
 	if err != nil {
 		return nil, err
 	}

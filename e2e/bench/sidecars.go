@@ -116,18 +116,42 @@ env:
 hostAliases: [{ip: 10.96.0.50, hostnames: [telemetry.internal]}]
 `
 
+// define makes a definition with an image.
+type define func(n int, image string) string
+
+// long is a definition of 2.6 KB with one container.
+func long(n int, image string) string { return definition(n, 1, image) }
+
+// short is a definition of 0.3 KB with one container.
+func short(n int, image string) string {
+	return fmt.Sprintf(`name: %[1]s
+containers:
+- name: sidecar-%[2]d
+  image: %[3]s
+  env:
+  - name: GATEWAY
+    value: https://gateway-%[2]d.example.svc:8443
+  volumeMounts:
+  - name: shared-%[2]d
+    mountPath: /var/run/shared
+volumes:
+- name: shared-%[2]d
+  emptyDir: {}
+`, sidecarRef(n), n, image)
+}
+
 // fileName returns the name of a generated file.
 func fileName(file int) string { return fmt.Sprintf("%04d.yaml", file) }
 
-// fileContent returns the content of a generated file: up to ten of count sidecars, each with a container. The first
-// sidecar of the file has the image.
-func fileContent(file, count int, image string) string {
+// fileContent returns the content of a generated file: up to ten of count sidecars. The first sidecar of the file has
+// the image.
+func fileContent(file, count int, sidecar define, image string) string {
 	var documents []string
 	if file == 0 {
 		documents = append(documents, base)
 	}
 	for n := file * perFile; n < min(count, (file+1)*perFile); n++ {
-		documents = append(documents, definition(n, 1, image))
+		documents = append(documents, sidecar(n, image))
 		image = imageAtStart
 	}
 	return strings.Join(documents, "---\n")
@@ -136,13 +160,13 @@ func fileContent(file, count int, image string) string {
 const imageAtStart = "registry.example/team/sidecar:v1.0.0"
 
 // writeSidecars writes count sidecars into a new directory, and returns the number of files.
-func writeSidecars(dir string, count int) (files int, err error) {
+func writeSidecars(dir string, count int, sidecar define) (files int, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return 0, err
 	}
 	files = (count + perFile - 1) / perFile
 	for file := range files {
-		if err := writeFile(dir, fileName(file), fileContent(file, count, imageAtStart)); err != nil {
+		if err := writeFile(dir, fileName(file), fileContent(file, count, sidecar, imageAtStart)); err != nil {
 			return 0, err
 		}
 	}
