@@ -58,6 +58,13 @@ func (c *ConfigMaps) Documents(context.Context, *conf.Set) ([]conf.Document, err
 	return slices.Concat(all...), nil
 }
 
+// Release drops the YAML of the documents that the set has loaded. It is not called concurrently with Documents.
+func (c *ConfigMaps) Release(set *conf.Set) {
+	for _, documents := range c.informer.All() {
+		set.Release(documents)
+	}
+}
+
 // Once lists the documents without Run, and caches nothing. It takes at most 30 seconds.
 func (c *ConfigMaps) Once(ctx context.Context) ([]conf.Document, error) {
 	documents, err := c.informer.List(ctx)

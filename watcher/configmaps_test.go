@@ -210,6 +210,30 @@ func TestConfigMapsOnce(t *testing.T) {
 	}
 }
 
+// After a load, the YAML of the ConfigMaps is not kept.
+func TestConfigMapsReleaseYAML(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := newFakeConfigMaps("first")
+		configMaps := newConfigMaps(t, client, new(logBuffer))
+		r := newTestReloader(t, configMaps).run(t)
+		advance(time.Second)
+		r.wantServed(t, "x:latest=first")
+		for _, account := range []string{"first", "second"} {
+			changed := configMap(2, "m", definition(account))
+			client.stream.Modify(&changed)
+			advance(time.Second)
+			r.wantServed(t, "x:latest="+account)
+			documents, err := configMaps.Documents(t.Context(), nil)
+			if err != nil || len(documents) != 1 || documents[0].Content != nil {
+				t.Errorf("the documents are %+v, %v", documents, err)
+			}
+		}
+		r.reload(t)
+		r.wantServed(t, "x:latest=second")
+	})
+}
+
 // The oldest ConfigMap owns a ref: also when it is invalid, when it is created again, on a replica that starts
 // then, and for a command that lists the ConfigMaps once.
 func TestConfigMapsOwnership(t *testing.T) {

@@ -128,6 +128,9 @@ func (r *Reloader) reconcile(ctx context.Context, explicit bool) (err error) {
 	r.set = set
 	for _, s := range r.sources {
 		set.Release(s.documents)
+		if source, ok := s.Source.(caching); ok {
+			source.Release(set)
+		}
 	}
 	r.updatePending()
 	r.reloadLog.rejections(set.Rejections, explicit)

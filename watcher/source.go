@@ -26,6 +26,12 @@ type Source interface {
 	Run(ctx context.Context, changed func()) error
 }
 
+// caching is a Source that keeps documents of its own. Release is called after each load, from the goroutine that calls
+// Documents.
+type caching interface {
+	Release(set *conf.Set)
+}
+
 // Publisher puts sets into service.
 type Publisher interface {
 	// Publish is called from one goroutine. It returns the generation in service. published is false if
