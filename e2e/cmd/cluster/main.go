@@ -153,12 +153,12 @@ func hint(c *cluster.Cluster, injector *cluster.Injector) {
 		programs = ".bin"
 	}
 	fmt.Printf(`
-  The cluster is up. In another window, in the root of the repository:
+  The cluster is up. In another window:
 
     export KUBECONFIG=%[1]s
     export PATH=%[2]s:$PATH        # for kubectl and k8s-sidecar-injector
 
-  docs/tutorial.md continues from here, or try these commands.
+  docs/tutorial.md continues from here, in an empty directory. Or try these commands in the root of the repository.
 
   Create a Deployment that requests a sidecar, and list its pods. They do not run, because there is no kubelet:
 
