@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -57,6 +58,12 @@ type skippedObject struct {
 	Line   int    `json:"line"`
 	Object string `json:"object"`
 	Reason string `json:"reason"`
+}
+
+func printSkipped(w io.Writer, skipped []skippedObject) {
+	for _, s := range skipped {
+		fmt.Fprintf(w, "skipped: file %s:%d: %s: %s\n", printable(s.File), s.Line, s.Object, s.Reason)
+	}
 }
 
 // read reads the documents of a file, each of which is a manifest, a definition or null. It returns the definitions,

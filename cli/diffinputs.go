@@ -27,10 +27,8 @@ var errLooseDefinitions = errors.New(
 func (o *diffOptions) readInputs(
 	ctx context.Context, settings *inspect.Settings, streams IOStreams, paths []string,
 ) (*diffInputs, error) {
-	inputs := &validateInputs{
-		recursive: o.recursive, stdin: streams.In, taken: make(map[string][]conf.Document),
-		configMaps: configMapReader{places: make(map[conf.Origin]place), namespace: settings.ConfigMapNamespace},
-	}
+	inputs := newInputs(o.recursive, streams.In)
+	inputs.configMaps.namespace = settings.ConfigMapNamespace
 	if settings.ConfigMapLabels != "" {
 		e := new(flagErrors)
 		if inputs.configMaps.selector = parseConfigMapLabels(e, settings.ConfigMapLabels); e.err() != nil {
@@ -42,10 +40,7 @@ func (o *diffOptions) readInputs(
 			return nil, err
 		}
 	}
-	for _, object := range inputs.configMaps.skipped {
-		fmt.Fprintf(streams.ErrOut, "skipped: file %s:%d: %s: %s\n",
-			printable(object.File), object.Line, object.Object, object.Reason)
-	}
+	printSkipped(streams.ErrOut, inputs.configMaps.skipped)
 	if faults := inputs.configMaps.faults; faults != nil {
 		return nil, aggregate(asErrors(faults)...)
 	}

@@ -29,7 +29,7 @@ func newInject(streams IOStreams) *cobra.Command {
 			"and format stay, and --diff prints a patch for patch -p0. Standard error shows the result for each object.\n" +
 			"If a pod would be denied, or if the API server would reject it because of its sidecars, nothing is printed\n" +
 			"and the exit code is 1. In CI, --on-unknown=deny does the same for pods that request a sidecar that does\n" +
-			"not exist.",
+			"not exist. The config directory may also have manifests of ConfigMaps with definitions.",
 		Example: `  k8s-sidecar-injector inject -f deployment.yaml | kubectl apply -f -
   k8s-sidecar-injector inject -f deployment.yaml --diff
 

@@ -15,7 +15,6 @@ import (
 
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/store"
-	"k8s-sidecar-injector/watcher"
 )
 
 // manifestOptions are the options of the commands that read manifests.
@@ -81,13 +80,14 @@ func (o *manifestOptions) newInjector(ctx context.Context, report io.Writer) (*m
 	return injector, err
 }
 
-// readDefinitions returns the definitions that a daemon with these options would load, or the built-in samples.
+// readDefinitions returns the definitions that a daemon with these options would load, those of ConfigMaps in the config
+// directory, or the built-in samples.
 func (o *manifestOptions) readDefinitions(
 	ctx context.Context, report io.Writer,
 ) (documents []conf.Document, err error) {
 	switch {
 	case o.injection.hasDirectory:
-		documents, err = watcher.NewDirectory(o.injection.directory, zerolog.Nop()).Documents(ctx, nil)
+		documents, err = o.readDirectory(ctx, report)
 	case o.cluster.configMapLabels == "":
 		fmt.Fprintln(report, "using the built-in samples; set --config-directory to use other definitions")
 		documents, err = samples{}.Documents(ctx, nil)
@@ -104,6 +104,21 @@ func (o *manifestOptions) readDefinitions(
 		return nil, fmt.Errorf("--configmap-labels: %w", err)
 	}
 	return append(documents, more...), nil
+}
+
+// readDirectory returns the definitions of the config directory and of the ConfigMaps among manifests in it. It reports
+// other manifests, and ConfigMaps that an API server would reject.
+func (o *manifestOptions) readDirectory(ctx context.Context, report io.Writer) ([]conf.Document, error) {
+	inputs := newInputs(false, nil)
+	inputs.configMaps.selector = o.cluster.selector
+	if _, err := inputs.addDirectory(ctx, o.injection.directory); err != nil {
+		return nil, err
+	}
+	printSkipped(report, inputs.configMaps.skipped)
+	for _, fault := range inputs.configMaps.faults {
+		fmt.Fprintf(report, "rejected: %v\n", fault)
+	}
+	return append(inputs.directories[0].documents, inputs.configMaps.documents...), nil
 }
 
 // visitManifests calls visit for each manifest of all files. It reports all errors. If there are any, it returns an

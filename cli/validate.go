@@ -111,11 +111,8 @@ func (o *validateOptions) complete(e *flagErrors, stdin io.Reader, paths []strin
 	if first := slices.Index(paths, "-"); first >= 0 && slices.Contains(paths[first+1:], "-") {
 		e.addf("standard input can be read only once")
 	}
-	inputs := &validateInputs{
-		kind: kind, recursive: o.recursive, stdin: stdin,
-		configMaps: configMapReader{places: make(map[conf.Origin]place)},
-		taken:      make(map[string][]conf.Document),
-	}
+	inputs := newInputs(o.recursive, stdin)
+	inputs.kind = kind
 	if o.labels != "" {
 		inputs.configMaps.selector = parseConfigMapLabels(e, o.labels)
 	}

@@ -37,6 +37,14 @@ type validateInputs struct {
 	taken       map[string][]conf.Document // the definitions in each file that has manifests
 }
 
+// newInputs returns inputs without documents.
+func newInputs(recursive bool, stdin io.Reader) *validateInputs {
+	return &validateInputs{
+		recursive: recursive, stdin: stdin, taken: make(map[string][]conf.Document),
+		configMaps: configMapReader{places: make(map[conf.Origin]place)},
+	}
+}
+
 // errNothing is the error of a file or directory without definitions and manifests.
 var errNothing = errors.New("no definitions there; want *.yaml or *.yml, and no dot files, or manifests of ConfigMaps")
 

@@ -173,10 +173,7 @@ func (r *validateReport) print(streams IOStreams, format string, valid bool) err
 	case outputSARIF:
 		return r.printSARIF(streams.Out)
 	}
-	for _, object := range r.skipped {
-		fmt.Fprintf(streams.ErrOut, "skipped: file %s:%d: %s: %s\n",
-			printable(object.File), object.Line, object.Object, object.Reason)
-	}
+	printSkipped(streams.ErrOut, r.skipped)
 	for _, l := range r.loads {
 		l.print(streams)
 	}
