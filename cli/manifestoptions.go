@@ -80,8 +80,8 @@ func (o *manifestOptions) newInjector(ctx context.Context, report io.Writer) (*m
 	return injector, err
 }
 
-// readDefinitions returns the definitions that a daemon with these options would load, those of ConfigMaps in the config
-// directory, or the built-in samples.
+// readDefinitions returns the definitions that a daemon with these options would load and those of ConfigMaps in the
+// config directory, or the built-in samples.
 func (o *manifestOptions) readDefinitions(
 	ctx context.Context, report io.Writer,
 ) (documents []conf.Document, err error) {
