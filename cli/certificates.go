@@ -153,10 +153,17 @@ func (o *tlsOptions) completeSecret(cluster *clusterOptions) error {
 	return nil
 }
 
+// certificateState is a serving certificate that changes.
+type certificateState interface {
+	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Pending returns why there is no certificate yet. Err returns why it cannot be loaded, watched or renewed now.
+	Pending() []string
+	Err() error
+}
+
 // certificateSource provides a serving certificate that changes.
 type certificateSource interface {
-	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	Pending() []string
+	certificateState
 	Reload(ctx context.Context) error
 	Run(ctx context.Context) error
 }

@@ -107,7 +107,7 @@ func (o *serveOptions) addCertificate(d *daemon) (expiry *watcher.Expiry, err er
 		return nil, err
 	}
 	if source != nil {
-		d.options.GetCertificate = source.GetCertificate
+		d.options.GetCertificate, d.options.CertificateErr = source.GetCertificate, source.Err
 		d.options.Checks = append(d.options.Checks, source.Pending)
 		d.runs = append(d.runs, source.Run)
 		d.reloader.parts = append(d.reloader.parts, source.Reload)

@@ -147,16 +147,19 @@ func (c *Controller) Pending() []string {
 	return nil
 }
 
-// lastErr returns the error of the latest reconciliation or of a watch, or errWaiting.
-func (c *Controller) lastErr() error {
+// Err returns why the latest reconciliation or a watch failed, nil if they succeed.
+func (c *Controller) Err() error {
 	c.mu.Lock()
 	err := c.err
 	c.mu.Unlock()
 	for _, i := range c.informers {
 		err = cmp.Or(err, i.Err())
 	}
-	return cmp.Or(err, errWaiting)
+	return err
 }
+
+// lastErr returns Err, or errWaiting.
+func (c *Controller) lastErr() error { return cmp.Or(c.Err(), errWaiting) }
 
 var errWaiting = errors.New("waiting for the API server")
 

@@ -47,6 +47,9 @@ func TestSecretListHangs(t *testing.T) {
 		advance(4 * time.Minute)
 		const want = "cannot list secret sidecar-injector/tls: no response in time"
 		wantPending(t, controller, want)
+		if err := controller.Err(); err == nil || err.Error() != want {
+			t.Errorf("Err returns %v", err)
+		}
 		if lines := log.String(); strings.Count(lines, "\n") != 1 || !strings.Contains(lines, want) {
 			t.Errorf("logged:\n%s", lines)
 		}
@@ -57,5 +60,8 @@ func TestSecretListHangs(t *testing.T) {
 		advance(2 * time.Minute)
 		api.wantConsistent(controller)
 		wantPending(t, controller)
+		if err := controller.Err(); err != nil {
+			t.Errorf("Err returns %v", err)
+		}
 	})
 }

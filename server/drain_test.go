@@ -61,6 +61,7 @@ func TestDrain(t *testing.T) {
 		""); response.StatusCode != http.StatusOK {
 		t.Errorf("/healthz fails while draining: %d", response.StatusCode)
 	}
+	wantMetric(t, l, "sidecar_injector_ready 0")
 	eventually(t, "reviews that are served while draining", func() bool { return drained.Load() > 20 })
 	stop.Store(true)
 	group.Wait()

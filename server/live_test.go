@@ -307,7 +307,30 @@ func TestReadiness(t *testing.T) {
 		if diff := cmp.Diff(c.body, body); response.StatusCode != c.code || diff != "" {
 			t.Errorf("got %d\n%s", response.StatusCode, diff)
 		}
+		want := "sidecar_injector_ready 0"
+		if c.code == http.StatusOK {
+			want = "sidecar_injector_ready 1"
+		}
+		wantMetric(t, l, want)
 	}
+}
+
+func wantMetric(t *testing.T, l *live, line string) {
+	t.Helper()
+	_, metrics := mustFetch(t, http.DefaultClient, http.MethodGet, l.lifecycle+"/metrics", "")
+	if !strings.Contains(metrics, "\n"+line+"\n") {
+		t.Errorf("no line %s in\n%s", line, metrics)
+	}
+}
+
+func TestCertificateFailing(t *testing.T) {
+	t.Parallel()
+	var failure atomic.Pointer[error]
+	failure.Store(new(io.EOF))
+	l := start(t, func(o *server.Options) { o.CertificateErr = func() error { return *failure.Load() } }, nil)
+	wantMetric(t, l, "sidecar_injector_certificate_failing 1")
+	failure.Store(new(error))
+	wantMetric(t, l, "sidecar_injector_certificate_failing 0")
 }
 
 // A body that takes longer than the timeout of the API server is refused.

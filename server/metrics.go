@@ -25,8 +25,11 @@ type Metrics struct {
 	workloads    *prometheus.CounterVec
 	reloads      *prometheus.CounterVec
 	reloaded     prometheus.Gauge
+	unreadable   prometheus.Gauge
 	certificates *prometheus.CounterVec
 	notAfter     prometheus.Gauge
+	failing      prometheus.Gauge
+	ready        prometheus.Gauge
 	connections  *prometheus.GaugeVec
 	closed       *prometheus.CounterVec
 }
@@ -56,9 +59,14 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 			"result"),
 		reloaded: gauge("last_successful_reload_timestamp_seconds",
 			"Unix time of the last reload of the sidecars without an error."),
+		unreadable: gauge("unreadable_sources",
+			"Sources of definitions that cannot be read now; all of them if the last reload panicked."),
 		certificates: counters("certificate_reloads_total", "Loads of a new key pair, by result.", "result"),
 		notAfter: gauge("certificate_not_after_timestamp_seconds",
 			"Unix time at which the certificate in service expires."),
+		failing: gauge("certificate_failing",
+			"1 if the certificate cannot be loaded, watched or renewed now, otherwise 0."),
+		ready: gauge("ready", "1 if /readyz succeeds, otherwise 0."),
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: prefix + "connections", Help: "Open connections, by port.",
 		}, []string{"port"}),
@@ -68,7 +76,8 @@ func NewMetrics(registerer prometheus.Registerer, snapshots Snapshots) (*Metrics
 	m.createSeries()
 	for _, collector := range []prometheus.Collector{
 		m.reviews, m.refused, m.duration, m.inFlight, m.validations, m.workloads, m.reloads, m.reloaded,
-		m.certificates, m.notAfter, m.connections, m.closed, m.sidecars.collect(snapshots), collectSnapshot(snapshots),
+		m.unreadable, m.certificates, m.notAfter, m.failing, m.ready, m.connections, m.closed,
+		m.sidecars.collect(snapshots), collectSnapshot(snapshots),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewBuildInfoCollector(),
@@ -115,9 +124,11 @@ func resultOf(ok bool) string {
 	return "error"
 }
 
-// Reloaded counts a reload of the sidecars, and drops the counts of sidecars that it removed.
-func (m *Metrics) Reloaded(ok bool) {
+// Reloaded counts a reload of the sidecars, and drops the counts of sidecars that it removed. unreadable is the number
+// of sources that could not be read.
+func (m *Metrics) Reloaded(ok bool, unreadable int) {
 	m.sidecars.prune(m.snapshots.Current())
+	m.unreadable.Set(float64(unreadable))
 	m.reloads.WithLabelValues(resultOf(ok)).Inc()
 	if ok {
 		m.reloaded.SetToCurrentTime()
@@ -131,6 +142,19 @@ func (m *Metrics) CertificateLoaded(ok bool, notAfter time.Time) {
 	if !notAfter.IsZero() {
 		m.notAfter.Set(float64(notAfter.Unix()))
 	}
+}
+
+// setState sets the gauges that a scrape computes.
+func (m *Metrics) setState(ready, certificateFails bool) {
+	m.ready.Set(numberOf(ready))
+	m.failing.Set(numberOf(certificateFails))
+}
+
+func numberOf(statement bool) float64 {
+	if statement {
+		return 1
+	}
+	return 0
 }
 
 // countReview counts a review that was answered with an AdmissionReview.

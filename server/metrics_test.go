@@ -89,9 +89,9 @@ func TestMetricsOfReloads(t *testing.T) {
 	i := newInjector(t, policy())
 	names := []string{
 		"sidecar_injector_reloads_total", "sidecar_injector_certificate_reloads_total",
-		"sidecar_injector_certificate_not_after_timestamp_seconds",
+		"sidecar_injector_certificate_not_after_timestamp_seconds", "sidecar_injector_unreadable_sources",
 	}
-	compare := func(reloaded, failed, loaded, bad, notAfter string) {
+	compare := func(reloaded, failed, unreadable, loaded, bad, notAfter string) {
 		t.Helper()
 		err := testutil.GatherAndCompare(i.registry, strings.NewReader(`
 # HELP sidecar_injector_certificate_not_after_timestamp_seconds Unix time at which the certificate in service expires.
@@ -106,24 +106,29 @@ sidecar_injector_certificate_reloads_total{result="success"} `+loaded+`
 # TYPE sidecar_injector_reloads_total counter
 sidecar_injector_reloads_total{result="error"} `+failed+`
 sidecar_injector_reloads_total{result="success"} `+reloaded+`
+# HELP sidecar_injector_unreadable_sources Sources of definitions that cannot be read now; `+
+			`all of them if the last reload panicked.
+# TYPE sidecar_injector_unreadable_sources gauge
+sidecar_injector_unreadable_sources `+unreadable+`
 `), names...)
 		if err != nil {
 			t.Error(err)
 		}
 	}
-	compare("0", "0", "0", "0", "0")
-	i.metrics.Reloaded(false)
+	compare("0", "0", "0", "0", "0", "0")
+	i.metrics.Reloaded(false, 2)
+	compare("0", "1", "2", "0", "0", "0")
 	if got := lastReload(t, i.registry); got != 0 {
 		t.Errorf("a failed reload counts as success at %v", got)
 	}
 	before := time.Now()
-	i.metrics.Reloaded(true)
+	i.metrics.Reloaded(true, 0)
 	if got := lastReload(t, i.registry); got < float64(before.Unix()) || got > float64(time.Now().Unix()+1) {
 		t.Errorf("want the time of the reload, got %v", got)
 	}
 	i.metrics.CertificateLoaded(true, time.Unix(1800000000, 0))
 	i.metrics.CertificateLoaded(false, time.Time{})
-	compare("1", "1", "1", "1", "1.8e+09")
+	compare("1", "1", "0", "1", "1", "1.8e+09")
 }
 
 func lastReload(t *testing.T, gatherer prometheus.Gatherer) float64 {

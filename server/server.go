@@ -36,12 +36,14 @@ const (
 	shutdownGrace = 15 * time.Second
 )
 
-// Options configures a Server. Only LocalHandlers and Status may be nil.
+// Options configures a Server. Only LocalHandlers, Status and CertificateErr may be nil.
 type Options struct {
 	// TLS and Lifecycle are the listeners of the two ports. Run closes them.
 	TLS, Lifecycle net.Listener
 	// GetCertificate is called for each handshake.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// CertificateErr returns why the certificate cannot be loaded, watched or renewed now.
+	CertificateErr func() error
 	// Handlers are the handlers of the TLS port besides /health, by ServeMux pattern.
 	Handlers map[string]http.Handler
 	// LocalHandlers are handlers of the lifecycle port for clients on this machine, by ServeMux pattern.
@@ -127,12 +129,11 @@ func (s *Server) webhookHandler() http.Handler {
 }
 
 func (s *Server) lifecycleHandler() http.Handler {
-	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{DisableCompression: true})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", serveHealth)
 	mux.HandleFunc("GET /healthz", serveHealth)
 	mux.HandleFunc("GET /readyz", s.serveReady)
-	mux.Handle("GET /metrics", s.limited(scrapeCost, metrics))
+	mux.Handle("GET /metrics", s.limited(scrapeCost, s.metricsHandler()))
 	for pattern, handler := range s.options.LocalHandlers {
 		mux.Handle(pattern, s.limited(scrapeCost, localOnly(handler)))
 	}
@@ -143,6 +144,16 @@ func (s *Server) lifecycleHandler() http.Handler {
 		}
 	}
 	return s.limited(0, mux)
+}
+
+// metricsHandler responds with the metrics.
+func (s *Server) metricsHandler() http.Handler {
+	metrics := promhttp.HandlerFor(s.options.Gatherer, promhttp.HandlerOpts{DisableCompression: true})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fails := s.options.CertificateErr != nil && s.options.CertificateErr() != nil
+		s.options.Metrics.setState(len(s.pending()) == 0, fails)
+		metrics.ServeHTTP(w, r)
+	})
 }
 
 // limited runs a handler that reads no body within the small lane. cost is the memory of the handler, in bytes.

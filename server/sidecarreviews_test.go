@@ -76,12 +76,12 @@ func TestReviewsOfRemovedSidecars(t *testing.T) {
 	f := newStatusFixture(t)
 	serve(t, f.snapshots, sidecars)
 	review(t, f.Webhook, podReview(podRequesting("logger:v1", "app")))
-	f.metrics.Reloaded(true)
+	f.metrics.Reloaded(true, 0)
 	if got := len(f.reviewsOf(t)); got != 1 {
 		t.Errorf("want reviews of 1 sidecar, got %d", got)
 	}
 	serve(t, f.snapshots, "name: other\n")
-	f.metrics.Reloaded(true)
+	f.metrics.Reloaded(true, 0)
 	serve(t, f.snapshots, sidecars)
 	if got := f.reviewsOf(t); len(got) != 0 {
 		t.Errorf("the counts of a removed sidecar were kept: %v", got)

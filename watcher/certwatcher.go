@@ -85,6 +85,9 @@ func (c *CertWatcher) Pending() []string {
 	return []string{fmt.Sprintf("certificate %s, key %s: %v", c.certFile, c.keyFile, state.err)}
 }
 
+// Err returns why the latest load failed, nil if it succeeded.
+func (c *CertWatcher) Err() error { return c.state.Load().err }
+
 // directories returns the directories of both files, and of their targets if they are symbolic links.
 func (c *CertWatcher) directories() sets.Set[string] {
 	found := sets.New(filepath.Dir(c.certFile), filepath.Dir(c.keyFile))

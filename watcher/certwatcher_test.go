@@ -304,11 +304,17 @@ func wantKept(t *testing.T, test corruption) {
 	if want := strings.ReplaceAll(test.want, "PATH", s.path); !strings.HasPrefix(text, want) {
 		t.Errorf("logged %q, want %q", text, want)
 	}
+	if err := s.Err(); err == nil || err.Error() != text {
+		t.Errorf("Err returns %v, want %s", err, text)
+	}
 	remove(t, filepath.Join(s.path, "tls.key"))
 	s.put(t, issue(t, "three"))
 	s.poll()
 	s.wantServed(t, "three")
 	s.wantResults(t, result{true, true}, result{false, true}, result{false, true}, result{true, true})
+	if err := s.Err(); err != nil {
+		t.Errorf("Err returns %v", err)
+	}
 }
 
 func wantAllKept(t *testing.T, tests map[string]corruption) {

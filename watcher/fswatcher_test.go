@@ -67,7 +67,7 @@ func startDirectory(t *testing.T, path string, watching watcher.Watching) *watch
 	watched, read := make(chan struct{}, 1000), make(chan struct{}, 1000)
 	source := observedDirectory{directory, func() { signal(watched) }, func() { signal(read) }}
 	h.Reloader = watcher.NewReloader(watcher.Options{
-		Sources: []watcher.Source{source}, Publisher: h.publisher, Log: h.log.logger(), Observe: func(bool) {},
+		Sources: []watcher.Source{source}, Publisher: h.publisher, Log: h.log.logger(), Observe: func(bool, int) {},
 	})
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -34,6 +34,7 @@ func TestReloadPanic(t *testing.T) {
 		b.reload(t, "reload panicked: the current snapshot stays in service; the log contains the stack")
 		b.wantServed(t, "logger:v1=first")
 		b.wantResults(t, true, false)
+		b.wantUnreadable(t, 1)
 		line := b.log.wantLines(t, "reload panicked: the current snapshot stays in service", 1)[0]
 		if stack, _ := line["stack"].(string); line["level"] != "error" || !strings.Contains(stack, "panic_test.go") {
 			t.Errorf("the line is %v", line)
@@ -42,6 +43,7 @@ func TestReloadPanic(t *testing.T) {
 		b.reload(t)
 		b.wantServed(t, "logger:v1=second")
 		b.wantResults(t, true, false, true)
+		b.wantUnreadable(t, 0)
 		if strings.Contains(b.log.String(), "s3cr3t") {
 			t.Errorf("the log has the value of the panic: %s", b.log)
 		}

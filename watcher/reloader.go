@@ -27,7 +27,8 @@ type Options struct {
 	Log zerolog.Logger
 	// Observe is called after each reload, from one goroutine. ok is false if a source cannot be read or
 	// a document is rejected, even if that is not new. A source that is not synced yet does not count.
-	Observe func(ok bool)
+	// unreadable is the number of sources that cannot be read, or of all sources if the reload panicked.
+	Observe func(ok bool, unreadable int)
 }
 
 // Reloader publishes the documents of its sources. Make it with NewReloader. All methods are safe for
@@ -143,7 +144,7 @@ func (r *Reloader) reconcile(ctx context.Context, explicit bool) (err error) {
 	for _, rejection := range set.Rejections {
 		failures = multierror.Append(failures, rejection.Errors.Errors...)
 	}
-	r.options.Observe(failures == nil)
+	r.options.Observe(failures == nil, r.unreadable())
 	return failures.ErrorOrNil()
 }
 
@@ -174,6 +175,16 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 	return all, failures
 }
 
+// unreadable returns the number of sources that cannot be read.
+func (r *Reloader) unreadable() (count int) {
+	for _, s := range r.sources {
+		if s.err != nil && !errors.Is(s.err, ErrNotSynced) {
+			count++
+		}
+	}
+	return count
+}
+
 // updatePending stores the results of Pending and States. It is called after publishing, so that Pending waits for
 // that.
 func (r *Reloader) updatePending() {
@@ -199,5 +210,5 @@ func (r *Reloader) updatePending() {
 // logPanic logs a panic and counts a failed reload. The current snapshot stays in service until the next reload.
 func (r *Reloader) logPanic(stack []byte) {
 	r.options.Log.Error().Bytes("stack", stack).Msg("reload panicked: the current snapshot stays in service")
-	r.options.Observe(false)
+	r.options.Observe(false, len(r.sources))
 }

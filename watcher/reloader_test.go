@@ -26,8 +26,9 @@ type testReloader struct {
 	log       *logBuffer
 	start     time.Time
 
-	mu      sync.Mutex
-	results []bool
+	mu         sync.Mutex
+	results    []bool
+	unreadable int // of the latest reload
 }
 
 func newTestReloader(t *testing.T, sources ...watcher.Source) *testReloader {
@@ -37,10 +38,10 @@ func newTestReloader(t *testing.T, sources ...watcher.Source) *testReloader {
 		Sources:   sources,
 		Publisher: b.publisher,
 		Log:       b.log.logger(),
-		Observe: func(ok bool) {
+		Observe: func(ok bool, unreadable int) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.results = append(b.results, ok)
+			b.results, b.unreadable = append(b.results, ok), unreadable
 		},
 	})
 	return b
@@ -91,6 +92,15 @@ func (b *testReloader) wantResults(t *testing.T, want ...bool) {
 	defer b.mu.Unlock()
 	if diff := cmp.Diff(want, b.results); diff != "" {
 		t.Fatalf("observed results (-want +got):\n%s", diff)
+	}
+}
+
+func (b *testReloader) wantUnreadable(t *testing.T, want int) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.unreadable != want {
+		t.Fatalf("%d sources cannot be read, want %d", b.unreadable, want)
 	}
 }
 
@@ -249,6 +259,7 @@ func TestSourceFailsAtStart(t *testing.T) {
 		b.run(t)
 		b.wantServed(t, "logger:v1=first")
 		wantPending(t, b.Pending(), "fake bad has not been read yet: unavailable")
+		b.wantUnreadable(t, 1)
 		wantStates(t, b.States(), "fake good: true <nil>", "fake bad: false unavailable")
 
 		bad.hold(sidecar("proxy:v1", "other"))
@@ -256,6 +267,7 @@ func TestSourceFailsAtStart(t *testing.T) {
 		b.wantServed(t, "logger:v1=first, proxy:v1=other")
 		wantPending(t, b.Pending())
 		b.wantResults(t, false, true)
+		b.wantUnreadable(t, 0)
 	})
 }
 
@@ -297,6 +309,7 @@ func TestSourceFailsLater(t *testing.T) {
 		shaky.fail(errors.New("overloaded"))
 		b.event()
 		b.log.wantLines(t, "source cannot be read", 2)
+		b.wantUnreadable(t, 1)
 		wantStates(t, b.States(), "fake steady: true <nil>", "fake shaky: true overloaded")
 
 		shaky.hold()
@@ -315,6 +328,7 @@ func TestSourceNotSynced(t *testing.T) {
 		source.fail(watcher.ErrNotSynced)
 		b := newTestReloader(t, source).run(t)
 		wantPending(t, b.Pending(), "fake slow has not been read yet: not synced yet")
+		b.wantUnreadable(t, 0)
 		source.hold(sidecar("logger:v1", "first"))
 		b.event()
 		wantPending(t, b.Pending())
@@ -467,7 +481,7 @@ func TestRules(t *testing.T) {
 		publisher := new(fakePublisher)
 		lax := watcher.NewReloader(watcher.Options{
 			Sources: []watcher.Source{source}, Rules: conf.Consent(conf.ConfigMap), Publisher: publisher, Log: b.log.logger(),
-			Observe: func(bool) {},
+			Observe: func(bool, int) {},
 		})
 		background(t, lax.Run)
 		synctest.Wait()
@@ -541,7 +555,7 @@ func TestPendingUntilPublished(t *testing.T) {
 		publisher := new(pendingChecker)
 		reloader := watcher.NewReloader(watcher.Options{
 			Sources:   []watcher.Source{newFakeSource("early", sidecar("a", "x")), late},
-			Publisher: publisher, Log: new(logBuffer).logger(), Observe: func(bool) {},
+			Publisher: publisher, Log: new(logBuffer).logger(), Observe: func(bool, int) {},
 		})
 		publisher.pending = reloader.Pending
 		background(t, reloader.Run)

@@ -1,7 +1,9 @@
 package monitoring_test
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,15 +15,15 @@ import (
 
 // healthy are the metrics of two replicas without a problem, one sample a minute for two hours.
 const healthy = `
-sidecar_injector_snapshot_generation{namespace="ns",pod="a"} 1x120
-sidecar_injector_snapshot_generation{namespace="ns",pod="b"} 2x120
+sidecar_injector_ready{namespace="ns",pod="a"} 1x120
+sidecar_injector_ready{namespace="ns",pod="b"} 1x120
 sidecar_injector_snapshot_info{namespace="ns",pod="a",digest="1"} 1x120
 sidecar_injector_snapshot_info{namespace="ns",pod="b",digest="1"} 1x120
-sidecar_injector_snapshot_rejections{namespace="ns",pod="a"} 0x120
 sidecar_injector_certificate_not_after_timestamp_seconds{namespace="ns",pod="a"} 7776000x120
 sidecar_injector_certificate_not_after_timestamp_seconds{namespace="ns",pod="b"} 0x120
 sidecar_injector_certificate_reloads_total{namespace="ns",pod="a",result="error"} 0x100 1x20
-sidecar_injector_reloads_total{namespace="ns",pod="a",result="error"} 7x120
+sidecar_injector_certificate_failing{namespace="ns",pod="a"} 0x100 1x2 0x18
+sidecar_injector_unreadable_sources{namespace="ns",pod="a"} 0x100 1x2 0x18
 sidecar_injector_reviews_total{namespace="ns",pod="a",outcome="denied",reason="conflict"} 0+2x120
 sidecar_injector_review_duration_seconds_bucket{namespace="ns",pod="a",le="0.1"} 0+100x120
 sidecar_injector_review_duration_seconds_bucket{namespace="ns",pod="a",le="1"} 0+100x120
@@ -32,8 +34,8 @@ sidecar_injector_review_duration_seconds_bucket{namespace="ns",pod="a",le="+Inf"
 func problems() map[string]string {
 	return map[string]string{
 		"SidecarInjectorDown": `
-sidecar_injector_snapshot_generation{namespace="ns",pod="a"} 0x120
-sidecar_injector_snapshot_generation{namespace="ns",pod="b"} 2x60 stale`,
+sidecar_injector_ready{namespace="ns",pod="a"} 0x120
+sidecar_injector_ready{namespace="ns",pod="b"} 1x60 stale`,
 		"SidecarInjectorDocumentRejected": `
 sidecar_injector_rejected_documents{namespace="ns",pod="a",origin="file a.yaml"} 1x120`,
 		"SidecarInjectorReplicasDiffer": `
@@ -43,7 +45,7 @@ sidecar_injector_certificate_not_after_timestamp_seconds{namespace="ns",pod="a"}
 		"SidecarInjectorCertificateReloadFailing": `
 sidecar_injector_certificate_reloads_total{namespace="ns",pod="a",result="error"} 0+1x120`,
 		"SidecarInjectorReloadFailing": `
-sidecar_injector_reloads_total{namespace="ns",pod="a",result="error"} 0+1x120`,
+sidecar_injector_unreadable_sources{namespace="ns",pod="a"} 1x120`,
 		"SidecarInjectorDenialsRising": `
 sidecar_injector_reviews_total{namespace="ns",pod="a",outcome="denied",reason="conflict"} 0+2x90 182+10x30`,
 		"SidecarInjectorSlow": `
@@ -75,6 +77,45 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("runbook_url is %s, want %s and a section of the runbook", got, want)
 		}
 	}
+}
+
+// TestAlertsOfPrograms checks which alerts fire if the metrics of a program do not change for two hours.
+func TestAlertsOfPrograms(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		metrics string
+		want    []string
+	}{
+		{scrapeWorking(t), []string{"SidecarInjectorDocumentRejected"}},
+		{scrapeForbidden(t), []string{
+			"SidecarInjectorDown", "SidecarInjectorCertificateReloadFailing", "SidecarInjectorReloadFailing",
+		}},
+	} {
+		series := seriesOf(c.metrics)
+		var got []string
+		for _, rule := range alerts(t) {
+			if fires(t, &rule, series) {
+				got = append(got, rule.Alert)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q fire, want %q, with\n%s", got, c.want, series)
+		}
+	}
+}
+
+// seriesOf returns series of a pod that always has these metrics.
+func seriesOf(metrics string) string {
+	var series strings.Builder
+	for line := range strings.Lines(metrics) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !strings.HasPrefix(name, "sidecar_injector_") {
+			continue
+		}
+		name, labels, _ := strings.Cut(strings.TrimSuffix(name, "}"), "{")
+		fmt.Fprintf(&series, "%s{namespace=\"ns\",pod=\"a\",%s} %sx120\n", name, labels, value)
+	}
+	return series.String()
 }
 
 // with returns series in which some are replaced by others with the same labels.
