@@ -108,7 +108,7 @@ func (o *reloadOptions) print(report reloadReport, streams IOStreams) error {
 		fmt.Fprintln(streams.ErrOut, printable(line))
 	}
 	return fmt.Errorf("process %d reloaded; errors: %d, sidecars: %d, generation: %d; "+
-		"the last valid versions stay in service", o.pid, len(report.Errors), report.Sidecars, report.Generation)
+		"the last valid versions, if any, stay in service", o.pid, len(report.Errors), report.Sidecars, report.Generation)
 }
 
 func signalProcess(pid int, signal os.Signal) error {

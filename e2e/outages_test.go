@@ -23,7 +23,7 @@ import (
 
 // Log messages about a source.
 const (
-	sourceFailed    = "source cannot be read; its last documents stay in service"
+	sourceFailed    = "source cannot be read"
 	sourceRecovered = "source can be read"
 )
 

@@ -82,8 +82,10 @@ func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.
 	}
 	w := c.webhooks()
 	operations := []map[string]any{{"op": "replace", "path": "/metadata/resourceVersion", "value": w.resourceVersion}}
+	foreign := false // whether a webhook has another caBundle
 	for i, caBundle := range w.caBundles {
 		if !bytes.Equal(caBundle, bundle) {
+			foreign = foreign || len(caBundle) > 0
 			path := fmt.Sprintf("/webhooks/%d/clientConfig/caBundle", i)
 			operations = append(operations, map[string]any{"op": "add", "path": path, "value": bundle})
 		}
@@ -107,7 +109,7 @@ func (c *configuration) publish(ctx context.Context, bundle []byte, log zerolog.
 		return false, fmt.Errorf("patching the caBundle of %s: %w", c, kube.Explain(err, grant))
 	}
 	level, message := zerolog.InfoLevel, "caBundle written"
-	if bytes.Equal(c.agreed, bundle) {
+	if foreign && bytes.Equal(c.agreed, bundle) {
 		level, message = zerolog.WarnLevel, "caBundle repaired: another client had changed it"
 	}
 	log.WithLevel(level).Stringer("configuration", c).Int("webhooks", outdated).Msg(message)

@@ -260,6 +260,7 @@ func TestSourceFailsAtStart(t *testing.T) {
 		b.wantServed(t, "logger:v1=first")
 		wantPending(t, b.Pending(), "fake bad has not been read yet: unavailable")
 		b.wantUnreadable(t, 1)
+		b.log.wantLines(t, "source cannot be read; none of its documents is in service", 1)
 		wantStates(t, b.States(), "fake good: true <nil>", "fake bad: false unavailable")
 
 		bad.hold(sidecar("proxy:v1", "other"))
@@ -301,7 +302,7 @@ func TestSourceFailsLater(t *testing.T) {
 		b.event()
 		b.wantServed(t, "logger:v1=second, proxy:v1=first")
 		wantPending(t, b.Pending())
-		line := b.log.wantLines(t, "source cannot be read", 1)[0]
+		line := b.log.wantLines(t, "source cannot be read; its last documents stay in service", 1)[0]
 		if line["level"] != "error" || line["source"] != "fake shaky" || line["error"] != "unavailable" {
 			t.Fatalf("unexpected log line: %v", line)
 		}

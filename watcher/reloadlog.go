@@ -20,7 +20,7 @@ type reloadLog struct {
 
 // source logs the result of reading a source, and before is that of the last time. That a source is not synced
 // yet is normal at start.
-func (l *reloadLog) source(source Source, before, err error) {
+func (l *reloadLog) source(source *sourceState, before, err error) {
 	switch {
 	case err == nil && errors.Is(before, ErrNotSynced):
 		l.log.Debug().Stringer("source", source).Msg("source has synced")
@@ -28,9 +28,12 @@ func (l *reloadLog) source(source Source, before, err error) {
 		l.log.Info().Stringer("source", source).Msg("source can be read")
 	case errors.Is(err, ErrNotSynced):
 		l.log.Debug().Stringer("source", source).Err(err).Msg("waiting for the source to sync")
-	default:
+	case source.read:
 		l.log.Error().Stringer("source", source).Err(err).
 			Msg("source cannot be read; its last documents stay in service")
+	default:
+		l.log.Error().Stringer("source", source).Err(err).
+			Msg("source cannot be read; none of its documents is in service")
 	}
 }
 
