@@ -51,7 +51,7 @@ func (o *reportOptions) AddFlags(command *cobra.Command) {
 	flags := command.Flags()
 	o.inspection.AddFlags(flags)
 	flags.StringVarP(&o.output, "output", "o", outputTable,
-		outputTable+", "+outputWide+" (why sidecars are refused), "+outputJSON+" or "+outputYAML)
+		outputTable+", "+outputWide+" (why sidecars are refused or removed), "+outputJSON+" or "+outputYAML)
 	flags.BoolVar(&o.commands, "commands", false,
 		"print only the commands that restart the workloads with outdated or missing sidecars")
 	flags.BoolVar(&o.exitCode, "exit-code", false,

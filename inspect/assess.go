@@ -61,8 +61,10 @@ func (a *assessor) concerns(m *podMetadata) bool {
 	return requests || isDefault || m.Annotations[a.policy.InjectedAnnotation()] != ""
 }
 
-// assess returns the findings for a pod, and a message about refused sidecars.
-func (a *assessor) assess(m *podMetadata, object jsontext.Value) (findings []finding, message string) {
+// assess returns the findings for a pod, and a function that returns the message about each of them.
+func (a *assessor) assess(
+	m *podMetadata, object jsontext.Value,
+) (findings []finding, message func(finding) string) {
 	p := &assessment{assessor: a, running: mutate.ParseInjections(m.Annotations[a.policy.InjectedAnnotation()])}
 	p.injected = len(p.running) > 0 || a.policy.IsInjected(m.Annotations)
 	p.decide(m, object)
@@ -80,7 +82,19 @@ func (a *assessor) assess(m *podMetadata, object jsontext.Value) (findings []fin
 			findings = append(findings, p.ofWanted(ref))
 		}
 	}
-	return findings, p.decision.Message()
+	return findings, p.message
+}
+
+// message returns why a sidecar is refused or removed, or "".
+func (p *assessment) message(f finding) string {
+	isRequested := slices.ContainsFunc(p.wanted, func(ref conf.Ref) bool { return ref.String() == f.sidecar })
+	switch {
+	case f.state == Refused, f.state == Removed && isRequested:
+		return p.decision.Message()
+	case f.state == Removed:
+		return "the pod does not request it any more"
+	}
+	return ""
 }
 
 // shortened shortens the text of a user.

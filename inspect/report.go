@@ -48,7 +48,7 @@ type Row struct {
 
 	// APIVersion is that of the workload.
 	APIVersion string `json:"-"`
-	// Message is about one of the pods, and says why the sidecar is refused.
+	// Message is about one of the pods, and has the cause if the sidecar is refused or removed.
 	Message string `json:"-"`
 }
 
@@ -229,11 +229,7 @@ func (r *reporter) addPod(object jsontext.Value) error {
 	}
 	findings, message := r.assess(m, object)
 	for _, f := range findings {
-		c := count{pods: 1}
-		if f.state == Refused {
-			c.message = message
-		}
-		r.add(group{m.Namespace, controller, f}, c)
+		r.add(group{m.Namespace, controller, f}, count{pods: 1, message: message(f)})
 	}
 	return nil
 }

@@ -79,10 +79,11 @@ func (e *invalidRefError) Error() string {
 // unknownSidecarsError is the cause of ReasonUnknownSidecar.
 type unknownSidecarsError []unknownSidecar // the first few
 
-// unknownSidecar is a ref without a sidecar, with the refs of sidecars of the same name or, if there are none, of the
-// nearest name.
+// unknownSidecar is a ref without a sidecar. It has the origin of a rejected document that defines the ref or, if there
+// is none, the refs of sidecars of the same name or, if there are none, of the nearest name.
 type unknownSidecar struct {
 	ref             conf.Ref
+	rejected        string
 	others, nearest []string
 }
 
@@ -91,6 +92,8 @@ func (e unknownSidecarsError) Error() string {
 	for i, s := range e {
 		hint := ": check the name, or ask your operator"
 		switch {
+		case s.rejected != "":
+			hint = ": its definition in " + s.rejected + " is rejected"
 		case s.others != nil:
 			hint = ", but there is " + strings.Join(s.others, ", ")
 		case s.nearest != nil:

@@ -85,6 +85,21 @@ func TestEmptySnapshot(t *testing.T) {
 	}
 }
 
+// A sidecar whose definition is rejected is unknown, and the message has the origin, not other versions.
+func TestUnknownBecauseRejected(t *testing.T) {
+	t.Parallel()
+	snapshot, _ := tryLoad([]byte("name: logger:v1\nimgae: x\n---\nname: logger:v2\ncontainers: [{name: a, image: a}]\n"))
+	c := &testCase{request: createRequest()}
+	decision := decide(t, snapshot, defaultPolicy(), c.with(t, encode(object{
+		"metadata": object{"annotations": object{"injector.tumblr.com/request": "logger:v1, logger:v3"}},
+	})))
+	const want = `annotation injector.tumblr.com/request: there is no sidecar "logger:v1": its definition in ` +
+		`file conf/sidecars.yaml is rejected; there is no sidecar "logger:v3", but there is logger:v2`
+	if decision.Reason != mutate.ReasonUnknownSidecar || decision.Message() != want {
+		t.Errorf("got %s", text(&decision))
+	}
+}
+
 // TestHostileMessages checks that messages are short and printable if the texts of a pod are not.
 func TestHostileMessages(t *testing.T) {
 	t.Parallel()

@@ -70,9 +70,14 @@ func resolve(snapshot *store.Snapshot, refs []conf.Ref) ([]*conf.Sidecar, error)
 	return sidecars, nil
 }
 
-// describeUnknown returns a ref without a sidecar with suggestions: often only the version is wrong or missing, or the
-// name is misspelled.
+// describeUnknown returns a ref without a sidecar with the cause, or with suggestions: often only the version is wrong
+// or missing, or the name is misspelled.
 func describeUnknown(snapshot *store.Snapshot, ref conf.Ref) unknownSidecar {
+	for rejection := range snapshot.Rejections() {
+		if rejection.Ref == ref {
+			return unknownSidecar{ref: ref, rejected: rejection.Origin.String()}
+		}
+	}
 	unknown := unknownSidecar{ref: ref, others: versionsOf(snapshot, ref.Name)}
 	if unknown.others == nil {
 		nearest := conf.Nearest(ref.Name, func(yield func(string) bool) {
