@@ -160,9 +160,11 @@ func (s *checkServer) flag(argument string) {
 
 // checked is the JSON of the command.
 type checked struct {
-	Checks []struct{ Category, Name, Status, Message, Hint, Docs string }
+	Checks []checkResult
 	OK     bool
 }
+
+type checkResult struct{ Category, Name, Status, Message, Hint, Docs string }
 
 // runCheck runs the command, and returns its JSON, exit code and errors.
 func runCheck(t *testing.T, s http.Handler, args ...string) (result checked, code int, stderr string) {
@@ -216,6 +218,7 @@ type checkCase struct {
 	lifetime time.Duration // of the certificate; the default is long
 	args     []string
 	want     string // lines; prefixes
+	hint     string // of one of the checks; empty for any
 }
 
 func TestCheck(t *testing.T) {
@@ -234,6 +237,10 @@ func TestCheck(t *testing.T) {
 			got := date.ReplaceAllString(checkProblems(t, s, test.args...), "DATE")
 			if got != test.want {
 				t.Errorf("got\n%swant\n%s", got, test.want)
+			}
+			result, _, _ := runCheck(t, s, test.args...)
+			if !slices.ContainsFunc(result.Checks, func(c checkResult) bool { return test.hint == "" || c.Hint == test.hint }) {
+				t.Errorf("no hint %q in %+v", test.hint, result.Checks)
 			}
 		})
 	}

@@ -48,8 +48,12 @@ func installationCases() map[string]checkCase {
 				"definitions-labelled", "definitions-mounted", "definitions-stale", "replicas-agree"),
 		},
 		"no replica": {
-			change: func(s *checkServer) { s.set("Deployment", "status", map[string]any{}) },
-			want:   "failed: replicas-ready: ready replicas: 0 of 2\n",
+			change: func(s *checkServer) {
+				s.set("Deployment", "status", map[string]any{})
+				s.pending = map[string][]string{"one:9000": {"x", "y"}, "two:9000": {"x", "y"}}
+			},
+			want: "failed: replicas-ready: ready replicas: 0 of 2; one, two: x, y\n",
+			hint: "see `kubectl describe pods` and `kubectl logs` in the namespace of the injector",
 		},
 		"scaled to zero": {
 			change: func(s *checkServer) {
@@ -57,10 +61,14 @@ func installationCases() map[string]checkCase {
 				s.set("Deployment", "status", map[string]any{})
 			},
 			want: "failed: replicas-ready: the Deployment is scaled to 0 replicas: scale it up\n",
+			hint: "run `kubectl -n sidecar-injector scale deployment/sidecar-injector --replicas=2`",
 		},
 		"one replica": {
-			change: func(s *checkServer) { s.set("Deployment", "status.readyReplicas", int64(1)) },
-			want:   "warning: replicas-ready: ready replicas: 1 of 2\n",
+			change: func(s *checkServer) {
+				s.set("Deployment", "status.readyReplicas", int64(1))
+				s.pending = map[string][]string{"two:9000": {"no certificate yet"}}
+			},
+			want: "warning: replicas-ready: ready replicas: 1 of 2; two: no certificate yet\n",
 		},
 		"rollout": {
 			change: func(s *checkServer) { s.set("Deployment", "status.updatedReplicas", int64(1)) },
@@ -348,6 +356,12 @@ func certificateCases() map[string]checkCase {
 			want: "skipped: certificate-trusted: the certificate is not in a Secret; run the check in a pod\n" +
 				"skipped: certificate-expiry: the certificate is not in a Secret; run the check in a pod\n",
 		},
+		"no certificate yet": {
+			change: func(s *checkServer) { s.set("Secret", "data", map[string]any{}) },
+			want: "failed: certificate-trusted: key tls.crt of Secret sidecar-injector/sidecar-injector-tls: there is no valid " +
+				"certificate\n" + skippedLines("certificate-trusted", "certificate-expiry"),
+			hint: "the injector writes the certificate and the caBundle: see replicas-ready, and the log of the injector",
+		},
 		"secrets forbidden": {
 			change: func(s *checkServer) { s.forbidden = []string{"secrets/sidecar-injector"} },
 			want: "skipped: certificate-trusted: cannot get secrets/sidecar-injector-tls in namespace sidecar-injector: " +
@@ -401,8 +415,9 @@ func definitionCases() map[string]checkCase {
 		"unreachable metrics": {
 			change: func(s *checkServer) { delete(s.metrics, "two:9000") },
 			want: "skipped: definitions-stale: the metrics of the replicas cannot be read through the API server: pod " +
-				"sidecar-injector/two, port 9000\nskipped: replicas-agree: the metrics of the replicas cannot be read through " +
-				"the API server: pod sidecar-injector/two, port 9000\n",
+				"sidecar-injector/two, port 9000: the server is currently unable to handle the request (get pods two:9000)\n" +
+				"skipped: replicas-agree: the metrics of the replicas cannot be read through the API server: pod " +
+				"sidecar-injector/two, port 9000: the server is currently unable to handle the request (get pods two:9000)\n",
 		},
 		"one of three replicas unreachable": {
 			change: func(s *checkServer) {

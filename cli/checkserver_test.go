@@ -21,6 +21,8 @@ type checkServer struct {
 	denied []string
 	// metrics are those of pods, by name.
 	metrics map[string]string
+	// pending are the reasons why pods are not ready, by name.
+	pending map[string][]string
 	// trial responds to the creation of a pod. By default, the webhook warns.
 	trial http.HandlerFunc
 	// noPolicies removes ValidatingAdmissionPolicy from the API.
@@ -30,12 +32,15 @@ type checkServer struct {
 func (s *checkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	pod, isMetrics := strings.CutSuffix(r.URL.Path, "/proxy/metrics")
+	notReady, isStatus := strings.CutSuffix(r.URL.Path, "/proxy/api/v1/status")
 	switch {
 	case r.URL.Path == "/version":
 		w.Header().Set("Date", time.Now().Add(s.skew).UTC().Format(http.TimeFormat))
 		_ = json.NewEncoder(w).Encode(map[string]string{"gitVersion": s.version})
 	case r.URL.Path == "/apis/admissionregistration.k8s.io/v1":
 		s.serveGroup(w)
+	case isStatus:
+		_ = json.NewEncoder(w).Encode(map[string]any{"pending": s.pending[notReady[strings.LastIndex(notReady, "/")+1:]]})
 	case isMetrics && slices.Contains(s.forbidden, "pods/proxy"):
 		forbid(w, "pods/proxy")
 	case isMetrics:

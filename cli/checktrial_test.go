@@ -49,6 +49,7 @@ func trialCases() map[string]checkCase {
 			change: trial(nil, "create pods"), args: args,
 			want: "failed: trial-pod: the API server does not create a trial pod in namespace team: cannot create pods in " +
 				"namespace team: pods is forbidden: User \"u\" may not: grant it with a Role that has the verb create for pods\n",
+			hint: "grant the permission to the caller, or select another namespace with --namespace",
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -70,20 +71,32 @@ type check struct {
 	run   func(*checkup, context.Context) outcome
 }
 
-// outcome is the status of a check and its message.
+// outcome is the status of a check, its message, and a hint. Without a hint, that of the check applies.
 type outcome struct {
-	status  Status
-	message string
+	status        Status
+	message, hint string
 }
 
-func passed(format string, args ...any) outcome { return outcome{Passed, fmt.Sprintf(format, args...)} }
+func passed(format string, args ...any) outcome {
+	return outcome{status: Passed, message: fmt.Sprintf(format, args...)}
+}
 
-func warned(format string, args ...any) outcome { return outcome{Warned, fmt.Sprintf(format, args...)} }
+func warned(format string, args ...any) outcome {
+	return outcome{status: Warned, message: fmt.Sprintf(format, args...)}
+}
 
-func failed(format string, args ...any) outcome { return outcome{Failed, fmt.Sprintf(format, args...)} }
+func failed(format string, args ...any) outcome {
+	return outcome{status: Failed, message: fmt.Sprintf(format, args...)}
+}
 
 func skipped(format string, args ...any) outcome {
-	return outcome{Skipped, fmt.Sprintf(format, args...)}
+	return outcome{status: Skipped, message: fmt.Sprintf(format, args...)}
+}
+
+// withHint returns the outcome with a hint.
+func (o outcome) withHint(format string, args ...any) outcome {
+	o.hint = fmt.Sprintf(format, args...)
+	return o
 }
 
 // Check checks an installation, and calls visit with each result.
@@ -112,7 +125,7 @@ func (c *checkup) run(ctx context.Context, list []check, visit func(Result)) {
 			Message: strings.Join(strings.Fields(o.message), " "), Docs: "docs/check.md#" + check.name, Fatal: check.fatal,
 		}
 		if o.status == Warned || o.status == Failed {
-			result.Hint = check.hint
+			result.Hint = cmp.Or(o.hint, check.hint)
 		}
 		visit(result)
 	}

@@ -142,7 +142,8 @@ func (c *checkup) checkTrust(context.Context) outcome {
 	if err != nil {
 		return c.unreadable(err)
 	}
-	return worst(certificate.distrust(own), passed("the certificate %s is trusted by all webhooks", certificate.source))
+	return c.selfManaged(
+		worst(certificate.distrust(own), passed("the certificate %s is trusted by all webhooks", certificate.source)))
 }
 
 // findCertificate returns the certificate, or nil and an outcome.
@@ -152,9 +153,17 @@ func (c *checkup) findCertificate() (*served, outcome) {
 	case errors.Is(err, errNotSecret):
 		return nil, skipped("%v", err)
 	case err != nil:
-		return nil, c.unreadable(err)
+		return nil, c.selfManaged(c.unreadable(err))
 	}
 	return certificate, outcome{}
+}
+
+// selfManaged returns the outcome with a hint if the injector manages its certificate.
+func (c *checkup) selfManaged(o outcome) outcome {
+	if f, err := c.flags(); err == nil && f.Secret.Name != "" {
+		return o.withHint("the injector writes the certificate and the caBundle: see replicas-ready, and the log of the injector")
+	}
+	return o
 }
 
 // distrust verifies the certificate as the API server does for each webhook. The validity is checked elsewhere.

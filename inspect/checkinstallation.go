@@ -2,21 +2,35 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
 func (c *checkup) checkInstallation(context.Context) outcome {
 	i, err := c.installation()
-	if err != nil {
-		return failed("%v", err)
+	_, isRequest := errors.AsType[*RequestError](err)
+	named := c.options.Name.Name != ""
+	switch {
+	case err == nil:
+		return passed("%s", i)
+	case apierrors.IsForbidden(err) && named:
+		return failed("%v", err).withHint("grant the permission to the caller")
+	case apierrors.IsForbidden(err):
+		return failed("%v", err).withHint(
+			"grant the permission to the caller, or name the Deployment with --injector=NAMESPACE/NAME")
+	case isRequest && !apierrors.IsNotFound(err):
+		return failed("%v", err).withHint("check --kubeconfig and --context")
+	case named:
+		return failed("%v", err).withHint("correct --injector")
 	}
-	return passed("%s", i)
+	return failed("%v", err)
 }
 
 func (c *checkup) checkFlags(context.Context) outcome {
@@ -38,7 +52,7 @@ func (i *Installation) wanted() int32 {
 	return *i.object.Spec.Replicas
 }
 
-func (c *checkup) checkReplicas(context.Context) outcome {
+func (c *checkup) checkReplicas(ctx context.Context) outcome {
 	i, err := c.installation()
 	if err != nil {
 		return c.unreadable(err)
@@ -46,11 +60,12 @@ func (c *checkup) checkReplicas(context.Context) outcome {
 	message := fmt.Sprintf("ready replicas: %d of %d", i.object.Status.ReadyReplicas, i.wanted())
 	switch {
 	case i.wanted() == 0:
-		return failed("the Deployment is scaled to 0 replicas: scale it up")
+		return failed("the Deployment is scaled to 0 replicas: scale it up").withHint(
+			"run `kubectl -n %s scale deployment/%s --replicas=2`", i.Namespace, i.Name)
 	case i.object.Status.ReadyReplicas == 0:
-		return failed("%s", message)
+		return failed("%s", message+c.pending(ctx))
 	case i.object.Status.ReadyReplicas < i.wanted():
-		return warned("%s", message)
+		return warned("%s", message+c.pending(ctx))
 	case i.object.Status.UpdatedReplicas < i.wanted():
 		return warned("%s, with the current pod template: %d", message, i.object.Status.UpdatedReplicas)
 	}

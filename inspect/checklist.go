@@ -80,7 +80,8 @@ func webhookChecks() []check {
 		},
 		{
 			categoryWebhooks, "webhook-called", false,
-			"see the log of the API server and its metric apiserver_admission_webhook_fail_open_count",
+			"see the log of the API server, and `kubectl get --raw /metrics | grep webhook_fail_open`; only with " +
+				"failurePolicy Fail, this check has the error of the call",
 			(*checkup).checkCall,
 		},
 	}

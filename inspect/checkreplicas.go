@@ -10,6 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	corev1 "k8s.io/api/core/v1"
+
+	"k8s-sidecar-injector/kube"
 )
 
 // replicaMetrics are metrics of the pods of the installation, by pod.
@@ -38,14 +43,7 @@ func (c *checkup) readReplicas(ctx context.Context) (*replicaMetrics, error) {
 	if len(list) == 0 {
 		return nil, errNoReplicas
 	}
-	texts, errs := make([]string, len(list)), make([]error, len(list))
-	var group sync.WaitGroup
-	for n, pod := range list {
-		group.Go(func() {
-			texts[n], errs[n] = c.client.readMetrics(ctx, pod.Namespace, pod.Name, f.LifecyclePort)
-		})
-	}
-	group.Wait()
+	texts, errs := c.client.readPods(ctx, list, f.LifecyclePort, "metrics")
 	m := &replicaMetrics{digests: make(map[string]string), stale: make(map[string]int)}
 	for n, pod := range list {
 		switch {
@@ -61,18 +59,28 @@ func (c *checkup) readReplicas(ctx context.Context) (*replicaMetrics, error) {
 	return m, nil
 }
 
-// readMetrics reads the metrics of a pod.
-func (c *Client) readMetrics(ctx context.Context, namespace, name string, port int) (string, error) {
+// readPods reads a path of the port of each pod. The path is a list of segments.
+func (c *Client) readPods(ctx context.Context, list []corev1.Pod, port int, path ...string) ([]string, []error) {
+	texts, errs := make([]string, len(list)), make([]error, len(list))
+	var group sync.WaitGroup
+	for n, pod := range list {
+		group.Go(func() { texts[n], errs[n] = c.readPod(ctx, pod.Namespace, pod.Name, port, path) })
+	}
+	group.Wait()
+	return texts, errs
+}
+
+func (c *Client) readPod(ctx context.Context, namespace, name string, port int, path []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	proxy := resource{prefix: pods().prefix, name: "pods/proxy"}
 	response, err := c.rest.Get().AbsPath(proxy.prefix).Namespace(namespace).Resource("pods").
-		Name(fmt.Sprintf("%s:%d", name, port)).SubResource("proxy", "metrics").MaxRetries(0).Stream(ctx)
+		Name(fmt.Sprintf("%s:%d", name, port)).SubResource(append([]string{"proxy"}, path...)...).MaxRetries(0).Stream(ctx)
 	switch {
 	case lacksPermission(err):
 		return "", proxy.describe("get", namespace, "", err)
 	case err != nil:
-		return "", fmt.Errorf("%w: pod %s/%s, port %d", errUnreachable, namespace, name, port)
+		return "", fmt.Errorf("%w: pod %s/%s, port %d: %w", errUnreachable, namespace, name, port, kube.Explain(err, ""))
 	}
 	defer response.Close()
 	body, err := io.ReadAll(io.LimitReader(response, maxProbe))
@@ -90,6 +98,31 @@ func (m *replicaMetrics) add(pod, text string) {
 			m.stale[pod], _ = strconv.Atoi(value)
 		}
 	}
+}
+
+// pending returns why pods are not ready, for a message. Pods that do not respond are omitted.
+func (c *checkup) pending(ctx context.Context) string {
+	f, err := c.flags()
+	if err != nil {
+		return ""
+	}
+	list, _ := c.pods(ctx)
+	texts, _ := c.client.readPods(ctx, list, f.LifecyclePort, "api", "v1", "status")
+	pods := make(map[string][]string) // by the reasons
+	for n, pod := range list {
+		var status struct {
+			Pending []string `json:"pending"`
+		}
+		if jsonv2.Unmarshal([]byte(texts[n]), &status) == nil && len(status.Pending) > 0 {
+			reasons := limited(status.Pending, ", ")
+			pods[reasons] = append(pods[reasons], pod.Name)
+		}
+	}
+	var text strings.Builder
+	for _, reasons := range slices.Sorted(maps.Keys(pods)) {
+		fmt.Fprintf(&text, "; %s: %s", limited(pods[reasons], ", "), reasons)
+	}
+	return text.String()
 }
 
 // findReplicas returns the metrics of the replicas, or nil and an outcome.

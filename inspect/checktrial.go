@@ -140,6 +140,9 @@ func callOutcome(namespace string, warnings []string, err error) outcome {
 	switch {
 	case slices.ContainsFunc(warnings, answered), err != nil && answered(err.Error()):
 		return passed("the API server called the webhook for a trial pod in namespace %s", namespace)
+	case lacksPermission(err):
+		return failed("the API server does not create a trial pod in namespace %s: %v", namespace, err).withHint(
+			"grant the permission to the caller, or select another namespace with --namespace")
 	case err != nil:
 		if !apierrors.IsForbidden(err) {
 			err = kube.Explain(err, "")
