@@ -221,7 +221,7 @@ func (p *checkPrinter) end() error {
 		return nil
 	}
 	err := fmt.Errorf("checks that failed: %d", failures)
-	if slices.ContainsFunc(p.results, func(r inspect.Result) bool { return r.Fatal && r.Status == inspect.Failed }) {
+	if slices.ContainsFunc(p.results, func(r inspect.Result) bool { return r.Unreachable }) {
 		return clusterError{err}
 	}
 	return err

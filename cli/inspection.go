@@ -132,11 +132,9 @@ func (o *inspectionOptions) completeConfig(e *flagErrors) {
 		o.namespace, _, err = loader.Namespace()
 	}
 	if clientcmd.IsEmptyConfig(err) {
-		err = errors.New("no cluster; set --kubeconfig or KUBECONFIG, or create ~/.kube/config")
+		err = clusterError{errors.New("no cluster; set --kubeconfig or KUBECONFIG, or create ~/.kube/config")}
 	}
-	if err != nil {
-		e.add("kubeconfig", clusterError{err})
-	}
+	e.add("kubeconfig", err)
 }
 
 // scope names the namespaces.

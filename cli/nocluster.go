@@ -6,24 +6,18 @@ import (
 	"fmt"
 	"io"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	"k8s-sidecar-injector/inspect"
 )
 
-// clusterError is an error because of which a cluster cannot be read.
+// clusterError is the error that there is no cluster, or that it does not respond.
 type clusterError struct{ error }
 
 func (e clusterError) Unwrap() error { return e.error }
 
-// lacksCluster reports whether a command failed because it could not read a cluster: there is none, or it does not
-// respond, or the caller lacks a permission, or the injector is not installed.
+// lacksCluster reports whether a command failed because there is no cluster, or because it does not respond.
 func lacksCluster(err error) bool {
-	if _, ok := errors.AsType[clusterError](err); ok || errors.Is(err, inspect.ErrNoInstallation) {
-		return true
-	}
-	_, ok := errors.AsType[*inspect.RequestError](err)
-	return ok && !apierrors.IsNotFound(err)
+	_, ok := errors.AsType[clusterError](err)
+	return ok || inspect.Unreachable(err)
 }
 
 // printLocalCommands prints the commands that read files instead of a cluster. The program is its name in a command

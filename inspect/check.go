@@ -34,8 +34,8 @@ type Result struct {
 	// Hint is what to do. It is empty unless the status is Warned or Failed.
 	Hint string `json:"hint"`
 	Docs string `json:"docs"`
-	// Fatal means that the other checks are skipped if this one fails.
-	Fatal bool `json:"-"`
+	// Unreachable means that the check failed because no API server responds.
+	Unreachable bool `json:"-"`
 }
 
 // Serving are the flags of an installation about its ports, certificate and Events.
@@ -75,6 +75,7 @@ type check struct {
 type outcome struct {
 	status        Status
 	message, hint string
+	unreachable   bool // whether no API server responds
 }
 
 func passed(format string, args ...any) outcome {
@@ -122,7 +123,8 @@ func (c *checkup) run(ctx context.Context, list []check, visit func(Result)) {
 		}
 		result := Result{
 			Category: check.category, Name: check.name, Status: o.status,
-			Message: strings.Join(strings.Fields(o.message), " "), Docs: "docs/check.md#" + check.name, Fatal: check.fatal,
+			Message: strings.Join(strings.Fields(o.message), " "), Docs: "docs/check.md#" + check.name,
+			Unreachable: o.unreachable,
 		}
 		if o.status == Warned || o.status == Failed {
 			result.Hint = cmp.Or(o.hint, check.hint)

@@ -25,6 +25,8 @@ const (
 	maxProbe = 4 << 20
 )
 
+const getVersion = "get /version"
+
 // apiVersion is what the API server reports about itself.
 type apiVersion struct {
 	GitVersion string `json:"gitVersion"`
@@ -32,7 +34,7 @@ type apiVersion struct {
 	skew       time.Duration // zero if the response has no date
 }
 
-// readVersion requests the version.
+// readVersion requests the version. The error is a RequestError unless there is a response of another status.
 func (c *Client) readVersion(ctx context.Context) (*apiVersion, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -45,22 +47,22 @@ func (c *Client) readVersion(ctx context.Context) (*apiVersion, error) {
 		err = kube.ErrTimeout
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot get /version: %w", kube.Explain(err, ""))
+		return nil, &RequestError{getVersion, kube.Explain(err, "")}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxProbe))
 	if err != nil {
-		return nil, fmt.Errorf("cannot get /version: %w", err)
+		return nil, &RequestError{getVersion, err}
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("cannot get /version: %s", response.Status)
+		return nil, fmt.Errorf("cannot %s: %s", getVersion, response.Status)
 	}
 	v := new(apiVersion)
 	if jsonv2.Unmarshal(body, v) == nil {
 		v.parsed, err = utilversion.ParseGeneric(v.GitVersion)
 	}
 	if v.parsed == nil || err != nil {
-		return nil, fmt.Errorf("cannot get /version: %w", errForeign)
+		return nil, &RequestError{getVersion, errForeign}
 	}
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		v.skew = time.Since(date).Round(5 * time.Second) // the date has no fractions
@@ -69,10 +71,13 @@ func (c *Client) readVersion(ctx context.Context) (*apiVersion, error) {
 }
 
 func (c *checkup) checkAPI(context.Context) outcome {
-	if _, err := c.version(); err != nil {
-		return failed("%v", err)
+	_, err := c.version()
+	if err == nil {
+		return passed("the API server responds")
 	}
-	return passed("the API server responds")
+	o := failed("%v", err)
+	o.unreachable = Unreachable(err)
+	return o
 }
 
 func (c *checkup) checkVersion(context.Context) outcome {

@@ -171,6 +171,13 @@ func (e *RequestError) Error() string { return fmt.Sprintf("cannot %s: %v", e.re
 // Unwrap returns the error without the request.
 func (e *RequestError) Unwrap() error { return e.err }
 
+// Unreachable reports whether a request failed because no API server responds.
+func Unreachable(err error) bool {
+	var status apierrors.APIStatus
+	_, isRequest := errors.AsType[*RequestError](err)
+	return isRequest && !errors.As(err, &status)
+}
+
 // describe names the verb, the resource, the namespace and /NAME of a failed request. The name is empty for a list.
 func (r resource) describe(verb, namespace, name string, err error) error {
 	scope, role := " in all namespaces", "ClusterRole"
