@@ -171,6 +171,9 @@ func hint(c *cluster.Cluster, injector *cluster.Injector) {
     kubectl -n %[3]s edit configmap greeter
     kubectl delete pods --all
 
+  The command check reports 2 failures, replicas-ready and webhook-configurations, because the injector runs outside the
+  cluster.
+
   Log of the injector: %[4]s
   Ctrl-C stops the cluster and removes all files.
 
