@@ -30,9 +30,11 @@ type forms struct {
 	content, native lazy[Content]
 }
 
-// lazy is a value that is made when it is first needed. Concurrent callers get the same value without waiting for each
-// other.
+// lazy is a value that is made when it is first needed. Unlike with sync.Once, reviews take no lock: several may make the
+// value at the same time, and all get the first one that is done.
 type lazy[T any] struct{ made atomic.Pointer[T] }
+
+func (l *lazy[T]) set(value *T) { l.made.Store(value) }
 
 func (l *lazy[T]) get(build func() *T) *T {
 	if made := l.made.Load(); made != nil {
@@ -43,7 +45,8 @@ func (l *lazy[T]) get(build func() *T) *T {
 }
 
 // Content returns what the sidecar adds to pods, with the values of Render or with the defaults of its parameters. A
-// parameter without a default has a sample value.
+// parameter without a default has a sample value. If the sidecar is the result of ForJobs, its containers may be
+// native sidecars.
 func (s *Sidecar) Content() *Content {
 	if s.inJob {
 		return s.forms.native.get(s.nativeContent)
@@ -76,7 +79,8 @@ func (s *Sidecar) source() *decoded {
 func (s *Sidecar) decode() *decoded {
 	definition := s.Definition()
 	d := decodeFlat(definition)
-	if d.isText(s.text); d.text != nil {
+	d.keepText(s.text)
+	if d.text != nil {
 		d.tree = definition // as written, such as null in a map of strings
 	}
 	return d

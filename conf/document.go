@@ -32,8 +32,8 @@ type Document struct {
 	known *result
 	// sum is the SHA-256 of the content. It is set by a load.
 	sum [sha256.Size]byte
-	// file is a sum of the whole file. It is nil unless Set.Split has made the document.
-	file *uint64
+	// fileSum is a sum of the whole file. It is nil unless Set.Split has made the document.
+	fileSum *uint64
 }
 
 // identify computes the sum of the content of a document that has not been loaded.

@@ -84,7 +84,7 @@ func (l *loader) compileOver(p *loaded, base *compiled) (*compiled, error) {
 		return nil, err
 	}
 	decoded := decodeFlat(flat)
-	decoded.isText(c.text)
+	decoded.keepText(c.text)
 	sample, faults := c.validate(p, decoded)
 	if faults != nil {
 		p.fail(p.inheritsLine, fmt.Errorf("with what it inherits from %q: %w", p.inherits, faults))

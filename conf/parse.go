@@ -107,7 +107,7 @@ func (p *parsed) inspect(value any, lines outline, h *holder) {
 	faults := append(lines.duplicates(false), decoded.faults...)
 	var sample filling
 	if err == nil {
-		decoded.isText(text)
+		decoded.keepText(text)
 		var found field.ErrorList
 		sample, found = decoded.validate(faults, func() bool { return h.affordTry(p, p.size) })
 		faults = append(faults, found...)

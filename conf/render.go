@@ -33,7 +33,7 @@ func (s *Sidecar) Render(values []string) (*Sidecar, error) {
 	}
 	made := *s
 	made.rendered, made.forms = values, new(forms)
-	made.forms.content.made.Store(made.encode(filled))
+	made.forms.content.set(made.encode(filled))
 	return &made, nil
 }
 

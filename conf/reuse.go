@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// Split is Split for a source that reads a file repeatedly. If the set has loaded the same content of the file, the
+// Split splits the content of a file like the function Split. If the set has loaded the same content of the file, the
 // result is the documents of the set. Otherwise, they share no memory with content. The set may be nil.
 func (s *Set) Split(origin Origin, content []byte) []Document {
 	sum := maphash.Bytes(fileSeed, content)
-	if known := s.file(origin); known != nil && known[0].file != nil && *known[0].file == sum {
+	if known := s.file(origin); known != nil && known[0].fileSum != nil && *known[0].fileSum == sum {
 		return known
 	}
 	documents := Split(origin, bytes.Clone(content))
 	for i := range documents {
-		documents[i].file = &sum
+		documents[i].fileSum = &sum
 	}
 	return documents
 }

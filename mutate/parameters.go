@@ -41,7 +41,7 @@ type ParameterValue struct {
 // maxSteps limits the time for checking the values of one pod to some tenths of a second.
 const maxSteps = 500_000
 
-// fillAll replaces each sidecar with parameters by one with their values.
+// fillAll replaces each element of sidecars that has parameters by one with their values, in place.
 func (f *parameterSource) fillAll() error {
 	sidecars := f.sidecars
 	if err := f.readSettings(); err != nil {

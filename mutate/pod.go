@@ -27,7 +27,8 @@ type review struct {
 }
 
 // run runs the stages of the review. The first stage that returns a reason ends the review without
-// an injection; its error is the cause, or nil if the reason says enough.
+// an injection; its error is the cause, or nil if the reason says enough. The order is that of docs/reasons.md. Also,
+// the details of the pod are needed to fill parameters, and filled sidecars to merge them.
 func (r *review) run() {
 	r.decision.Generation = r.snapshot.Generation()
 	// The log shows the pod's own request, even if the pod turns out to be ineligible.
@@ -109,7 +110,7 @@ func (r *review) checkAllowed() (Reason, error) {
 			return ReasonNotAllowed, &notAllowedError{s.Ref, r.request.Namespace}
 		}
 	}
-	spec := r.request.Object.Spec
+	spec := r.request.Object.Spec // may be nil
 	for _, s := range r.sidecars {
 		if s.SkipHostNetworkPods && spec != nil && spec.HostNetwork {
 			return ReasonHostNetwork, &hostNetworkError{s.Ref}
@@ -144,7 +145,7 @@ func (r *review) checkCopy() (Reason, error) {
 	return "", nil
 }
 
-// applyParameters replaces sidecars that have parameters by sidecars with the values for this pod.
+// applyParameters replaces r.sidecars that have parameters by sidecars with the values for this pod.
 func (r *review) applyParameters() (Reason, error) {
 	f := parameterSource{
 		policy: r.policy, request: r.request, details: r.details, sidecars: r.sidecars, explain: r.explain,

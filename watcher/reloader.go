@@ -108,7 +108,7 @@ var errPanicked = errors.New("reload panicked: the current snapshot stays in ser
 // all errors again. The error is that of Reload.
 func (r *Reloader) reconcile(ctx context.Context, explicit bool) (err error) {
 	defer func() {
-		if recover() != nil {
+		if recover() != nil { // its value may quote a document
 			r.logPanic(debug.Stack())
 			err = errPanicked
 		}
@@ -154,9 +154,9 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 	for _, s := range r.sources {
 		documents, err := s.Documents(ctx, r.set)
 		if ctx.Err() != nil {
-			return nil, multierror.Append(nil, ctx.Err())
+			return nil, nil
 		}
-		if fmt.Sprint(err) != fmt.Sprint(s.err) || err != nil && explicit {
+		if isNew := fmt.Sprint(err) != fmt.Sprint(s.err); isNew || err != nil && explicit {
 			r.reloadLog.source(s, s.err, err)
 		}
 		s.err = err

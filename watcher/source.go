@@ -26,11 +26,14 @@ type Source interface {
 	Run(ctx context.Context, changed func()) error
 }
 
-// caching is a Source that keeps documents of its own. Release is called after each load, from the goroutine that calls
+// caching is a Source that also keeps documents. Release is called after each load, from the goroutine that calls
 // Documents.
 type caching interface {
+	Source
 	Release(set *conf.Set)
 }
+
+var _ caching = (*ConfigMaps)(nil)
 
 // Publisher puts sets into service.
 type Publisher interface {

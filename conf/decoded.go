@@ -16,11 +16,13 @@ import (
 // maxParameters is how many parameters a definition may have.
 const maxParameters = 100
 
-// decoded is a definition after strict decoding.
+// decoded is a definition after strict decoding. validate finds its faults: fill substitutes values of the parameters,
+// decodes the result as Go types and validates these. If a parameter has no default, doubt decides which faults any
+// value would cause.
 type decoded struct {
 	// tree has neither the parameters nor faulty parts. Strings with placeholders are *params.Text.
 	tree       tree
-	text       []byte // the tree as JSON; nil if it is not known, or has placeholders
+	text       []byte // the tree as JSON; nil if it is not known, or if the tree has placeholders
 	scope      *params.Scope
 	texts      []*params.Text
 	faults     field.ErrorList
@@ -51,8 +53,9 @@ func mayHavePlaceholders(value any) bool {
 	return false
 }
 
-// isText sets the JSON of the definition from which the tree was decoded.
-func (d *decoded) isText(text []byte) {
+// keepText keeps the JSON of the definition from which the tree was decoded, unless the tree differs from it because of
+// placeholders or faults.
+func (d *decoded) keepText(text []byte) {
 	if len(d.texts)+len(d.faults) == 0 {
 		d.text = text
 	}
@@ -135,7 +138,7 @@ func (d *decoded) fill(values []string) (filling, field.ErrorList) {
 // faults.
 func (d *decoded) substitute(values []string) (filling, field.ErrorList, error) {
 	if d.text != nil {
-		if result, err := typedJSON(d.text); err == nil {
+		if result, err := typedJSON(d.text); err == nil { // otherwise, below, with the faults of its fields
 			return filling{d.tree, result}, nil, nil
 		}
 	}
