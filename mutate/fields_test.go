@@ -1,7 +1,7 @@
 package mutate_test
 
 import (
-	"fmt"
+	"bytes"
 	"reflect"
 	"strings"
 	"testing"
@@ -10,39 +10,58 @@ import (
 	"k8s-sidecar-injector/mutate"
 )
 
-// everyField has every field that is merged into a pod.
-const everyField = `
-name: all:v1
-prependInitContainers: [{name: a, image: i}]
-initContainers: [{name: b, image: i}]
-prependContainers: [{name: c, image: i}]
-containers: [{name: d, image: i}]
-volumes: [{name: v, emptyDir: {}}]
-volumeMounts: [{name: v, mountPath: /v}]
-prependEnv: [{name: P, value: p}]
-env: [{name: E, value: e}]
-extendEnv: [{name: X, value: x}]
-envFrom: [{secretRef: {name: s}}]
-labels: {l: l}
-annotations: {a: a}
-extendAnnotations: {w: w}
-nodeSelector: {zone: z}
-imagePullSecrets: [{name: p}]
-tolerations: [{key: t, operator: Exists}]
-hostAliases: [{ip: 10.0.0.1, hostnames: [h]}]
-topologySpreadConstraints: [{maxSkew: 1, topologyKey: z, whenUnsatisfiable: ScheduleAnyway}]
-%s: true
-serviceAccountName: account
-priorityClassName: high
-runtimeClassName: kata
-affinity: {podAffinity: {}}
-podSecurityContext: {runAsUser: 1, sysctls: [{name: a, value: b}], supplementalGroups: [1]}
-dnsConfig: {nameservers: [10.0.0.1], searches: [a], options: [{name: a}]}
-terminationGracePeriodSeconds: 60
-`
+// everyField has a definition with each field that is merged into a pod, and a value of the pod's own that changes what
+// the definition adds.
+var everyField = []struct{ definition, own string }{
+	{"prependInitContainers: [{name: a, image: i}]", "spec: {initContainers: [{name: a}]}"},
+	{"initContainers: [{name: a, image: i}]", "spec: {initContainers: [{name: a}]}"},
+	{"prependContainers: [{name: a, image: i}]", "spec: {containers: [{name: a}]}"},
+	{"containers: [{name: a, image: i}]", "spec: {containers: [{name: a}]}"},
+	{"volumes: [{name: v, emptyDir: {}}]", "spec: {volumes: [{name: v}]}"},
+	{
+		"{volumes: [{name: v, emptyDir: {}}], volumeMounts: [{name: v, mountPath: /v}]}",
+		"spec: {containers: [{name: app, volumeMounts: [{name: own, mountPath: /v}]}]}",
+	},
+	{"prependEnv: [{name: A, value: a}]", "spec: {containers: [{name: app, env: [{name: A, value: own}]}]}"},
+	{"env: [{name: A, value: a}]", "spec: {containers: [{name: app, env: [{name: A, value: own}]}]}"},
+	{"extendEnv: [{name: A, value: a}]", "spec: {containers: [{name: app, env: [{name: A, value: own}]}]}"},
+	{"envFrom: [{secretRef: {name: s}}]", "spec: {containers: [{name: app, envFrom: [{secretRef: {name: s}}]}]}"},
+	{"labels: {a: a}", "metadata: {labels: {a: own}}"},
+	{"annotations: {a: a}", "metadata: {annotations: {a: own}}"},
+	{"extendAnnotations: {a: a}", "metadata: {annotations: {a: own}}"},
+	{"nodeSelector: {a: a}", "spec: {nodeSelector: {a: own}}"},
+	{"imagePullSecrets: [{name: a}]", "spec: {imagePullSecrets: [{name: a}]}"},
+	{"tolerations: [{key: a, operator: Exists}]", "spec: {tolerations: [{key: a, operator: Exists}]}"},
+	{
+		"hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]",
+		"spec: {hostAliases: [{ip: 10.0.0.1, hostnames: [own]}]}",
+	},
+	{
+		"topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]",
+		"spec: {topologySpreadConstraints: [{maxSkew: 2, topologyKey: a, whenUnsatisfiable: ScheduleAnyway}]}",
+	},
+	{"hostNetwork: true", "spec: {hostNetwork: true}"},
+	{"hostPID: true", "spec: {hostPID: true}"},
+	{"hostIPC: true", "spec: {hostIPC: true}"},
+	{"shareProcessNamespace: true", "spec: {shareProcessNamespace: true}"},
+	{"serviceAccountName: a", "spec: {serviceAccountName: own}"},
+	{"priorityClassName: a", "spec: {priorityClassName: own}"},
+	{"runtimeClassName: a", "spec: {runtimeClassName: own}"},
+	{"affinity: {podAffinity: {}}", "spec: {affinity: {nodeAffinity: {}}}"},
+	{"podSecurityContext: {runAsUser: 1}", "spec: {securityContext: {runAsUser: 2}}"},
+	{"podSecurityContext: {supplementalGroups: [1]}", "spec: {securityContext: {supplementalGroups: [1]}}"},
+	{
+		"podSecurityContext: {sysctls: [{name: a, value: a}]}",
+		"spec: {securityContext: {sysctls: [{name: a, value: own}]}}",
+	},
+	{"dnsConfig: {nameservers: [10.0.0.1]}", "spec: {dnsConfig: {nameservers: [10.0.0.1]}}"},
+	{"dnsConfig: {searches: [a]}", "spec: {dnsConfig: {searches: [a]}}"},
+	{"dnsConfig: {options: [{name: a}]}", "spec: {dnsConfig: {options: [{name: a, value: own}]}}"},
+	{"terminationGracePeriodSeconds: 60", "spec: {terminationGracePeriodSeconds: 90}"},
+}
 
-// TestEveryFieldIsMerged checks that each field of a definition that concerns pods is merged into a pod.
-// A new field fails the test until it is handled.
+// TestEveryFieldIsMerged checks that each field of a definition that concerns pods is merged into a pod, and compared
+// with the value of the pod. A new field fails the test until it is handled.
 func TestEveryFieldIsMerged(t *testing.T) {
 	t.Parallel()
 	pending := make(map[string]bool)
@@ -50,24 +69,33 @@ func TestEveryFieldIsMerged(t *testing.T) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		pending[name] = true
 	}
-	// hostPID and shareProcessNamespace exclude each other.
-	for _, host := range []string{"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} {
-		pod := []byte(`{"metadata":{"annotations":{"injector.tumblr.com/request":"all:v1"}},
-			"spec":{"containers":[{"name":"app"}]}}`)
-		snapshot := load(t, fmt.Appendf(nil, everyField, host))
-		c := &testCase{policy: defaultPolicy(), object: pod, request: createRequest()}
-		decision := decide(t, snapshot, c.policy, c.with(t, pod))
-		if decision.Outcome != mutate.Injected {
-			t.Fatal(text(&decision))
+	bare := parse(t, []byte(`
+metadata: {annotations: {injector.tumblr.com/request: "a:v1"}}
+spec: {containers: [{name: app}]}`))
+	for _, field := range everyField {
+		snapshot := load(t, encode(overlaid(parse(t, []byte(field.definition)), object{"name": "a:v1"})))
+		review := func(pod any) (mutate.Decision, []mutate.ElementResult) {
+			c := &testCase{policy: defaultPolicy(), object: encode(pod), request: createRequest()}
+			decision := decide(t, snapshot, c.policy, c.with(t, c.object))
+			return decision, c.checkExplain(t, snapshot, &decision)
 		}
-		for _, e := range c.checkExplain(t, snapshot, &decision) {
+		added, elements := review(bare)
+		if added.Outcome != mutate.Injected {
+			t.Errorf("%s: %s", field.definition, text(&added))
+		}
+		for _, e := range elements {
 			if e.Added {
-				field, _, _ := strings.Cut(e.Field, ".")
-				delete(pending, field)
+				name, _, _ := strings.Cut(e.Field, ".")
+				delete(pending, name)
 			}
+		}
+		compared, _ := review(overlaid(bare, parse(t, []byte(field.own))))
+		if compared.Reason == added.Reason && bytes.Equal(compared.Patch, added.Patch) {
+			t.Errorf("%s is added to a pod with %s as if the pod had no value; if specDetails has the value, "+
+				"needsDetails must have the field", field.definition, field.own)
 		}
 	}
 	for name := range pending {
-		t.Errorf("field %s is not merged", name)
+		t.Errorf("field %s is not merged, or everyField lacks it", name)
 	}
 }
