@@ -25,7 +25,8 @@ import (
 //	              omitted
 //
 // A text block after a pod has outcome, reason and message, with arbitrary line breaks. Console
-// blocks are ignored. Any other block is an error. With -update, wrong results are rewritten.
+// blocks are ignored. Any other block is an error. With -update, wrong results are rewritten. TestDocs
+// of package conf writes the same pages: to update both, run go test -p 1 ./conf ./mutate -update.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("../docs/format/*.md")
