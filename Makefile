@@ -24,7 +24,7 @@ run: ## serve on this machine with a self-signed certificate; prints a command t
 	@exec bin/k8s-sidecar-injector --dev
 
 .PHONY: test
-test: ## run the tests; needs only Go
+test: ## run the tests, about two minutes; needs only Go
 	CGO_ENABLED=0 go test ./...
 
 .PHONY: race
@@ -57,7 +57,7 @@ pages: ## generate the Go code of the status page from server/*.templ
 	$(TEMPL) generate -path server
 
 .PHONY: fmt
-fmt: ## format the code
+fmt: ## format the code; the first run builds golangci-lint, which takes some minutes
 	go tool -modfile=tools/go.mod golangci-lint fmt ./... e2e
 
 # go test may report a failure if the time ends while an input runs. A real failure also prints the
