@@ -9,6 +9,9 @@ import (
 
 // generator generates pods and sidecars from fuzz bytes. There are few different names, so that
 // elements collide. When the bytes run out, it generates the simplest objects.
+//
+// A change of the generator changes the meaning of all bytes, so testdata/fuzz has no inputs of
+// FuzzPod: the pod and the sidecars that FuzzPod prints if it fails belong in testdata/cases.
 type generator struct {
 	bytes   []byte
 	unknown int // number of unknown fields so far

@@ -78,6 +78,7 @@ func FuzzParameters(f *testing.F) {
 	f.Add("x", "a", "2", "1", "false", "debug", "a")
 	f.Add("x", "a", "1", "1", "false", "debug", strings.Repeat("a", 64))
 	f.Add("x", "a", "1600m", "99999999999", "false", "info", "a")
+	f.Add("${pod.", "a", "1", "1", "false", "info", "a")
 	snapshot := load(f, []byte(parameterized))
 	f.Fuzz(func(t *testing.T, note, path, cpu, port, flag, level, label string) {
 		set := map[string]string{
