@@ -27,10 +27,12 @@ func TestAuditLog(t *testing.T) {
 			"reason":     "injected",
 			"sidecars":   stored.Annotations["injector.tumblr.com/injected"],
 			"generation": "1",
+			// The API server invokes the webhook again, because it adds the token to the added container.
+			"reinvocation": "already_injected",
 		},
 		"bad": {"outcome": "denied", "reason": "unknown_sidecar", "generation": "1"},
 	} {
-		if diff := cmp.Diff(want, s.audited(name)); diff != "" {
+		if diff := cmp.Diff(want, s.audited("injector.example.com", name)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -54,15 +56,18 @@ func TestAuditLogOfSeveral(t *testing.T) {
 		if !regexp.MustCompile(c.sidecars).MatchString(injected) {
 			t.Errorf("the annotation injected of %s is %q", c.pod.Name, injected)
 		}
-		want := map[string]any{"outcome": "injected", "reason": c.reason, "sidecars": injected, "generation": "1"}
-		if diff := cmp.Diff(want, s.audited(c.pod.Name)); diff != "" {
+		want := map[string]any{
+			"outcome": "injected", "reason": c.reason, "sidecars": injected, "generation": "1",
+			"reinvocation": "already_injected",
+		}
+		if diff := cmp.Diff(want, s.audited("injector.example.com", c.pod.Name)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.pod.Name, diff)
 		}
 	}
 }
 
-// audited returns the webhook's annotations of the audit entry for the creation of a pod.
-func (s *scene) audited(pod string) map[string]any {
+// audited returns a webhook's annotations of the audit entry for the creation of a pod.
+func (s *scene) audited(webhook, pod string) map[string]any {
 	s.Helper()
 	var annotations map[string]any
 	s.await("the audit log to have the pod "+pod, func() error {
@@ -81,7 +86,7 @@ func (s *scene) audited(pod string) map[string]any {
 	})
 	ours := make(map[string]any)
 	for key, value := range annotations {
-		if name, found := strings.CutPrefix(key, "injector.example.com/"); found {
+		if name, found := strings.CutPrefix(key, webhook+"/"); found {
 			ours[name] = value
 		}
 	}

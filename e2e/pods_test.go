@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -241,6 +243,19 @@ func TestReinvocation(t *testing.T) {
 		equal(t, "the mount of the sidecar's volume in "+c.Name, has(&c, "/var/log/app"), true)
 	}
 	checkToken(t, stored)
+	audited := map[string]any{
+		"outcome": "injected", "reason": "injected", "sidecars": stored.Annotations["injector.tumblr.com/injected"],
+		"generation": "1", "reinvocation": "completed",
+	}
+	if diff := cmp.Diff(audited, s.audited("a.example.com", "p")); diff != "" {
+		t.Errorf("audit annotations (-want +got):\n%s", diff)
+	}
+	// The API server logs annotations that it refuses.
+	log, err := os.ReadFile(s.APIServer.Log)
+	must(t, err)
+	if bytes.Contains(log, []byte("for mutating webhook a.example.com: ")) {
+		t.Errorf("the API server refuses audit annotations:\n%s", log)
+	}
 }
 
 // completions waits until no review is in flight, and returns the number of reviews that completed containers.

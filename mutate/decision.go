@@ -90,6 +90,8 @@ func Verdicts() []Verdict {
 type Decision struct {
 	Outcome Outcome
 	Reason  Reason
+	// Repeated reports whether the pod was marked as injected before.
+	Repeated bool
 	// Cause is why the sidecars were not injected. It is nil if the reason says enough.
 	Cause error
 	// Warnings are for the author of the pod, whatever the outcome is. There are few.

@@ -40,6 +40,7 @@ func (r *review) run() {
 		return
 	}
 	if r.policy.IsInjected(r.request.Object.metadata().Annotations) {
+		r.decision.Repeated = true
 		r.complete()
 		return
 	}

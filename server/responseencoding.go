@@ -33,10 +33,14 @@ func (r *responseReview) appendTo(buffer []byte) ([]byte, error) {
 		w.buffer = append(w.buffer, '"')
 	}
 	w.optional(`,"patchType":`, a.PatchType)
-	w.text(`,"auditAnnotations":{"outcome":`, string(a.Audit.Outcome))
-	w.optional(`,"reason":`, string(a.Audit.Reason))
-	w.optional(`,"sidecars":`, a.Audit.Sidecars)
-	w.optional(`,"generation":`, a.Audit.Generation)
+	if a.Audit.Reinvocation != "" {
+		w.text(`,"auditAnnotations":{"reinvocation":`, string(a.Audit.Reinvocation))
+	} else {
+		w.text(`,"auditAnnotations":{"outcome":`, string(a.Audit.Outcome))
+		w.optional(`,"reason":`, string(a.Audit.Reason))
+		w.optional(`,"sidecars":`, a.Audit.Sidecars)
+		w.optional(`,"generation":`, a.Audit.Generation)
+	}
 	w.buffer = append(w.buffer, '}')
 	if len(a.Warnings) > 0 {
 		w.value(`,"warnings":`, a.Warnings)

@@ -12,7 +12,9 @@ import (
 // Responses are encoded as json.Marshal encodes them.
 func TestResponseEncoding(t *testing.T) {
 	t.Parallel()
-	var empty, full, odd server.ResponseReview
+	var small, full, odd, repeated server.ResponseReview
+	small.Response.Audit.Outcome, odd.Response.Audit.Outcome = "skipped", "denied"
+	repeated.Response.Audit.Reinvocation = "completed"
 	full.Kind, full.APIVersion = "AdmissionReview", "admission.k8s.io/v1"
 	full.Response.UID, full.Response.Allowed = "0c972378-6211", true
 	full.Response.Patch, full.Response.PatchType = []byte(`[{"op":"add","path":"/spec","value":{}}]`), "JSONPatch"
@@ -21,7 +23,7 @@ func TestResponseEncoding(t *testing.T) {
 	odd.Response.UID = "\"\\\n\u2028<&>é😀"
 	odd.Response.Status = &server.Status{Status: "Failure", Message: "a \"b\"", Reason: "Forbidden", Code: 403}
 	odd.Response.Warnings = []string{"", "a\tb", strings.Repeat("c", 3000)}
-	for _, r := range []*server.ResponseReview{&empty, &full, &odd} {
+	for _, r := range []*server.ResponseReview{&small, &full, &odd, &repeated} {
 		want, err := json.Marshal(r)
 		if err != nil {
 			t.Fatal(err)

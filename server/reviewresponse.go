@@ -30,12 +30,16 @@ type response struct {
 	Warnings  []string `json:"warnings,omitempty"`
 }
 
-// audit are the audit annotations. The API server prefixes the keys with the name of the webhook.
+// audit are the audit annotations. The API server prefixes the keys with the name of the webhook. If it invokes the
+// webhook again for a pod, it refuses to overwrite them with other values, and logs each. So a repeated review has only
+// Reinvocation.
 type audit struct {
-	Outcome    mutate.Outcome `json:"outcome"`
+	Outcome    mutate.Outcome `json:"outcome,omitempty"`
 	Reason     mutate.Reason  `json:"reason,omitempty"`
 	Sidecars   string         `json:"sidecars,omitempty"`
 	Generation string         `json:"generation,omitempty"` // values are strings
+	// Reinvocation is the reason of a repeated review.
+	Reinvocation mutate.Reason `json:"reinvocation,omitempty"`
 }
 
 // status has the fields of metav1.Status that users see.
@@ -60,6 +64,9 @@ func (r *review) buildResponse(d *mutate.Decision, patch []byte) responseReview 
 		Outcome: d.Outcome, Reason: d.Reason,
 		Sidecars: mutate.Injections(d.Sidecars), Generation: strconv.FormatUint(d.Generation, 10),
 	}}
+	if d.Repeated {
+		answer.Audit = audit{Reinvocation: d.Reason}
+	}
 	switch {
 	case d.Outcome == mutate.Denied:
 		code := http.StatusForbidden
