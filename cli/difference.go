@@ -189,7 +189,7 @@ func (d *difference) print(w io.Writer) {
 		}
 	}
 	if len(d.Workloads) > 0 {
-		fmt.Fprint(w, "\nWorkloads whose next pods would differ:\n")
+		fmt.Fprint(w, "\nWorkloads whose next pods this changes, with their state afterwards:\n")
 		printReport(w, d.Workloads, false)
 	}
 }
