@@ -358,9 +358,9 @@ func certificateCases() map[string]checkCase {
 		},
 		"no certificate yet": {
 			change: func(s *checkServer) { s.set("Secret", "data", map[string]any{}) },
-			want: "failed: certificate-trusted: key tls.crt of Secret sidecar-injector/sidecar-injector-tls: there is no valid " +
-				"certificate\n" + skippedLines("certificate-trusted", "certificate-expiry"),
-			hint: "the injector writes the certificate and the caBundle: see replicas-ready, and the log of the injector",
+			want: "failed: certificate-trusted: key tls.crt of Secret sidecar-injector/sidecar-injector-tls: there is no " +
+				"valid certificate\n" + skippedLines("certificate-trusted", "certificate-expiry"),
+			hint: "the injector writes the certificate and the caBundle: see replicas-ready, and its log",
 		},
 		"secrets forbidden": {
 			change: func(s *checkServer) { s.forbidden = []string{"secrets/sidecar-injector"} },

@@ -30,8 +30,8 @@ type forms struct {
 	content, native lazy[Content]
 }
 
-// lazy is a value that is made when it is first needed. Unlike with sync.Once, reviews take no lock: several may make the
-// value at the same time, and all get the first one that is done.
+// lazy is a value that is made when it is first needed. Unlike with sync.Once, reviews take no lock: several may make
+// the value at the same time, and all get the first one that is done.
 type lazy[T any] struct{ made atomic.Pointer[T] }
 
 func (l *lazy[T]) set(value *T) { l.made.Store(value) }

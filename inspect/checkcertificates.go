@@ -161,7 +161,7 @@ func (c *checkup) findCertificate() (*served, outcome) {
 // selfManaged returns the outcome with a hint if the injector manages its certificate.
 func (c *checkup) selfManaged(o outcome) outcome {
 	if f, err := c.flags(); err == nil && f.Secret.Name != "" {
-		return o.withHint("the injector writes the certificate and the caBundle: see replicas-ready, and the log of the injector")
+		return o.withHint("the injector writes the certificate and the caBundle: see replicas-ready, and its log")
 	}
 	return o
 }

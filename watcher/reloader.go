@@ -154,7 +154,7 @@ func (r *Reloader) readAll(ctx context.Context, explicit bool) (all []conf.Docum
 	for _, s := range r.sources {
 		documents, err := s.Documents(ctx, r.set)
 		if ctx.Err() != nil {
-			return nil, nil
+			return nil, multierror.Append(nil, ctx.Err())
 		}
 		if isNew := fmt.Sprint(err) != fmt.Sprint(s.err); isNew || err != nil && explicit {
 			r.reloadLog.source(s, s.err, err)

@@ -214,7 +214,8 @@ func (l *lab) directory(size int, sidecar define) (directory, error) {
 func (d directory) edit(n int) (ref string, err error) {
 	const stride = 397 // prime, so that all files are edited
 	file := n * stride % d.files
-	return sidecarRef(file * perFile), writeFile(d.path, fileName(file), fileContent(file, d.size, d.sidecar, editedImage(n)))
+	content := fileContent(file, d.size, d.sidecar, editedImage(n))
+	return sidecarRef(file * perFile), writeFile(d.path, fileName(file), content)
 }
 
 // editOnce edits a file and returns the time until a review has the change.
