@@ -149,10 +149,12 @@ func (p *parsed) rejectAll(faults field.ErrorList, lines outline) {
 
 // readNames reads the name and inherits. A name of the wrong type is a fault already.
 func (p *parsed) readNames(written tree, d *decoded) {
-	p.inherits = strings.TrimSpace(textOf(d.tree, "inherits"))
+	if d.tree["inherits"] != nil { // without a fault
+		p.inherits = strings.TrimSpace(textOf(written, "inherits"))
+	}
 	at := field.NewPath("name")
-	name, named := d.tree["name"].(string)
-	if !named {
+	name, named := written["name"].(string) // in the tree, it is not a string if it has $${...}
+	if !named || d.tree["name"] == nil {
 		if written["name"] == nil {
 			d.faults = append(d.faults, field.Required(at, "a sidecar needs a name, such as logger:v1"))
 		}

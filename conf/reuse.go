@@ -40,18 +40,20 @@ func (s *Set) file(origin Origin) []Document {
 	return s.documents[start:end:end]
 }
 
-// Release replaces the content of documents by the results of the load, as far as the set has them. A load of the
-// documents, with the same Rules, equals a load of them as they were.
+// Release replaces the content of documents, and the results of earlier loads, by the results of the load, as far as the
+// set has them. A load of the documents, with the same Rules, equals a load of them as they were.
 func (s *Set) Release(documents []Document) {
+	next := 0 // usually the documents are in the order of the set
 	for i := range documents {
 		d := &documents[i]
-		if d.Content == nil {
-			continue
-		}
 		d.identify()
-		if known := s.find(d.Origin); known != nil && known.known != nil && d.unchanged(known) {
-			*d = *known
+		if next >= len(s.documents) || s.documents[next].Origin != d.Origin {
+			next, _ = slices.BinarySearchFunc(s.documents, d.Origin, compareOrigin)
 		}
+		if next < len(s.documents) && s.documents[next].known != nil && d.unchanged(&s.documents[next]) {
+			*d = s.documents[next]
+		}
+		next++
 	}
 }
 

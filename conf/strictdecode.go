@@ -164,6 +164,10 @@ func (d *decoder) decodeMap(path *field.Path, want reflect.Type, object tree) an
 		if value == nil && want.Elem().Kind() == reflect.String {
 			value = "" // as Kubernetes decodes null in a map of strings: the key is there
 		}
+		if value == nil {
+			d.fault(field.Required(member(path, key), "the value is null"))
+			continue
+		}
 		if v := d.descend(key, member(path, key), want.Elem(), value); v != nil {
 			kept[key] = v
 		}

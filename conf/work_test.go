@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,6 +128,35 @@ func BenchmarkTry(b *testing.B) {
 }
 
 // BenchmarkLoad loads 1,000 sidecars with two containers each.
+// After an edit of its base, an heir is merged once, not by each later load, also if its documents were released.
+func TestHeirIsMergedOnce(t *testing.T) {
+	t.Parallel()
+	list := slices.Concat(inMap("base", "name: base\n"), inMap("heir", "name: heir\ninherits: base\n"), inMap("other", ""))
+	heir := func(set *conf.Set) *conf.Sidecar {
+		return set.Sidecars[slices.IndexFunc(set.Sidecars, func(s *conf.Sidecar) bool { return s.Ref.Name == "heir" })]
+	}
+	var set *conf.Set
+	load := func(name string, version int) {
+		list = slices.DeleteFunc(list, func(d conf.Document) bool { return d.Origin.Root == "sidecars/"+name })
+		list = append(list, inMap(name, fmt.Sprintf("name: %s\nlabels: {version: v%d}\n", name, version))...)
+		set = conf.Load(list, set)
+		set.Release(list)
+	}
+	load("other", 1)
+	first := heir(set)
+	load("base", 2)
+	merged := heir(set)
+	if merged == first {
+		t.Fatal("the heir does not have the edit of its base")
+	}
+	for version := 3; version < 6; version++ {
+		load("other", version)
+		if heir(set) != merged {
+			t.Fatalf("version %d of another document: the heir was merged again", version)
+		}
+	}
+}
+
 func BenchmarkLoad(b *testing.B) {
 	documents := heap(1000, func(i int) string {
 		return fmt.Sprintf(`name: s%d
