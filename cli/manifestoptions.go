@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"k8s-sidecar-injector/conf"
@@ -81,7 +82,7 @@ func (o *manifestOptions) newInjector(ctx context.Context, report io.Writer) (*m
 }
 
 // readDefinitions returns the definitions that a daemon with these options would load and those of ConfigMaps in the
-// config directory, or the built-in samples.
+// config directory, or the built-in samples. A ConfigMap in the directory replaces the one of the cluster.
 func (o *manifestOptions) readDefinitions(
 	ctx context.Context, report io.Writer,
 ) (documents []conf.Document, err error) {
@@ -103,6 +104,13 @@ func (o *manifestOptions) readDefinitions(
 	if err != nil {
 		return nil, fmt.Errorf("--configmap-labels: %w", err)
 	}
+	replaced := sets.New[string]()
+	for _, document := range documents {
+		if document.Origin.Kind == conf.ConfigMap {
+			replaced.Insert(document.Origin.Root)
+		}
+	}
+	more = slices.DeleteFunc(more, func(d conf.Document) bool { return replaced.Has(d.Origin.Root) })
 	return append(documents, more...), nil
 }
 
@@ -110,7 +118,7 @@ func (o *manifestOptions) readDefinitions(
 // other manifests, and ConfigMaps that an API server would reject.
 func (o *manifestOptions) readDirectory(ctx context.Context, report io.Writer) ([]conf.Document, error) {
 	inputs := newInputs(false, nil)
-	inputs.configMaps.selector = o.cluster.selector
+	inputs.configMaps.selector, inputs.configMaps.namespace = o.cluster.selector, o.cluster.configMapNamespace
 	if _, err := inputs.addDirectory(ctx, o.injection.directory); err != nil {
 		return nil, err
 	}

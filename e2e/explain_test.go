@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 )
 
 // explain runs the command explain on a pod, and returns standard output and standard error.
@@ -65,6 +69,18 @@ func TestExplain(t *testing.T) {
 	equal(t, "the elements", fmt.Sprint(item.Elements),
 		fmt.Sprintf("[{containers one configmap %s/a[sidecar.yaml] true} {containers two file %s true}]",
 			s.namespace, fileOf(flags)))
+
+	edited, err := yaml.Marshal(corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: labelled()},
+		Data:       map[string]string{"edited": sidecar("x", "edited") + "---\n" + sidecar("file", "two")},
+	})
+	must(t, err)
+	output, report, _ = s.explain(plain, append(flags, "--config-directory="+s.directory(string(edited)))...)
+	if want := "x:latest from configmap " + s.namespace + "/a[edited]"; !strings.Contains(output, want) ||
+		strings.Contains(report, "Duplicate") {
+		t.Errorf("with an edited manifest: %s%s, want %q", output, report, want)
+	}
 
 	denied := append(s.configMapFlags(id), "--configmap-namespace=default")
 	output, report, ok = s.explain(plain, denied...)
