@@ -28,8 +28,8 @@ type configMapReader struct {
 	namespace string          // of ConfigMaps that have none; if empty, it is default
 
 	documents []conf.Document
-	places    map[conf.Origin]place // of ConfigMaps and of their keys
-	faults    []*conf.Error         // of manifests, with the position in the file
+	places    places
+	faults    []*conf.Error // of manifests, with the position in the file
 	skipped   []skippedObject
 	// unselected are the namespaces and names of ConfigMaps that the selector does not match.
 	unselected []string
@@ -50,6 +50,29 @@ func (p place) at(line int) int {
 		return p.line + line
 	}
 	return p.line
+}
+
+// places are the places of ConfigMaps and of their keys.
+type places map[conf.Origin]place
+
+// of returns the place of the ConfigMap or key that has a document.
+func (p places) of(document conf.Origin) (place, bool) {
+	document.Index = 0
+	at, ok := p[document]
+	return at, ok
+}
+
+// text formats an error about a line of a document, with the file and line of its manifest if it has one.
+func (p places) text(err *conf.Error, line int) string {
+	at, ok := p.of(err.Origin)
+	if !ok {
+		return err.Error()
+	}
+	shown := *err
+	if at.literal {
+		shown.Line = 0 // that of the file is exact
+	}
+	return fmt.Sprintf("file %s:%d: %v", printable(at.file), at.at(line), &shown)
 }
 
 // skippedObject is an object that is not read, in the JSON format of docs/validate.md.
@@ -218,7 +241,7 @@ func (m *manifestReader) checkName(c *corev1.ConfigMap, origin conf.Origin) erro
 		return fmt.Errorf("%s: metadata: invalid name or namespace: %s", origin, strings.Join(problems, "; "))
 	}
 	if other, ok := m.places[origin]; ok {
-		return fmt.Errorf("%s is also in %s:%d; validate the manifests of different clusters separately",
+		return fmt.Errorf("%s is also in %s:%d; keep the manifests of different clusters in different directories",
 			origin, printable(other.file), other.line)
 	}
 	return nil

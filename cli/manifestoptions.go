@@ -57,7 +57,7 @@ func noArgs(command *cobra.Command, args []string) error {
 
 // newInjector loads the definitions and returns an injector. It reports and skips rejected documents.
 func (o *manifestOptions) newInjector(ctx context.Context, report io.Writer) (*manifestInjector, error) {
-	definitions, err := o.readDefinitions(ctx, report)
+	definitions, manifests, err := o.readDefinitions(ctx, report)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,9 @@ func (o *manifestOptions) newInjector(ctx context.Context, report io.Writer) (*m
 	}
 	for rejection := range injector.snapshot.Rejections() {
 		for _, err := range rejection.Errors.Errors {
-			fmt.Fprintf(report, "rejected: %v\n", err)
+			if fault, ok := err.(*conf.Error); ok { //nolint:errorlint // Rejection documents it
+				fmt.Fprintf(report, "rejected: %s\n", manifests.text(fault, max(1, fault.Line)))
+			}
 		}
 	}
 	if o.cluster.namespaceDefaults {
@@ -82,27 +84,28 @@ func (o *manifestOptions) newInjector(ctx context.Context, report io.Writer) (*m
 }
 
 // readDefinitions returns the definitions that a daemon with these options would load and those of ConfigMaps in the
-// config directory, or the built-in samples. A ConfigMap in the directory replaces the one of the cluster.
+// config directory, with their places, or the built-in samples. A ConfigMap in the directory replaces the one of the
+// cluster.
 func (o *manifestOptions) readDefinitions(
 	ctx context.Context, report io.Writer,
-) (documents []conf.Document, err error) {
+) (documents []conf.Document, manifests places, err error) {
 	switch {
 	case o.injection.hasDirectory:
-		documents, err = o.readDirectory(ctx, report)
+		documents, manifests, err = o.readDirectory(ctx, report)
 	case o.cluster.configMapLabels == "":
 		fmt.Fprintln(report, "using the built-in samples; set --config-directory to use other definitions")
 		documents, err = samples{}.Documents(ctx, nil)
 	}
 	if err != nil || o.cluster.configMapLabels == "" {
-		return documents, err
+		return documents, manifests, err
 	}
 	configMaps, err := o.cluster.newConfigMaps(zerolog.Nop())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	more, err := configMaps.Once(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("--configmap-labels: %w", err)
+		return nil, nil, fmt.Errorf("--configmap-labels: %w", err)
 	}
 	replaced := sets.New[string]()
 	for _, document := range documents {
@@ -111,22 +114,25 @@ func (o *manifestOptions) readDefinitions(
 		}
 	}
 	more = slices.DeleteFunc(more, func(d conf.Document) bool { return replaced.Has(d.Origin.Root) })
-	return append(documents, more...), nil
+	return append(documents, more...), manifests, nil
 }
 
 // readDirectory returns the definitions of the config directory and of the ConfigMaps among manifests in it. It reports
 // other manifests, and ConfigMaps that an API server would reject.
-func (o *manifestOptions) readDirectory(ctx context.Context, report io.Writer) ([]conf.Document, error) {
+func (o *manifestOptions) readDirectory(
+	ctx context.Context, report io.Writer,
+) (documents []conf.Document, manifests places, err error) {
 	inputs := newInputs(false, nil)
 	inputs.configMaps.selector, inputs.configMaps.namespace = o.cluster.selector, o.cluster.configMapNamespace
 	if _, err := inputs.addDirectory(ctx, o.injection.directory); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	printSkipped(report, inputs.configMaps.skipped)
 	for _, fault := range inputs.configMaps.faults {
 		fmt.Fprintf(report, "rejected: %v\n", fault)
 	}
-	return append(inputs.directories[0].documents, inputs.configMaps.documents...), nil
+	documents = append(inputs.directories[0].documents, inputs.configMaps.documents...)
+	return documents, inputs.configMaps.places, nil
 }
 
 // visitManifests calls visit for each manifest of all files. It reports all errors. If there are any, it returns an

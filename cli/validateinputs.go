@@ -41,7 +41,7 @@ type validateInputs struct {
 func newInputs(recursive bool, stdin io.Reader) *validateInputs {
 	return &validateInputs{
 		recursive: recursive, stdin: stdin, taken: make(map[string][]conf.Document),
-		configMaps: configMapReader{places: make(map[conf.Origin]place)},
+		configMaps: configMapReader{places: make(places)},
 	}
 }
 

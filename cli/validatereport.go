@@ -13,7 +13,7 @@ import (
 
 // validateReport is the result of the validate command.
 type validateReport struct {
-	places map[conf.Origin]place
+	places places
 	lines  map[conf.Origin]int // where documents begin
 
 	loads   []*loadReport
@@ -111,18 +111,11 @@ func (r *validateReport) valid(s *conf.Sidecar) validDefinition {
 
 // find appends the finding of an error unless an earlier load had it.
 func (r *validateReport) find(findings []finding, err *conf.Error, ref conf.Ref) []finding {
-	f := finding{Origin: err.Origin.String(), text: err.Error()}
+	f := finding{Origin: err.Origin.String(), text: r.places.text(err, r.line(err.Origin, err.Line))}
 	f.File, f.Line = r.position(err.Origin, err.Line)
 	f.Field, f.Message = err.Split()
 	if ref != (conf.Ref{}) {
 		f.Ref = ref.String()
-	}
-	if p, ok := r.place(err.Origin); ok {
-		shown := *err
-		if p.literal {
-			shown.Line = 0 // that of the file is exact
-		}
-		f.text = fmt.Sprintf("file %s:%d: %v", printable(f.File), f.Line, &shown)
 	}
 	if !r.isNew(f.text) {
 		return findings
@@ -141,18 +134,15 @@ func (r *validateReport) isNew(text string) bool {
 
 // position returns the file and the line of a line of a document. Line 0 is the first line of the document.
 func (r *validateReport) position(origin conf.Origin, line int) (string, int) {
-	line = max(1, cmp.Or(line, r.lines[origin]))
-	if p, ok := r.place(origin); ok {
+	line = r.line(origin, line)
+	if p, ok := r.places.of(origin); ok {
 		return p.file, p.at(line)
 	}
 	return path.Join(origin.Root, origin.Name), line
 }
 
-// place returns the place in a manifest of a ConfigMap or of the key that has the document.
-func (r *validateReport) place(origin conf.Origin) (place, bool) {
-	origin.Index = 0
-	p, ok := r.places[origin]
-	return p, ok
+func (r *validateReport) line(origin conf.Origin, line int) int {
+	return max(1, cmp.Or(line, r.lines[origin]))
 }
 
 // err returns the error of the command.
