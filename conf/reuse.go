@@ -40,8 +40,8 @@ func (s *Set) file(origin Origin) []Document {
 	return s.documents[start:end:end]
 }
 
-// Release replaces the content of documents, and the results of earlier loads, by the results of the load, as far as the
-// set has them. A load of the documents, with the same Rules, equals a load of them as they were.
+// Release replaces the content of documents, and the results of earlier loads, by the results of the load, as far as
+// the set has them. A load of the documents, with the same Rules, equals a load of them as they were.
 func (s *Set) Release(documents []Document) {
 	next := 0 // usually the documents are in the order of the set
 	for i := range documents {
