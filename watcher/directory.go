@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,8 +28,13 @@ type Directory struct {
 	directories atomic.Pointer[sets.Set[string]] // to watch: those of the last complete read
 }
 
-// maxAdded is for how many more documents than before a read has room.
-const maxAdded = 32
+const (
+	// maxAdded is for how many more documents than before a read has room.
+	maxAdded = 32
+	// maxReads limits how often the files are read because they were replaced meanwhile. The kubelet replaces the
+	// files of a volume about once a minute at most.
+	maxReads = 5
+)
 
 // NewDirectory returns a source of the directory at a path, which need not exist yet.
 func NewDirectory(path string, log zerolog.Logger) *Directory {
@@ -44,14 +50,26 @@ func (d *Directory) String() string { return "directory " + d.path }
 // directory as given, cleaned. A file that cannot be read is a document with an error. A file that is removed
 // meanwhile is ignored. It is an error if the directory itself cannot be read. Each file is read, because neither
 // its size nor its times show every change, but the documents of files with the same content are those of loaded.
-func (d *Directory) Documents(ctx context.Context, loaded *conf.Set) ([]conf.Document, error) {
+// All files have a single version, even if a mounted ConfigMap or Secret, or the whole directory, is replaced
+// meanwhile: then they are read again. It is an error if that happens in each of a few reads.
+func (d *Directory) Documents(ctx context.Context, loaded *conf.Set) (documents []conf.Document, err error) {
+	for range maxReads {
+		documents, err = d.read(ctx, loaded)
+		if !errors.Is(err, errReplaced) {
+			break
+		}
+	}
+	return documents, err
+}
+
+func (d *Directory) read(ctx context.Context, loaded *conf.Set) ([]conf.Document, error) {
 	root, err := os.OpenRoot(d.path + "/") // the slash keeps it from blocking if the path is a FIFO
 	if err != nil {
 		return nil, fmt.Errorf("opening the config directory: %w", err)
 	}
 	defer root.Close()
 	r := treeReader{
-		root: root, path: d.path, loaded: loaded, directories: sets.New[string](),
+		root: root, path: d.path, loaded: loaded, directories: sets.New[string](), volumes: map[string]string{},
 		documents: make([]conf.Document, 0, d.count+maxAdded),
 	}
 	if err := r.readAll(ctx); err != nil {

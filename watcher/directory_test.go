@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
@@ -366,5 +367,89 @@ func TestUnchangedFiles(t *testing.T) {
 	}
 	if want := []string{"a", "c", "d", "x"}; !slices.Equal(refs, want) {
 		t.Errorf("got %q, want %q", refs, want)
+	}
+}
+
+// steppedContext is called each time that a reader asks whether the context has ended, which is before each entry of
+// a directory.
+type steppedContext func()
+
+func (steppedContext) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+func (steppedContext) Done() <-chan struct{}                   { return nil }
+func (steppedContext) Value(any) any                           { return nil }
+
+func (c steppedContext) Err() error {
+	c()
+	return nil
+}
+
+// TestReplacedWhileRead replaces all files, but for another one, before each entry that a read reads, in turn.
+func TestReplacedWhileRead(t *testing.T) {
+	t.Parallel()
+	mounted := func(volume string) func(*testing.T, string, string, map[string]string) {
+		return func(t *testing.T, root, version string, files map[string]string) {
+			t.Helper()
+			mountVolume(t, filepath.Join(root, volume), version, files)
+			write(t, "name: other\n", root, "+.yaml")
+		}
+	}
+	for name, replace := range map[string]func(t *testing.T, root, version string, files map[string]string){
+		"volume":                   mounted("."),
+		"volume in a subdirectory": mounted("sub"),
+		"directory": func(t *testing.T, root, _ string, files map[string]string) {
+			t.Helper()
+			old := root + ".old"
+			_ = os.Rename(root, old)
+			for name, content := range files {
+				write(t, content, root, name)
+			}
+			write(t, "name: other\n", root, "+.yaml")
+			remove(t, old)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for at, steps := 1, 1; steps >= at; at++ { // until a read ends before
+				root := filepath.Join(t.TempDir(), "conf")
+				replaceWith := func(v string) {
+					replace(t, root, v, map[string]string{
+						"-a.yaml": sidecar("a", v), "b.yaml": sidecar("b", v), "c.yaml": sidecar("c", v),
+					})
+				}
+				replaceWith("1")
+				steps = 0
+				documents, err := watcher.NewDirectory(root, zerolog.Nop()).Documents(steppedContext(func() {
+					if steps++; steps == at {
+						replaceWith("2")
+					}
+				}), nil)
+				if err != nil || len(documents) != 4 {
+					t.Fatalf("replaced at %d: %d documents, %v; want 4", at, len(documents), err)
+				}
+				_, version, _ := strings.Cut(string(documents[3].Content), "serviceAccountName: ")
+				for _, document := range documents {
+					if document.Origin.Name != "+.yaml" && !strings.HasSuffix(string(document.Content), version) {
+						t.Fatalf("replaced at %d: %s has content %q, want version %s",
+							at, document.Origin.Name, document.Content, version)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestReplacedInEachRead(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	mountVolume(t, root, "0", map[string]string{"a.yaml": sidecar("a", "0")})
+	steps := 0
+	_, err := watcher.NewDirectory(root, zerolog.Nop()).Documents(steppedContext(func() {
+		steps++
+		mountVolume(t, root, strconv.Itoa(steps), map[string]string{"a.yaml": sidecar("a", "0")})
+	}), nil)
+	want := "reading the config directory " + root +
+		": the directory or a mounted volume was replaced while its files were read"
+	if err == nil || err.Error() != want {
+		t.Fatalf("error %v, want %s", err, want)
 	}
 }

@@ -26,6 +26,13 @@ const (
 	maxBaseBytes   = 16 << 20
 )
 
+// dataLink is the symbolic link in a mounted volume through which all its files are read. The kubelet replaces it to
+// update all of them at once: https://pkg.go.dev/k8s.io/kubernetes/pkg/volume/util#AtomicWriter.
+const dataLink = "..data"
+
+// errReplaced is the error of a read that may have files of two versions.
+var errReplaced = errors.New("the directory or a mounted volume was replaced while its files were read")
+
 // treeReader reads the files below a root once, breadth first and sorted by name, so that all replicas with the
 // same files read the same ones if a limit is exceeded.
 type treeReader struct {
@@ -36,8 +43,9 @@ type treeReader struct {
 	buffer bytes.Buffer // the current file
 
 	documents   []conf.Document
-	directories sets.Set[string] // to watch
-	truncated   bool             // a limit was exceeded
+	directories sets.Set[string]  // to watch
+	volumes     map[string]string // the target of each dataLink, by its name
+	truncated   bool              // a limit was exceeded
 
 	queue            []directory
 	bases, baseBytes int
@@ -49,7 +57,8 @@ type directory struct {
 	ancestors []fs.FileInfo // and the directory itself
 }
 
-// readAll reads all files. It returns an error if the root itself cannot be listed, or if ctx ends.
+// readAll reads all files. It returns an error if the root itself cannot be listed, or if ctx ends; and
+// errReplaced.
 func (r *treeReader) readAll(ctx context.Context) error {
 	info, err := r.root.Stat(".")
 	if err != nil {
@@ -58,6 +67,10 @@ func (r *treeReader) readAll(ctx context.Context) error {
 	r.queue = []directory{{".", []fs.FileInfo{info}}}
 	for at := 0; at < len(r.queue); at++ {
 		d := r.queue[at]
+		link := path.Join(d.name, dataLink)
+		if target, err := r.root.Readlink(link); err == nil {
+			r.volumes[link] = target
+		}
 		entries, err := fs.ReadDir(r.root.FS(), d.name)
 		switch {
 		case err == nil:
@@ -74,7 +87,24 @@ func (r *treeReader) readAll(ctx context.Context) error {
 			r.read(d, entry)
 		}
 	}
+	if r.replaced(info) {
+		return fmt.Errorf("reading the config directory %s: %w", r.path, errReplaced)
+	}
 	return nil
+}
+
+// replaced reports whether the root, whose info at first is given, or a volume is now another one.
+func (r *treeReader) replaced(root fs.FileInfo) bool {
+	info, err := os.Stat(r.path)
+	if err != nil || !os.SameFile(root, info) {
+		return true
+	}
+	for link, target := range r.volumes {
+		if now, err := r.root.Readlink(link); err != nil || now != target {
+			return true
+		}
+	}
+	return false
 }
 
 // read reads a file, or enqueues a directory. Other entries, and dot directories, are ignored.
