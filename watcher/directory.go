@@ -31,8 +31,7 @@ type Directory struct {
 const (
 	// maxAdded is for how many more documents than before a read has room.
 	maxAdded = 32
-	// maxReads limits how often the files are read because they were replaced meanwhile. The kubelet replaces the
-	// files of a volume about once a minute at most.
+	// maxReads limits how often the files are read because they were replaced meanwhile.
 	maxReads = 5
 )
 
@@ -50,16 +49,15 @@ func (d *Directory) String() string { return "directory " + d.path }
 // directory as given, cleaned. A file that cannot be read is a document with an error. A file that is removed
 // meanwhile is ignored. It is an error if the directory itself cannot be read. Each file is read, because neither
 // its size nor its times show every change, but the documents of files with the same content are those of loaded.
-// All files have a single version, even if a mounted ConfigMap or Secret, or the whole directory, is replaced
-// meanwhile: then they are read again. It is an error if that happens in each of a few reads.
+// Files that are replaced together have a single version: if a mounted ConfigMap or Secret, a directory, or a link to
+// one is replaced meanwhile, everything is read again. It is an error if that happens in each of a few reads.
 func (d *Directory) Documents(ctx context.Context, loaded *conf.Set) (documents []conf.Document, err error) {
 	for range maxReads {
-		documents, err = d.read(ctx, loaded)
-		if !errors.Is(err, errReplaced) {
-			break
+		if documents, err = d.read(ctx, loaded); !errors.Is(err, errReplaced) {
+			return documents, err
 		}
 	}
-	return documents, err
+	return nil, fmt.Errorf("reading the config directory %s: %w", d.path, err)
 }
 
 func (d *Directory) read(ctx context.Context, loaded *conf.Set) ([]conf.Document, error) {
@@ -69,7 +67,7 @@ func (d *Directory) read(ctx context.Context, loaded *conf.Set) ([]conf.Document
 	}
 	defer root.Close()
 	r := treeReader{
-		root: root, path: d.path, loaded: loaded, directories: sets.New[string](), volumes: map[string]string{},
+		root: root, path: d.path, loaded: loaded, directories: sets.New[string](),
 		documents: make([]conf.Document, 0, d.count+maxAdded),
 	}
 	if err := r.readAll(ctx); err != nil {

@@ -26,12 +26,8 @@ const (
 	maxBaseBytes   = 16 << 20
 )
 
-// dataLink is the symbolic link in a mounted volume through which all its files are read. The kubelet replaces it to
-// update all of them at once: https://pkg.go.dev/k8s.io/kubernetes/pkg/volume/util#AtomicWriter.
-const dataLink = "..data"
-
-// errReplaced is the error of a read that may have files of two versions.
-var errReplaced = errors.New("the directory or a mounted volume was replaced while its files were read")
+// errReplaced is the error of a read that may have files of two versions, or not all files.
+var errReplaced = errors.New("files were replaced while they were read")
 
 // treeReader reads the files below a root once, breadth first and sorted by name, so that all replicas with the
 // same files read the same ones if a limit is exceeded.
@@ -43,12 +39,19 @@ type treeReader struct {
 	buffer bytes.Buffer // the current file
 
 	documents   []conf.Document
-	directories sets.Set[string]  // to watch
-	volumes     map[string]string // the target of each dataLink, by its name
-	truncated   bool              // a limit was exceeded
+	directories sets.Set[string] // to watch
+	truncated   bool             // a limit was exceeded
 
 	queue            []directory
+	followed         []followed
 	bases, baseBytes int
+}
+
+// followed is a directory or symbolic link through which files were read.
+type followed struct {
+	name string
+	link bool
+	info fs.FileInfo // of the target; nil if there was none
 }
 
 // directory is a directory to read. Its name is relative to the root.
@@ -57,8 +60,8 @@ type directory struct {
 	ancestors []fs.FileInfo // and the directory itself
 }
 
-// readAll reads all files. It returns an error if the root itself cannot be listed, or if ctx ends; and
-// errReplaced.
+// readAll reads all files. It returns an error if the root itself cannot be listed, if ctx ends, or if files were
+// replaced meanwhile.
 func (r *treeReader) readAll(ctx context.Context) error {
 	info, err := r.root.Stat(".")
 	if err != nil {
@@ -67,14 +70,12 @@ func (r *treeReader) readAll(ctx context.Context) error {
 	r.queue = []directory{{".", []fs.FileInfo{info}}}
 	for at := 0; at < len(r.queue); at++ {
 		d := r.queue[at]
-		link := path.Join(d.name, dataLink)
-		if target, err := r.root.Readlink(link); err == nil {
-			r.volumes[link] = target
-		}
-		entries, err := fs.ReadDir(r.root.FS(), d.name)
+		entries, err := r.list(d.name)
 		switch {
 		case err == nil:
 			r.directories.Insert(filepath.Join(r.path, d.name))
+		case errors.Is(err, errReplaced):
+			return err
 		case at == 0:
 			return fmt.Errorf("listing the config directory %s: %w", r.path, err)
 		default:
@@ -88,23 +89,50 @@ func (r *treeReader) readAll(ctx context.Context) error {
 		}
 	}
 	if r.replaced(info) {
-		return fmt.Errorf("reading the config directory %s: %w", r.path, errReplaced)
+		return errReplaced
 	}
 	return nil
 }
 
-// replaced reports whether the root, whose info at first is given, or a volume is now another one.
+// list returns the entries of a directory that may matter, sorted by name. It lists them until two lists are the same,
+// because some file systems, such as tmpfs, omit or repeat a file if another one is renamed over it meanwhile.
+func (r *treeReader) list(name string) ([]fs.DirEntry, error) {
+	same := func(a, b fs.DirEntry) bool { return a.Name() == b.Name() && a.Type() == b.Type() }
+	previous, err := r.listOnce(name)
+	for range maxReads {
+		if err != nil {
+			return nil, err
+		}
+		var entries []fs.DirEntry
+		if entries, err = r.listOnce(name); slices.EqualFunc(entries, previous, same) {
+			return entries, err
+		}
+		previous = entries
+	}
+	return nil, errReplaced
+}
+
+func (r *treeReader) listOnce(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(r.root.FS(), name)
+	return slices.DeleteFunc(entries, func(entry fs.DirEntry) bool {
+		return entry.Type().IsRegular() && !isDefinition(entry.Name())
+	}), err
+}
+
+// replaced reports whether the root, whose info at first is given, or a directory or link that was followed, is
+// another one now. That includes ..data, the link that the kubelet replaces to update all files of a volume.
 func (r *treeReader) replaced(root fs.FileInfo) bool {
-	info, err := os.Stat(r.path)
-	if err != nil || !os.SameFile(root, info) {
+	if info, err := os.Stat(r.path); err != nil || !os.SameFile(root, info) {
 		return true
 	}
-	for link, target := range r.volumes {
-		if now, err := r.root.Readlink(link); err != nil || now != target {
-			return true
+	return slices.ContainsFunc(r.followed, func(f followed) bool {
+		info, err := r.root.Stat(f.name)
+		if err != nil || f.info == nil {
+			return err == nil || f.info != nil
 		}
-	}
-	return false
+		// The inode of a removed file may be used again.
+		return !os.SameFile(f.info, info) || f.link && !f.info.ModTime().Equal(info.ModTime())
+	})
 }
 
 // read reads a file, or enqueues a directory. Other entries, and dot directories, are ignored.
@@ -113,6 +141,9 @@ func (r *treeReader) read(parent directory, entry fs.DirEntry) {
 	linked := entry.Type()&fs.ModeSymlink != 0
 	if entry.IsDir() || linked {
 		info, err := r.root.Stat(name)
+		if entry.IsDir() || isDefinition(name) || err == nil && info.IsDir() {
+			r.followed = append(r.followed, followed{name, linked, info})
+		}
 		switch {
 		case err == nil && info.IsDir():
 			r.enqueue(parent, name, info)
