@@ -26,7 +26,7 @@ func TestSafetyNet(t *testing.T) {
 	i.kill()
 	i.await("the pods to be reported", func() error { return i.expectReport(pod("p", "greeter:v1"), "Warning") })
 	i.checkReports("Warning")
-	i.helm("upgrade", home, chart, "--namespace="+home, "--reuse-values", "--set=safetyNet.validationActions={Deny}")
+	i.helm("upgrade", home, chart, "--namespace="+home, "--reuse-values", "--set=safetyNet.action=Deny")
 	i.await("the pods to be denied", func() error { return i.expectReport(pod("p", "greeter:v1"), "denied") })
 	i.checkReports("denied")
 }

@@ -79,6 +79,18 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestDenialsOfANewProgram checks that denials without any an hour ago count as rising.
+func TestDenialsOfANewProgram(t *testing.T) {
+	t.Parallel()
+	series := healthy + `
+sidecar_injector_reviews_total{namespace="ns",pod="a",outcome="denied",reason="bad_parameter"} _x79 0+100x40`
+	for _, rule := range alerts(t) {
+		if want := rule.Alert == "SidecarInjectorDenialsRising"; fires(t, &rule, series) != want {
+			t.Errorf("%s: fires %t, want %t", rule.Alert, !want, want)
+		}
+	}
+}
+
 // TestAlertsOfPrograms checks which alerts fire if the metrics of a program do not change for two hours.
 func TestAlertsOfPrograms(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ namespaceDefaults:
     matchLabels: {sidecar-injector/defaults: enabled}
 validation: {enabled: true, failurePolicy: Ignore}
 workloads: {enabled: true}
-safetyNet: {enabled: true, validationActions: [Warn, Audit]}
+safetyNet: {enabled: true, action: [Warn, Audit]}
 serviceAccount: {create: true}
 rbac: {create: true}
 service: {port: 443}
