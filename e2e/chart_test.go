@@ -248,7 +248,9 @@ func TestManifests(t *testing.T) {
 		"": "k8s-sidecar-injector:0.1.0",
 		"registry.example.com:5000/team/injector:v1": "registry.example.com:5000/team/injector:v1",
 		"registry.example.com:5000/team/injector":    "registry.example.com:5000/team/injector:0.1.0",
+		"registry.example.com/team/x:20260101":       "registry.example.com/team/x:20260101",
 		"injector@sha256:" + strings.Repeat("0", 64): "injector@sha256:" + strings.Repeat("0", 64),
+		"a/x:1.0@sha256:" + strings.Repeat("0", 64):  "a/x@sha256:" + strings.Repeat("0", 64),
 	} {
 		manifests, err := exec.CommandContext(t.Context(), "../tools/manifests", "../deploy/chart", image).Output()
 		must(t, err)
