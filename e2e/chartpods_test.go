@@ -70,6 +70,7 @@ func TestChartRefusesPodValues(t *testing.T) {
 		"extraArgs[0]=--tls-port=1":              "extraArgs has --tls-port=1: set ports.webhook",
 		"commonLabels.a=1":                       "'/commonLabels/a': got number, want string",
 		"commonLabels.a_=x":                      "'/commonLabels': additional properties 'a_' not allowed",
+		`commonLabels.a\.\.b/c=x`:                "'/commonLabels': additional properties 'a..b/c' not allowed",
 		"commonLabels.a=x y":                     "'/commonLabels/a': 'x y' does not match pattern",
 		"commonAnnotations=x":                    "'/commonAnnotations': got string, want object",
 		"webhook.annotations.a=true":             "'/webhook/annotations/a': got boolean, want string",
@@ -93,6 +94,10 @@ func TestChartRefusesPodValues(t *testing.T) {
 		`podLabels.app\.kubernetes\.io/name=x`:          "podLabels: the chart itself sets",
 		`commonLabels.app\.kubernetes\.io/managed-by=x`: "commonLabels: the chart itself sets",
 		"webhook.namespaceSelector.matchLabels.a=1":     "got number, want string",
+		"webhook.objectSelector.matchLabels.a=true":     "got boolean, want string",
+		"tolerations[0].value=true":                     "'/tolerations/0/value': got boolean, want string",
+		"webhook.matchConditions[0].name=a,webhook.matchConditions[0].expression=true": "expression': got boolean, " +
+			"want string",
 	} {
 		if output, err := tryRender(t, values); err == nil || !strings.Contains(output, want) {
 			t.Errorf("%s: %v, no %q in %s", values, err, want, output)

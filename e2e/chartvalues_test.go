@@ -36,8 +36,22 @@ func podVariants() map[string][]string {
 			"extraVolumes[1].emptyDir.sizeLimit=1Mi",
 			"extraVolumeMounts[1].name=scratch",
 			"extraVolumeMounts[1].mountPath=/scratch"),
-		"registry":         {"image.registry=registry.example.com:5000/mirror"},
-		"without limits":   {"resources=null"},
+		"registry":       {"image.registry=registry.example.com:5000/mirror"},
+		"without limits": {"resources=null"},
+		"limit of CPU": {
+			"autoscaling.enabled=true",
+			"autoscaling.minReplicas=6",
+			"resources.requests=null",
+			"resources.limits.cpu=1",
+		},
+		"percentage":  {"podDisruptionBudget.maxUnavailable=50%"},
+		"shortest CA": {"tls.selfManaged.lifetime=20m", "tls.selfManaged.caLifetime=1h"},
+		"repository":  {"image.repository=Registry.example.com:5000/team/a__b/c-d.e"},
+		"dashboard elsewhere": {
+			"dashboard.enabled=true",
+			"commonLabels.app=k8s-sidecar-injector",
+			"configMaps.namespace=default",
+		},
 		"namespace labels": {"webhook.namespaceSelector.matchLabels.team=a", "namespaceDefaults.enabled=true"},
 	}
 }
@@ -129,17 +143,18 @@ func nulls(values map[string]any) map[string]any {
 // specific ones override them.
 func TestChartMetadata(t *testing.T) {
 	t.Parallel()
-	values := append(podVariants()["metadata"], "tls.mode=certManager", "serviceMonitor.enabled=true",
-		"serviceMonitor.labels.team=m", "podMonitor.enabled=true", "configMaps.matchLabels.team=d")
+	values := append(podVariants()["metadata"], "tls.mode=certManager", "configMaps.matchLabels.team=d")
+	rendered := render(t, append(values, "serviceMonitor.enabled=true", "serviceMonitor.labels.team=m")...) + "\n---\n" +
+		render(t, append(values, "podMonitor.enabled=true", "podMonitor.labels.team=m")...)
 	objects := 0
-	for document := range strings.SplitSeq(render(t, values...), "\n---\n") {
+	for document := range strings.SplitSeq(rendered, "\n---\n") {
 		var object metav1.PartialObjectMetadata
 		must(t, yaml.Unmarshal([]byte(document), &object))
 		if object.Kind == "" {
 			continue
 		}
 		objects++
-		want := map[string]string{"ServiceMonitor": "m", "ConfigMap": "d"}[object.Kind]
+		want := map[string]string{"ServiceMonitor": "m", "PodMonitor": "m", "ConfigMap": "d"}[object.Kind]
 		if want == "" {
 			want = "a"
 		}
@@ -151,7 +166,7 @@ func TestChartMetadata(t *testing.T) {
 			equal(t, "the annotation of cert-manager", object.Annotations["cert-manager.io/inject-ca-from"], home+"/"+home)
 		}
 	}
-	if objects < 15 {
+	if objects < 30 {
 		t.Errorf("only %d objects", objects)
 	}
 	template := renderedDeployment(t, values...).Spec.Template
