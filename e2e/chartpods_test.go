@@ -98,6 +98,8 @@ func TestChartRefusesPodValues(t *testing.T) {
 		"tolerations[0].value=true":                     "'/tolerations/0/value': got boolean, want string",
 		"webhook.matchConditions[0].name=a,webhook.matchConditions[0].expression=true": "expression': got boolean, " +
 			"want string",
+		"webhook.matchConditions[0].name=requested,webhook.matchConditions[0].expression=x": "two elements have the name " +
+			`"requested"`,
 	} {
 		if output, err := tryRender(t, values); err == nil || !strings.Contains(output, want) {
 			t.Errorf("%s: %v, no %q in %s", values, err, want, output)

@@ -17,15 +17,10 @@ import (
 // fields.
 func TestCustomResources(t *testing.T) {
 	t.Parallel()
-	helm := exec.CommandContext(t.Context(), "go", "tool", "helm", "template", "sidecar-injector", "../deploy/chart",
-		"--namespace=sidecar-injector", "--set=tls.mode=certManager", "--set=serviceMonitor.enabled=true",
-		"--set=podMonitor.enabled=true", "--set=prometheusRule.enabled=true", "--set=prometheusRule.labels.release=p")
-	rendered, err := helm.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	rendered := render(t, "tls.mode=certManager", "serviceMonitor.enabled=true", "prometheusRule.enabled=true",
+		"prometheusRule.labels.release=p") + "\n---\n" + render(t, "podMonitor.enabled=true")
 	missing := []string{"Certificate", "Issuer", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
-	for manifest := range strings.SplitSeq(string(rendered), "\n---\n") {
+	for manifest := range strings.SplitSeq(rendered, "\n---\n") {
 		var kind metav1.TypeMeta
 		if err := yaml.Unmarshal([]byte(manifest), &kind); err != nil {
 			t.Fatalf("%v:\n%s", err, manifest)
@@ -42,6 +37,18 @@ func TestCustomResources(t *testing.T) {
 	if len(missing) > 0 {
 		t.Errorf("the chart does not render %q", missing)
 	}
+}
+
+// render renders the chart with these values.
+func render(t *testing.T, values ...string) string {
+	t.Helper()
+	helm := exec.CommandContext(t.Context(), "go", "tool", "helm", "template", "sidecar-injector", "../deploy/chart",
+		"--namespace=sidecar-injector", "--set="+strings.Join(values, ","))
+	rendered, err := helm.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(rendered)
 }
 
 // objectOf returns an object of a type that is not built into Kubernetes, or nil.
