@@ -71,18 +71,18 @@ func (s *Store) Current() *Snapshot {
 	return &empty
 }
 
-// Publish makes a set the current snapshot. It returns the current generation, and reports whether it is new: a
-// set that equals the current one is not published. The first set is always published, even if it is empty. The
-// set must not be changed afterwards.
+// Publish makes a set the current snapshot. It returns the current generation, and reports whether it is new: a set
+// that equals the current one keeps its generation, and only what Equal does not compare changes, such as rejected
+// documents and lines of warnings. The first set is always published, even if it is empty. The set must not be changed
+// afterwards.
 func (s *Store) Publish(set *conf.Set) (generation uint64, published bool) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	current := s.Current()
-	if set.Equal(current.set) {
-		return current.generation, false
-	}
+	published = !set.Equal(current.set)
 	next := &Snapshot{
-		generation: current.generation + 1, set: set, byRef: make(map[conf.Ref]*conf.Sidecar, len(set.Sidecars)),
+		generation: current.generation, set: set, byRef: make(map[conf.Ref]*conf.Sidecar, len(set.Sidecars)),
+		publications: current.publications,
 	}
 	for _, sidecar := range set.Sidecars {
 		next.byRef[sidecar.Ref] = sidecar
@@ -90,7 +90,10 @@ func (s *Store) Publish(set *conf.Set) (generation uint64, published bool) {
 			next.stale++
 		}
 	}
-	next.publish(current, time.Now())
+	if published {
+		next.generation++
+		next.publish(current, time.Now())
+	}
 	s.current.Store(next)
-	return next.generation, true
+	return next.generation, published
 }

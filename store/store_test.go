@@ -6,6 +6,9 @@ import (
 	"sync"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"k8s-sidecar-injector/conf"
 	"k8s-sidecar-injector/store"
 )
@@ -42,13 +45,13 @@ func TestPublish(t *testing.T) {
 	var s store.Store
 	publish := func(set *conf.Set, wantGeneration uint64, wantPublished bool) {
 		t.Helper()
-		before := s.Current()
 		generation, published := s.Publish(set)
 		if generation != wantGeneration || published != wantPublished {
 			t.Errorf("published %v as %d, want %v as %d", published, generation, wantPublished, wantGeneration)
 		}
-		if s.Current().Generation() != generation || (s.Current() != before) != published {
-			t.Errorf("the current snapshot is of generation %d, want %d", s.Current().Generation(), generation)
+		now := s.Current()
+		if now.Generation() != generation || now.Publications()[0].Generation != generation {
+			t.Errorf("the current snapshot is of generation %d, want %d", now.Generation(), generation)
 		}
 	}
 	empty := conf.Load(nil, nil)
@@ -62,6 +65,29 @@ func TestPublish(t *testing.T) {
 	publish(load("name: a\nhostPID: 1\n", rejected), 3, false)
 	publish(load("name: a\n", rejected), 4, true)
 	publish(conf.Load(nil, first), 5, true)
+}
+
+// A set with the same content replaces the current one, because a rejected document may have changed.
+func TestPublishOfAnEqualSet(t *testing.T) {
+	t.Parallel()
+	documents := func(content string) []conf.Document {
+		return conf.OfConfigMap(&corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "x"}, Data: map[string]string{"key": content},
+		})
+	}
+	var s store.Store
+	first := conf.Load(documents("name: x\nbogus: 1\n"), nil)
+	s.Publish(first)
+	const edited = "name: x\nbogus: 1\nhostPID: true\n"
+	if _, published := s.Publish(conf.Load(documents(edited), first)); published {
+		t.Error("published a set that differs only in a rejected document")
+	}
+	for content, still := range map[string]int{"name: x\nbogus: 1\n": 0, edited: 1} {
+		trial, err := s.Current().Try(t.Context(), "ns", "x", documents(content))
+		if err != nil || len(trial.Still) != still || len(trial.Rejected) != 1-still {
+			t.Errorf("%q: %d rejected, %d still, %v; want %d still", content, len(trial.Rejected), len(trial.Still), err, still)
+		}
+	}
 }
 
 func TestSnapshot(t *testing.T) {
