@@ -10,7 +10,7 @@ ARG TARGETARCH
 ARG VERSION=devel
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath \
       -ldflags "-s -w -X k8s-sidecar-injector/cli.release=$VERSION" -o /out/bin/k8s-sidecar-injector .
-# Deployments of tumblr/k8s-sidecar-injector run this name.
+# The entry point of tumblr/k8s-sidecar-injector has this name, and Deployments run it.
 RUN ln -s k8s-sidecar-injector /out/bin/entrypoint.sh
 
 FROM scratch
@@ -19,7 +19,7 @@ ENV PATH=/bin
 WORKDIR /
 USER 65532:65532
 EXPOSE 9443 9000
-ENTRYPOINT ["/bin/k8s-sidecar-injector"]
+ENTRYPOINT ["/bin/entrypoint.sh"]
 ARG VERSION=devel
 LABEL org.opencontainers.image.title="k8s-sidecar-injector" \
       org.opencontainers.image.description="A mutating admission webhook for Kubernetes that adds sidecars to pods" \

@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// entrypointName is the script that the original's image starts. In our image, a link of that name starts this program.
+// entrypointName is the script that the original's image starts. In our image, the entry point is a link of that name
+// to this program.
 const entrypointName = "entrypoint.sh"
 
 // entrypointCertFiles returns the default certificate files, in order of preference. The script uses the first one.

@@ -243,7 +243,7 @@ func (o *inspectionOptions) readSettings(
 	own *flagErrors, installation *inspect.Installation, report io.Writer,
 ) (*inspect.Settings, error) {
 	if installation == nil {
-		installation = &inspect.Installation{Command: []string{""}}
+		installation = &inspect.Installation{Command: []string{programName}}
 	}
 	serve, e, err := parseServe(installation)
 	if err != nil {
@@ -287,9 +287,10 @@ func overrideSettings(flags *pflag.FlagSet, own *flagErrors) {
 	}
 }
 
-// parseServe parses the flags and variables of an installation. Flags of other versions are ignored.
+// parseServe parses the flags and variables of an installation. Flags of other versions are ignored. Without a command,
+// the program is the entry point of the image, also in the original's image.
 func parseServe(installation *inspect.Installation) (*serveOptions, *flagErrors, error) {
-	program := path.Base(cmp.Or(installation.Command[0], programName))
+	program := path.Base(cmp.Or(installation.Command[0], entrypointName))
 	getenv := func(name string) string { return installation.Environment[name] }
 	serve, flags := new(serveOptions), newGroup(program)
 	serve.AddFlags(flags)

@@ -39,6 +39,10 @@ func TestReadSettings(t *testing.T) {
 			want: "dir= labels=app=k8s-sidecar-injector namespace=home defaults=false annotation=injector.tumblr.com " +
 				"ignored=[kube-system kube-public kube-node-lease] unknown=deny",
 		},
+		"entry point of the image": {
+			command: []string{"", "--log-level=debug"},
+			want:    "dir= labels=app=k8s-sidecar-injector namespace=home ",
+		},
 		"newer flags, overridden": {
 			command:     []string{"", "--new-flag=x", "--config-directory=/x"},
 			environment: map[string]string{"IGNORED_NAMESPACES": "a"},

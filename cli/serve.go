@@ -133,6 +133,9 @@ func (o *serveOptions) run(command *cobra.Command, streams IOStreams) error {
 // Complete validates all flags except those of the log.
 func (o *serveOptions) Complete(e *flagErrors, log zerolog.Logger) {
 	o.injection.Complete(e)
+	if o.tls.dev && !e.flags.Changed("configmap-labels") {
+		o.cluster.configMapLabels = "" // the default of entrypoint.sh needs a cluster
+	}
 	if !o.injection.hasDirectory && o.cluster.configMapLabels == "" && !o.tls.dev {
 		e.addf("no sidecar definitions; set --config-directory, or create a directory conf here, or set " +
 			"--configmap-labels for definitions in ConfigMaps, or --dev to serve built-in samples")

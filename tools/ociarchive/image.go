@@ -19,6 +19,9 @@ import (
 // name is the name of the binary, and the title of the image.
 const name = "k8s-sidecar-injector"
 
+// entrypoint is a link to the binary.
+const entrypoint = "bin/entrypoint.sh"
+
 // release is the input of an archive.
 type release struct {
 	image, version, revision string
@@ -82,14 +85,14 @@ func (r release) imageOf(b binary) (v1.Image, error) {
 	return mutate.ConfigFile(image, config)
 }
 
-// config returns what the last stage of the Dockerfile sets. .ci/release compares them.
+// config returns what the last stage of the Dockerfile sets. .ci/image compares them.
 func (r release) config() v1.Config {
 	return v1.Config{
 		Env:          []string{"PATH=/bin"},
 		WorkingDir:   "/",
 		User:         "65532:65532",
 		ExposedPorts: map[string]struct{}{"9443/tcp": {}, "9000/tcp": {}},
-		Entrypoint:   []string{"/bin/" + name},
+		Entrypoint:   []string{"/" + entrypoint},
 		Labels: map[string]string{
 			"org.opencontainers.image.title":       name,
 			"org.opencontainers.image.description": "A mutating admission webhook for Kubernetes that adds sidecars to pods",

@@ -14,7 +14,7 @@ func writeRootFS(w io.Writer, program []byte, modified time.Time) error {
 	return cmp.Or(
 		archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "bin/", Mode: 0o755, ModTime: modified}),
 		archive.WriteHeader(&tar.Header{
-			Typeflag: tar.TypeSymlink, Name: "bin/entrypoint.sh", Linkname: name, Mode: 0o777, ModTime: modified,
+			Typeflag: tar.TypeSymlink, Name: entrypoint, Linkname: name, Mode: 0o777, ModTime: modified,
 		}),
 		writeFile(archive, tar.Header{Name: "bin/" + name, Mode: 0o755, ModTime: modified}, program),
 		archive.Close(),
