@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -73,12 +74,9 @@ func newCheckServer(t *testing.T, lifetime time.Duration) *checkServer {
 		apiServer: apiServer{objects: objects}, version: "v1.33.1",
 		metrics: map[string]string{"one:9000": goodMetrics, "two:9000": goodMetrics},
 	}
-	certificate := newCertificate("sidecar-injector.sidecar-injector.svc", lifetime)
+	certificate := newCertificate(serviceName, lifetime)
 	s.object("Deployment")["status"] = map[string]any{"readyReplicas": 2, "updatedReplicas": 2}
-	s.object("Secret")["data"] = map[string]any{"tls.crt": certificate}
-	s.each("webhooks", func(webhook map[string]any) {
-		webhook["clientConfig"].(map[string]any)["caBundle"] = certificate
-	})
+	s.certify(certificate, certificate)
 	for _, object := range s.objects {
 		if object.GetKind() == "Namespace" {
 			object.SetLabels(map[string]string{"kubernetes.io/metadata.name": object.GetName()})
@@ -87,17 +85,54 @@ func newCheckServer(t *testing.T, lifetime time.Duration) *checkServer {
 	return s
 }
 
+// certify sets the certificate, and the caBundle of all webhooks.
+func (s *checkServer) certify(bundle, certificate string) {
+	s.object("Secret")["data"] = map[string]any{"tls.crt": certificate}
+	s.each("webhooks", func(webhook map[string]any) {
+		webhook["clientConfig"].(map[string]any)["caBundle"] = bundle
+	})
+}
+
+const serviceName = "sidecar-injector.sidecar-injector.svc"
+
 // newCertificate returns a certificate that is its own CA, in PEM and base64.
 func newCertificate(name string, lifetime time.Duration) string {
+	return newAuthority().issue(name, -90*day, lifetime)
+}
+
+// authority is a key that issues certificates. It has a new one for each call.
+type authority struct{ key *ecdsa.PrivateKey }
+
+func newAuthority() *authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
 	}
+	return &authority{key}
+}
+
+// issue returns a CA of the key, in PEM and base64. Its validity is relative to the beginning of the day.
+func (a *authority) issue(name string, start, end time.Duration) string {
+	today := time.Now().UTC().Truncate(day)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{name}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-90 * 24 * time.Hour), NotAfter: time.Now().Add(lifetime),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, DNSNames: []string{name},
+		IsCA: true, BasicConstraintsValid: true, NotBefore: today.Add(start), NotAfter: today.Add(end),
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	return a.sign(template, &a.key.PublicKey)
+}
+
+// issueLeaf returns a certificate of another key, in PEM and base64.
+func (a *authority) issueLeaf(start, end time.Duration) string {
+	today := time.Now().UTC().Truncate(day)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{serviceName}, NotBefore: today.Add(start), NotAfter: today.Add(end),
+	}
+	return a.sign(template, &newAuthority().key.PublicKey)
+}
+
+func (a *authority) sign(template *x509.Certificate, key *ecdsa.PublicKey) string {
+	parent := &x509.Certificate{Subject: pkix.Name{CommonName: "CA"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key, a.key)
 	if err != nil {
 		panic(err)
 	}

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/base64"
 	"io"
 	"maps"
 	"net/http"
@@ -323,8 +324,45 @@ func certificateCases() map[string]checkCase {
 		},
 		"expired": {
 			lifetime: -day,
-			want: "failed: certificate-expiry: the certificate in Secret sidecar-injector/sidecar-injector-tls has expired on " +
+			want: "skipped: certificate-trusted: not checked: see certificate-expiry\n" +
+				"failed: certificate-expiry: the certificate in Secret sidecar-injector/sidecar-injector-tls has expired on " +
 				"DATE\n",
+		},
+		"valid from tomorrow": {
+			change: func(s *checkServer) {
+				certificate := newAuthority().issue(serviceName, day, 90*day)
+				s.certify(certificate, certificate)
+			},
+			want: "skipped: certificate-trusted: not checked: see certificate-expiry\n" +
+				"failed: certificate-expiry: the certificate in Secret sidecar-injector/sidecar-injector-tls is not valid " +
+				"before DATET00:00:00Z\n",
+		},
+		"expired CA": {
+			change: certifyBy(-9*day, -day, -9*day, 90*day),
+			want: "skipped: certificate-trusted: not checked: see certificate-expiry\n" +
+				"failed: certificate-expiry: CA \"CN=CA\" in the caBundle of webhook configuration sidecar-injector has expired " +
+				"on DATE\n",
+		},
+		"CA expires soon": {
+			change: certifyBy(-90*day, 6*day, -9*day, 90*day),
+			want: "warning: certificate-expiry: CA \"CN=CA\" in the caBundle of webhook configuration sidecar-injector " +
+				"expires on DATE\n",
+		},
+		"CA of the same key, issued later": {change: certifyBy(-day, 90*day, -9*day, 90*day)},
+		"expired CA beside a valid one": {
+			change: func(s *checkServer) {
+				ca := newAuthority()
+				bundle := joinPEM(ca.issue("", -90*day, -day), ca.issue("", -9*day, 90*day))
+				s.certify(bundle, ca.issueLeaf(-9*day, 90*day))
+			},
+		},
+		"expired intermediate": {
+			change: func(s *checkServer) {
+				ca := newAuthority()
+				s.certify(ca.issue("", -90*day, 90*day), joinPEM(ca.issueLeaf(-9*day, 90*day), newCertificate("", -day)))
+			},
+			want: "failed: certificate-expiry: an intermediate of the certificate in Secret " +
+				"sidecar-injector/sidecar-injector-tls has expired on DATE\n",
 		},
 		"empty Secret": {
 			change: func(s *checkServer) { delete(s.object("Secret"), "data") },
@@ -369,6 +407,24 @@ func certificateCases() map[string]checkCase {
 				skippedLines("certificate-trusted", "certificate-expiry"),
 		},
 	}
+}
+
+// certifyBy issues a CA and a certificate. The days are relative to today.
+func certifyBy(start, end, leafStart, leafEnd time.Duration) func(*checkServer) {
+	return func(s *checkServer) {
+		ca := newAuthority()
+		s.certify(ca.issue("", start, end), ca.issueLeaf(leafStart, leafEnd))
+	}
+}
+
+// joinPEM joins certificates in base64.
+func joinPEM(certificates ...string) string {
+	var all []byte
+	for _, certificate := range certificates {
+		text, _ := base64.StdEncoding.DecodeString(certificate)
+		all = append(all, text...)
+	}
+	return base64.StdEncoding.EncodeToString(all)
 }
 
 // bundle sets the caBundle of the webhook for pods.

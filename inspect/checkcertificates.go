@@ -142,8 +142,12 @@ func (c *checkup) checkTrust(context.Context) outcome {
 	if err != nil {
 		return c.unreadable(err)
 	}
-	return c.selfManaged(
-		worst(certificate.distrust(own), passed("the certificate %s is trusted by all webhooks", certificate.source)))
+	problems, invalid := certificate.distrust(own)
+	otherwise := passed("the certificate %s is trusted by all webhooks", certificate.source)
+	if invalid {
+		otherwise = skipped("not checked: see certificate-expiry")
+	}
+	return c.selfManaged(worst(problems, otherwise))
 }
 
 // findCertificate returns the certificate, or nil and an outcome.
@@ -166,9 +170,10 @@ func (c *checkup) selfManaged(o outcome) outcome {
 	return o
 }
 
-// distrust verifies the certificate as the API server does for each webhook. The validity is checked elsewhere.
-func (s *served) distrust(webhooks []webhook) (problems []outcome) {
-	options := x509.VerifyOptions{Intermediates: x509.NewCertPool(), CurrentTime: s.chain[0].NotBefore}
+// distrust verifies the certificate as the API server does for each webhook. It reports whether some do not trust it
+// because of the validity of a certificate, which another check reports.
+func (s *served) distrust(webhooks []webhook) (problems []outcome, invalid bool) {
+	options := x509.VerifyOptions{Intermediates: x509.NewCertPool()}
 	for _, certificate := range s.chain[1:] {
 		options.Intermediates.AddCert(certificate)
 	}
@@ -180,11 +185,16 @@ func (s *served) distrust(webhooks []webhook) (problems []outcome) {
 		options.Roots = x509.NewCertPool()
 		options.Roots.AppendCertsFromPEM(w.ClientConfig.CABundle)
 		options.DNSName = target.Name + "." + target.Namespace + ".svc"
-		if _, err := s.chain[0].Verify(options); err != nil {
+		_, err := s.chain[0].Verify(options)
+		switch {
+		case err == nil:
+		case slices.ContainsFunc(s.checkDates([]webhook{w}), func(o outcome) bool { return o.status == Failed }):
+			invalid = true
+		default:
 			problems = append(problems, failed("%s does not trust the certificate %s: %v", &w, s.source, err))
 		}
 	}
-	return problems
+	return problems, invalid
 }
 
 // maxExpiryWarning is how long before the expiry a warning starts, at most. It is that of the log of the injector.
@@ -195,14 +205,61 @@ func (c *checkup) checkExpiry(context.Context) outcome {
 	if certificate == nil {
 		return outcome
 	}
-	first := slices.MinFunc(certificate.chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	left, lifetime := time.Until(first.NotAfter), first.NotAfter.Sub(first.NotBefore)
-	date := first.NotAfter.UTC().Format(time.DateOnly)
-	switch {
-	case left <= 0:
-		return failed("the certificate %s has expired on %s", certificate.source, date)
-	case left < min(maxExpiryWarning, lifetime/5):
-		return warned("the certificate %s expires on %s", certificate.source, date)
+	own, err := c.own()
+	if err != nil {
+		return c.unreadable(err)
 	}
-	return passed("the certificate %s expires on %s", certificate.source, date)
+	return worst(certificate.checkDates(own), checkDates(certificate.chain[0], "the certificate "+certificate.source))
+}
+
+// checkDates checks the validity of the chain, and that of the CAs of each caBundle that have issued it. If there are
+// several, such as an old and a new one with the same key, one of them must be valid.
+func (s *served) checkDates(webhooks []webhook) (problems []outcome) {
+	add := func(o outcome) {
+		if o.status != Passed && !slices.Contains(problems, o) {
+			problems = append(problems, o)
+		}
+	}
+	name := "the certificate " + s.source
+	for n, certificate := range s.chain {
+		if n == 1 {
+			name = "an intermediate of " + name
+		}
+		add(checkDates(certificate, name))
+	}
+	for _, w := range webhooks {
+		var results []outcome
+		for _, ca := range parseCertificates(w.ClientConfig.CABundle) {
+			switch {
+			case slices.ContainsFunc(s.chain, ca.Equal):
+				results = append(results, passed("")) // see above
+			case slices.ContainsFunc(s.chain, func(c *x509.Certificate) bool { return c.CheckSignatureFrom(ca) == nil }):
+				name := fmt.Sprintf("CA %q in the caBundle of webhook configuration %s", ca.Subject, w.configuration)
+				results = append(results, checkDates(ca, name))
+			}
+		}
+		severity := []Status{Passed, Warned, Failed}
+		slices.SortStableFunc(results, func(a, b outcome) int {
+			return slices.Index(severity, a.status) - slices.Index(severity, b.status)
+		})
+		if len(results) > 0 {
+			add(results[0])
+		}
+	}
+	return problems
+}
+
+// checkDates checks the validity of a certificate.
+func checkDates(certificate *x509.Certificate, name string) outcome {
+	left, lifetime := time.Until(certificate.NotAfter), certificate.NotAfter.Sub(certificate.NotBefore)
+	date := certificate.NotAfter.UTC().Format(time.DateOnly)
+	switch {
+	case time.Until(certificate.NotBefore) > 0:
+		return failed("%s is not valid before %s", name, certificate.NotBefore.UTC().Format(time.RFC3339))
+	case left <= 0:
+		return failed("%s has expired on %s", name, date)
+	case left < min(maxExpiryWarning, lifetime/5):
+		return warned("%s expires on %s", name, date)
+	}
+	return passed("%s expires on %s", name, date)
 }

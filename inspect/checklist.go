@@ -99,7 +99,8 @@ func certificateChecks() []check {
 		},
 		{
 			categoryCertificates, "certificate-expiry", false,
-			"renew the certificate, or see the log of the injector if it manages the certificate", (*checkup).checkExpiry,
+			"renew the certificate or the CA, or correct the clocks; if the injector manages them, see its log",
+			(*checkup).checkExpiry,
 		},
 	}
 }
