@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // checkCases returns clusters in which a check is not ok.
@@ -153,6 +155,31 @@ func webhookCases() map[string]checkCase {
 				skippedLines("webhook-configurations", "webhook-selectors", "other-webhooks", "webhook-called",
 					"certificate-trusted", "certificate-expiry"),
 		},
+		"webhook for updates": {
+			change: func(s *checkServer) { s.rule("operations", []any{"UPDATE"}) },
+			want:   notForPods,
+		},
+		"webhook for objects of the cluster": {
+			change: func(s *checkServer) { s.rule("scope", "Cluster") },
+			want:   notForPods,
+		},
+		"webhook for updates beside one for defaults": {
+			change: func(s *checkServer) {
+				s.addDefaults(map[string]any{})
+				s.rule("operations", []any{"UPDATE"})
+			},
+			want: "failed: webhook-configurations: no mutating webhook of the injector matches the creation of pods with a " +
+				"request; " + ownWebhook + ": no rule matches the creation of pods\n" +
+				"warning: webhook-selectors: sidecar-injector/defaults.x: the selectors include the pods of the injector in " +
+				"namespace sidecar-injector\n" + skippedLines("webhook-configurations", "webhook-called"),
+		},
+		"defaults in no namespace": {
+			change: func(s *checkServer) {
+				s.addDefaults(map[string]any{"matchLabels": map[string]any{"sidecars": "yes"}})
+			},
+			want: "warning: webhook-selectors: sidecar-injector/defaults.x: the namespaceSelector includes no namespace other " +
+				"than that of the injector and ignored ones\n",
+		},
 		"webhooks forbidden": {
 			change: func(s *checkServer) { s.forbidden = []string{"mutatingwebhookconfigurations"} },
 			want: "skipped: webhook-configurations: cannot list " +
@@ -187,6 +214,41 @@ func webhookCases() map[string]checkCase {
 			change: func(s *checkServer) { s.pods()["namespaceSelector"] = map[string]any{} },
 			want: "warning: webhook-selectors: " + ownWebhook + ": the selectors include the pods of the injector in " +
 				"namespace sidecar-injector\n",
+		},
+		"selector for no namespace": {
+			change: func(s *checkServer) {
+				s.pods()["namespaceSelector"] = map[string]any{"matchLabels": map[string]any{
+					"kubernetes.io/metadata.name": "kube-system",
+				}}
+				s.add(requestingPod("shop"))
+				s.add(requestingPod("kube-system"))
+			},
+			want: "failed: webhook-selectors: " + ownWebhook + ": the namespaceSelector includes no namespace other than that " +
+				"of the injector and ignored ones; the selectors exclude pods that request sidecars, in namespaces: shop\n" +
+				"skipped: webhook-called: the webhook excludes namespace shop; select another with --namespace\n",
+		},
+		"no object": {
+			change: func(s *checkServer) {
+				s.pods()["objectSelector"] = map[string]any{"matchLabels": map[string]any{"a": "b"}}
+				s.add(requestingPod("shop"))
+			},
+			want: "warning: webhook-selectors: the selectors exclude pods that request sidecars, in namespaces: shop\n" +
+				"skipped: webhook-called: the objectSelector of the webhook excludes the trial pod, which has no labels\n",
+		},
+		"some objects": {
+			change: func(s *checkServer) {
+				s.pods()["objectSelector"] = map[string]any{"matchLabels": map[string]any{"app": "web"}}
+				s.add(requestingPod("shop"))
+			},
+			want: "skipped: webhook-called: the objectSelector of the webhook excludes the trial pod, which has no labels\n",
+		},
+		"objects forbidden": {
+			change: func(s *checkServer) {
+				s.pods()["objectSelector"] = map[string]any{"matchLabels": map[string]any{"a": "b"}}
+				s.add(requestingPod("shop"))
+				s.forbidden = []string{"pods"}
+			},
+			want: "skipped: webhook-called: the objectSelector of the webhook excludes the trial pod, which has no labels\n",
 		},
 		"own namespace and Fail": {
 			change: func(s *checkServer) {
@@ -228,6 +290,32 @@ func webhookCases() map[string]checkCase {
 	}
 }
 
+const notForPods = "failed: webhook-configurations: no mutating webhook of the injector matches the creation of " +
+	"pods; " + ownWebhook + ": no rule matches the creation of pods\n" +
+	"skipped: webhook-selectors: not checked: see webhook-configurations\n" +
+	"skipped: other-webhooks: not checked: see webhook-configurations\n" +
+	"skipped: webhook-called: not checked: see webhook-configurations\n" +
+	"skipped: certificate-trusted: not checked: see webhook-configurations\n" +
+	"skipped: certificate-expiry: not checked: see webhook-configurations\n"
+
+// rule changes the rule of the webhook for pods.
+func (s *checkServer) rule(field string, value any) {
+	s.pods()["rules"].([]any)[0].(map[string]any)[field] = value
+}
+
+// addDefaults adds a webhook for defaults of namespaces.
+func (s *checkServer) addDefaults(namespaceSelector map[string]any) {
+	defaults := runtime.DeepCopyJSON(s.pods())
+	defaults["name"], defaults["namespaceSelector"] = "defaults.x", namespaceSelector
+	configuration := s.object("MutatingWebhookConfiguration")
+	configuration["webhooks"] = append(configuration["webhooks"].([]any), defaults)
+}
+
+func requestingPod(namespace string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: " + namespace +
+		", labels: {app: web}, annotations: {injector.tumblr.com/request: x}}\n"
+}
+
 // otherWebhook is the webhook of another program.
 func otherWebhook(name string) string {
 	return "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\n" +
@@ -260,7 +348,17 @@ func callCases() map[string]checkCase {
 			change: trial(status(http.StatusForbidden, "Forbidden", "admission webhook \"pods\" denied the request: "+
 				"bad_request_annotation: annotation injector.tumblr.com/request: \"k8s-sidecar-injector check\" is not a sidecar")),
 		},
+		"not called with Fail": {
+			change: func(s *checkServer) {
+				s.fail("pods.")
+				s.trial = func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }
+			},
+			want: "failed: webhook-called: the API server created a trial pod in namespace shop, as a dry run, without an " +
+				"answer of the webhook\n",
+			hint: "compare the rules, matchConditions and selectors of the webhook with those of the chart",
+		},
 		"failing call": {
+			hint: "correct what the error names, or select another namespace with --namespace",
 			change: trial(status(http.StatusInternalServerError, "InternalError",
 				"failed calling webhook \"pods\": x509: certificate signed by unknown authority")),
 			want: "failed: webhook-called: the API server does not create a trial pod in namespace shop: failed calling " +

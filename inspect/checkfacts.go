@@ -33,6 +33,7 @@ type checkup struct {
 	certificate  func() (*served, error)
 	replicas     func() (*replicaMetrics, error)
 	namespaces   func() ([]metav1.ObjectMeta, error)
+	requesting   func() ([]metav1.ObjectMeta, error) // the pods of the cluster that request sidecars
 }
 
 // flags are the flags of the installation.
@@ -76,14 +77,35 @@ func newCheckup(ctx context.Context, client *Client, options CheckOptions) *chec
 	c.certificate = sync.OnceValues(func() (*served, error) { return c.readCertificate(ctx) })
 	c.replicas = sync.OnceValues(func() (*replicaMetrics, error) { return c.readReplicas(ctx) })
 	c.namespaces = sync.OnceValues(func() ([]metav1.ObjectMeta, error) {
-		var all []metav1.ObjectMeta
-		objects, err := listOf[metav1.PartialObjectMetadata](ctx, client, namespaces(), "", nil)
-		for _, object := range objects {
-			all = append(all, object.ObjectMeta)
+		return client.listMetadata(ctx, namespaces(), nil, func(*metav1.ObjectMeta) bool { return true })
+	})
+	c.requesting = sync.OnceValues(func() ([]metav1.ObjectMeta, error) {
+		f, err := c.flags()
+		if err != nil {
+			return nil, err
 		}
-		return all, err
+		running := map[string]string{"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
+		return client.listMetadata(ctx, podMetadataOnly(), running, func(m *metav1.ObjectMeta) bool {
+			_, requests := m.Annotations[f.Policy.RequestAnnotation()]
+			return requests
+		})
 	})
 	return c
+}
+
+// listMetadata lists objects of all namespaces, and returns the metadata of those that are kept.
+func (c *Client) listMetadata(
+	ctx context.Context, r resource, parameters map[string]string, keep func(*metav1.ObjectMeta) bool,
+) (all []metav1.ObjectMeta, err error) {
+	err = c.list(ctx, r, "", parameters, func(value jsontext.Value) error {
+		var object metav1.PartialObjectMetadata
+		err := kjson.Unmarshal(value, &object)
+		if keep(&object.ObjectMeta) {
+			all = append(all, object.ObjectMeta)
+		}
+		return err
+	})
+	return all, err
 }
 
 // listOf lists objects, and decodes them.
@@ -129,6 +151,8 @@ func (c *Client) readWebhooks(ctx context.Context) ([]webhook, error) {
 var (
 	errNoWebhook  = errors.New("no webhook configuration refers to a Service that selects the pods of the injector")
 	errNotForPods = errors.New("no mutating webhook of the injector matches the creation of pods")
+	// errNotForRequests is the error if only the webhook for defaults of namespaces is left.
+	errNotForRequests = errors.New("no mutating webhook of the injector matches the creation of pods with a request")
 )
 
 // own returns the webhooks of the installation.

@@ -54,7 +54,8 @@ func webhookChecks() []check {
 	return []check{
 		{
 			categoryWebhooks, "webhook-configurations", false,
-			"install the webhook configurations of the chart, or correct the selector of the Service",
+			"install the webhook configurations of the chart, or correct the rules of the webhook, or the selector of the " +
+				"Service",
 			(*checkup).checkConfigurations,
 		},
 		{
@@ -80,8 +81,9 @@ func webhookChecks() []check {
 		},
 		{
 			categoryWebhooks, "webhook-called", false,
-			"see the log of the API server, and `kubectl get --raw /metrics | grep webhook_fail_open`; only with " +
-				"failurePolicy Fail, this check has the error of the call",
+			"compare the rules, matchConditions and selectors of the webhook with those of the chart; see the log of the API " +
+				"server, and `kubectl get --raw /metrics | grep webhook_fail_open`; only with failurePolicy Fail, this check " +
+				"has the error of the call",
 			(*checkup).checkCall,
 		},
 	}

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -40,16 +39,34 @@ func (c *checkup) forPods() ([]webhook, error) {
 	return own, nil
 }
 
+// forRequests returns the webhooks of the installation for pods that request sidecars themselves.
+func (c *checkup) forRequests() ([]webhook, error) {
+	own, err := c.forPods()
+	if err != nil {
+		return nil, err
+	}
+	own = slices.DeleteFunc(own, func(w webhook) bool { return w.isForDefaults() })
+	if len(own) == 0 {
+		return nil, errNotForRequests
+	}
+	return own, nil
+}
+
+// isForDefaults reports whether the webhook is that of the chart for defaults of namespaces. Its matchConditions
+// exclude pods that request sidecars themselves.
+func (w *webhook) isForDefaults() bool { return strings.HasPrefix(w.Name, "defaults.") }
+
 // matchesPods reports whether a rule of the webhook matches the creation of pods.
 func (w *webhook) matchesPods() bool {
-	matches := func(list []string, value string) bool {
+	contains := func(list []string, value string) bool {
 		return slices.Contains(list, value) || slices.Contains(list, "*")
 	}
 	return slices.ContainsFunc(w.Rules, func(r admissionregistrationv1.RuleWithOperations) bool {
 		created := slices.Contains(r.Operations, admissionregistrationv1.Create) ||
 			slices.Contains(r.Operations, admissionregistrationv1.OperationAll)
-		return created && matches(r.APIGroups, "") && matches(r.APIVersions, "v1") &&
-			(matches(r.Resources, "pods") || slices.Contains(r.Resources, "*/*"))
+		isClusterScope := r.Scope != nil && *r.Scope == admissionregistrationv1.ClusterScope
+		return created && !isClusterScope && contains(r.APIGroups, "") && contains(r.APIVersions, "v1") &&
+			(contains(r.Resources, "pods") || slices.Contains(r.Resources, "*/*"))
 	})
 }
 
@@ -58,14 +75,21 @@ func (c *checkup) checkConfigurations(context.Context) outcome {
 	if err != nil {
 		return c.unreadable(err)
 	}
-	if _, err := c.forPods(); err != nil {
-		return c.unreadable(err)
+	var problems []outcome
+	if _, err := c.forRequests(); err != nil {
+		problems = append(problems, c.unreadable(err))
+	}
+	for _, w := range own {
+		if w.mutating && !w.matchesPods() {
+			problems = append(problems, failed("%s: no rule matches the creation of pods", &w))
+		}
 	}
 	list := func(path string) string {
 		of := slices.DeleteFunc(slices.Clone(own), func(w webhook) bool { return w.path() != path })
 		return names(of, func(w webhook) string { return w.String() })
 	}
-	return passed("pods: %s, definitions: %s, workloads: %s", list(pathMutate), list(pathValidate), list(pathWorkloads))
+	return worst(problems, passed("pods: %s, definitions: %s, workloads: %s",
+		list(pathMutate), list(pathValidate), list(pathWorkloads)))
 }
 
 func (c *checkup) checkTargets(context.Context) outcome {
@@ -136,62 +160,6 @@ func (i *Installation) containerPort(port *corev1.ServicePort) int {
 		return int(to.IntVal)
 	}
 	return int(port.Port)
-}
-
-func (c *checkup) checkSelectors(context.Context) outcome {
-	own, err := c.forPods()
-	if err != nil {
-		return c.unreadable(err)
-	}
-	all, err := c.namespaces()
-	if err != nil {
-		return c.unreadable(err)
-	}
-	var problems []outcome
-	for _, w := range own {
-		problems = append(problems, c.checkSelector(&w, all)...)
-	}
-	return worst(problems, passed("the selectors exclude the namespace of the injector"))
-}
-
-// checkSelector checks the namespaces that the webhook selects.
-func (c *checkup) checkSelector(w *webhook, all []metav1.ObjectMeta) (problems []outcome) {
-	i, _ := c.installation()
-	f, _ := c.flags()
-	selector, err := metav1.LabelSelectorAsSelector(w.NamespaceSelector)
-	if err != nil {
-		return []outcome{failed("%s: namespaceSelector: %v", w, err)}
-	}
-	for _, namespace := range all {
-		selected := w.NamespaceSelector == nil || selector.Matches(labels.Set(namespace.Labels))
-		_, isDefault := namespace.Annotations[f.Policy.RequestAnnotation()]
-		switch {
-		case selected && namespace.Name == i.Namespace && w.selects(i.object.Spec.Template.Metadata.Labels):
-			problems = append(problems, i.ownNamespace(w))
-		case selected && !ignoresFailures(w) && slices.Contains(f.Policy.IgnoredNamespaces, namespace.Name):
-			problems = append(problems, warned(
-				"%s: failurePolicy is Fail, and the namespaceSelector includes the ignored namespace %s", w, namespace.Name))
-		case !selected && isDefault && f.NamespaceDefaults:
-			problems = append(problems, warned(
-				"%s: the namespaceSelector excludes namespace %s, which has a default", w, namespace.Name))
-		}
-	}
-	return problems
-}
-
-// ownNamespace is the outcome of a webhook that includes the pods of the injector. If it fails, they cannot be created.
-func (i *Installation) ownNamespace(w *webhook) outcome {
-	message := fmt.Sprintf("%s: the selectors include the pods of the injector in namespace %s", w, i.Namespace)
-	if ignoresFailures(w) || len(w.MatchConditions) > 0 {
-		return warned("%s", message)
-	}
-	return failed("%s", message)
-}
-
-// selects reports whether the objectSelector matches labels.
-func (w *webhook) selects(set map[string]string) bool {
-	selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
-	return w.ObjectSelector == nil || err == nil && selector.Matches(labels.Set(set))
 }
 
 func (c *checkup) checkOthers(context.Context) outcome {

@@ -8,7 +8,12 @@ func namespaces() resource  { return resource{prefix: "/api/v1", name: "namespac
 func replicaSets() resource {
 	return resource{prefix: "/apis/apps/v1", name: "replicasets", metadata: true}
 }
-func jobs() resource     { return resource{prefix: "/apis/batch/v1", name: "jobs", metadata: true} }
+func jobs() resource { return resource{prefix: "/apis/batch/v1", name: "jobs", metadata: true} }
+
+func podMetadataOnly() resource {
+	return resource{prefix: "/api/v1", name: "pods", metadata: true}
+}
+
 func services() resource { return resource{prefix: "/api/v1", name: "services"} }
 func secrets() resource  { return resource{prefix: "/api/v1", name: "secrets"} }
 func endpointSlices() resource {
