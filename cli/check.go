@@ -66,25 +66,27 @@ func (o *checkOptions) AddFlags(command *cobra.Command) {
 	flags.StringVarP(&o.inspection.namespace, "namespace", "n", "",
 		"namespace of the trial pod (default that of the kubeconfig); with --pre the one to install in (default "+
 			defaultHome+")")
-	flags.StringVarP(&o.output, "output", "o", outputText, outputText+" or "+outputJSON)
+	flags.StringVarP(&o.output, "output", "o", outputText, outputText+", "+outputJSON+" or "+outputYAML)
 	flags.BoolVar(&o.trial, "trial", false, "only create the trial pod; needs only the permission to create pods")
 	flags.StringVar(&o.sidecar, "sidecar", "",
 		"with --trial, the sidecar that the trial pod requests; if empty, only the call of the webhook is checked")
 	flags.StringVar(&o.policy.AnnotationNamespace, "annotation-namespace", defaultAnnotations,
 		"with --trial, the prefix of the annotations request, status and injected")
-	addGroup(flags, groupInstallation, o.inspection.addInjectorFlag)
-	addGroup(flags, groupCluster, o.inspection.addClusterFlags)
+	o.inspection.AddInstallationFlags(flags)
 }
 
 // Complete validates all flags.
 func (o *checkOptions) Complete(e *flagErrors) {
-	if o.output != outputText && o.output != outputJSON {
-		e.add("output", fmt.Errorf("%q is neither %s nor %s", o.output, outputText, outputJSON))
-	}
+	checkOutput(e, o.output, outputText, outputJSON, outputYAML)
 	if o.before {
 		o.inspection.namespace = cmp.Or(o.inspection.namespace, defaultHome)
-		if o.inspection.injector != "" {
-			e.addf("--pre and --injector exclude each other")
+	}
+	for _, name := range []string{"injector", "config-directory", "configmap-labels", "configmap-namespace"} {
+		switch given := e.onCommandLine(name); {
+		case given && o.before:
+			e.addf("--pre and --%s exclude each other", name)
+		case given && o.trial:
+			e.addf("--trial and --%s exclude each other", name)
 		}
 	}
 	o.completeTrial(e)
@@ -102,8 +104,8 @@ func (o *checkOptions) completeTrial(e *flagErrors) {
 	switch {
 	case !o.trial:
 		e.checkUnused("trial", "sidecar", "annotation-namespace")
-	case o.before || o.inspection.injector != "":
-		e.addf("--trial excludes --pre and --injector")
+	case o.before:
+		e.addf("--trial and --pre exclude each other")
 	}
 }
 
@@ -117,17 +119,21 @@ func (o *checkOptions) run(command *cobra.Command, streams IOStreams) error {
 	if err != nil {
 		return err
 	}
-	p := &checkPrinter{streams: streams, text: o.output == outputText, results: []inspect.Result{}}
+	p := &checkPrinter{streams: streams, output: o.output, results: []inspect.Result{}}
 	if o.trial {
 		client.CheckTrial(command.Context(),
 			&inspect.Trial{Namespace: o.inspection.namespace, Sidecar: o.ref, Policy: &o.policy}, p.add)
 		return p.end()
 	}
+	documents, err := o.inspection.readDirectory(command.Context())
+	if err != nil {
+		return err
+	}
 	options := inspect.CheckOptions{
 		Name: o.inspection.name, Namespace: o.inspection.namespace,
 		InPod: streams.Getenv("KUBERNETES_SERVICE_HOST") != "",
 		ReadFlags: func(i *inspect.Installation) (*inspect.Settings, *inspect.Serving, []string, error) {
-			return o.readFlags(e, i)
+			return o.readFlags(e, i, documents)
 		},
 	}
 	check := client.Check
@@ -138,14 +144,16 @@ func (o *checkOptions) run(command *cobra.Command, streams IOStreams) error {
 	return p.end()
 }
 
-// readFlags parses the flags of an installation.
+// readFlags parses the flags of an installation. The documents replace those of its config directory, unless they are
+// nil.
 func (o *checkOptions) readFlags(
-	own *flagErrors, i *inspect.Installation,
+	own *flagErrors, i *inspect.Installation, documents []conf.Document,
 ) (settings *inspect.Settings, serving *inspect.Serving, warnings []string, err error) {
 	var report bytes.Buffer
 	if settings, err = o.inspection.readSettings(own, i, &report); err != nil {
 		return nil, nil, nil, err
 	}
+	settings.Documents = documents
 	serve, _, err := parseServe(i)
 	if err != nil {
 		return nil, nil, nil, err
@@ -171,17 +179,17 @@ func (o *serveOptions) serving(namespace string) *inspect.Serving {
 	return s
 }
 
-// checkPrinter prints the results of checks as they arrive, or all of them as JSON.
+// checkPrinter prints the results of checks as they arrive, or all of them as JSON or YAML.
 type checkPrinter struct {
 	streams  IOStreams
-	text     bool
+	output   string
 	results  []inspect.Result
 	category string
 }
 
 func (p *checkPrinter) add(r inspect.Result) {
 	p.results = append(p.results, r)
-	if !p.text {
+	if p.output != outputText {
 		return
 	}
 	if r.Category != p.category {
@@ -228,9 +236,9 @@ func (p *checkPrinter) end() error {
 }
 
 func (p *checkPrinter) summarize(w io.Writer, ok bool, text string) error {
-	if p.text {
+	if p.output == outputText {
 		_, err := fmt.Fprintf(w, "\n%s\n", text)
 		return err
 	}
-	return printJSON(w, map[string]any{"checks": p.results, "ok": ok})
+	return printValue(w, p.output, map[string]any{"checks": p.results, "ok": ok})
 }

@@ -545,6 +545,15 @@ func definitionCases() map[string]checkCase {
 			want: "warning: definitions-labelled: ConfigMap sidecar-injector/x has the definition forgotten:latest, but not " +
 				"the label app=k8s-sidecar-injector\n",
 		},
+		"empty directory": {
+			change: func(s *checkServer) {
+				s.flag("--config-directory=/conf")
+				s.mount(map[string]any{"name": "c", "mountPath": "/conf"},
+					map[string]any{"name": "c", "emptyDir": map[string]any{}})
+			},
+			want: "skipped: definitions: Deployment sidecar-injector/sidecar-injector: cannot read the config directory " +
+				"/conf: volume c is not a ConfigMap; pass a copy of it with --config-directory\n",
+		},
 		"subPath": {
 			change: func(s *checkServer) {
 				s.flag("--config-directory=/conf")

@@ -170,13 +170,10 @@ func (o *inspectionOptions) newInspection(
 	if in.settings, err = o.readSettings(e, installation, report); err != nil {
 		return nil, err
 	}
-	if o.directory != "" {
-		documents, err := watcher.NewDirectory(o.directory, zerolog.Nop()).Documents(ctx, nil)
-		if err != nil {
-			return nil, err
-		}
-		in.settings.Directory, in.settings.Documents = o.directory, append([]conf.Document{}, documents...)
+	if in.settings.Documents, err = o.readDirectory(ctx); err != nil {
+		return nil, err
 	}
+	in.settings.Directory = cmp.Or(o.directory, in.settings.Directory)
 	if in.documents, err = in.client.Documents(ctx, installation, in.settings); err != nil {
 		return nil, err
 	}
@@ -185,6 +182,15 @@ func (o *inspectionOptions) newInspection(
 	}
 	reportDefinitions(in, report)
 	return in, nil
+}
+
+// readDirectory returns the documents of the local directory. They are not nil, unless there is no directory.
+func (o *inspectionOptions) readDirectory(ctx context.Context) ([]conf.Document, error) {
+	if o.directory == "" {
+		return nil, nil
+	}
+	documents, err := watcher.NewDirectory(o.directory, zerolog.Nop()).Documents(ctx, nil)
+	return append([]conf.Document{}, documents...), err
 }
 
 // reportDefinitions reports rejected documents, the refs that replicas may serve nevertheless, and that there are no

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,7 +15,10 @@ import (
 
 func (c *checkup) checkDefinitions(context.Context) outcome {
 	snapshot, err := c.snapshot()
-	if err != nil {
+	switch {
+	case errors.Is(err, errNotMounted), errors.Is(err, errNotConfigMap):
+		return skipped("%v", err)
+	case err != nil:
 		return c.unreadable(err)
 	}
 	var problems []outcome

@@ -106,7 +106,11 @@ func below(name, directory string) (relative string, found bool) {
 	return strings.CutPrefix(name, directory+"/")
 }
 
-var errNotMounted = errors.New("no ConfigMap is mounted there")
+// The files of a directory cannot be read if they are not in ConfigMaps.
+var (
+	errNotMounted   = errors.New("no ConfigMap is mounted there")
+	errNotConfigMap = errors.New("is not a ConfigMap")
+)
 
 // readDirectory returns the files of a directory of the container by their paths below it. Only ConfigMaps that
 // are mounted there can be read.
@@ -158,7 +162,7 @@ func (i *Installation) readVolume(ctx context.Context, name string) (map[string]
 	case volume.Projected != nil:
 		for _, source := range volume.Projected.Sources {
 			if source.ConfigMap == nil {
-				return nil, fmt.Errorf("volume %s has a source that is not a ConfigMap", name)
+				return nil, fmt.Errorf("volume %s has a source that %w", name, errNotConfigMap)
 			}
 			v := source.ConfigMap
 			if err := i.readConfigMap(ctx, v.Name, v.Items, v.Optional, files); err != nil {
@@ -167,7 +171,7 @@ func (i *Installation) readVolume(ctx context.Context, name string) (map[string]
 		}
 		return files, nil
 	}
-	return nil, fmt.Errorf("volume %s is not a ConfigMap", name)
+	return nil, fmt.Errorf("volume %s %w", name, errNotConfigMap)
 }
 
 // readConfigMap adds the files of a mounted ConfigMap.
