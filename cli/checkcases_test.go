@@ -650,6 +650,13 @@ func beforeCases() map[string]checkCase {
 			want: "failed: admission-policies: the API server does not serve validatingadmissionpolicies in " +
 				"admissionregistration.k8s.io/v1\n",
 		},
+		"before, without access reviews": {
+			args:   before,
+			change: func(s *checkServer) { s.uninstall(); s.missing = "selfsubjectaccessreviews" },
+			want: "failed: install-permissions: cannot create selfsubjectaccessreviews.authorization.k8s.io in all " +
+				"namespaces: the server could not find the requested resource (post selfsubjectaccessreviews)\n",
+			hint: "the API server does not serve this API: enable it, or upgrade the cluster",
+		},
 		"before, without permissions": {
 			args:   []string{"--pre", "-n", "other"},
 			change: func(s *checkServer) { s.uninstall(); s.denied = []string{"create secrets", "create clusterroles"} },

@@ -27,6 +27,8 @@ type checkServer struct {
 	trial http.HandlerFunc
 	// noPolicies removes ValidatingAdmissionPolicy from the API.
 	noPolicies bool
+	// missing is a resource whose API is not served.
+	missing string
 }
 
 func (s *checkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -34,6 +36,9 @@ func (s *checkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pod, isMetrics := strings.CutSuffix(r.URL.Path, "/proxy/metrics")
 	notReady, isStatus := strings.CutSuffix(r.URL.Path, "/proxy/api/v1/status")
 	switch {
+	case s.missing != "" && strings.HasSuffix(r.URL.Path, "/"+s.missing):
+		w.Header().Set("Content-Type", "text/plain")
+		http.NotFound(w, r)
 	case r.URL.Path == "/version":
 		w.Header().Set("Date", time.Now().Add(s.skew).UTC().Format(http.TimeFormat))
 		_ = json.NewEncoder(w).Encode(map[string]string{"gitVersion": s.version})

@@ -145,7 +145,11 @@ func (c *checkup) unreadable(err error) outcome {
 		return skipped("%v", err)
 	}
 	c.reported[err.Error()] = c.current
-	return failed("%v", err)
+	o := failed("%v", err)
+	if missing := strings.Contains(err.Error(), "the server could not find the requested resource"); missing {
+		return o.withHint("the API server does not serve this API: enable it, or upgrade the cluster")
+	}
+	return o
 }
 
 // lacksPermission reports whether the authorization of the API server denies a request. Admission, and servers behind
