@@ -6,9 +6,11 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -545,6 +547,49 @@ func definitionCases() map[string]checkCase {
 			want: "warning: definitions-labelled: ConfigMap sidecar-injector/x has the definition forgotten:latest, but not " +
 				"the label app=k8s-sidecar-injector\n",
 		},
+		"no label and a typo": {
+			change: func(s *checkServer) {
+				s.add("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: sidecar-injector}\n" +
+					"data: {a: \"name: forgotten\\ncontainerz: # typo\\n- {name: c, image: i}\\n\"}\n")
+				s.add("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: z, namespace: sidecar-injector}\n" +
+					"data: {a: \"{name: broken:v1, initContainers: [{name: c, image: i]}\"}\n")
+			},
+			want: "warning: definitions-labelled: ConfigMap sidecar-injector/x has the definition forgotten:latest, but not " +
+				"the label app=k8s-sidecar-injector; ConfigMap sidecar-injector/z has the definition broken:v1, but not " +
+				"the label app=k8s-sidecar-injector\n",
+		},
+		"other files with names": {
+			change: func(s *checkServer) {
+				for n, text := range []string{
+					"name: shop\nservices: {web: {image: i}}\nvolumes: {data: {}}\n", // Compose
+					"name: build\non: [push]\nenv: {A: b}\njobs: {a: {container: i, steps: [{run: x}]}}\n",
+					"name: web\nimage: i\nenv:\n- {name: A, value: b}\nvolumeMounts:\n- {name: a, mountPath: /a}\n",
+					"containers:\n- {name: a, image: [}\n",
+					"name: app\ncontainers: 3\nspec:\n  containers:\n  - {name: a}\n",
+					`{"name": "net", "cniVersion": "1.0.0", "plugins": [{"type": "loopback"}]}`,
+				} {
+					configMap := map[string]any{
+						"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{"a": text},
+						"metadata": map[string]any{"name": strconv.Itoa(n), "namespace": "sidecar-injector"},
+					}
+					s.objects = append(s.objects, unstructured.Unstructured{Object: configMap})
+				}
+			},
+		},
+		"label in another namespace": {
+			change: func(s *checkServer) { s.add(labelled("shop")) },
+			want: "warning: definitions-labelled: ConfigMap shop/x has the label app=k8s-sidecar-injector, but " +
+				"--configmap-namespace is sidecar-injector\n",
+		},
+		"label in the namespace of the injector": {
+			change: func(s *checkServer) {
+				s.add(labelled("shop"))
+				s.flag("--configmap-namespace=shop")
+				s.forbidden = []string{"configmaps"}
+			},
+			want: "warning: definitions-labelled: ConfigMap sidecar-injector/sidecar-injector-sidecars has the label " +
+				"app=k8s-sidecar-injector, but --configmap-namespace is shop\n",
+		},
 		"empty directory": {
 			change: func(s *checkServer) {
 				s.flag("--config-directory=/conf")
@@ -599,6 +644,11 @@ func definitionCases() map[string]checkCase {
 				skippedLines("definitions-stale", "replicas-agree"),
 		},
 	}
+}
+
+func labelled(namespace string) string {
+	return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: " + namespace +
+		", labels: {app: k8s-sidecar-injector}}\ndata: {a: \"{name: a, containers: [{name: c, image: i}]}\"}\n"
 }
 
 // mount adds a volume to the Deployment and mounts it.

@@ -115,7 +115,8 @@ func definitionChecks() []check {
 		},
 		{
 			categoryDefinitions, "definitions-labelled", false,
-			"add the label to the ConfigMap, or remove the definition from it", (*checkup).checkLabels,
+			"add the label to the ConfigMap, move it to the namespace of --configmap-namespace, or remove the definition",
+			(*checkup).checkLabels,
 		},
 		{
 			categoryDefinitions, "definitions-mounted", false,
