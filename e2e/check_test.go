@@ -85,6 +85,15 @@ func TestCheck(t *testing.T) {
 	i.awaitCheck("certificate-trusted",
 		"failed: "+home+"/pods."+home+"."+home+".svc does not trust the certificate served at")
 	i.awaitCheck("webhook-called", "failed: the API server created a trial pod")
+
+	// The safety net warns.
+	i.run("kubectl", "--kubeconfig="+i.Kubeconfig, "run", "web", "--namespace="+i.namespace, "--image=web",
+		"--annotations=injector.tumblr.com/request=logger")
+	i.kubectl("patch", "mutatingwebhookconfiguration", home, "--type=json",
+		`--patch=[{"op": "add", "path": "/webhooks/0/objectSelector", "value": {"matchLabels": {"a": "b"}}}]`)
+	i.awaitCheck("webhook-selectors", "warning: the selectors exclude pods that request sidecars, in namespaces: "+
+		i.namespace)
+	i.awaitCheck("webhook-called", "skipped: the objectSelector of the webhook excludes the trial pod")
 }
 
 // checker creates a service account with exactly the permissions in the docs.
