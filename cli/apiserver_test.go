@@ -30,9 +30,10 @@ type apiServer struct {
 // apiServerCommand starts an API server with the objects of a YAML file, and writes its kubeconfig.
 func apiServerCommand(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 0 {
-		ts.Fatalf("usage: apiserver FILE [forbid=RESOURCE[/NAMESPACE]]... [copies=N] [expire] [version=V] [deny=VERB]...")
+		ts.Fatalf("usage: apiserver FILE [forbid=RESOURCE[/NAMESPACE]]... [copies=N] [expire] [version=V] [deny=VERB]... " +
+			"[sidecars=POD:PORT:FILE]...")
 	}
-	s := &checkServer{version: "v1.33.1"}
+	s := &checkServer{version: "v1.33.1", sidecars: make(map[string]string)}
 	var err error
 	s.objects, err = parseObjects(ts.ReadFile(args[0]))
 	ts.Check(err)
@@ -47,6 +48,9 @@ func apiServerCommand(ts *testscript.TestScript, _ bool, args []string) {
 			s.version = value
 		case "deny":
 			s.denied = append(s.denied, value)
+		case "sidecars":
+			at := strings.LastIndex(value, ":")
+			s.sidecars[value[:at]] = ts.ReadFile(value[at+1:])
 		case "copies":
 			count, err := strconv.Atoi(value)
 			ts.Check(err)

@@ -622,9 +622,9 @@ func definitionCases() map[string]checkCase {
 		},
 		"unreachable metrics": {
 			change: func(s *checkServer) { delete(s.metrics, "two:9000") },
-			want: "skipped: definitions-stale: the metrics of the replicas cannot be read through the API server: pod " +
+			want: "skipped: definitions-stale: the replicas cannot be read through the API server: pod " +
 				"sidecar-injector/two, port 9000: the server is currently unable to handle the request (get pods two:9000)\n" +
-				"skipped: replicas-agree: the metrics of the replicas cannot be read through the API server: pod " +
+				"skipped: replicas-agree: the replicas cannot be read through the API server: pod " +
 				"sidecar-injector/two, port 9000: the server is currently unable to handle the request (get pods two:9000)\n",
 		},
 		"one of three replicas unreachable": {

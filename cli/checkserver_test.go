@@ -23,6 +23,8 @@ type checkServer struct {
 	metrics map[string]string
 	// pending are the reasons why pods are not ready, by name.
 	pending map[string][]string
+	// sidecars is the response of pods to /api/v1/sidecars, by name.
+	sidecars map[string]string
 	// trial responds to the creation of a pod. By default, the webhook warns.
 	trial http.HandlerFunc
 	// noPolicies removes ValidatingAdmissionPolicy from the API.
@@ -34,6 +36,7 @@ type checkServer struct {
 func (s *checkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	pod, isMetrics := strings.CutSuffix(r.URL.Path, "/proxy/metrics")
+	replica, isSidecars := strings.CutSuffix(r.URL.Path, "/proxy/api/v1/sidecars")
 	notReady, isStatus := strings.CutSuffix(r.URL.Path, "/proxy/api/v1/status")
 	switch {
 	case s.missing != "" && strings.HasSuffix(r.URL.Path, "/"+s.missing):
@@ -46,10 +49,12 @@ func (s *checkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveGroup(w)
 	case isStatus:
 		_ = json.NewEncoder(w).Encode(map[string]any{"pending": s.pending[notReady[strings.LastIndex(notReady, "/")+1:]]})
-	case isMetrics && slices.Contains(s.forbidden, "pods/proxy"):
+	case (isMetrics || isSidecars) && slices.Contains(s.forbidden, "pods/proxy"):
 		forbid(w, "pods/proxy")
 	case isMetrics:
-		s.serveMetrics(w, pod[strings.LastIndex(pod, "/")+1:])
+		servePod(w, s.metrics, pod)
+	case isSidecars:
+		servePod(w, s.sidecars, replica)
 	case r.Method == http.MethodPost:
 		s.create(w, r)
 	default:
@@ -72,8 +77,9 @@ func (s *checkServer) serveGroup(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"kind": "APIResourceList", "resources": resources})
 }
 
-func (s *checkServer) serveMetrics(w http.ResponseWriter, pod string) {
-	text, found := s.metrics[pod]
+// servePod responds with the text of the pod of a path.
+func servePod(w http.ResponseWriter, texts map[string]string, path string) {
+	text, found := texts[path[strings.LastIndex(path, "/")+1:]]
 	if !found {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}

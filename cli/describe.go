@@ -49,7 +49,7 @@ func newDescribe(streams IOStreams) *cobra.Command {
 
 // description describes a ref, in the JSON format of docs/list.md. No field is omitted.
 type description struct {
-	// Sidecar and Definition are null if no sidecar of the ref is served.
+	// Sidecar is null if no sidecar of the ref is served. Definition also is if only the replicas have it.
 	Sidecar     *conf.ListedSidecar    `json:"sidecar"`
 	InheritedBy []string               `json:"inheritedBy"`
 	Definition  map[string]any         `json:"definition"`
@@ -77,7 +77,7 @@ func (o *describeOptions) run(command *cobra.Command, streams IOStreams, text st
 	if err != nil {
 		return err
 	}
-	d, err := describe(in.snapshot, ref)
+	d, err := describe(in, ref)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,8 @@ func (o *describeOptions) run(command *cobra.Command, streams IOStreams, text st
 }
 
 // describe returns the description of a ref. The error suggests other refs.
-func describe(snapshot *store.Snapshot, ref conf.Ref) (*description, error) {
+func describe(in *inspection, ref conf.Ref) (*description, error) {
+	snapshot := in.snapshot
 	d := &description{InheritedBy: []string{}, Rejections: []conf.ListedRejection{}}
 	for _, rejection := range snapshot.Listing().Rejections {
 		if rejection.Ref == ref.String() {
@@ -110,7 +111,9 @@ func describe(snapshot *store.Snapshot, ref conf.Ref) (*description, error) {
 	if s == nil {
 		return d, nil
 	}
-	d.Sidecar, d.Definition = new(s.Listed()), s.Definition()
+	if d.Sidecar = new(in.listed(s)); !s.Stale {
+		d.Definition = s.Definition()
+	}
 	for other := range snapshot.Sidecars() {
 		for base := range other.Bases() {
 			if base.Ref == ref && base.Origin == s.Origin {
@@ -160,19 +163,22 @@ func (d *description) print(w io.Writer) error {
 
 func (d *description) printSidecar(w io.Writer) {
 	s := d.Sidecar
-	level := s.Level
+	level, origin := s.Level, s.Origin
+	if s.Stale {
+		origin += " (stale)"
+	}
 	if len(s.Violations) > 0 {
 		level += " (fails checks of the next level: " + strings.Join(s.Violations, ", ") + ")"
 	}
 	bases := texts(s.Inherits, func(base conf.ListedBase) string { return base.Ref + " (" + base.Origin + ")" })
 	writeTable(w, [][]string{
 		{"Ref:", s.Ref},
-		{"Origin:", s.Origin},
+		{"Origin:", printable(origin)},
 		{"Digest:", s.Digest},
-		{"Pod Security level:", level},
+		{"Pod Security level:", printable(level)},
 		{"Allowed namespaces:", list(s.AllowedNamespaces)},
 		{"Operating system:", s.OS},
-		{"In jobs:", s.InJobs},
+		{"In jobs:", printable(s.InJobs)},
 		{"Skips hostNetwork pods:", fmt.Sprint(s.SkipHostNetworkPods)},
 		{"Images:", list(s.Images)},
 		{"Inherits:", list(bases)},

@@ -69,7 +69,7 @@ func (o *diffOptions) run(command *cobra.Command, streams IOStreams, paths []str
 	if err := e.err(); err != nil {
 		return err
 	}
-	in, err := o.inspection.newInspection(command.Context(), e, io.Discard)
+	in, _, err := o.inspection.loadInspection(command.Context(), e, io.Discard)
 	if err != nil {
 		return err
 	}

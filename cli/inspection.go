@@ -151,37 +151,57 @@ type inspection struct {
 	settings  *inspect.Settings
 	documents []conf.Document
 	snapshot  *store.Snapshot // of the documents
+
+	// lastValid are the sidecars of the snapshot whose documents are rejected, as the replicas describe them. The
+	// snapshot does not have what they inject.
+	lastValid []conf.ListedSidecar
+	// lastValidUnknown is set if the replicas may serve last valid versions that are not known.
+	lastValidUnknown bool
 }
 
-// newInspection finds the installation and loads its definitions. It reports what does not keep it from that.
+// newInspection finds the installation and loads the definitions that it serves. It reports what does not keep it from
+// that.
 func (o *inspectionOptions) newInspection(
 	ctx context.Context, e *flagErrors, report io.Writer,
 ) (in *inspection, err error) {
+	in, installation, err := o.loadInspection(ctx, e, report)
+	if err != nil {
+		return nil, err
+	}
+	reportRejections(in, report)
+	in.addLastValid(ctx, installation, report)
+	reportNoDefinitions(in, report)
+	return in, nil
+}
+
+// loadInspection is newInspection without the last valid versions of rejected definitions. The installation may be
+// nil.
+func (o *inspectionOptions) loadInspection(
+	ctx context.Context, e *flagErrors, report io.Writer,
+) (in *inspection, installation *inspect.Installation, err error) {
 	in = new(inspection)
-	var installation *inspect.Installation
 	if !o.local {
 		if in.client, err = inspect.NewClient(o.config); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if installation, err = o.findInstallation(ctx, in.client, report); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if in.settings, err = o.readSettings(e, installation, report); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if in.settings.Documents, err = o.readDirectory(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	in.settings.Directory = cmp.Or(o.directory, in.settings.Directory)
 	if in.documents, err = in.client.Documents(ctx, installation, in.settings); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if in.snapshot, err = in.settings.Load(ctx, in.documents); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	reportDefinitions(in, report)
-	return in, nil
+	return in, installation, nil
 }
 
 // readDirectory returns the documents of the local directory. They are not nil, unless there is no directory.
@@ -193,23 +213,15 @@ func (o *inspectionOptions) readDirectory(ctx context.Context) ([]conf.Document,
 	return append([]conf.Document{}, documents...), err
 }
 
-// reportDefinitions reports rejected documents, the refs that replicas may serve nevertheless, and that there are no
-// definitions.
-func reportDefinitions(in *inspection, report io.Writer) {
-	var refs []string
+func reportRejections(in *inspection, report io.Writer) {
 	for rejection := range in.snapshot.Rejections() {
 		for _, err := range rejection.Errors.Errors {
 			fmt.Fprintf(report, "rejected: %v\n", err)
 		}
-		if ref := rejection.Ref; ref != (conf.Ref{}) && in.snapshot.Sidecar(ref) == nil {
-			refs = append(refs, ref.String())
-		}
 	}
-	if in.client != nil && len(refs) > 0 {
-		slices.Sort(refs)
-		fmt.Fprintf(report, "warning: until they restart, replicas may serve the last valid version of %s, which is "+
-			"not known here\n", strings.Join(slices.Compact(refs), ", "))
-	}
+}
+
+func reportNoDefinitions(in *inspection, report io.Writer) {
 	if in.snapshot.Len() > 0 {
 		return
 	}

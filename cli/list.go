@@ -64,12 +64,10 @@ func (o *listOptions) run(command *cobra.Command, streams IOStreams) error {
 		return err
 	}
 	listing := in.snapshot.Listing()
-	if o.namespace != "" {
-		listing.Items = []conf.ListedSidecar{}
-		for s := range in.snapshot.Sidecars() {
-			if s.Allows(o.namespace) {
-				listing.Items = append(listing.Items, s.Listed())
-			}
+	listing.Items = []conf.ListedSidecar{}
+	for s := range in.snapshot.Sidecars() {
+		if o.namespace == "" || s.Allows(o.namespace) {
+			listing.Items = append(listing.Items, in.listed(s))
 		}
 	}
 	if slices.Contains([]string{outputJSON, outputYAML}, o.output) {
@@ -89,7 +87,11 @@ func printListing(w io.Writer, items []conf.ListedSidecar, wide bool) {
 	for i := range items {
 		s := &items[i]
 		names := texts(s.Parameters, func(p conf.ListedParameter) string { return p.Name })
-		row := []string{s.Ref, s.Origin, s.Level, cell(names), cell(s.AllowedNamespaces)}
+		origin := s.Origin
+		if s.Stale {
+			origin += " (stale)"
+		}
+		row := []string{s.Ref, printable(origin), printable(s.Level), cell(names), cell(s.AllowedNamespaces)}
 		if wide {
 			bases := texts(s.Inherits, func(base conf.ListedBase) string { return base.Ref })
 			row = append(row, s.Digest[:digestColumns], cell(bases), cell(s.Images))

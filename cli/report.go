@@ -79,7 +79,7 @@ func (o *reportOptions) run(command *cobra.Command, streams IOStreams) error {
 	}
 	hide := showProgress(in.client, streams.ErrOut)
 	report, err := in.client.Report(command.Context(), in.snapshot, in.settings, inspect.Query{
-		Namespace: o.inspection.namespace, Labels: o.inspection.selector,
+		Namespace: o.inspection.namespace, Labels: o.inspection.selector, LastValidUnknown: in.lastValidUnknown,
 	})
 	hide()
 	if err != nil {

@@ -42,6 +42,8 @@ type assessor struct {
 	snapshot *store.Snapshot
 	policy   *mutate.Policy
 	defaults map[string]string // requests of namespaces
+	// lastValidUnknown is that of Query.
+	lastValidUnknown bool
 }
 
 // assessment is what an assessor finds in one pod.
@@ -154,20 +156,42 @@ func withoutElements(request *mutate.Request, policy *mutate.Policy) {
 	}
 }
 
-// refusal returns the reason why the next pod would get no sidecars, or "". Conflicts of an injected pod are unknown.
-func (p *assessment) refusal() mutate.Reason {
-	if p.decision.Outcome == mutate.Injected || p.decision.Reason == mutate.ReasonConflict && len(p.running) > 0 {
+// refusal returns the reason why the next pod would not get a sidecar, or "". Conflicts of an injected pod are unknown,
+// and so is the decision if the injector may serve all sidecars.
+func (p *assessment) refusal(f *finding) mutate.Reason {
+	switch reason := p.decision.Reason; {
+	case p.decision.Outcome == mutate.Injected,
+		reason == mutate.ReasonConflict && len(p.running) > 0,
+		reason == mutate.ReasonUnknownSidecar && f.served != "" && !slices.ContainsFunc(p.wanted, p.isUnknown):
 		return ""
+	default:
+		return reason
 	}
-	return p.decision.Reason
+}
+
+// isUnknown reports whether the injector does not serve a ref.
+func (p *assessment) isUnknown(ref conf.Ref) bool {
+	return p.snapshot.Sidecar(ref) == nil && (!p.lastValidUnknown || !p.isRejected(ref))
+}
+
+// isRejected reports whether the definition of a ref is rejected. That of a sidecar that the pod has may be one whose
+// name cannot be read.
+func (p *assessment) isRejected(ref conf.Ref) bool {
+	isRunning := slices.ContainsFunc(p.running, func(i mutate.Injection) bool { return i.Ref == ref })
+	for rejection := range p.snapshot.Rejections() {
+		if rejection.Ref == ref || rejection.Ref == (conf.Ref{}) && p.lastValidUnknown && isRunning {
+			return true
+		}
+	}
+	return false
 }
 
 // ofRunning returns the finding for a sidecar that the pod has.
 func (p *assessment) ofRunning(injection mutate.Injection) finding {
 	f := p.newFinding(injection.Ref)
 	f.running = strings.Clone(injection.Digest)
-	switch reason := p.refusal(); {
-	case f.served == "", !slices.Contains(p.wanted, injection.Ref):
+	switch reason := p.refusal(&f); {
+	case !slices.Contains(p.wanted, injection.Ref), f.served == "" && !p.isRejected(injection.Ref):
 		f.state = Removed
 	case reason != "":
 		f.state, f.reason = Refused, reason
@@ -182,7 +206,7 @@ func (p *assessment) ofRunning(injection mutate.Injection) finding {
 // ofWanted returns the finding for a requested sidecar that the pod does not have, or has in an unknown version.
 func (p *assessment) ofWanted(ref conf.Ref) finding {
 	f := p.newFinding(ref)
-	switch reason := p.refusal(); {
+	switch reason := p.refusal(&f); {
 	case reason != "":
 		f.state, f.reason = Refused, reason
 	case p.injected && len(p.running) == 0:

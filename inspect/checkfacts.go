@@ -218,8 +218,13 @@ func (c *checkup) pods(ctx context.Context) ([]corev1.Pod, error) {
 	if err != nil {
 		return nil, err
 	}
+	return i.pods(ctx)
+}
+
+// pods returns the pods of the installation that are not being deleted.
+func (i *Installation) pods(ctx context.Context) ([]corev1.Pod, error) {
 	selector := map[string]string{"labelSelector": metav1.FormatLabelSelector(i.object.Spec.Selector)}
-	list, err := listOf[corev1.Pod](ctx, c.client, pods(), i.Namespace, selector)
+	list, err := listOf[corev1.Pod](ctx, i.client, pods(), i.Namespace, selector)
 	return slices.DeleteFunc(list, func(p corev1.Pod) bool {
 		return p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded
 	}), err

@@ -26,7 +26,7 @@ type replicaMetrics struct {
 }
 
 var (
-	errUnreachable = errors.New("the metrics of the replicas cannot be read through the API server")
+	errUnreachable = errors.New("the replicas cannot be read through the API server")
 	errNoReplicas  = errors.New("the Deployment has no pods")
 )
 

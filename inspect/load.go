@@ -77,9 +77,13 @@ func (s *Settings) Load(ctx context.Context, documents []conf.Document) (*store.
 	if err != nil {
 		return nil, err
 	}
+	return publish(set), nil
+}
+
+func publish(set *conf.Set) *store.Snapshot {
 	snapshots := new(store.Store)
 	snapshots.Publish(set)
-	return snapshots.Current(), nil
+	return snapshots.Current()
 }
 
 // HasDirectory reports whether a volume is mounted at a directory of the container, or at one of its parents.

@@ -19,6 +19,9 @@ import (
 type Query struct {
 	Namespace string // empty for all
 	Labels    string // label selector
+	// LastValidUnknown is set if the injector may serve the last valid versions of rejected definitions, which are not
+	// in the snapshot.
+	LastValidUnknown bool
 }
 
 // Report is the state of the sidecars in the pods of a cluster.
@@ -119,7 +122,8 @@ type reporter struct {
 // Report compares the running pods with the definitions of a snapshot. It keeps what Row has, not the pods.
 func (c *Client) Report(ctx context.Context, snapshot *store.Snapshot, s *Settings, q Query) (*Report, error) {
 	r := &reporter{
-		assessor: &assessor{snapshot: snapshot, policy: &s.Policy}, client: c, groups: make(map[group]count),
+		assessor: &assessor{snapshot: snapshot, policy: &s.Policy, lastValidUnknown: q.LastValidUnknown},
+		client:   c, groups: make(map[group]count),
 	}
 	if s.NamespaceDefaults {
 		if err := r.readDefaults(ctx, q.Namespace); err != nil {
