@@ -80,6 +80,7 @@ func (o *reportOptions) run(command *cobra.Command, streams IOStreams) error {
 	hide := showProgress(in.client, streams.ErrOut)
 	report, err := in.client.Report(command.Context(), in.snapshot, in.settings, inspect.Query{
 		Namespace: o.inspection.namespace, Labels: o.inspection.selector, LastValidUnknown: in.lastValidUnknown,
+		Rollouts: o.commands,
 	})
 	hide()
 	if err != nil {

@@ -31,6 +31,10 @@ func (o *inspectionOptions) restart(r *inspect.Row) string {
 	command, advice := "", "replace its pods"
 	switch kind {
 	case "Deployment.apps", "StatefulSet.apps", "DaemonSet.apps":
+		if advice = adviseRollout(r.Rollout); advice != "" {
+			break
+		}
+		advice = "replace its pods"
 		command = "kubectl rollout restart " + strings.ToLower(r.Kind) + "/" + r.Workload
 	case "Rollout.argoproj.io":
 		command = "# kubectl argo rollouts restart " + r.Workload
@@ -53,6 +57,17 @@ func (o *inspectionOptions) restart(r *inspect.Row) string {
 		command += " --context=" + shellQuoted(o.context)
 	}
 	return command
+}
+
+// adviseRollout returns what to do instead of a restart that replaces no pods, or "".
+func adviseRollout(rollout inspect.Rollout) string {
+	switch rollout {
+	case inspect.Paused:
+		return "it is paused, so kubectl refuses to restart it; resume it first"
+	case inspect.OnDelete:
+		return "its update strategy is OnDelete, so a restart replaces no pods; delete its pods"
+	}
+	return ""
 }
 
 // shellQuoted quotes a word for sh.

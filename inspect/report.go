@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -22,6 +24,8 @@ type Query struct {
 	// LastValidUnknown is set if the injector may serve the last valid versions of rejected definitions, which are not
 	// in the snapshot.
 	LastValidUnknown bool
+	// Rollouts is set to read the field Rollout of rows.
+	Rollouts bool
 }
 
 // Report is the state of the sidecars in the pods of a cluster.
@@ -51,6 +55,9 @@ type Row struct {
 
 	// APIVersion is that of the workload.
 	APIVersion string `json:"-"`
+	// Rollout is what prevents a restart of the workload from replacing the pods. It is empty unless the query has
+	// Rollouts and the row needs a restart.
+	Rollout Rollout `json:"-"`
 	// Message is about one of the pods, and has the cause if the sidecar is refused or removed.
 	Message string `json:"-"`
 }
@@ -139,7 +146,13 @@ func (c *Client) Report(ctx context.Context, snapshot *store.Snapshot, s *Settin
 	if err := r.resolveOwners(ctx, owner{APIVersion: "batch/v1", Kind: "Job"}, jobs()); err != nil {
 		return nil, err
 	}
-	return &Report{Rows: r.rows(), Unread: r.unread}, nil
+	rows := r.rows()
+	if q.Rollouts {
+		if err := r.readRollouts(ctx, rows); err != nil {
+			return nil, err
+		}
+	}
+	return &Report{Rows: rows, Unread: r.unread}, nil
 }
 
 // tolerate keeps an error about missing permission for the report. It returns all others.
@@ -274,23 +287,29 @@ func (r *reporter) resolveOwners(ctx context.Context, kind owner, source resourc
 
 // readControllers reads the controllers of the objects in the map, in their namespaces.
 func (r *reporter) readControllers(ctx context.Context, source resource, controllers map[named]owner) error {
-	needed := make(map[string]bool)
-	for object := range controllers {
-		needed[object.namespace], needed[""] = true, true
-	}
-	keep := func(item jsontext.Value) error {
+	return r.listIn(ctx, source, maps.Keys(controllers), func(item jsontext.Value) error {
 		m, err := decodeMetadata(item)
 		controller, found := m.controller()
 		if _, known := controllers[named{m.Namespace, m.Name}]; known && found {
 			controllers[named{m.Namespace, m.Name}] = controller
 		}
 		return err
+	})
+}
+
+// listIn lists all objects of the namespaces of some objects.
+func (r *reporter) listIn(
+	ctx context.Context, source resource, objects iter.Seq[named], visit func(jsontext.Value) error,
+) error {
+	needed := make(map[string]bool)
+	for object := range objects {
+		needed[object.namespace], needed[""] = true, true
 	}
 	for _, namespace := range r.scope {
 		if !needed[namespace] {
 			continue
 		}
-		if err := r.tolerate(r.client.list(ctx, source, namespace, nil, keep)); err != nil {
+		if err := r.tolerate(r.client.list(ctx, source, namespace, nil, visit)); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,9 @@ func podMetadataOnly() resource {
 	return resource{prefix: "/api/v1", name: "pods", metadata: true}
 }
 
+func statefulSets() resource { return resource{prefix: "/apis/apps/v1", name: "statefulsets"} }
+func daemonSets() resource   { return resource{prefix: "/apis/apps/v1", name: "daemonsets"} }
+
 func services() resource { return resource{prefix: "/api/v1", name: "services"} }
 func secrets() resource  { return resource{prefix: "/api/v1", name: "secrets"} }
 func endpointSlices() resource {
