@@ -55,7 +55,7 @@ func newCheck(streams IOStreams) *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}
 	o.AddFlags(command)
-	o.inspection.completeNamespaces(command, streams, o.inspection.Complete)
+	o.inspection.completeFlags(command, streams, o.inspection.Complete)
 	_ = command.RegisterFlagCompletionFunc("sidecar", o.inspection.completeRef(streams)) // the flag exists
 	return command
 }
@@ -66,7 +66,7 @@ func (o *checkOptions) AddFlags(command *cobra.Command) {
 	flags.StringVarP(&o.inspection.namespace, "namespace", "n", "",
 		"namespace of the trial pod (default that of the kubeconfig); with --pre the one to install in (default "+
 			defaultHome+")")
-	flags.StringVarP(&o.output, "output", "o", outputText, outputText+", "+outputJSON+" or "+outputYAML)
+	addOutput(flags, &o.output, outputText+", "+outputJSON+" or "+outputYAML, outputText, outputJSON, outputYAML)
 	flags.BoolVar(&o.trial, "trial", false, "only create the trial pod; needs only the permission to create pods")
 	flags.StringVar(&o.sidecar, "sidecar", "",
 		"with --trial, the sidecar that the trial pod requests; if empty, only the call of the webhook is checked")
@@ -77,7 +77,7 @@ func (o *checkOptions) AddFlags(command *cobra.Command) {
 
 // Complete validates all flags.
 func (o *checkOptions) Complete(e *flagErrors) {
-	checkOutput(e, o.output, outputText, outputJSON, outputYAML)
+	checkOutput(e)
 	if o.before {
 		o.inspection.namespace = cmp.Or(o.inspection.namespace, defaultHome)
 	}

@@ -3,12 +3,15 @@ package cli
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"k8s-sidecar-injector/inspect"
+	"k8s-sidecar-injector/mutate"
 )
 
 // completionTimeout limits the requests of a completion.
@@ -32,17 +35,55 @@ func completeWith(
 	}
 }
 
-// completeNamespaces completes the flag --namespace. The function sets the kubeconfig.
-func (o *inspectionOptions) completeNamespaces(command *cobra.Command, streams IOStreams, set func(*flagErrors)) {
-	_ = command.RegisterFlagCompletionFunc("namespace", completeWith(streams, // the flag exists
-		func(ctx context.Context, e *flagErrors, add func(string)) error {
-			set(e)
-			client, err := o.newClient(e)
-			if err != nil {
-				return err
-			}
-			return client.Namespaces(ctx, add)
-		}))
+// completeFlags completes the flags --namespace and --injector, if there are any. The function sets the kubeconfig.
+func (o *inspectionOptions) completeFlags(command *cobra.Command, streams IOStreams, set func(*flagErrors)) {
+	complete := func(name string, list func(*inspect.Client, context.Context, func(string)) error) {
+		_ = command.RegisterFlagCompletionFunc(name, completeWith(streams,
+			func(ctx context.Context, e *flagErrors, add func(string)) error {
+				set(e)
+				client, err := o.newClient(e)
+				if err != nil {
+					return err
+				}
+				return list(client, ctx, add)
+			}))
+	}
+	complete("namespace", (*inspect.Client).Namespaces)
+	complete("injector", (*inspect.Client).Installations)
+}
+
+// completeChoices completes the flags of a command and its subcommands that have a closed set of values.
+func completeChoices(command *cobra.Command) {
+	command.Flags().VisitAll(func(flag *pflag.Flag) {
+		choices := choicesOf(flag)
+		if choices == nil {
+			return
+		}
+		complete := func(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+			unlike := func(choice string) bool { return !strings.HasPrefix(choice, prefix) }
+			return slices.DeleteFunc(slices.Clone(choices), unlike), cobra.ShellCompDirectiveNoFileComp
+		}
+		_ = command.RegisterFlagCompletionFunc(flag.Name, complete) // the flag exists
+	})
+	for _, sub := range command.Commands() {
+		completeChoices(sub)
+	}
+}
+
+func choicesOf(flag *pflag.Flag) []string {
+	switch flag.Name {
+	case "output":
+		return flag.Annotations[outputFormats]
+	case "on-unknown", "on-conflict":
+		return []string{string(mutate.Admit), string(mutate.Deny)}
+	case "privileged-sources", "source":
+		return []string{"files", "configmaps"}
+	case "log-level":
+		return []string{"debug", "info", "warn", "error"}
+	case "log-format":
+		return []string{formatJSON, formatConsole}
+	}
+	return nil
 }
 
 // newClient returns a client after Complete.
@@ -79,7 +120,7 @@ func (o *inspectionOptions) completeRef(streams IOStreams) cobra.CompletionFunc 
 
 // addCompletion completes namespaces, and objects of a cluster.
 func (o *explainOptions) addCompletion(command *cobra.Command, streams IOStreams) {
-	o.inspection.completeNamespaces(command, streams, o.completeInspection)
+	o.inspection.completeFlags(command, streams, o.completeInspection)
 	command.ValidArgsFunction = func(
 		command *cobra.Command, args []string, prefix string,
 	) ([]string, cobra.ShellCompDirective) {

@@ -42,8 +42,9 @@ func newDescribe(streams IOStreams) *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables")
-	flags.StringVarP(&o.output, "output", "o", outputText, outputText+", "+outputJSON+" or "+outputYAML)
+	addOutput(flags, &o.output, outputText+", "+outputJSON+" or "+outputYAML, outputText, outputJSON, outputYAML)
 	o.inspection.AddInstallationFlags(flags)
+	o.inspection.completeFlags(command, streams, o.inspection.Complete)
 	return command
 }
 
@@ -59,7 +60,7 @@ type description struct {
 func (o *describeOptions) run(command *cobra.Command, streams IOStreams, text string) error {
 	e := readEnvironment(command.Flags(), streams.Getenv)
 	o.inspection.Complete(e)
-	checkOutput(e, o.output, outputText, outputJSON, outputYAML)
+	checkOutput(e)
 	ref, err := conf.ParseRef(text)
 	if err != nil {
 		e.addf("%q: %w", text, err)

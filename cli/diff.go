@@ -55,9 +55,9 @@ func newDiff(streams IOStreams) *cobra.Command {
 	flags.StringVarP(&o.inspection.selector, "selector", "l", "", "label selector of the pods")
 	flags.BoolVarP(&o.recursive, "recursive", "R", false, "also read each directory below a directory, except hidden ones")
 	flags.BoolVar(&o.showValues, "show-values", false, "show the values of environment variables")
-	flags.StringVarP(&o.output, "output", "o", outputText, outputText+", "+outputJSON+" or "+outputYAML)
+	addOutput(flags, &o.output, outputText+", "+outputJSON+" or "+outputYAML, outputText, outputJSON, outputYAML)
 	o.inspection.AddInstallationFlags(flags)
-	o.inspection.completeNamespaces(command, streams, o.inspection.Complete)
+	o.inspection.completeFlags(command, streams, o.inspection.Complete)
 	return command
 }
 
@@ -65,7 +65,7 @@ func (o *diffOptions) run(command *cobra.Command, streams IOStreams, paths []str
 	e := readEnvironment(command.Flags(), streams.Getenv)
 	o.inspection.allNamespaces = o.inspection.namespace == ""
 	o.inspection.Complete(e)
-	checkOutput(e, o.output, outputText, outputJSON, outputYAML)
+	checkOutput(e)
 	if err := e.err(); err != nil {
 		return err
 	}

@@ -57,14 +57,15 @@ func newExplain(streams IOStreams) *cobra.Command {
 	o.manifests.cluster.AddFlags(command.Flags())
 	o.AddObjectFlags(command.Flags())
 	o.addCompletion(command, streams)
-	command.Flags().StringVarP(&o.output, "output", "o", outputTable,
-		outputTable+", "+outputWide+" (a line for each container), or "+outputJSON)
+	addOutput(command.Flags(), &o.output,
+		outputTable+", "+outputWide+" (a line for each container), "+outputJSON+" or "+outputYAML,
+		outputTable, outputWide, outputJSON, outputYAML)
 	return command
 }
 
 // Complete validates all flags and arguments. The path is that of the command.
 func (o *explainOptions) Complete(e *flagErrors, path string, args []string) {
-	checkOutput(e, o.output, outputTable, outputWide, outputJSON)
+	checkOutput(e)
 	if len(args) > 0 {
 		o.completeObjects(e, path, args)
 		return
@@ -97,8 +98,8 @@ func (o *explainOptions) run(command *cobra.Command, streams IOStreams, args []s
 	if err != nil {
 		return err
 	}
-	if o.output == outputJSON {
-		return printExplanations(streams.Out, results)
+	if o.output == outputJSON || o.output == outputYAML {
+		return printValue(streams.Out, o.output, newExplanations(results))
 	}
 	var text bytes.Buffer
 	printTables(&text, results, o.output == outputWide)
@@ -210,12 +211,13 @@ func newExplanation(r *podResult) explanation {
 	return x
 }
 
-func printExplanations(w io.Writer, results []*podResult) error {
+// newExplanations returns an object with the explanations of all pods.
+func newExplanations(results []*podResult) map[string]any {
 	items := make([]explanation, len(results))
 	for i, r := range results {
 		items[i] = newExplanation(r)
 	}
-	return printJSON(w, map[string]any{"items": items})
+	return map[string]any{"items": items}
 }
 
 // printJSON escapes characters that are not printable, such as terminal escape sequences. Only strings contain them.

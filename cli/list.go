@@ -37,10 +37,11 @@ func newList(streams IOStreams) *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.StringVarP(&o.namespace, "namespace", "n", "", "list only the sidecars that pods of this namespace may use")
-	flags.StringVarP(&o.output, "output", "o", outputTable,
-		outputTable+", "+outputWide+" (also digests, bases and images), "+outputJSON+" or "+outputYAML)
+	addOutput(flags, &o.output,
+		outputTable+", "+outputWide+" (also digests, bases and images), "+outputJSON+" or "+outputYAML,
+		outputTable, outputWide, outputJSON, outputYAML)
 	o.inspection.AddInstallationFlags(flags)
-	o.inspection.completeNamespaces(command, streams, o.inspection.Complete)
+	o.inspection.completeFlags(command, streams, o.inspection.Complete)
 	return command
 }
 
@@ -50,7 +51,7 @@ func (o *listOptions) Complete(e *flagErrors) {
 	if o.namespace != "" {
 		e.checkName("namespace", o.namespace, validation.IsDNS1123Label)
 	}
-	checkOutput(e, o.output, outputTable, outputWide, outputJSON, outputYAML)
+	checkOutput(e)
 }
 
 func (o *listOptions) run(command *cobra.Command, streams IOStreams) error {

@@ -7,15 +7,27 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/spf13/pflag"
+
 	"k8s-sidecar-injector/conf"
 )
 
 const outputYAML = "yaml"
 
-// checkOutput adds an error if the value of --output is none of the formats.
-func checkOutput(e *flagErrors, output string, formats ...string) {
-	if !slices.Contains(formats, output) {
-		e.add("output", fmt.Errorf("%q is none of %s", output, strings.Join(formats, ", ")))
+// outputFormats is the key of an annotation of the flag --output.
+const outputFormats = "formats"
+
+// addOutput adds the flag --output. The first format is the default.
+func addOutput(flags *pflag.FlagSet, output *string, usage string, formats ...string) {
+	flags.StringVarP(output, "output", "o", formats[0], usage)
+	_ = flags.SetAnnotation("output", outputFormats, formats) // the flag exists
+}
+
+// checkOutput adds an error if the value of --output is none of its formats.
+func checkOutput(e *flagErrors) {
+	flag := e.flags.Lookup("output")
+	if formats := flag.Annotations[outputFormats]; !slices.Contains(formats, flag.Value.String()) {
+		e.add("output", fmt.Errorf("%q is none of %s", flag.Value, strings.Join(formats, ", ")))
 	}
 }
 

@@ -43,15 +43,16 @@ func newReport(streams IOStreams) *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return o.run(command, streams) },
 	}
 	o.AddFlags(command)
-	o.inspection.completeNamespaces(command, streams, o.inspection.Complete)
+	o.inspection.completeFlags(command, streams, o.inspection.Complete)
 	return command
 }
 
 func (o *reportOptions) AddFlags(command *cobra.Command) {
 	flags := command.Flags()
 	o.inspection.AddFlags(flags)
-	flags.StringVarP(&o.output, "output", "o", outputTable,
-		outputTable+", "+outputWide+" (why sidecars are refused or removed), "+outputJSON+" or "+outputYAML)
+	addOutput(flags, &o.output,
+		outputTable+", "+outputWide+" (why sidecars are refused or removed), "+outputJSON+" or "+outputYAML,
+		outputTable, outputWide, outputJSON, outputYAML)
 	flags.BoolVar(&o.commands, "commands", false,
 		"print only the commands that restart the workloads with outdated or missing sidecars")
 	flags.BoolVar(&o.exitCode, "exit-code", false,
@@ -61,7 +62,7 @@ func (o *reportOptions) AddFlags(command *cobra.Command) {
 // Complete validates all flags.
 func (o *reportOptions) Complete(e *flagErrors) {
 	o.inspection.Complete(e)
-	checkOutput(e, o.output, outputTable, outputWide, outputJSON, outputYAML)
+	checkOutput(e)
 	if o.commands && e.flags.Changed("output") {
 		e.addf("--commands and --output exclude each other")
 	}

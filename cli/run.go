@@ -83,5 +83,6 @@ func newRoot(name string, streams IOStreams) *cobra.Command {
 	})
 	root.AddCommand(newInject(streams), newExplain(streams), newReport(streams), newList(streams), newDescribe(streams),
 		newDiff(streams), newCheck(streams), newValidate(streams), newSchema(streams), newVersion())
+	completeChoices(root)
 	return root
 }

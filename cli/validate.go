@@ -2,10 +2,8 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -66,8 +64,8 @@ func newValidate(streams IOStreams) *cobra.Command {
 	command.Flags().BoolVar(&o.strict, "strict", false, "exit with 1 after a warning as well")
 	command.Flags().BoolVarP(&o.recursive, "recursive", "R", false,
 		"also validate each directory below a directory, except hidden ones")
-	command.Flags().StringVarP(&o.output, "output", "o", outputText,
-		outputText+", "+outputJSON+", or "+outputSARIF+" (for code scanning)")
+	addOutput(command.Flags(), &o.output, outputText+", "+outputJSON+", or "+outputSARIF+" (for code scanning)",
+		outputText, outputJSON, outputSARIF)
 	command.Flags().StringVar(&o.labels, "configmap-labels", "",
 		"label selector of the ConfigMaps among manifests; others are skipped; if empty, all are validated "+
 			"[$CONFIGMAP_LABELS]")
@@ -105,9 +103,7 @@ func (o *validateOptions) complete(e *flagErrors, stdin io.Reader, paths []strin
 	o.injection.CompleteRules(e)
 	kind, err := conf.ParseKind(o.source)
 	e.add("source", err)
-	if all := []string{outputText, outputJSON, outputSARIF}; !slices.Contains(all, o.output) {
-		e.add("output", fmt.Errorf("%q is none of %s", o.output, strings.Join(all, ", ")))
-	}
+	checkOutput(e)
 	if first := slices.Index(paths, "-"); first >= 0 && slices.Contains(paths[first+1:], "-") {
 		e.addf("standard input can be read only once")
 	}

@@ -80,6 +80,25 @@ func (c *Client) Namespaces(ctx context.Context, visit func(name string)) error 
 	return c.names(ctx, namespaces(), "", visit)
 }
 
+// Installations calls visit with namespace/name of each Deployment that has the label of an installation or, if none
+// has it, of each Deployment.
+func (c *Client) Installations(ctx context.Context, visit func(name string)) error {
+	found := false
+	add := func(object jsontext.Value) error {
+		m, err := decodeMetadata(object)
+		visit(m.Namespace + "/" + m.Name)
+		found = true
+		return err
+	}
+	r := deployments()
+	r.metadata = true
+	err := c.list(ctx, r, "", map[string]string{"labelSelector": installationLabel}, add)
+	if err != nil || found {
+		return err
+	}
+	return c.list(ctx, r, "", nil, add)
+}
+
 func (c *Client) names(ctx context.Context, r resource, namespace string, visit func(name string)) error {
 	return c.list(ctx, r, namespace, nil, func(object jsontext.Value) error {
 		m, err := decodeMetadata(object)
