@@ -45,6 +45,8 @@ func (s *checkServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/version":
 		w.Header().Set("Date", time.Now().Add(s.skew).UTC().Format(http.TimeFormat))
 		_ = json.NewEncoder(w).Encode(map[string]string{"gitVersion": s.version})
+	case r.URL.Path == "/apis":
+		serveGroups(w, r)
 	case r.URL.Path == "/apis/admissionregistration.k8s.io/v1":
 		s.serveGroup(w)
 	case isStatus:
@@ -67,6 +69,17 @@ func forbid(w http.ResponseWriter, what string) {
 		Reason: metav1.StatusReasonForbidden, Code: http.StatusForbidden,
 		Message: what + ` is forbidden: User "u" may not`,
 	})
+}
+
+// serveGroups responds with a group of custom kinds.
+func serveGroups(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasSuffix(r.Header.Get("Accept"), ";as=APIGroupDiscoveryList") {
+		w.WriteHeader(http.StatusNotAcceptable)
+	}
+	_, _ = io.WriteString(w, `{"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": "argoproj.io"}, `+
+		`"versions": [{"version": "v1alpha1", "resources": [`+
+		`{"resource": "clusters", "singularResource": "cluster", "scope": "Cluster"},`+
+		`{"resource": "rollouts", "singularResource": "rollout", "shortNames": ["ro"], "scope": "Namespaced"}]}]}]}`)
 }
 
 func (s *checkServer) serveGroup(w http.ResponseWriter) {

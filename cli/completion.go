@@ -132,12 +132,12 @@ func (o *explainOptions) addCompletion(command *cobra.Command, streams IOStreams
 			return kindPrefixes(prefix), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 		}
 		complete := completeWith(streams, func(ctx context.Context, e *flagErrors, add func(string)) error {
-			kind, err := inspect.ParseKind(text)
+			o.completeInspection(e)
+			client, err := o.inspection.newClient(e)
 			if err != nil {
 				return err
 			}
-			o.completeInspection(e)
-			client, err := o.inspection.newClient(e)
+			kind, err := findKind(ctx, client, text)
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -14,8 +15,8 @@ import (
 
 // objectName names an object of a cluster.
 type objectName struct {
-	kind inspect.Kind
-	name string
+	typeName string
+	name     string
 }
 
 // AddObjectFlags adds the flags for objects of a cluster.
@@ -72,16 +73,14 @@ func parseObjects(path string, args []string) ([]objectName, error) {
 	for _, arg := range args {
 		text, name, found := strings.Cut(arg, "/")
 		isFile := slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(arg))
-		kind, err := inspect.ParseKind(text)
+		_, err := inspect.ParseKind(text)
 		switch {
 		case isFile && err != nil:
 			return nil, fmt.Errorf("%q: name files with -f: %s -f %s", arg, path, strings.Join(args, " -f "))
 		case !found || name == "" || strings.Contains(name, "/"):
 			return nil, fmt.Errorf("%q: want TYPE/NAME or TYPE NAME, such as deployment/web", arg)
-		case err != nil:
-			return nil, err
 		}
-		objects = append(objects, objectName{kind, name})
+		objects = append(objects, objectName{text, name})
 	}
 	return objects, nil
 }
@@ -100,15 +99,19 @@ func (o *explainOptions) explainObjects(ctx context.Context, e *flagErrors, stre
 	}
 	var results []*podResult
 	for _, object := range o.objects {
-		text, controller, err := in.client.Get(ctx, object.kind, o.inspection.namespace, object.name)
+		kind, err := findKind(ctx, in.client, object.typeName)
 		if err != nil {
 			return nil, err
 		}
-		if controller != "" && object.kind.String() == "pod" {
+		text, controller, err := in.client.Get(ctx, kind, o.inspection.namespace, object.name)
+		if err != nil {
+			return nil, err
+		}
+		if controller != "" && kind.String() == "pod" {
 			fmt.Fprintf(streams.ErrOut, "pod/%s: it exists; %s\n", printable(object.name), adviseNext(controller))
 		}
 		err = visitPods(text, func(t podTemplate) error {
-			result, err := injector.decide(ctx, t)
+			result, err := injector.decideAny(ctx, t)
 			results = append(results, result)
 			return err
 		})
@@ -119,12 +122,47 @@ func (o *explainOptions) explainObjects(ctx context.Context, e *flagErrors, stre
 	return results, nil
 }
 
+// findKind returns a kind of workloads, or any other kind of the cluster.
+func findKind(ctx context.Context, client *inspect.Client, typeName string) (inspect.Kind, error) {
+	kind, err := inspect.ParseKind(typeName)
+	if err == nil {
+		return kind, nil
+	}
+	kind, found, discoveryErr := client.FindKind(ctx, typeName)
+	switch {
+	case discoveryErr != nil:
+		return kind, discoveryErr
+	case !found:
+		return kind, err
+	}
+	return kind, nil
+}
+
+var errNoTemplate = errors.New("it has no pod template at spec.template or spec.jobTemplate.spec.template")
+
+// decideAny is decide for objects of any kind, if they have a pod template where those of Kubernetes have theirs.
+func (i *manifestInjector) decideAny(ctx context.Context, t podTemplate) (*podResult, error) {
+	for _, path := range []string{"/spec/template", "/spec/jobTemplate/spec/template"} {
+		if t.pod != nil {
+			break
+		}
+		if _, err := lookup(t.object, path+"/spec/containers"); err == nil {
+			t.path, t.pointer = path, path
+			t.pod, _ = lookup(t.object, path) // it exists
+		}
+	}
+	if t.pod == nil {
+		return nil, errNoTemplate
+	}
+	return i.decide(ctx, t)
+}
+
 // adviseNext returns what to do for the next pod of a controller, which is Kind/name.
 func adviseNext(controller string) string {
 	kind, _, _ := strings.Cut(controller, "/")
 	controller = printable(strings.ToLower(controller))
 	if _, err := inspect.ParseKind(kind); err != nil {
-		return "the pod template of " + controller + ", its controller, cannot be read"
+		return "if " + controller + ", its controller, has a pod template, explain that for the next one"
 	}
 	return "explain " + controller + " for the next one"
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -94,4 +95,33 @@ func TestExplain(t *testing.T) {
 // fileOf returns the file of s.directory in the last flag.
 func fileOf(flags []string) string {
 	return filepath.Join(strings.TrimPrefix(flags[len(flags)-1], "--config-directory="), "sidecars.yaml")
+}
+
+// TestExplainCustomKind explains an object of a custom kind, which is found by discovery.
+func TestExplainCustomKind(t *testing.T) {
+	t.Parallel()
+	const definition = `{"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+		"metadata": {"name": "rolls.explain.example.com"},
+		"spec": {"group": "explain.example.com", "scope": "Namespaced",
+			"names": {"kind": "Roll", "singular": "roll", "plural": "rolls", "shortNames": ["rl"]},
+			"versions": [{"name": "v1", "served": true, "storage": true,
+				"schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}}`
+	s := newScene(t, shared)
+	must(t, s.AddInstallation(t.Context(), s.namespace, "injector", s.configMapFlags(s.identity())[:2]))
+	must(t, s.apply("a", sidecar("x", "one")))
+	file := filepath.Join(t.TempDir(), "definition.json")
+	must(t, os.WriteFile(file, []byte(definition), 0o600))
+	s.kubectl("create", "-f", file)
+	s.kubectl("wait", "--for=condition=Established", "crd/rolls.explain.example.com")
+	must(t, os.WriteFile(file+".object", fmt.Appendf(nil, `{"apiVersion": "explain.example.com/v1", "kind": "Roll",
+		"metadata": {"name": "web"}, "spec": {"template": {"metadata": {"annotations": {%q: "x"}},
+			"spec": {"containers": [{"name": "app", "image": "i"}]}}}}`, request), 0o600))
+	s.kubectl("create", "-n", s.namespace, "-f", file+".object")
+	for _, name := range []string{"roll", "rl.v1.explain.example.com"} {
+		got := s.run("k8s-sidecar-injector", "explain", name+"/web", "-n", s.namespace, "--kubeconfig="+s.Kubeconfig,
+			"--injector="+s.namespace+"/injector")
+		if !strings.HasPrefix(got, "Roll "+s.namespace+"/web: injected: x:latest@") {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
 }

@@ -94,8 +94,8 @@ func (s *scene) reader() *cluster.Identity {
 	_, err := s.client().RbacV1().Roles(s.namespace).Create(s.Context(), &rbacv1.Role{
 		ObjectMeta: meta,
 		Rules: []rbacv1.PolicyRule{
-			rule("", "list", "pods", "configmaps"), rule("apps", "list", "replicasets", "deployments"), rule("apps", "get", "deployments"),
-			rule("batch", "list", "jobs"),
+			rule("", "list", "pods", "configmaps"), rule("apps", "list", "replicasets", "deployments"),
+			rule("apps", "get", "deployments"), rule("batch", "list", "jobs"),
 		},
 	}, metav1.CreateOptions{})
 	must(s.T, err)

@@ -34,19 +34,21 @@ func Kinds() []Kind {
 	}
 }
 
-// ParseKind returns the kind of a name that kubectl accepts, such as deploy or deployments.apps, in any letter case.
+// ParseKind returns the one of Kinds that has a name as in kubectl, such as deploy or deployments.apps, in any letter
+// case.
 func ParseKind(text string) (Kind, error) {
-	name, _, _ := strings.Cut(strings.ToLower(text), ".")
+	name, qualifier, _ := strings.Cut(strings.ToLower(text), ".")
 	var all []string
 	for _, kind := range Kinds() {
-		if slices.Contains(kind.names, name) {
+		_, group, _ := strings.Cut(kind.resource.String(), ".")
+		if slices.Contains(kind.names, name) && qualifies(qualifier, group) {
 			return kind, nil
 		}
 		all = append(all, kind.names...)
 	}
 	advice := conf.DidYouMean(name, slices.Values(all))
 	if advice == "" {
-		advice = ": want one of " + names(Kinds(), Kind.String)
+		advice = ": want one of " + names(Kinds(), Kind.String) + ", or another namespaced kind of the cluster"
 	}
 	return Kind{}, fmt.Errorf("%q is none of the kinds that can be read%s", shortened(text), advice)
 }
