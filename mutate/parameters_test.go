@@ -79,6 +79,7 @@ func FuzzParameters(f *testing.F) {
 	f.Add("x", "a", "1", "1", "false", "debug", strings.Repeat("a", 64))
 	f.Add("x", "a", "1600m", "99999999999", "false", "info", "a")
 	f.Add("${pod.", "a", "1", "1", "false", "info", "a")
+	f.Add("\x7f\u0085\u009f\ufeff\uffff", "data", "1", "8080", "true", "debug", "label")
 	snapshot := load(f, []byte(parameterized))
 	f.Fuzz(func(t *testing.T, note, path, cpu, port, flag, level, label string) {
 		set := map[string]string{
@@ -131,6 +132,9 @@ func parameterPod(t *testing.T, annotations map[string]string) []byte {
 	})
 }
 
+// notInYAML matches characters that JSON allows in a string, and that YAML rejects, ignores or takes for a line break.
+var notInYAML = regexp.MustCompile("[\u007f-\u009f\ufeff\ufffe\uffff]")
+
 // literal replaces placeholders by values, and reports whether the parameters allow them.
 func literal(t *testing.T, logger, vault *conf.Sidecar, set map[string]string) ([]byte, bool) {
 	t.Helper()
@@ -152,6 +156,10 @@ func literal(t *testing.T, logger, vault *conf.Sidecar, set map[string]string) (
 		if err != nil {
 			t.Fatal(err)
 		}
+		content = notInYAML.ReplaceAllFunc(content, func(text []byte) []byte {
+			r, _ := utf8.DecodeRune(text)
+			return fmt.Appendf(nil, `\u%04x`, r)
+		})
 		file = append(append(append(file, "---\n"...), content...), '\n')
 	}
 	return file, allowed
